@@ -1,0 +1,99 @@
+"""The rule bundle: programme, catalogue, product groups and offers, immutable and named by the hash of its bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from loyalty.errors import AmountError
+from loyalty.limits import BUNDLE_OFFERS_MAX, BUNDLE_PRODUCTS_MAX, PPM
+from loyalty.offers import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedemptionTerms:
+    """What redeeming may take from a receipt (design: receipt 5).
+
+    Attributes:
+        receipt_share_max_ppm: share of what is left to pay that points may pay.
+        line_share_max_ppm: the same for each line.
+        left_to_pay_minor_min: what must be left to pay on the receipt.
+        line_left_minor_min: what must be left to pay on each line; fiscal rules allow no line of zero.
+        points_min: fewer points than this are not redeemed at all.
+    """
+
+    receipt_share_max_ppm: int = 500_000
+    line_share_max_ppm: int = 990_000
+    left_to_pay_minor_min: int = 1
+    line_left_minor_min: int = 1
+    points_min: int = 1
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.receipt_share_max_ppm <= PPM and 0 <= self.line_share_max_ppm <= PPM):
+            raise AmountError(f"shares must be 0 to {PPM}")
+        if min(self.left_to_pay_minor_min, self.line_left_minor_min) < 0 or self.points_min < 1:
+            raise AmountError("minimums must not be negative, points_min at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programme:
+    """One loyalty programme: one purse, one currency.
+
+    Attributes:
+        point_value_minor: with `point_value_points`, what points are worth: 10 points = 1.00 is 100 and 10.
+        points_count_as_benefit: the best basket counts earned points at their value.
+        earned_after_spent: what a return does when the earned points are already spent.
+    """
+
+    programme_id: str
+    currency: str
+    point_value_minor: int = 1
+    point_value_points: int = 1
+    points_count_as_benefit: bool = True
+    redemption: RedemptionTerms = field(default_factory=RedemptionTerms)
+    earned_after_spent: Literal["only_pending", "within_balance", "unlimited"] = "unlimited"
+
+    def __post_init__(self) -> None:
+        if self.point_value_minor <= 0 or self.point_value_points <= 0:
+            raise AmountError("point_value_minor and point_value_points must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What the catalogue says of a SKU.
+
+    Attributes:
+        floor_minor_per_unit: state-regulated minimum price of one unit (1000 thousandths); 0 = none.
+        barred: what the product takes no part in.
+    """
+
+    department: str = ""
+    category: str = ""
+    brand: str = ""
+    floor_minor_per_unit: int = 0
+    barred: tuple[Literal["discount", "redeem", "earn"], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything a till needs to calculate, except the customer.
+
+    Attributes:
+        catalogue: by SKU.
+        groups: product groups by name, SKUs each.
+        version: strictly rising per programme.
+    """
+
+    kind: ClassVar[str] = "tillside-bundle/1"
+    version: int
+    programme: Programme
+    offers: tuple[Offer, ...] = ()
+    catalogue: Mapping[str, Product] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.version < 1:
+            raise AmountError("version must be at least 1")
+        if len(self.offers) > BUNDLE_OFFERS_MAX or len(self.catalogue) > BUNDLE_PRODUCTS_MAX:
+            raise AmountError(
+                f"a bundle has at most {BUNDLE_OFFERS_MAX} offers and {BUNDLE_PRODUCTS_MAX} products"
+            )

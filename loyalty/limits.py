@@ -1,0 +1,22 @@
+"""Every bound in one place, unit in the name."""
+
+from typing import Final
+
+AMOUNT_MINOR_MAX: Final = 10**12
+POINTS_MAX: Final = 10**12
+QUANTITY_THOUSANDTHS_MAX: Final = 10**9
+
+BASKET_LINES_MAX: Final = 2_000
+BASKET_CODES_MAX: Final = 100
+LINE_ATTRIBUTES_MAX: Final = 32
+TEXT_CHARACTERS_MAX: Final = 200
+
+BUNDLE_OFFERS_MAX: Final = 200_000
+BUNDLE_PRODUCTS_MAX: Final = 5_000_000
+CONDITION_DEPTH_MAX: Final = 20
+
+COMBINATION_NODES_MAX: Final = 20_000
+"""The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
+
+PPM: Final = 1_000_000
+UNIT_THOUSANDTHS: Final = 1_000

@@ -1,0 +1,30 @@
+"""The codes of reasons, in order of precedence; texts for people are in `wording`."""
+
+from enum import StrEnum
+
+
+class ReasonCode(StrEnum):
+    """Why an offer did or did not act; names are sent and stored, never renamed."""
+
+    APPLIED = "applied"
+    LOST_TO = "lost_to"
+    NOT_IDENTIFIED = "not_identified"
+    NOT_IN_TIER = "not_in_tier"
+    NOT_IN_SEGMENT = "not_in_segment"
+    NOT_BIRTHDAY = "not_birthday"
+    NOT_TODAY = "not_today"
+    NOT_THIS_HOUR = "not_this_hour"
+    CODE_MISSING = "code_missing"
+    TENDER_MISSING = "tender_missing"
+    QUANTITY_MISSING = "quantity_missing"
+    AMOUNT_MISSING = "amount_missing"
+    DISTINCT_MISSING = "distinct_missing"
+    CONDITION_NOT_MET = "condition_not_met"
+    LINES_EXCLUDED = "lines_excluded"
+    NOTHING_TO_GIVE = "nothing_to_give"
+
+
+HINTS = frozenset(
+    {ReasonCode.QUANTITY_MISSING, ReasonCode.AMOUNT_MISSING, ReasonCode.DISTINCT_MISSING}
+)
+"""Reasons the customer can still do something about."""

@@ -10,6 +10,7 @@ from loyalty.limits import (
     BASKET_CODES_MAX,
     BASKET_LINES_MAX,
     LINE_ATTRIBUTES_MAX,
+    MOMENT_YEAR_MAX,
     QUANTITY_THOUSANDTHS_MAX,
     TEXT_CHARACTERS_MAX,
     UNIT_THOUSANDTHS,
@@ -124,6 +125,8 @@ class Moment:
             raise AmountError(
                 f"moment {self.local!r} is not YYYY-MM-DDTHH:MM:SS in the store's local time"
             )
+        if parsed.year > MOMENT_YEAR_MAX:
+            raise AmountError(f"moment {self.local!r} is after the year {MOMENT_YEAR_MAX}")
 
     @property
     def date(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from loyalty.errors import AmountError
-from loyalty.limits import BUNDLE_OFFERS_MAX, BUNDLE_PRODUCTS_MAX, PPM
+from loyalty.limits import AMOUNT_MINOR_MAX, BUNDLE_OFFERS_MAX, BUNDLE_PRODUCTS_MAX, PPM
 from loyalty.offers import Offer
 
 
@@ -72,6 +72,10 @@ class Product:
     floor_minor_per_unit: int = 0
     barred: tuple[Literal["discount", "redeem", "earn"], ...] = ()
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor_minor_per_unit <= AMOUNT_MINOR_MAX:
+            raise AmountError(f"floor_minor_per_unit must be 0 to {AMOUNT_MINOR_MAX}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
@@ -97,3 +101,12 @@ class Bundle:
             raise AmountError(
                 f"a bundle has at most {BUNDLE_OFFERS_MAX} offers and {BUNDLE_PRODUCTS_MAX} products"
             )
+
+
+EMPTY_BUNDLE = Bundle(
+    version=1,
+    programme=Programme(
+        programme_id="none", currency="XXX", redemption=RedemptionTerms(receipt_share_max_ppm=0)
+    ),
+)
+"""What a till sells under before its first bundle: no offers, nothing earned."""

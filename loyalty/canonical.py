@@ -29,7 +29,10 @@ def _plain(value: object, path: str) -> object:
     if value is None or isinstance(value, bool | int | str):
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name), path) for name in _field_names(type(value))}
+        plain = {name: _plain(getattr(value, name), path) for name in _field_names(type(value))}
+        # "all of" and "none of" have the same fields: without the tag they had the same bytes.
+        kind = getattr(type(value), "kind", None)
+        return {**plain, "kind": kind} if isinstance(kind, str) else plain
     if isinstance(value, Mapping):
         return {str(key): _plain(inner, f"{path}.{key}") for key, inner in value.items()}
     if isinstance(value, tuple | list):

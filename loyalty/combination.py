@@ -90,7 +90,8 @@ def _search(component: list[Candidate], result: Combination) -> None:
         )
         choices = [[max(members, key=lambda c: _total(_act([c])))] for members in choices]
     best: dict[str, dict[int, int]] = {}
-    best_total, taken = -1, ()
+    best_total = -1
+    taken: tuple[Candidate, ...] = ()
     for chosen in product(*choices):
         discounts = _act([*free, *chosen])
         if (total := _total(discounts)) > best_total:
@@ -98,11 +99,16 @@ def _search(component: list[Candidate], result: Combination) -> None:
     if nodes > COMBINATION_NODES_MAX:
         result.gap_minor -= best_total
     result.discounts.update(best)
-    winners = {c.offer.combines.group: c.offer.offer_id for c in taken}
-    for group, members in groups.items():
-        for member in members:
-            if member.offer.offer_id != winners[group]:
-                result.lost_to[member.offer.offer_id] = winners[group]
+    for winner in taken:
+        # A winner that gives nothing has beaten nobody.
+        if winner.offer.offer_id in best:
+            result.lost_to.update(
+                {
+                    member.offer.offer_id: winner.offer.offer_id
+                    for member in groups[winner.offer.combines.group]
+                    if member is not winner
+                }
+            )
 
 
 def _members_to_try(members: list[Candidate]) -> list[Candidate]:
@@ -181,7 +187,7 @@ def _within(offer: Offer, wanted: list[int], room: list[int]) -> list[int]:
     total = min(sum(wanted), sum(room))
     if offer.discount_minor_max:
         total = min(total, offer.discount_minor_max)
-    if isinstance(offer.gives, AmountOff | Percent):
+    if isinstance(offer.gives, AmountOff):
         weights = [w if r else 0 for w, r in zip(wanted, room, strict=True)]
         total = min(total, sum(r for r, w in zip(room, weights, strict=True) if w))
         return split(total, weights, room) if total else [0] * len(wanted)

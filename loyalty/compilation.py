@@ -19,7 +19,10 @@ from loyalty.offers import (
     Need,
     NeedsAll,
     NeedsCode,
+    NeedsLines,
     Offer,
+    PointsPerItem,
+    PointsPerMoney,
 )
 
 Key = tuple[str, str]
@@ -42,6 +45,7 @@ class Rules:
     bundle: Bundle
     bundle_hash: str
     groups_of: dict[str, tuple[str, ...]]
+    offers_by_id: dict[str, Offer]
     _days: dict[tuple[Place, str], dict[Key, tuple[Offer, ...]]] = field(default_factory=dict)
 
     def product(self, sku: str) -> Product:
@@ -75,7 +79,7 @@ def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:
     for name in sorted(bundle.groups):
         for sku in bundle.groups[name]:
             groups_of.setdefault(sku, []).append(name)
-    return Rules(bundle, bundle_hash, {sku: tuple(names) for sku, names in groups_of.items()})
+    return Rules(bundle, bundle_hash, {sku: tuple(names) for sku, names in groups_of.items()}, {offer.offer_id: offer for offer in bundle.offers})
 
 
 def _check(bundle: Bundle) -> None:
@@ -87,7 +91,7 @@ def _check(bundle: Bundle) -> None:
                 f"offer {offer.offer_id!r} stands in the bundle twice; give each offer its own id"
             )
         seen.add(offer.offer_id)
-        for group in _groups_named(offer.lines):
+        for group in _groups_of_offer(offer):
             if group not in bundle.groups:
                 raise RuleSetError(
                     f"offer {offer.offer_id!r} names product group {group!r}, which the bundle lacks; add it to groups"
@@ -102,6 +106,21 @@ def _check(bundle: Bundle) -> None:
                 raise RuleSetError(
                     f"offers {by!r} and {offer.offer_id!r} give group {offer.combines.group!r} two modes; choose one"
                 )
+
+
+def _groups_of_offer(offer: Offer) -> Iterable[str]:
+    yield from _groups_named(offer.lines)
+    yield from _groups_needed(offer.needs)
+    if isinstance(offer.gives, PointsPerMoney | PointsPerItem) and offer.gives.lot.restriction:
+        yield offer.gives.lot.restriction
+
+
+def _groups_needed(need: Need) -> Iterable[str]:
+    if isinstance(need, NeedsLines):
+        yield from _groups_named(need.match)
+    elif hasattr(need, "of"):
+        for part in need.of:
+            yield from _groups_needed(part)
 
 
 def _groups_named(match: LineMatch) -> Iterable[str]:

@@ -68,8 +68,6 @@ def _fields_of(kind: type[Any]) -> dict[str, _Shape]:
 
 
 def _decode(annotation: Any, value: object, path: str, depth: int) -> Any:
-    if depth > CONDITION_DEPTH_MAX * 2:
-        raise DocumentError(path, f"is nested deeper than {CONDITION_DEPTH_MAX}")
     if annotation in (int, str, bool):
         return _scalar(annotation, value, path)
     origin = get_origin(annotation)
@@ -80,14 +78,14 @@ def _decode(annotation: Any, value: object, path: str, depth: int) -> Any:
     if origin is tuple:
         return _sequence(get_args(annotation), value, path, depth)
     if origin in (Union, types.UnionType):
+        if set(get_args(annotation)) <= set(_WORDS):
+            return _one_scalar_of(get_args(annotation), value, path)
         return _tagged(get_args(annotation), value, path, depth)
     if not isinstance(value, dict):
         raise DocumentError(path, f"must be an object, not {_json_name(value)}")
     if origin is Mapping or origin is dict or getattr(origin, "__name__", "") == "Mapping":
         inner = get_args(annotation)[1]
-        return {
-            key: _decode(inner, item, f"{path}.{key}", depth + 1) for key, item in value.items()
-        }
+        return {key: _decode(inner, item, f"{path}.{key}", depth) for key, item in value.items()}
     return _record(annotation, value, path, depth)
 
 
@@ -97,7 +95,14 @@ def _scalar(annotation: type[Any], value: object, path: str) -> object:
     return value
 
 
-_WORDS = {int: "an integer", str: "a text", bool: "true or false"}
+def _one_scalar_of(kinds: tuple[type[Any], ...], value: object, path: str) -> object:
+    if type(value) not in kinds:
+        allowed = " or ".join(_WORDS[kind] for kind in kinds)
+        raise DocumentError(path, f"must be {allowed}, not {_json_name(value)}")
+    return value
+
+
+_WORDS: dict[type[Any], str] = {int: "an integer", str: "a text", bool: "true or false"}
 
 
 def _json_name(value: object) -> str:
@@ -113,21 +118,22 @@ def _sequence(items: tuple[Any, ...], value: object, path: str, depth: int) -> t
     if not isinstance(value, list):
         raise DocumentError(path, f"must be a list, not {_json_name(value)}")
     if items[-1] is Ellipsis:
-        return tuple(
-            _decode(items[0], item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)
-        )
+        return tuple(_decode(items[0], item, f"{path}[{i}]", depth) for i, item in enumerate(value))
     if len(items) != len(value):
         raise DocumentError(path, f"must have {len(items)} items, not {len(value)}")
     return tuple(
-        _decode(k, v, f"{path}[{i}]", depth + 1)
+        _decode(k, v, f"{path}[{i}]", depth)
         for i, (k, v) in enumerate(zip(items, value, strict=True))
     )
 
 
 def _tagged(kinds: tuple[Any, ...], value: object, path: str, depth: int) -> Any:
+    # Only tagged values nest without end, so a level of nesting is a tagged value inside another.
+    if depth >= CONDITION_DEPTH_MAX:
+        raise DocumentError(path, f"is nested deeper than {CONDITION_DEPTH_MAX}")
     by_tag = {kind.kind: kind for kind in kinds}
     tag = value.get("kind") if isinstance(value, dict) else None
-    if tag not in by_tag:
+    if not isinstance(tag, str) or tag not in by_tag:
         raise DocumentError(f"{path}.kind", f"must be one of {', '.join(sorted(by_tag))}")
     return _decode(by_tag[tag], value, path, depth + 1)
 
@@ -147,7 +153,7 @@ def _record(kind: type[Any], value: dict[str, object], path: str, depth: int) ->
             raise DocumentError(
                 f"{path}.{name}", f"is not a field here; known: {', '.join(sorted(shapes))}"
             )
-        found[name] = _decode(shapes[name].annotation, inner, f"{path}.{name}", depth + 1)
+        found[name] = _decode(shapes[name].annotation, inner, f"{path}.{name}", depth)
     for shape in shapes.values():
         if shape.required and shape.name not in found:
             raise DocumentError(f"{path}.{shape.name}", "is missing")

@@ -4,7 +4,10 @@ from typing import Final
 
 AMOUNT_MINOR_MAX: Final = 10**12
 POINTS_MAX: Final = 10**12
+LOT_DAYS_MAX: Final = 36_500
 QUANTITY_THOUSANDTHS_MAX: Final = 10**9
+MOMENT_YEAR_MAX: Final = 9_000
+"""Leaves room in the calendar for the end of every lot earned."""
 
 BASKET_LINES_MAX: Final = 2_000
 BASKET_CODES_MAX: Final = 100

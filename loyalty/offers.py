@@ -4,12 +4,14 @@ Every union is told apart by the field `kind` (design: receipt 3). New kinds of 
 new classes here; nothing else of an offer changes.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from loyalty.errors import AmountError
-from loyalty.limits import AMOUNT_MINOR_MAX, POINTS_MAX, PPM
+from loyalty.limits import AMOUNT_MINOR_MAX, LOT_DAYS_MAX, POINTS_MAX, PPM, TEXT_CHARACTERS_MAX
 
 # Which lines
 
@@ -37,6 +39,10 @@ class Attribute:
     def __post_init__(self) -> None:
         if bool(self.one_of) == bool(self.prefix):
             raise AmountError(f"attribute {self.name!r} needs either one_of or prefix")
+        if not self.name or "" in self.one_of:
+            raise AmountError("an attribute needs a name, and each value of one_of a text")
+        if self.name == "group" and self.prefix:
+            raise AmountError("product groups have no prefix; name them in one_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,10 @@ class NeedsCode:
     kind: ClassVar[str] = "code"
     one_of: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not self.one_of:
+            raise AmountError("one_of must name at least one code")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsTender:
@@ -93,6 +103,10 @@ class NeedsTender:
 
     kind: ClassVar[str] = "tender"
     one_of: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.one_of:
+            raise AmountError("one_of must name at least one kind of payment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +123,10 @@ class NeedsAny:
 
     kind: ClassVar[str] = "any"
     of: tuple["Need", ...]
+
+    def __post_init__(self) -> None:
+        if not self.of:
+            raise AmountError("of must have at least one part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +202,9 @@ class LotTerms:
     restriction: str = ""
 
     def __post_init__(self) -> None:
-        if self.delay_days < 0 or self.lifetime_days < 0:
-            raise AmountError("delay_days and lifetime_days must not be negative")
+        for name in ("delay_days", "lifetime_days"):
+            if not 0 <= getattr(self, name) <= LOT_DAYS_MAX:
+                raise AmountError(f"{name} must be 0 to {LOT_DAYS_MAX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,20 +240,46 @@ Reward = CardPrice | Percent | AmountOff | PointsPerMoney | PointsPerItem
 
 # When, where, who, how it combines
 
+_DAY_OR_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2})?")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
+
+
+def _is_day_or_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return _DAY_OR_MOMENT.fullmatch(text) is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
     """A window in the store's local time; `until` is the first moment outside it.
 
     Attributes:
+        starts: `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM:SS`, as `until`; empty = open.
         weekdays: 1 = Monday to 7 = Sunday; none = every day.
-        hours: pairs `HH:MM`, the second one outside; none = all day.
+        hours: pairs `HH:MM`, the second one outside, `24:00` at most; none = all day.
     """
 
     starts: str = ""
     until: str = ""
     weekdays: tuple[int, ...] = ()
     hours: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "until"):
+            text = getattr(self, name)
+            if text and not _is_day_or_moment(text):
+                raise AmountError(f"{name} {text!r} is neither YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SS")
+        if not set(self.weekdays) <= set(range(1, 8)):
+            raise AmountError("weekdays must be 1 (Monday) to 7 (Sunday)")
+        for start, end in self.hours:
+            if not (_CLOCK.fullmatch(start) and _CLOCK.fullmatch(end) and start < end):
+                raise AmountError(
+                    f"hours {start}-{end} are not HH:MM, earlier first; "
+                    "hours over midnight are two pairs, one until 24:00"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,3 +345,9 @@ class Offer:
     combines: Combines = field(default_factory=Combines)
     discount_minor_max: int = 0
     points_max: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.offer_id) <= TEXT_CHARACTERS_MAX:
+            raise AmountError(f"offer_id must have 1 to {TEXT_CHARACTERS_MAX} characters")
+        if self.discount_minor_max < 0 or self.points_max < 0:
+            raise AmountError("discount_minor_max and points_max must not be negative")

@@ -65,7 +65,7 @@ def redeem(
     if points_max < terms.points_min:
         points_max = 0
     wanted = points_max if request.as_many_as_possible else min(request.points, points_max)
-    points = min(wanted, right.points)
+    points = min(wanted, right.points - sum(lot.points for lot in right.lots if lot.restriction))
     points = _fewest_for(value_minor(points, programme), programme) if points else 0
     none = [0] * len(lines)
     if points < terms.points_min:
@@ -111,7 +111,7 @@ def _parts(
 ) -> tuple[RedeemedPart, ...]:
     # General lots only: restricted ones come with the engine's transport problem.
     lots = [(lot.lot_id, lot.points) for lot in spending_order(right.lots) if not lot.restriction]
-    unlotted = right.points - sum(points for _, points in lots)
+    unlotted = right.points - sum(lot.points for lot in right.lots)
     if unlotted > 0:
         lots.append((0, unlotted))
     parts: list[RedeemedPart] = []

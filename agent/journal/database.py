@@ -1,0 +1,132 @@
+"""Opens the journal and runs its transactions; apsw only, one connection, one thread.
+
+WAL with `synchronous=FULL`: with NORMAL a power cut loses receipts that were already printed
+(design: sync 0.10, measured there).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from agent.errors import JournalDamagedError, JournalUnavailableError
+
+_PRAGMAS: Final = (
+    "pragma locking_mode=exclusive",
+    "pragma journal_mode=wal",
+    "pragma synchronous=full",
+    "pragma foreign_keys=on",
+    "pragma trusted_schema=off",
+    "pragma wal_autocheckpoint=1000",
+)
+_UNAVAILABLE = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.BusyError, apsw.LockedError)
+_DAMAGED = (apsw.CorruptError, apsw.NotADBError)
+
+Row = tuple[apsw.SQLiteValue, ...]
+
+
+def migration_files() -> list[tuple[str, str]]:
+    """Return name and text of every journal migration, in order."""
+    folder = resources.files("agent.journal").joinpath("migrations")
+    found = [(f.name, f.read_text(encoding="utf-8")) for f in folder.iterdir() if f.name.endswith(".sql")]
+    return sorted(found)
+
+
+class Database:
+    """One open SQLite file with named failures.
+
+    Whoever calls holds the only thread that may; the file is locked against every other process.
+    """
+
+    def __init__(self, path: str, *, vfs: str | None = None, pragmas: tuple[str, ...] = _PRAGMAS) -> None:
+        """Open the file, creating it if it is missing.
+
+        Raises:
+            JournalDamagedError: the file is no sound database.
+            JournalUnavailableError: it cannot be opened or locked.
+        """
+        with self._named():
+            self._connection = apsw.Connection(path, vfs=vfs)
+            self._connection.set_busy_timeout(2000)
+            for pragma in pragmas:
+                self._connection.execute(pragma).fetchall()
+            verdict = self._connection.execute("pragma quick_check(1)").fetchall()
+        if verdict != [("ok",)]:
+            self._connection.close(True)
+            raise JournalDamagedError(f"{Path(path).name} is damaged: {verdict[0][0]}")
+
+    def migrate(self, files: list[tuple[str, str]]) -> list[str]:
+        """Apply migrations that are not applied yet, one transaction each; return their names."""
+        with self.transaction():
+            self.run("create table if not exists migration (name text primary key) strict")
+        done = {row[0] for row in self.rows("select name from migration")}
+        applied = []
+        for name, text in files:
+            if name not in done:
+                with self.transaction():
+                    for _ in self._connection.execute(text):
+                        pass
+                    self.run("insert into migration values (?)", name)
+                applied.append(name)
+        return applied
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the block as one durable transaction: on return it is on the disk, after an error it never was.
+
+        Raises:
+            JournalUnavailableError: the disk is full, read-only or failing.
+        """
+        with self._named():
+            self._connection.execute("begin immediate")
+            try:
+                yield
+                self._connection.execute("commit")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        # Some failures (disk full among them) have already rolled back by themselves.
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("rollback")
+            except apsw.Error:
+                self._connection.close(True)
+
+    def rows(self, sql: str, *values: apsw.SQLiteValue) -> list[Row]:
+        """Return all rows of a query."""
+        with self._named():
+            return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: apsw.SQLiteValue) -> Row | None:
+        """Return the first row of a query, or None."""
+        with self._named():
+            return self._connection.execute(sql, values).fetchone()
+
+    def run(self, sql: str, *values: apsw.SQLiteValue) -> None:
+        """Run one statement."""
+        with self._named():
+            self._connection.execute(sql, values)
+
+    def changes(self) -> int:
+        """Return how many rows the last statement changed."""
+        return self._connection.changes()
+
+    def close(self) -> None:
+        """Close the file; what is committed stays."""
+        self._connection.close(True)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGED as error:
+            raise JournalDamagedError(str(error)) from error
+        except _UNAVAILABLE as error:
+            raise JournalUnavailableError(
+                f"the disk refuses to write ({error}); sell without loyalty, free space and check the disk"
+            ) from error

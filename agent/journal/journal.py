@@ -1,0 +1,47 @@
+"""The journal as one thing: stream, rights and receipts over one file and one transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.errors import JournalDamagedError
+from agent.journal.database import Database, migration_files
+from agent.journal.receipts import Receipts
+from agent.journal.rights import Rights
+from agent.journal.stream import Stream
+
+
+class Journal:
+    """Everything of a till that must be atomic with a sale."""
+
+    def __init__(self, database: Database, till_id: int) -> None:
+        """Use an open file, bringing its schema up to date.
+
+        Raises:
+            JournalDamagedError: the records are not the chain they should be.
+        """
+        database.migrate(migration_files())
+        self._database = database
+        self.stream = Stream(database, till_id)
+        self.rights = Rights(database)
+        self.receipts = Receipts(database)
+        if self.stream.is_open():
+            self._check_head()
+
+    def _check_head(self) -> None:
+        head = self.stream.head()
+        if self.stream.hash_at(head.seq) != head.head:
+            raise JournalDamagedError("the last record is not the head of its stream")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the block durably, or not at all."""
+        try:
+            with self._database.transaction():
+                yield
+        except BaseException:
+            self.stream.forget_cached_head()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()

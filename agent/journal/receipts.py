@@ -1,0 +1,87 @@
+"""Receipts and returns as this till recorded them: permanent answers by id and content."""
+
+from dataclasses import dataclass
+
+from agent.journal.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """A receipt that is reserved, recorded or cancelled.
+
+    Attributes:
+        request: canonical bytes of the request that made the state.
+        answer: bytes of the answer given then.
+        calculation: canonical bytes, of a recorded receipt.
+    """
+
+    receipt_id: str
+    state: str
+    version: int
+    account_id: int
+    authorisation_asked: bool
+    request: bytes
+    answer: bytes
+    calculation: bytes
+    updated_at_ms: int
+
+
+_COLUMNS = (
+    "receipt_id, state, version, account_id, authorisation_asked, request, answer, calculation, updated_at_ms"
+)
+
+
+class Receipts:
+    """Rows of receipts and returns; changes happen inside a transaction of the journal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, receipt_id: str) -> ReceiptRow | None:
+        """Return a receipt's row."""
+        row = self._database.row(f"select {_COLUMNS} from receipt where receipt_id = ?", receipt_id)  # noqa: S608 - constant columns
+        return _receipt(row) if row else None
+
+    def put(self, row: ReceiptRow) -> None:
+        """Write a receipt's row in place of the one before."""
+        self._database.run(
+            f"insert or replace into receipt ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
+            row.receipt_id, row.state, row.version, row.account_id, int(row.authorisation_asked),
+            row.request, row.answer, row.calculation, row.updated_at_ms,
+        )  # fmt: skip
+
+    def latest(self, count: int) -> list[ReceiptRow]:
+        """Return the receipts changed last."""
+        rows = self._database.rows(
+            f"select {_COLUMNS} from receipt order by updated_at_ms desc limit ?",  # noqa: S608 - constant columns
+            count,
+        )
+        return [_receipt(row) for row in rows]
+
+    def state_counts(self) -> dict[str, int]:
+        """Return how many receipts are in each state."""
+        return {str(s): int(n) for s, n in self._database.rows("select state, count(*) from receipt group by state")}  # type: ignore[arg-type]
+
+    def find_return(self, return_id: str) -> tuple[bytes, bytes] | None:
+        """Return request and answer of a confirmed return."""
+        row = self._database.row("select request, answer from return_document where return_id = ?", return_id)
+        return (row[0], row[1]) if row else None  # type: ignore[return-value]
+
+    def put_return(self, return_id: str, request: bytes, answer: bytes) -> None:
+        """Keep a confirmed return."""
+        self._database.run("insert into return_document values (?, ?, ?)", return_id, request, answer)
+
+    def returned_lines(self, original_key: str) -> set[str]:
+        """Return the lines of a receipt that came back to this till."""
+        rows = self._database.rows("select line_id from returned_line where original_key = ?", original_key)
+        return {str(row[0]) for row in rows}
+
+    def add_returned_lines(self, original_key: str, lines: tuple[str, ...], return_id: str) -> None:
+        """Note lines as returned."""
+        for line_id in lines:
+            self._database.run("insert into returned_line values (?, ?, ?)", original_key, line_id, return_id)
+
+
+def _receipt(row: tuple[object, ...]) -> ReceiptRow:
+    receipt_id, state, version, account_id, asked, *rest = row
+    return ReceiptRow(receipt_id, state, version, account_id, bool(asked), *rest)  # type: ignore[arg-type]

@@ -1,0 +1,184 @@
+"""The till's outbox: streams of hash-chained records that leave only when acknowledged, and stay even then."""
+
+from dataclasses import dataclass
+
+from agent.journal.database import Database
+from sync.chain import first_link, next_link
+from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from sync.messages import OutcomeRow, Push
+from sync.records import FACTS, GrantInRecord, GrantReturnRecord, OpenRecord, Record, decode_record, encode_record
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """Where a stream stands."""
+
+    incarnation: bytes
+    incarnation_number: int
+    seq: int
+    head: bytes
+    acked_seq: int
+    acked_hash: bytes
+
+
+class Stream:
+    """The current stream of a till; every change happens inside a transaction of the journal."""
+
+    def __init__(self, database: Database, till_id: int) -> None:
+        self._database = database
+        self._till_id = till_id
+        self._head: StreamHead | None = None
+
+    def head(self) -> StreamHead:
+        """Return where the current stream stands.
+
+        Raises:
+            LookupError: no stream has been opened yet.
+        """
+        if self._head is None:
+            row = self._database.row(
+                "select incarnation, incarnation_number, last_seq, head, acked_seq, acked_hash"
+                " from stream order by incarnation_number desc limit 1"
+            )
+            if row is None:
+                raise LookupError("no stream yet")
+            self._head = StreamHead(*row)  # type: ignore[arg-type]
+        return self._head
+
+    def is_open(self) -> bool:
+        """Say whether the journal has a stream at all."""
+        return self._database.row("select 1 from stream") is not None
+
+    def start(self, incarnation: bytes, *, number_min: int, reason: str, at_ms: int) -> None:
+        """Open a new incarnation and repeat in it every fact the centre has not acknowledged.
+
+        Rights do not move over: they were given to the old incarnation (design: sync R2).
+
+        Args:
+            number_min: the incarnation's number is at least this and above every stream here.
+        """
+        old = self.head() if self.is_open() else None
+        number = max(number_min, old.incarnation_number + 1 if old else 1)
+        link = first_link(self._till_id, incarnation)
+        self._database.run(
+            "insert into stream values (?, ?, 0, ?, 0, ?, 0, ?)", incarnation, number, link, link, at_ms
+        )
+        self._head = None
+        opening = OpenRecord(
+            at_ms=at_ms,
+            incarnation_number=number,
+            reason=reason,
+            previous_incarnation=old.incarnation.hex() if old else "",
+            previous_head=old.head.hex() if old else "",
+        )
+        self.append(opening)
+        if old:
+            self._repeat_facts(old)
+
+    def _repeat_facts(self, old: StreamHead) -> None:
+        unacked = self._database.rows(
+            "select body from record where incarnation = ? and seq > ? order by seq", old.incarnation, old.acked_seq
+        )
+        for (body,) in unacked:
+            assert isinstance(body, bytes)
+            record = decode_record(body)
+            if isinstance(record, FACTS):
+                self._append_bytes(record, body)
+
+    def append(self, record: Record) -> int:
+        """Append a record to the chain; call it inside a transaction. Returns its seq."""
+        return self._append_bytes(record, encode_record(record))
+
+    def _append_bytes(self, record: Record, body: bytes) -> int:
+        head = self.head()
+        seq, link = head.seq + 1, next_link(head.head, body)
+        kind = str(type(record).__struct_config__.tag)
+        self._database.run(
+            "insert into record (incarnation, seq, kind, subject, body, hash) values (?, ?, ?, ?, ?, ?)",
+            head.incarnation, seq, kind, subject_of(record), body, link,
+        )  # fmt: skip
+        self._database.run(
+            "update stream set last_seq = ?, head = ? where incarnation = ?", seq, link, head.incarnation
+        )
+        self._head = None
+        return seq
+
+    def forget_cached_head(self) -> None:
+        """Read the head from the file again; needed after a transaction was rolled back."""
+        self._head = None
+
+    def next_push(self) -> Push | None:
+        """Return the next unacknowledged records, or None."""
+        head = self.head()
+        if head.acked_seq == head.seq:
+            return None
+        rows = self._database.rows(
+            "select body from record where incarnation = ? and seq > ? order by seq limit ?",
+            head.incarnation, head.acked_seq, BATCH_RECORDS_MAX,
+        )  # fmt: skip
+        bodies: list[bytes] = []
+        size_bytes = 0
+        for (body,) in rows:
+            assert isinstance(body, bytes)
+            size_bytes += len(body)
+            if bodies and size_bytes > BATCH_BYTES_MAX:
+                break
+            bodies.append(body)
+        return Push(
+            incarnation=head.incarnation,
+            from_seq=head.acked_seq + 1,
+            previous_hash=head.acked_hash,
+            records=tuple(bodies),
+        )
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """Return the link of a record of the current stream; None if there is no such record."""
+        head = self.head()
+        if seq == 0:
+            return first_link(self._till_id, head.incarnation)
+        row = self._database.row("select hash from record where incarnation = ? and seq = ?", head.incarnation, seq)
+        return row[0] if row else None  # type: ignore[return-value]
+
+    def move_acked(self, seq: int, *, durable_seq: int) -> None:
+        """Set the acknowledged pointer, forward or (rewind) back; call it inside a transaction."""
+        head = self.head()
+        link = self.hash_at(seq)
+        assert link is not None, "acknowledged beyond the stream"
+        self._database.run(
+            "update stream set acked_seq = ?, acked_hash = ?, durable_seq = min(?, ?) where incarnation = ?",
+            seq, link, durable_seq, seq, head.incarnation,
+        )  # fmt: skip
+        self._head = None
+
+    def note_outcome(self, row: OutcomeRow) -> None:
+        """Keep what became of a record; for support, it changes nothing else."""
+        self._database.run(
+            "update record set outcome = ?, reason = ? where incarnation = ? and seq = ?",
+            row.outcome, row.reason, row.incarnation, row.seq,
+        )  # fmt: skip
+
+    def has_record(self, kind: str, subject: str) -> bool:
+        """Say whether the current stream holds a record of this kind about this subject."""
+        return (
+            self._database.row(
+                "select 1 from record where subject = ? and kind = ? and incarnation = ?",
+                subject, kind, self.head().incarnation,
+            )
+            is not None
+        )  # fmt: skip
+
+    def waiting_count(self) -> int:
+        """Return how many records the centre has not acknowledged."""
+        head = self.head()
+        return head.seq - head.acked_seq
+
+
+def subject_of(record: Record) -> str:
+    """Return what a record is about: a sale, return or grant id; empty for an opening."""
+    if isinstance(record, GrantInRecord | GrantReturnRecord):
+        return record.grant_id
+    if isinstance(record, OpenRecord):
+        return ""
+    return record.key
+
+

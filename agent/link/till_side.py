@@ -1,0 +1,149 @@
+"""The till's half of the conversation with the centre, over its journal and cache."""
+
+import structlog
+
+from agent.reference_data.rule_books import BundleRefusedError
+from agent.till_service.till import Till
+from sync.errors import SignatureError
+from sync.limits import PULL_BYTES_DEFAULT
+from sync.messages import Grant, Hello, HelloAnswer, Manifest, Pull, PullAnswer, Push, PushAnswer
+from sync.records import GrantInRecord, GrantReturnRecord
+from sync.signing import NO_SESSION, check_message
+
+log = structlog.get_logger()
+
+
+class JournalTillSide:
+    """Implements `sync.cycle.TillSide`; runs on the till's thread."""
+
+    def __init__(self, till: Till, *, software: str) -> None:
+        self._till = till
+        self._software = software
+        self._announced: Manifest | None = None
+
+    def hello(self) -> Hello:
+        """Say where the stream stands; from now on no session is live (rule R2)."""
+        till = self._till
+        till.session = NO_SESSION
+        head = till.journal.stream.head()
+        return Hello(
+            incarnation=head.incarnation,
+            incarnation_number=head.incarnation_number,
+            seq=head.seq,
+            head=head.head,
+            acked_seq=head.acked_seq,
+            acked_hash=head.acked_hash,
+            clock_ms=till.system.now_ms(),
+            bundle=till.books.active.bundle_hash,
+            software=self._software,
+            receipts_waiting=till.journal.stream.waiting_count(),
+            rights_points=till.journal.rights.points_held(),
+            risk_left_points=till.journal.rights.risk_points_left(),
+        )
+
+    def hello_answered(self, answer: HelloAnswer) -> None:
+        """Take the centre's verdict."""
+        till = self._till
+        till.clock.adjust(answer.server_time_ms)
+        till.revoked = answer.verdict == "revoked"
+        if till.revoked:
+            with till.journal.transaction():
+                till.journal.rights.void_all()
+            return
+        if answer.verdict == "amnesia":
+            log.warning("stream_restarted", why="the centre knows a later or other stream of this till")
+            till.start_incarnation("amnesia", number_min=till.clock.now_ms())
+            return
+        till.session = answer.session
+        with till.journal.transaction():
+            till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
+            till.journal.rights.set_risk_total(answer.risk_points_total)
+
+    def next_push(self) -> Push | None:
+        """Return the next batch."""
+        return self._till.journal.stream.next_push()
+
+    def push_answered(self, push: Push, answer: PushAnswer) -> None:
+        """Move the acknowledged pointer to what the centre has; after a gap that is back."""
+        till = self._till
+        if push.incarnation != till.journal.stream.head().incarnation:
+            return
+        if answer.verdict == "fork":
+            log.warning("stream_restarted", why="the centre has another record at the same place")
+            till.start_incarnation("fork", number_min=till.clock.now_ms())
+            return
+        with till.journal.transaction():
+            till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
+
+    def pull(self) -> Pull:
+        """Ask for changes since the stored cursor."""
+        till = self._till
+        newest = self._announced.bundle if self._announced else till.books.active.bundle_hash
+        return Pull(
+            incarnation=till.journal.stream.head().incarnation,
+            cursor=till.cache.cursor(),
+            bundle=newest,
+            bytes_max=PULL_BYTES_DEFAULT,
+        )
+
+    def pull_answered(self, answer: PullAnswer) -> None:
+        """Store what has changed; the cursor last, so that a crash repeats and never skips."""
+        till = self._till
+        till.cache.put_accounts(answer.accounts)
+        if answer.grants or answer.recalls or answer.outcomes or till.journal.rights.expired(till.clock.now_ms()):
+            with till.journal.transaction():
+                for grant in answer.grants:
+                    self._receive(grant)
+                for grant_id in answer.recalls:
+                    self._send_home(grant_id, "recalled")
+                for grant_id in till.journal.rights.expired(till.clock.now_ms()):
+                    self._send_home(grant_id, "expired")
+                for row in answer.outcomes:
+                    till.journal.stream.note_outcome(row)
+        if answer.manifest is not None:
+            self._announce(answer.manifest)
+        till.cache.put_value("cursor", answer.cursor)
+
+    def _receive(self, grant: Grant) -> None:
+        till = self._till
+        try:
+            check_message(grant, till.identity.centre_key)
+        except SignatureError:
+            log.warning("grant_refused", grant=grant.grant_id, why="bad signature")
+            return
+        addressed = grant.till_id == till.identity.till_id and grant.session == till.session != NO_SESSION
+        if not addressed or grant.incarnation != till.journal.stream.head().incarnation:
+            return
+        if till.journal.stream.has_record("grant_in", grant.grant_id):
+            return
+        till.journal.rights.receive(grant)
+        till.journal.stream.append(GrantInRecord(at_ms=till.clock.now_ms(), grant_id=grant.grant_id))
+
+    def _send_home(self, grant_id: str, why: str) -> None:
+        points, lots = self._till.journal.rights.give_up(grant_id)
+        if points:
+            record = GrantReturnRecord(
+                at_ms=self._till.clock.now_ms(), grant_id=grant_id, points=points, why=why, lots=lots
+            )
+            self._till.journal.stream.append(record)
+
+    def _announce(self, manifest: Manifest) -> None:
+        try:
+            if self._till.books.wants(manifest):
+                self._announced = manifest
+        except SignatureError as error:
+            log.error("bundle_refused", why=str(error))
+
+    def wanted_bundle(self) -> Manifest | None:
+        """Return the announced bundle that is not here yet."""
+        return self._announced
+
+    def bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
+        """Try the bundle; a bad one is kept out and the last good one stays."""
+        self._announced = None
+        try:
+            self._till.books.take(manifest, content, self._till.identity.place)
+        except (BundleRefusedError, SignatureError) as error:
+            log.error("bundle_refused", why=str(error))
+        else:
+            log.info("bundle_active", bundle=manifest.bundle[:8], version=manifest.version)

@@ -1,0 +1,107 @@
+"""Accounts, bundles and the pull cursor as last told; the file may be thrown away at any time."""
+
+from importlib import resources
+from typing import Final, TypeVar
+
+import msgspec
+import zstandard
+
+from agent.journal.database import Database
+from sync.messages import AccountRow, Cursor, Manifest
+
+_PRAGMAS: Final = (
+    "pragma locking_mode=exclusive",
+    "pragma journal_mode=wal",
+    "pragma synchronous=off",
+    "pragma trusted_schema=off",
+)
+
+V = TypeVar("V", bound=msgspec.Struct)
+
+
+def open_cache_database(path: str, *, vfs: str | None = None) -> Database:
+    """Open the cache file; losing it costs one full pull, so nothing waits for the disk.
+
+    Raises:
+        JournalDamagedError: the file is damaged; delete it and open again.
+    """
+    return Database(path, vfs=vfs, pragmas=_PRAGMAS)
+
+
+class Cache:
+    """The disposable file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        schema = resources.files("agent.reference_data").joinpath("schema.sql").read_text(encoding="utf-8")
+        with database.transaction():
+            for statement in schema.split(";\n"):
+                if statement.strip():
+                    database.run(statement)
+
+    def account(self, card: bytes) -> AccountRow | None:
+        """Return what is known of a card's account."""
+        row = self._database.row("select body from account where card = ?", card)
+        return msgspec.msgpack.decode(row[0], type=AccountRow) if row else None
+
+    def account_count(self) -> int:
+        """Return how many cards are known."""
+        row = self._database.row("select count(*) from account")
+        assert row is not None
+        return int(row[0])  # type: ignore[arg-type]
+
+    def put_accounts(self, rows: tuple[AccountRow, ...]) -> None:
+        """Keep accounts, never replacing a newer version by an older one."""
+        with self._database.transaction():
+            for row in rows:
+                self._database.run(
+                    "insert into account values (?, ?, ?, ?) on conflict (card) do update set account_id ="
+                    " excluded.account_id, version = excluded.version, body = excluded.body"
+                    " where excluded.version >= version",
+                    row.card, row.snapshot.account_id, row.snapshot.version, msgspec.msgpack.encode(row),
+                )  # fmt: skip
+
+    def bundle(self, bundle_hash: str) -> bytes | None:
+        """Return a good bundle's bytes."""
+        row = self._database.row("select content from bundle where hash = ? and state = 'good'", bundle_hash)
+        return zstandard.decompress(row[0]) if row else None  # type: ignore[arg-type]
+
+    def newest_manifest(self) -> Manifest | None:
+        """Return the manifest of the good bundle with the highest version."""
+        row = self._database.row("select manifest from bundle where state = 'good' order by version desc limit 1")
+        return msgspec.msgpack.decode(row[0], type=Manifest) if row else None
+
+    def is_refused(self, bundle_hash: str) -> bool:
+        """Say whether a bundle was tried here and refused."""
+        return self._database.row("select 1 from bundle where hash = ? and state = 'refused'", bundle_hash) is not None
+
+    def put_bundle(self, manifest: Manifest, content: bytes, *, good: bool) -> None:
+        """Keep a bundle that was tried; of the good ones the last three stay."""
+        with self._database.transaction():
+            self._database.run(
+                "insert or replace into bundle values (?, ?, ?, ?, ?)",
+                manifest.bundle, manifest.version, msgspec.msgpack.encode(manifest),
+                zstandard.compress(content, 3) if good else b"", "good" if good else "refused",
+            )  # fmt: skip
+            self._database.run(
+                "delete from bundle where version < (select coalesce(min(version), 0) from"
+                " (select version from bundle where state = 'good' order by version desc limit 3))"
+            )
+
+    def value(self, name: str, kind: type[V]) -> V | None:
+        """Return a stored value, e.g. the cursor."""
+        row = self._database.row("select body from value where name = ?", name)
+        return msgspec.msgpack.decode(row[0], type=kind) if row else None
+
+    def put_value(self, name: str, value: msgspec.Struct) -> None:
+        """Store a value."""
+        with self._database.transaction():
+            self._database.run("insert or replace into value values (?, ?)", name, msgspec.msgpack.encode(value))
+
+    def cursor(self) -> Cursor:
+        """Return how far the change feed has been read."""
+        return self.value("cursor", Cursor) or Cursor()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()

@@ -1,0 +1,16 @@
+-- Disposable: everything here can be told again by the centre.
+create table if not exists account (
+    card blob primary key,
+    account_id integer not null,
+    version integer not null,
+    body blob not null
+) strict;
+create index if not exists account_by_id on account (account_id);
+create table if not exists bundle (
+    hash text primary key,
+    version integer not null,
+    manifest blob not null,
+    content blob not null,
+    state text not null check (state in ('good', 'refused'))
+) strict;
+create table if not exists value (name text primary key, body blob not null) strict;

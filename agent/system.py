@@ -1,0 +1,32 @@
+"""The only reader of the clock, randomness and new ids on the till; a simulator gives its own."""
+
+import os
+import time
+import uuid
+
+
+class System:
+    """Clock, randomness and ids of the machine."""
+
+    def now_ms(self) -> int:
+        """Return the wall clock, Unix milliseconds; may jump, decides no money."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """Return a clock that never goes back while the process lives."""
+        return time.monotonic_ns() // 1_000_000
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return unpredictable bytes."""
+        return os.urandom(count)
+
+    def new_id(self) -> str:
+        """Return a new UUID version 7: milliseconds first, so that ids sort by age."""
+        bits = self.now_ms() << 80 | int.from_bytes(self.random_bytes(10), "big")
+        bits = bits & ~(0xF << 76) | 0x7 << 76
+        bits = bits & ~(0x3 << 62) | 0x2 << 62
+        return str(uuid.UUID(int=bits & (1 << 128) - 1))
+
+    def jitter(self) -> float:
+        """Return a number from 0 to 1 that differs from till to till."""
+        return int.from_bytes(self.random_bytes(4), "big") / 0xFFFFFFFF

@@ -1,0 +1,125 @@
+"""What the register says and hears: the types of the POS API (documented in `docs/pos-api.md`)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from loyalty.account import RedeemRequest
+from loyalty.basket import BasketLine
+from loyalty.limits import AMOUNT_MINOR_MAX, BASKET_CODES_MAX, BASKET_LINES_MAX
+
+ReceiptId = Annotated[
+    str,
+    Meta(
+        pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        description="UUID, lower case, minted by the register before its first call",
+    ),
+]
+
+
+class ReceiptRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole receipt as it stands at the register; sent in full with every call.
+
+    Attributes:
+        version: rises with every change the cashier makes; going back to add a bag is the next version.
+        moment: the register's local time of the receipt, `YYYY-MM-DDTHH:MM:SS`.
+        card: what was scanned or typed; empty for nobody.
+        training: calculated like any other and never recorded.
+    """
+
+    version: Annotated[int, Meta(ge=1, le=1_000_000)]
+    moment: str
+    lines: Annotated[tuple[BasketLine, ...], Meta(max_length=BASKET_LINES_MAX)]
+    codes: Annotated[tuple[str, ...], Meta(max_length=BASKET_CODES_MAX)] = ()
+    card: Annotated[str, Meta(max_length=64)] = ""
+    tender: Annotated[str, Meta(max_length=40)] = ""
+    training: bool = False
+
+
+class ReserveRequest(ReceiptRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The receipt, and how many points the customer wants to redeem on it."""
+
+    redeem: RedeemRequest
+
+
+class CompleteRequest(ReceiptRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The receipt as it is about to be printed.
+
+    Attributes:
+        paid_minor: what the register is about to print as the total to pay; it must be what was calculated.
+    """
+
+    paid_minor: Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+
+
+class ReturnRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whole lines of an earlier receipt come back.
+
+    Attributes:
+        confirm: false shows what would be posted, true posts exactly that.
+    """
+
+    original_receipt_id: ReceiptId
+    line_ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=BASKET_LINES_MAX)]
+    moment: str
+    confirm: bool = False
+
+
+class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cashier may see of the customer.
+
+    Attributes:
+        known: the till knows the account; otherwise the receipt is recorded and the centre finds out.
+        points: last known balance, may be old; informs, decides nothing.
+    """
+
+    known: bool
+    masked_name: str = ""
+    tier: str = ""
+    points: int = 0
+    blocked: bool = False
+
+
+class CashierMessage(msgspec.Struct, frozen=True):
+    """A line for the cashier's screen; the code is stable, the text is in the till's language."""
+
+    code: str
+    text: str
+
+
+class ReceiptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a call about a receipt.
+
+    Attributes:
+        outcome: a name of `loyalty.outcomes`.
+        calculation: every line with its effects and every considered offer with its reason.
+        reserved_points: set aside for this receipt.
+        field: which field of the request the outcome is about.
+    """
+
+    outcome: str
+    receipt_id: str
+    version: int
+    link: Literal["up", "down"] = "down"
+    calculation: msgspec.Raw | None = None
+    reserved_points: int = 0
+    customer: CustomerView | None = None
+    field: str = ""
+    messages: tuple[CashierMessage, ...] = ()
+
+
+class ReturnAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a return.
+
+    Attributes:
+        calculation: money and points that go back; absent while the original is not known here.
+        pending: recorded, and the centre will work the points out from the original.
+    """
+
+    outcome: str
+    return_id: str
+    calculation: msgspec.Raw | None = None
+    pending: bool = False
+    field: str = ""
+    messages: tuple[CashierMessage, ...] = ()

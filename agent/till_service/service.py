@@ -1,0 +1,408 @@
+"""THE MAIN PATH of the till: whole basket in, calculation out; reserve; complete durably; or cancel.
+
+Every method that may want to hear from the centre is a generator: it yields an `Ask`, is sent the answer or
+None when none came in time, and goes on with what it knows. There is no offline mode: one path, with or
+without an answer (design: till 1 and 2). The simulator drives the very same generators.
+"""
+
+from collections import OrderedDict
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from agent.errors import JournalUnavailableError
+from agent.journal.receipts import ReceiptRow
+from agent.journal.rights import spend_right
+from agent.till_service.identify import Person, identify
+from agent.till_service.messages import (
+    CashierMessage,
+    CompleteRequest,
+    CustomerView,
+    ReceiptAnswer,
+    ReceiptRequest,
+    ReserveRequest,
+)
+from agent.till_service.till import Till
+from loyalty.account import NO_RIGHT, RedeemRequest, SpendRight
+from loyalty.basket import Basket, Moment
+from loyalty.calculate import calculate
+from loyalty.calculation import Calculation
+from loyalty.canonical import canonical_bytes
+from loyalty.compilation import Rules
+from loyalty.outcomes import Outcome
+from loyalty.wording import say_outcome, say_reason
+from sync.cycle import PATH_AUTHORISE, Ask
+from sync.errors import SignatureError
+from sync.messages import AuthoriseAnswer, AuthoriseRequest, Message
+from sync.records import CalculationInputs, SaleRecord, VoidRecord
+from sync.signing import check_message
+
+Steps = Generator[Ask, Message | None, ReceiptAnswer]
+
+_OPEN_RECEIPTS_MAX = 200
+
+
+@dataclass(slots=True)
+class OpenReceipt:
+    """What is remembered of a receipt between calls; losing it costs nothing but a question to the centre.
+
+    Attributes:
+        content: canonical bytes of the latest request, to tell a repeat from a change under the same version.
+        rules: the bundle active when the receipt was first totalled; it keeps it (design: sync 4.4).
+    """
+
+    version: int
+    content: bytes
+    rules: Rules
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One call, resolved: who, under which rules, with which rights."""
+
+    receipt_id: str
+    request: ReceiptRequest
+    content: bytes
+    person: Person
+    rules: Rules
+    row: ReceiptRow | None
+
+
+class TillService:
+    """Receipts of one till."""
+
+    def __init__(self, till: Till) -> None:
+        self._till = till
+        self._open: OrderedDict[str, OpenReceipt] = OrderedDict()
+
+    def update(self, receipt_id: str, request: ReceiptRequest) -> Steps:
+        """Calculate a receipt, whatever version it is at; nothing is durable yet."""
+        case = yield from self._resolve(receipt_id, request)
+        if isinstance(case, ReceiptAnswer):
+            return case
+        return self._answer(case, Outcome.CALCULATED, *self._calculated(case))
+
+    def reserve(self, receipt_id: str, request: ReserveRequest) -> Steps:
+        """Set points aside for a receipt, durably; less than asked when less can be had."""
+        plain = ReceiptRequest(**{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__})
+        case = yield from self._resolve(receipt_id, plain)
+        if isinstance(case, ReceiptAnswer):
+            return case
+        if not case.person.identified:
+            return self._answer(case, Outcome.NOT_IDENTIFIED, *self._calculated(case))
+        most = self._calculate(case, request.redeem, NO_RIGHT).redeemable_points_max
+        wanted = most if request.redeem.as_many_as_possible else min(request.redeem.points, most)
+        held_elsewhere = 0
+        try:
+            missing = self._first_reservation(case, wanted)
+            if missing and self._may_ask(case):
+                held_elsewhere = yield from self._authorise(case, missing)
+            taken = self._last_reservation(case, wanted)
+        except JournalUnavailableError:
+            return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, *self._calculated(case))
+        outcome = Outcome.RESERVED
+        if taken < wanted:
+            outcome = Outcome.POINTS_HELD_ELSEWHERE if held_elsewhere else Outcome.RIGHTS_EXHAUSTED
+        if taken and outcome != Outcome.RESERVED:
+            # A part could be had: it is reserved, and the cashier is told why it is not all.
+            note = self._message(outcome, {"points": taken, "held_points": held_elsewhere})
+            return self._answer(case, Outcome.RESERVED, *self._calculated(case), notes=(note,))
+        return self._answer(case, outcome, *self._calculated(case))
+
+    def complete(self, receipt_id: str, request: CompleteRequest) -> Steps:
+        """Record the receipt; on `recorded` it is on the disk and may be printed."""
+        content = self._content(request)
+        row = self._till.journal.receipts.find(receipt_id)
+        if row is not None and row.state == "recorded":
+            return self._repeated(row, content)
+        plain = ReceiptRequest(**{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__})
+        case = yield from self._resolve(receipt_id, plain)
+        if isinstance(case, ReceiptAnswer):
+            return case
+        calculation, inputs = self._calculated(case)
+        if calculation.totals.paid_minor != request.paid_minor:
+            return self._answer(case, Outcome.STALE_CALCULATION, calculation, inputs, field="paid_minor")
+        if request.training:
+            return self._answer(case, Outcome.CALCULATED, calculation, inputs)
+        try:
+            answer = self._record(case, content, calculation, inputs)
+        except JournalUnavailableError:
+            return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, calculation, inputs)
+        self._open.pop(receipt_id, None)
+        return answer
+
+    def cancel(self, receipt_id: str) -> ReceiptAnswer:
+        """Give a receipt up; what was set aside is free again, durably."""
+        self._open.pop(receipt_id, None)
+        row = self._till.journal.receipts.find(receipt_id)
+        if row is None or row.state == "cancelled":
+            return self._plain(receipt_id, Outcome.CANCELLED, row.version if row else 0)
+        if row.state == "recorded":
+            return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
+        journal, at_ms = self._till.journal, self._till.clock.now_ms()
+        try:
+            with journal.transaction():
+                journal.rights.release(receipt_id)
+                if row.authorisation_asked:
+                    journal.stream.append(VoidRecord(at_ms=at_ms, key=receipt_id, why="cancelled at the till"))
+                journal.receipts.put(replace(row, state="cancelled", updated_at_ms=at_ms))
+        except JournalUnavailableError:
+            return self._plain(receipt_id, Outcome.JOURNAL_UNAVAILABLE, row.version)
+        return self._plain(receipt_id, Outcome.CANCELLED, row.version)
+
+    # Resolving a call
+
+    def _resolve(self, receipt_id: str, request: ReceiptRequest) -> Generator[Ask, Message | None, _Case | ReceiptAnswer]:
+        row = self._till.journal.receipts.find(receipt_id)
+        if row is not None and row.state != "reserved":
+            return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
+        known = self._open.get(receipt_id)
+        content = self._content(request)
+        latest = max(known.version if known else 0, row.version if row else 0)
+        if request.version < latest:
+            return self._plain(receipt_id, Outcome.STALE_VERSION, latest, field="version")
+        if known and known.version == request.version and known.content != content:
+            field = _first_difference(known.content, content)
+            return self._plain(receipt_id, Outcome.STALE_VERSION, latest, field=field)
+        card = self._till.card_hash(request.card)
+        if known is not None and known.person.card == card:
+            person = known.person.refreshed(self._till)
+        else:
+            person = yield from identify(self._till, card)
+        rules = known.rules if known else self._till.books.active
+        self._open[receipt_id] = OpenReceipt(request.version, content, rules, person)
+        self._open.move_to_end(receipt_id)
+        while len(self._open) > _OPEN_RECEIPTS_MAX:
+            self._open.popitem(last=False)
+        return _Case(receipt_id, request, content, person, rules, row)
+
+    def _content(self, request: ReceiptRequest) -> bytes:
+        """Canonical bytes of a request, the card number replaced by its keyed hash."""
+        fields = {name: getattr(request, name) for name in request.__struct_fields__}
+        fields["card"] = self._till.card_hash(request.card).hex()
+        return canonical_bytes(fields)
+
+    # Calculating
+
+    def _calculated(self, case: _Case) -> tuple[Calculation, CalculationInputs]:
+        reserved = self._till.journal.rights.reserved(case.receipt_id)
+        row = self._till.journal.receipts.find(case.receipt_id)
+        right = NO_RIGHT
+        if row is not None and row.account_id == case.person.account.account_id:
+            right = spend_right(reserved)
+        request = RedeemRequest(points=right.points)
+        inputs = self._inputs(case, request, right)
+        return self._calculate(case, request, right), inputs
+
+    def _inputs(self, case: _Case, request: RedeemRequest, right: SpendRight) -> CalculationInputs:
+        return CalculationInputs(
+            bundle=case.rules.bundle_hash,
+            basket=Basket(lines=case.request.lines, codes=case.request.codes, tender=case.request.tender),
+            moment=Moment(local=case.request.moment),
+            place=self._till.identity.place,
+            account=case.person.account,
+            request=request,
+            right=right,
+        )
+
+    def _calculate(self, case: _Case, request: RedeemRequest, right: SpendRight) -> Calculation:
+        inputs = self._inputs(case, request, right)
+        return calculate(
+            inputs.basket,
+            case.rules,
+            moment=inputs.moment,
+            place=inputs.place,
+            account=inputs.account,
+            request=request,
+            right=right,
+        )
+
+    # Setting points aside
+
+    def _may_ask(self, case: _Case) -> bool:
+        return self._till.link_up and bool(case.person.account.account_id) and not case.person.blocked
+
+    def _first_reservation(self, case: _Case, wanted: int) -> int:
+        """Give back what an earlier version took; note durably that an authorisation will be asked for.
+
+        Returns how many points own rights cannot give.
+        """
+        till = self._till
+        now_ms = till.clock.now_ms()
+        account_id = case.person.account.account_id
+        with till.journal.transaction():
+            missing = max(0, wanted - till.journal.rights.points_left(account_id, case.receipt_id, now_ms) - self._reserved_rights(case))
+            asks = bool(missing and self._may_ask(case)) or (case.row is not None and case.row.authorisation_asked)
+            self._put_reserved_row(case, asked=asks)
+        return missing
+
+    def _reserved_rights(self, case: _Case) -> int:
+        held = self._till.journal.rights.reserved(case.receipt_id)
+        return sum(r.points for r in held if r.purpose != "risk")
+
+    def _authorise(self, case: _Case, missing: int) -> Generator[Ask, Message | None, int]:
+        """Ask the centre for what is missing; returns points it says are held elsewhere."""
+        till = self._till
+        already = sum(
+            r.points for r in till.journal.rights.reserved(case.receipt_id) if r.purpose == "authorisation"
+        )
+        incarnation = till.journal.stream.head().incarnation
+        account_id = case.person.account.account_id
+        request = AuthoriseRequest(
+            key=case.receipt_id, account_id=account_id, points=missing + already, incarnation=incarnation
+        )
+        answer = yield Ask(PATH_AUTHORISE, request, AuthoriseAnswer)
+        if not isinstance(answer, AuthoriseAnswer):
+            return 0
+        row = till.journal.receipts.find(case.receipt_id)
+        if row is None or row.state != "reserved" or incarnation != till.journal.stream.head().incarnation:
+            # Finished or begun anew while the answer was on its way; the record of the receipt settles it.
+            return 0
+        with till.journal.transaction():
+            for grant in answer.authorisations:
+                try:
+                    check_message(grant, till.identity.centre_key)
+                except SignatureError:
+                    continue
+                mine = grant.till_id == till.identity.till_id and grant.incarnation == incarnation
+                if mine and grant.sale_key == case.receipt_id and grant.account_id == account_id:
+                    till.journal.rights.receive(grant)
+        return answer.held_elsewhere_points
+
+    def _last_reservation(self, case: _Case, wanted: int) -> int:
+        till = self._till
+        known_points = case.person.points
+        with till.journal.transaction():
+            till.journal.rights.unreserve(case.receipt_id)
+            risk_max = min(till.settings.risk_points_per_receipt_max, known_points)
+            if case.person.blocked:
+                wanted = 0
+            taken = till.journal.rights.reserve(
+                case.receipt_id,
+                case.person.account.account_id,
+                wanted,
+                risk_points_max=risk_max,
+                now_ms=till.clock.now_ms(),
+            )
+            row = till.journal.receipts.find(case.receipt_id)
+            self._put_reserved_row(case, asked=row is not None and row.authorisation_asked)
+        return taken
+
+    def _put_reserved_row(self, case: _Case, *, asked: bool) -> None:
+        self._till.journal.receipts.put(
+            ReceiptRow(
+                receipt_id=case.receipt_id,
+                state="reserved",
+                version=case.request.version,
+                account_id=case.person.account.account_id,
+                authorisation_asked=asked,
+                request=case.content,
+                answer=b"",
+                calculation=b"",
+                updated_at_ms=self._till.clock.now_ms(),
+            )
+        )
+
+    # Recording
+
+    def _record(
+        self, case: _Case, content: bytes, calculation: Calculation, inputs: CalculationInputs
+    ) -> ReceiptAnswer:
+        till, at_ms = self._till, self._till.clock.now_ms()
+        answer = self._answer(case, Outcome.RECORDED, calculation, inputs)
+        calculation_bytes = canonical_bytes(calculation)
+        with till.journal.transaction():
+            sources = till.journal.rights.settle(case.receipt_id, calculation.redeemed)
+            record = SaleRecord(
+                at_ms=at_ms,
+                key=case.receipt_id,
+                version=case.request.version,
+                inputs=inputs,
+                calculation=msgspec.Raw(calculation_bytes),
+                card=case.person.card.hex(),
+                sources=sources,
+                link_up=till.link_up,
+            )
+            till.journal.stream.append(record)
+            till.journal.receipts.put(
+                ReceiptRow(
+                    receipt_id=case.receipt_id,
+                    state="recorded",
+                    version=case.request.version,
+                    account_id=case.person.account.account_id,
+                    authorisation_asked=case.row is not None and case.row.authorisation_asked,
+                    request=content,
+                    answer=msgspec.json.encode(answer),
+                    calculation=calculation_bytes,
+                    updated_at_ms=at_ms,
+                )
+            )
+        return answer
+
+    def _repeated(self, row: ReceiptRow, content: bytes) -> ReceiptAnswer:
+        if row.request == content:
+            return msgspec.json.decode(row.answer, type=ReceiptAnswer)
+        field = _first_difference(row.request, content)
+        return self._plain(row.receipt_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, row.version, field=field)
+
+    # Answering
+
+    def _answer(
+        self,
+        case: _Case,
+        outcome: Outcome,
+        calculation: Calculation,
+        inputs: CalculationInputs,
+        *,
+        field: str = "",
+        notes: tuple[CashierMessage, ...] = (),
+    ) -> ReceiptAnswer:
+        language = self._till.settings.language
+        hints = tuple(
+            CashierMessage(hint.code, say_reason(hint, case.rules.offers_by_id[hint.offer_id].title, language))
+            for hint in calculation.hints
+        )
+        quiet = outcome in (Outcome.CALCULATED, Outcome.RESERVED, Outcome.RECORDED)
+        said = () if quiet else (self._message(outcome, {"field": field}),)
+        person = case.person
+        return ReceiptAnswer(
+            outcome=outcome,
+            receipt_id=case.receipt_id,
+            version=case.request.version,
+            link="up" if self._till.link_up else "down",
+            calculation=msgspec.Raw(canonical_bytes(calculation)),
+            reserved_points=inputs.right.points,
+            customer=CustomerView(
+                known=bool(person.account.account_id),
+                masked_name=person.masked_name,
+                tier=person.account.tier,
+                points=person.points,
+                blocked=person.blocked,
+            )
+            if person.identified
+            else None,
+            field=field,
+            messages=(*said, *notes, *hints),
+        )
+
+    def _plain(self, receipt_id: str, outcome: Outcome, version: int, *, field: str = "") -> ReceiptAnswer:
+        quiet = outcome == Outcome.CANCELLED
+        return ReceiptAnswer(
+            outcome=outcome,
+            receipt_id=receipt_id,
+            version=version,
+            link="up" if self._till.link_up else "down",
+            field=field,
+            messages=() if quiet else (self._message(outcome, {"field": field}),),
+        )
+
+    def _message(self, outcome: Outcome, figures: dict[str, int | str]) -> CashierMessage:
+        return CashierMessage(outcome, say_outcome(outcome, figures, self._till.settings.language))
+
+
+def _first_difference(ours: bytes, theirs: bytes) -> str:
+    """Return the name of the first field in which two canonical requests differ."""
+    a, b = msgspec.json.decode(ours), msgspec.json.decode(theirs)
+    return next((name for name in sorted({*a, *b}) if a.get(name) != b.get(name)), "")

@@ -1,0 +1,93 @@
+"""The parts one till is made of, joined; whoever holds a `Till` is on its only thread."""
+
+from dataclasses import dataclass, field
+
+from agent.identity import Identity
+from agent.journal.journal import Journal
+from agent.reference_data.cache import Cache
+from agent.reference_data.rule_books import RuleBooks
+from agent.system import System
+from agent.trusted_clock import TrustedClock
+from sync.chain import INCARNATION_BYTES
+from sync.signing import NO_SESSION, card_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TillSettings:
+    """What an installation may choose.
+
+    Attributes:
+        risk_points_per_receipt_max: the most points one receipt may take from the risk budget.
+        language: of texts for people, `en` or `ru`.
+    """
+
+    risk_points_per_receipt_max: int = 30
+    language: str = "en"
+
+
+@dataclass(slots=True, kw_only=True)
+class Till:
+    """One till.
+
+    Attributes:
+        session: the live session with the centre; all zero when there is none.
+        link_up: whether the last thing tried over the link worked; makes knowledge fresher, decides nothing.
+        revoked: the centre no longer knows this till's key; it goes on selling and recording.
+    """
+
+    identity: Identity
+    journal: Journal
+    cache: Cache
+    books: RuleBooks
+    system: System
+    clock: TrustedClock
+    settings: TillSettings = field(default_factory=TillSettings)
+    session: bytes = NO_SESSION
+    link_up: bool = False
+    revoked: bool = False
+
+    def card_hash(self, card: str) -> bytes:
+        """Return the keyed hash that stands for a card; empty for no card."""
+        return card_hash(self.identity.card_key, card) if card.strip() else b""
+
+    def start_incarnation(self, reason: str, *, number_min: int = 1) -> None:
+        """Begin a new stream; rights are void, unacknowledged facts are repeated in it. One transaction."""
+        with self.journal.transaction():
+            self.journal.rights.void_all()
+            self.journal.stream.start(
+                self.system.random_bytes(INCARNATION_BYTES),
+                number_min=number_min,
+                reason=reason,
+                at_ms=self.clock.now_ms(),
+            )
+
+
+def join_till(
+    *,
+    identity: Identity,
+    journal: Journal,
+    cache: Cache,
+    system: System,
+    settings: TillSettings,
+    start_reason: str = "first start",
+) -> Till:
+    """Join the parts; opens the first stream of a new journal.
+
+    Args:
+        start_reason: why a journal without a stream begins, e.g. because a damaged one was set aside.
+    """
+    clock = TrustedClock(system)
+    till = Till(
+        identity=identity,
+        journal=journal,
+        cache=cache,
+        books=RuleBooks(cache, identity.rule_keys),
+        system=system,
+        clock=clock,
+        settings=settings,
+    )
+    if not journal.stream.is_open():
+        # A journal that is new on an enrolled till may follow one that is lost: count on from the clock, so
+        # that the number is above every earlier one even though none is known here.
+        till.start_incarnation(start_reason, number_min=clock.now_ms())
+    return till

@@ -1,0 +1,204 @@
+"""What is said in English."""
+
+from typing import Final
+
+from loyalty.wording.catalogue import Catalogue, Noun, Texts
+
+REASONS: Final[Texts] = {
+    "applied": (
+        "{title}: {discount_minor} off.",
+        "{title}: plus {points}.",
+        "{title}: applied.",
+    ),
+    "lost_to": (
+        "{title}: not given, offer {to} counts instead.",
+        "{title}: another offer counts instead.",
+    ),
+    "not_identified": ("{title}: ask for the customer's card.",),
+    "not_in_tier": (
+        "{title}: not for tier {tier}.",
+        "{title}: not for this customer's tier.",
+    ),
+    "not_in_segment": ("{title}: this customer is not among those invited.",),
+    "not_birthday": ("{title}: only around the customer's birthday.",),
+    "not_today": ("{title}: not on {weekday}.", "{title}: not today."),
+    "not_this_hour": (
+        "{title}: only {hours}, it is {now} now.",
+        "{title}: only from {from} until {until}.",
+        "{title}: only from {from}.",
+        "{title}: only until {until}.",
+        "{title}: not at this hour.",
+    ),
+    "code_missing": ("{title}: a coupon is needed.",),
+    "tender_missing": (
+        "{title}: only when paid by {tender}.",
+        "{title}: not with this kind of payment.",
+    ),
+    "quantity_missing": ("{title}: add {missing}.", "{title}: add more of these goods."),
+    "amount_missing": (
+        "{title}: goods for {missing} are missing.",
+        "{title}: the sum is too small.",
+    ),
+    "distinct_missing": ("{title}: add {missing}.", "{title}: add other goods of the offer."),
+    "condition_not_met": ("{title}: does not go with what is in this basket.",),
+    "lines_excluded": ("{title}: the goods in this basket take no part.",),
+    "nothing_to_give": ("{title}: gives nothing on this receipt.",),
+}
+
+REASONS_FOR_CUSTOMER: Final[Texts] = {
+    "applied": (
+        "{title}: you save {discount_minor}.",
+        "{title}: you get {points}.",
+        "{title}: applied.",
+    ),
+    "lost_to": ("{title}: another offer counts instead.",),
+    "not_identified": ("{title}: show your card.",),
+    "not_in_tier": ("{title}: not for your tier.",),
+    "not_in_segment": ("{title}: for invited customers.",),
+    "not_birthday": ("{title}: around your birthday.",),
+    "code_missing": ("{title}: show your coupon.",),
+    "quantity_missing": (
+        "Add {missing} and get: {title}.",
+        "Add more of these goods and get: {title}.",
+    ),
+    "amount_missing": ("Spend {missing} more and get: {title}.", "Spend more and get: {title}."),
+    "distinct_missing": (
+        "Add {missing} and get: {title}.",
+        "Add other goods of the offer and get: {title}.",
+    ),
+    "nothing_to_give": ("{title}: nothing to add on this receipt.",),
+}
+
+OUTCOMES: Final[Texts] = {
+    "calculated": (
+        "Calculated: {discount_minor} off, {paid_minor} to pay.",
+        "Calculated.",
+    ),
+    "reserved": ("Set aside: {points}.", "The points are set aside."),
+    "recorded": ("The receipt is recorded.",),
+    "already_recorded": ("This receipt was recorded before; nothing has changed.",),
+    "cancelled": ("Cancelled; points set aside for this receipt are free again.",),
+    "previewed": (
+        "Money back: {money_back_minor}; given back {given_back_points}, taken {taken_back_points}.",
+        "The return can be made; nothing is recorded yet.",
+    ),
+    "already_recorded_differently": (
+        "This receipt is recorded already, with a different {field}. What was recorded stays.",
+        "This receipt is recorded already, with other content. What was recorded stays.",
+    ),
+    "stale_version": ("The register sent an older basket than before; calculate again.",),
+    "stale_calculation": ("The basket has changed since; calculate again before the payment.",),
+    "receipt_unknown": ("This receipt is not known; check its number.",),
+    "receipt_closed": ("This receipt is closed; open a new one.",),
+    "line_unknown": (
+        "The receipt has no line {line}; choose one of its lines.",
+        "The receipt has no such line; choose one of its lines.",
+    ),
+    "line_already_returned": (
+        "Line {line} has been returned already.",
+        "The line has been returned already.",
+    ),
+    "not_identified": ("No customer yet: ask for the card or the phone number.",),
+    "points_insufficient": (
+        "Not enough points: {asked_points} wanted, {available_points} there.",
+        "Not enough points; redeem fewer.",
+    ),
+    "points_held_elsewhere": (
+        "Set aside for store {store} until it reports: {held_points}. Try again later.",
+        "Set aside at another till: {held_points}. Try again later.",
+        "The points are set aside at another till. Try again later.",
+    ),
+    "rights_exhausted": (
+        "No more than {available_points} can be redeemed here now. The sale goes on.",
+        "No points can be redeemed here now. The sale goes on, points are earned.",
+    ),
+    "rules_missing": ("This till has no offers yet. Sell without loyalty and call support.",),
+    "journal_unavailable": (
+        "This till cannot record. Sell without loyalty and call support at once.",
+    ),
+    "accepted": ("Accepted as printed.",),
+    "accepted_stale": (
+        "Accepted as printed; the till used older offers, at our cost: {variance_minor}.",
+        "Accepted as printed; the till used older offers, at our cost.",
+    ),
+    "adjusted": (
+        "Accepted with a change of {delta_points}: {reason}.",
+        "Accepted with a change of {delta_points}.",
+        "Accepted with a change.",
+    ),
+    "parked": (
+        "Waiting for {waits_for}; nothing is posted yet.",
+        "Waiting for what it refers to; nothing is posted yet.",
+    ),
+    "rejected_kept": (
+        "Not posted, kept for review: {reason}.",
+        "Not posted, kept for review.",
+    ),
+}
+
+OUTCOMES_FOR_CUSTOMER: Final[Texts] = {
+    "calculated": ("To pay: {paid_minor}. You save {discount_minor}.", "Calculated."),
+    "recorded": ("Thank you for your purchase.",),
+    "already_recorded": ("Thank you for your purchase.",),
+    "already_recorded_differently": ("One moment, please.",),
+    "stale_version": ("One moment, please.",),
+    "stale_calculation": ("One moment, please.",),
+    "not_identified": ("Show your card or say your phone number.",),
+    "points_insufficient": (
+        "You have {available_points}.",
+        "You have fewer points than that.",
+    ),
+    "points_held_elsewhere": (
+        "Part of your points is set aside for store {store}: {held_points}.",
+        "Part of your points is set aside at another till: {held_points}.",
+        "Part of your points is set aside at another till.",
+    ),
+    "rights_exhausted": (
+        "You can spend up to {available_points} here now.",
+        "Points cannot be spent here now. You will still earn them.",
+    ),
+    "rules_missing": ("Loyalty is not available at this till now.",),
+    "journal_unavailable": ("Loyalty is not available at this till now.",),
+    "accepted": ("Your points are posted.",),
+    "accepted_stale": ("Your points are posted as printed.",),
+    "adjusted": (
+        "Your points were changed by {delta_points}: {reason}.",
+        "Your points were changed by {delta_points}.",
+        "Your points were changed.",
+    ),
+    "parked": ("Your points will be posted later.",),
+    "rejected_kept": ("This receipt is being checked.",),
+}
+
+NOUNS: Final[dict[Noun, tuple[str, ...]]] = {
+    "piece": ("piece", "pieces"),
+    "product": ("different product", "different products"),
+    "point": ("point", "points"),
+}
+
+
+def noun_form(number: int) -> int:
+    """Return 0 behind one, 1 behind everything else."""
+    return 0 if number == 1 else 1
+
+
+ENGLISH: Final = Catalogue(
+    reasons=REASONS,
+    reasons_for_customer=REASONS_FOR_CUSTOMER,
+    outcomes=OUTCOMES,
+    outcomes_for_customer=OUTCOMES_FOR_CUSTOMER,
+    nouns=NOUNS,
+    weekdays=(
+        "Mondays",
+        "Tuesdays",
+        "Wednesdays",
+        "Thursdays",
+        "Fridays",
+        "Saturdays",
+        "Sundays",
+    ),
+    kilogram="kg",
+    decimal_mark=".",
+    day_form="{year}-{month}-{day}",
+    noun_form=noun_form,
+)

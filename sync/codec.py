@@ -1,0 +1,73 @@
+"""Bytes <-> messages, within limits; garbage raises nothing but `MalformedMessageError`."""
+
+from typing import TypeVar
+
+import msgspec
+import zstandard
+
+from sync.errors import MalformedMessageError
+from sync.limits import MESSAGE_BYTES_MAX
+from sync.messages import Message
+
+M = TypeVar("M", bound=Message)
+
+CONTENT_TYPE = "application/vnd.tillside+msgpack"
+ENCODING = "zstd"
+_COMPRESS_FROM_BYTES = 512
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type[Message], msgspec.msgpack.Decoder[Message]] = {}
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's bytes, uncompressed."""
+    return _encoder.encode(message)
+
+
+def decode(kind: type[M], body: bytes) -> M:
+    """Read a message of the given kind.
+
+    Raises:
+        MalformedMessageError: too long, not MessagePack, or a field is wrong; the text names the field.
+    """
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise MalformedMessageError(
+            f"a message has at most {MESSAGE_BYTES_MAX} bytes, this one {len(body)}"
+        )
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)  # type: ignore[assignment]
+    try:
+        return decoder.decode(body)  # type: ignore[return-value]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedMessageError(f"not a {kind.__name__}: {error}") from error
+
+
+def compress(body: bytes) -> tuple[bytes, str]:
+    """Return the body as it travels and its content encoding; small bodies travel as they are."""
+    if len(body) < _COMPRESS_FROM_BYTES:
+        return body, ""
+    return zstandard.ZstdCompressor(level=3).compress(body), ENCODING
+
+
+def decompress(body: bytes, encoding: str, *, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
+    """Undo `compress`.
+
+    Raises:
+        MalformedMessageError: the encoding is unknown, the bytes are damaged or unpack to more than `bytes_max`.
+    """
+    if not encoding or encoding == "identity":
+        return body
+    if encoding != ENCODING:
+        raise MalformedMessageError(
+            f"content encoding {encoding!r} is not spoken here; send {ENCODING} or none"
+        )
+    try:
+        # The streaming reader never holds more than asked for, whatever size the frame claims.
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as reader:
+            unpacked = reader.read(bytes_max + 1)
+    except zstandard.ZstdError as error:
+        raise MalformedMessageError(f"damaged zstd body: {error}") from error
+    if len(unpacked) > bytes_max:
+        raise MalformedMessageError(f"a body unpacks to at most {bytes_max} bytes")
+    return unpacked

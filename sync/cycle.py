@@ -1,0 +1,123 @@
+"""The till's side of a conversation with the centre, without I/O: HELLO, push, pull, blobs, in that order.
+
+`converse` is a generator: it yields what to ask, is sent the answer, and lets a `LinkError` thrown into it
+end the conversation; nothing is lost by ending anywhere. The service drives it over HTTP, the simulator
+through its own network (design: sync 4.2 to 4.7).
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+from sync.messages import Hello, HelloAnswer, Manifest, Message, Pull, PullAnswer, Push, PushAnswer
+
+PATH_HELLO = "/v1/till/hello"
+PATH_PUSH = "/v1/till/push"
+PATH_PULL = "/v1/till/pull"
+PATH_SNAPSHOT = "/v1/till/snapshot"
+PATH_AUTHORISE = "/v1/till/authorise"
+PATH_RECEIPT = "/v1/till/receipt"
+PATH_ENROL = "/v1/enrol"
+PATH_BUNDLE = "/v1/bundles/"
+
+_RESTARTS_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A message for the centre and the kind of answer it has."""
+
+    path: str
+    message: Message
+    answer: type[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A bundle to be fetched by its hash; the answer is its bytes, unpacked."""
+
+    manifest: Manifest
+
+
+class TillSide(Protocol):
+    """What the conversation needs of a till; every method is durable on return where it changes anything."""
+
+    def hello(self) -> Hello:
+        """Say where the stream stands; ends the current session."""
+        ...
+
+    def hello_answered(self, answer: HelloAnswer) -> None:
+        """Take the verdict; on amnesia the stream starts anew and rights are void."""
+        ...
+
+    def next_push(self) -> Push | None:
+        """Return the next batch the centre does not have, or None."""
+        ...
+
+    def push_answered(self, push: Push, answer: PushAnswer) -> None:
+        """Move the acknowledged pointer; on a fork the stream starts anew and rights are void."""
+        ...
+
+    def pull(self) -> Pull:
+        """Ask for changes since the stored cursor."""
+        ...
+
+    def pull_answered(self, answer: PullAnswer) -> None:
+        """Store what has changed, then the cursor."""
+        ...
+
+    def wanted_bundle(self) -> Manifest | None:
+        """Return the manifest of a bundle that is announced and not here yet."""
+        ...
+
+    def bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
+        """Check and store a bundle; a bad one is refused and the last good one stays."""
+        ...
+
+
+Conversation = Generator[Ask | Fetch, Message | bytes, None]
+
+
+def converse(till: TillSide, *, greet: bool) -> Conversation:
+    """Bring till and centre to the same state.
+
+    Args:
+        greet: begin with HELLO; without it the current session must still be good.
+    """
+    if greet:
+        yield from _greet(till)
+    yield from _push_all(till)
+    yield from _pull_all(till)
+    # What was pulled may have made new records (grants received, residues returned).
+    yield from _push_all(till)
+    if manifest := till.wanted_bundle():
+        content = yield Fetch(manifest)
+        assert isinstance(content, bytes)
+        till.bundle_arrived(manifest, content)
+
+
+def _greet(till: TillSide) -> Conversation:
+    for _ in range(_RESTARTS_MAX):
+        answer = yield Ask(PATH_HELLO, till.hello(), HelloAnswer)
+        assert isinstance(answer, HelloAnswer)
+        till.hello_answered(answer)
+        if answer.verdict != "amnesia":
+            return
+
+
+def _push_all(till: TillSide) -> Conversation:
+    while push := till.next_push():
+        answer = yield Ask(PATH_PUSH, push, PushAnswer)
+        assert isinstance(answer, PushAnswer)
+        till.push_answered(push, answer)
+        if answer.verdict == "fork":
+            yield from _greet(till)
+
+
+def _pull_all(till: TillSide) -> Conversation:
+    more = True
+    while more:
+        answer = yield Ask(PATH_PULL, till.pull(), PullAnswer)
+        assert isinstance(answer, PullAnswer)
+        till.pull_answered(answer)
+        more = answer.more

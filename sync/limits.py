@@ -1,0 +1,12 @@
+"""Bounds of the wire, unit in the name."""
+
+from typing import Final
+
+BATCH_RECORDS_MAX: Final = 500
+BATCH_BYTES_MAX: Final = 1_048_576
+RECORD_BYTES_MAX: Final = 1_048_576
+MESSAGE_BYTES_MAX: Final = 4_194_304
+"""Of a message after decompression; what is larger is refused before it is unpacked."""
+BUNDLE_BYTES_MAX: Final = 268_435_456
+PULL_BYTES_DEFAULT: Final = 262_144
+"""Aim for one pull answer; the centre stops adding rows past it."""

@@ -1,0 +1,281 @@
+"""The wire messages between till and centre, MessagePack maps; one class a message.
+
+Readers ignore fields they do not know, so a newer side may add some; a field that is missing takes its
+default or is an error. Hashes, keys and incarnations are raw bytes.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from loyalty.account import AccountSnapshot, LotPart
+from loyalty.basket import Place
+
+Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What every message is."""
+
+
+class Cursor(Message):
+    """A place in the change feed: rows up to it are known (design: sync 1.7).
+
+    Attributes:
+        epoch: rises when the feed's transaction numbers start anew.
+    """
+
+    epoch: Count = 0
+    transaction: Count = 0
+    row: Count = 0
+
+
+class EnrolRequest(Message):
+    """A new till introduces itself with its one-time code.
+
+    Attributes:
+        signature: by the till's key over code and nonce, so that the key is proven.
+    """
+
+    code: Annotated[str, Meta(max_length=64)]
+    public_key: PublicKey
+    hardware: Annotated[str, Meta(max_length=200)]
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    signature: bytes
+
+
+class EnrolAnswer(Message):
+    """Who the till now is.
+
+    Attributes:
+        card_key: key of the chain's card hashes.
+        centre_key: signs answers, grants and authorisations.
+        rule_keys: any of them may sign a bundle manifest.
+    """
+
+    till_id: int
+    place: Place
+    card_key: bytes
+    centre_key: PublicKey
+    rule_keys: tuple[PublicKey, ...]
+    server_time_ms: int
+
+
+class Hello(Message):
+    """A till says where its stream stands; sending it ends the session before (design: sync 4.2).
+
+    Attributes:
+        acked_hash: link of `acked_seq`, so that the centre can compare without asking.
+        bundle: hash of the active bundle, hexadecimal; empty if none.
+    """
+
+    incarnation: Incarnation
+    incarnation_number: Count
+    seq: Count
+    head: Hash
+    acked_seq: Count
+    acked_hash: Hash
+    clock_ms: int
+    bundle: str
+    software: str
+    receipts_waiting: Count = 0
+    disk_free_bytes: Count = 0
+    rights_points: Count = 0
+    risk_left_points: Count = 0
+
+
+Verdict = Literal["ok", "rewind", "amnesia", "revoked"]
+
+
+class HelloAnswer(Message):
+    """How the centre sees the till's stream.
+
+    Attributes:
+        verified: the chain was compared up to what the centre has; rights move only then.
+        risk_points_total: all risk budget ever given to this incarnation; what is spent is counted against it.
+    """
+
+    verdict: Verdict
+    verified: bool
+    session: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    last_seq: Count
+    last_hash: Hash
+    durable_seq: Count
+    server_time_ms: int
+    risk_points_total: Count = 0
+
+
+class Push(Message):
+    """Consecutive records of one stream.
+
+    Attributes:
+        previous_hash: link before the first record.
+    """
+
+    incarnation: Incarnation
+    from_seq: Annotated[int, Meta(ge=1)]
+    previous_hash: Hash
+    records: tuple[bytes, ...]
+
+
+class PushAnswer(Message):
+    """What the centre now has, contiguous and durable."""
+
+    verdict: Literal["ack", "gap", "fork"]
+    last_seq: Count
+    last_hash: Hash
+    durable_seq: Count
+
+
+class AccountRow(Message):
+    """An account as tills may know it; `card` is a keyed hash, never a number.
+
+    Attributes:
+        masked_name: what a screen may show, e.g. "A*** K."; may be empty.
+        points: not held by anybody, spendable with an authorisation.
+        held_points: set aside for tills.
+    """
+
+    card: bytes
+    snapshot: AccountSnapshot
+    blocked: bool = False
+    masked_name: str = ""
+    points: Count = 0
+    held_points: Count = 0
+
+
+class Grant(Message):
+    """Points of one account set aside for one incarnation of one till (design: sync 4.0).
+
+    Attributes:
+        session: the till accepts a grant only in the session it was sent in (rule R2).
+        sale_key: for an authorisation the one receipt it is good for.
+        signature: by the centre's key over all other fields.
+    """
+
+    grant_id: str
+    purpose: Literal["grant", "authorisation"]
+    account_id: int
+    till_id: int
+    incarnation: Incarnation
+    session: bytes
+    points: Annotated[int, Meta(ge=1)]
+    lots: tuple[LotPart, ...]
+    not_after_ms: int
+    sale_key: str = ""
+    signature: bytes = b""
+
+
+class OutcomeRow(Message):
+    """What became of one record."""
+
+    seq: Count
+    incarnation: Incarnation
+    outcome: str
+    reason: str = ""
+    points: int = 0
+
+
+class Manifest(Message):
+    """A bundle that is to be active, named by the hash of its bytes.
+
+    Attributes:
+        bundle: SHA-256 of the uncompressed bytes, hexadecimal.
+        signature: by a rule key over all other fields.
+    """
+
+    bundle: Annotated[str, Meta(min_length=64, max_length=64)]
+    version: Annotated[int, Meta(ge=1)]
+    size_bytes: Count
+    activate_at: str = ""
+    signature: bytes = b""
+
+
+class Pull(Message):
+    """Asks for what has changed since the cursor.
+
+    Attributes:
+        bundle: hash of the newest bundle the till has, so that the centre can announce another.
+    """
+
+    incarnation: Incarnation
+    cursor: Cursor
+    bundle: str
+    bytes_max: Annotated[int, Meta(ge=1024)]
+
+
+class PullAnswer(Message):
+    """What has changed, from one snapshot of the centre.
+
+    Attributes:
+        applied_through: records of this stream whose effects are in the rows.
+        more: there is more to pull at once.
+    """
+
+    cursor: Cursor
+    applied_through: Count
+    more: bool
+    accounts: tuple[AccountRow, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    recalls: tuple[str, ...] = ()
+    outcomes: tuple[OutcomeRow, ...] = ()
+    manifest: Manifest | None = None
+
+
+class SnapshotRequest(Message):
+    """Asks for one account, fresh, by the keyed hash of a card."""
+
+    card: bytes
+
+
+class SnapshotAnswer(Message):
+    """The account, or none for a card nobody knows."""
+
+    account: AccountRow | None = None
+
+
+class AuthoriseRequest(Message):
+    """Asks that at least `points` be authorised for one receipt, all authorisations of its key together.
+
+    Asked again with the same or a smaller number it changes nothing, so a lost answer is harmless.
+    """
+
+    key: str
+    account_id: int
+    points: Annotated[int, Meta(ge=1)]
+    incarnation: Incarnation
+
+
+class AuthoriseAnswer(Message):
+    """Every open authorisation of the key.
+
+    Attributes:
+        held_elsewhere_points: points set aside for another till; it was asked to give them back.
+    """
+
+    authorisations: tuple[Grant, ...] = ()
+    held_elsewhere_points: Count = 0
+
+
+class ReceiptRequest(Message):
+    """Asks for a receipt of any till by its sale key, for a return."""
+
+    key: str
+
+
+class ReceiptAnswer(Message):
+    """The canonical bytes of its calculation and the lines already returned; empty for an unknown receipt."""
+
+    calculation: bytes = b""
+    returned_lines: tuple[str, ...] = ()
+
+
+class Problem(Message):
+    """A refusal by name."""
+
+    error: str
+    message: str

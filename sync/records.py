@@ -1,0 +1,163 @@
+"""The records of a till's stream: what happened, in the order it happened, as bytes that are never re-encoded.
+
+A record is JSON with the keys in the order written here; those bytes are hashed into the chain, stored and
+sent (design: sync 4.0). Adding a field with a default at the end is compatible; nothing else is.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from loyalty.account import NO_REDEMPTION, NO_RIGHT, AccountSnapshot, RedeemRequest, SpendRight
+from loyalty.basket import Basket, Moment, Place
+from sync.errors import MalformedMessageError
+from sync.limits import RECORD_BYTES_MAX
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """Fields of every record.
+
+    Attributes:
+        at_ms: the till's trusted time, Unix milliseconds; hygiene only, decides no money.
+    """
+
+    at_ms: int
+
+
+class LotTaken(msgspec.Struct, frozen=True):
+    """Points taken out of one lot."""
+
+    lot_id: int
+    points: int
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A right that redeemed points were taken from.
+
+    Attributes:
+        kind: a grant, a just-in-time authorisation, or the till's risk budget.
+        grant_id: of the grant or authorisation; empty for risk.
+        lots: the lots taken; empty for risk. Their points add up to `points`.
+    """
+
+    kind: Literal["grant", "authorisation", "risk"]
+    points: int
+    grant_id: str = ""
+    lots: tuple[LotTaken, ...] = ()
+
+
+class CalculationInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the calculation is a function of, so that the centre can repeat it."""
+
+    bundle: str
+    basket: Basket
+    moment: Moment
+    place: Place
+    account: AccountSnapshot
+    request: RedeemRequest = NO_REDEMPTION
+    right: SpendRight = NO_RIGHT
+
+
+class OpenRecord(_Record, tag="open", frozen=True, kw_only=True):
+    """First record of every stream: a new incarnation and why.
+
+    Attributes:
+        previous_head: last hash of the stream before, hexadecimal; empty if there is none.
+    """
+
+    incarnation_number: int
+    reason: str
+    previous_incarnation: str = ""
+    previous_head: str = ""
+
+
+class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
+    """A completed receipt, as printed.
+
+    Attributes:
+        key: the sale key, the receipt id the register minted before its first call.
+        card: keyed hash of the card, hexadecimal; empty when none was presented.
+        calculation: canonical bytes of the calculation.
+        link_up: the till was in touch with the centre when the receipt was made.
+    """
+
+    key: str
+    version: int
+    inputs: CalculationInputs
+    calculation: msgspec.Raw
+    card: str = ""
+    sources: tuple[Source, ...] = ()
+    link_up: bool = False
+
+
+class VoidRecord(_Record, tag="void", frozen=True, kw_only=True):
+    """A receipt that was reserved and then given up; whatever was authorised for its key is free again."""
+
+    key: str
+    why: str
+
+
+class RefundRecord(_Record, tag="refund", frozen=True, kw_only=True):
+    """Whole lines of a receipt brought back.
+
+    Attributes:
+        key: of the return itself, minted by the register.
+        original_key: sale key of the receipt.
+        calculation: canonical bytes of the return's calculation; empty object where the till did not have the receipt.
+    """
+
+    key: str
+    original_key: str
+    lines: tuple[str, ...]
+    moment: Moment
+    place: Place
+    calculation: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class GrantInRecord(_Record, tag="grant_in", frozen=True, kw_only=True):
+    """A grant arrived and is durable on this till."""
+
+    grant_id: str
+
+
+class GrantReturnRecord(_Record, tag="grant_return", frozen=True, kw_only=True):
+    """Points of a grant go home; they left the till's rights before this record was written.
+
+    Attributes:
+        points: the residue, stated, never computed by the reader (design: sync N8).
+    """
+
+    grant_id: str
+    points: int
+    why: str
+    lots: tuple[LotTaken, ...] = ()
+
+
+Record = OpenRecord | SaleRecord | VoidRecord | RefundRecord | GrantInRecord | GrantReturnRecord
+
+FACTS = (SaleRecord, VoidRecord, RefundRecord)
+"""Records that stay true in whatever stream they arrive; the others move rights and count only in a contiguous stream."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """Return the bytes of a new record; call it once, keep the bytes."""
+    return _encoder.encode(record)
+
+
+def decode_record(body: bytes) -> Record:
+    """Read a record.
+
+    Raises:
+        MalformedMessageError: the bytes are too long or not a record; the message names the field.
+    """
+    if len(body) > RECORD_BYTES_MAX:
+        raise MalformedMessageError(
+            f"a record has at most {RECORD_BYTES_MAX} bytes, this one {len(body)}"
+        )
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MalformedMessageError(f"not a record: {error}") from error

@@ -3,3 +3,5 @@
 `journal` and `reference_data` keep what the till knows, `link` talks to the centre, `pos_api` to the
 register; `bootstrap` joins them.
 """
+
+__version__ = "0.1.0"

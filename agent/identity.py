@@ -28,7 +28,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     pos_token: str
 
 
-def identity_of(answer: EnrolAnswer, *, centre_url: str, key_seed: bytes, pos_token: str) -> Identity:
+def identity_of(
+    answer: EnrolAnswer, *, centre_url: str, key_seed: bytes, pos_token: str
+) -> Identity:
     """Return the identity an enrolment gives."""
     return Identity(
         till_id=answer.till_id,
@@ -62,6 +64,8 @@ def load_identity(path: Path) -> Identity:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Identity)
     except FileNotFoundError as error:
-        raise EnrolmentError("this till is not enrolled; run: tillside-agent enrol --centre URL --code CODE") from error
+        raise EnrolmentError(
+            "this till is not enrolled; run: tillside-agent enrol --centre URL --code CODE"
+        ) from error
     except (OSError, msgspec.DecodeError) as error:
         raise EnrolmentError(f"cannot read {path.name}: {error}; enrol the till again") from error

@@ -37,7 +37,7 @@ class AccountSnapshot:
         account_id: 0 when the account is not known here.
         points: what may be shown as balance; informs, decides nothing.
         in_birthday_window: a flag, so that the date itself need not be known.
-        counters: uses of limited offers by offer id.
+        counters: uses of limited offers by offer id; carried, not yet asked for by any offer.
         version: rises with every change at the centre.
     """
 

@@ -40,17 +40,13 @@ class Programme:
 
     Attributes:
         point_value_minor: with `point_value_points`, what points are worth: 10 points = 1.00 is 100 and 10.
-        points_count_as_benefit: the best basket counts earned points at their value.
-        earned_after_spent: what a return does when the earned points are already spent.
     """
 
     programme_id: str
     currency: str
     point_value_minor: int = 1
     point_value_points: int = 1
-    points_count_as_benefit: bool = True
     redemption: RedemptionTerms = field(default_factory=RedemptionTerms)
-    earned_after_spent: Literal["only_pending", "within_balance", "unlimited"] = "unlimited"
 
     def __post_init__(self) -> None:
         if self.point_value_minor <= 0 or self.point_value_points <= 0:

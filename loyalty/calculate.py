@@ -49,10 +49,7 @@ def calculate(
     reasons: list[Reason] = []
     prices, points = _candidates(_touching(rules, situation, place), situation, reasons)
     combination = best_combination(prices)
-    discount_by_line = [0] * len(lines)
-    for by_line in combination.discounts.values():
-        for index, off in by_line.items():
-            discount_by_line[index] += off
+    discount_by_line = _by_line(combination.discounts, len(lines))
     left = [
         line.source.gross_minor - off for line, off in zip(lines, discount_by_line, strict=True)
     ]
@@ -90,6 +87,15 @@ def calculate(
     )
     _assert_sound(result, lines, redemption, right)
     return result
+
+
+def _by_line(by_offer: dict[str, dict[int, int]], lines_count: int) -> list[int]:
+    """Sum amounts by offer and line index over the offers."""
+    totals = [0] * lines_count
+    for amounts in by_offer.values():
+        for index, amount in amounts.items():
+            totals[index] += amount
+    return totals
 
 
 def _touching(rules: Rules, situation: Situation, place: Place) -> list[Offer]:

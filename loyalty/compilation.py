@@ -79,7 +79,12 @@ def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:
     for name in sorted(bundle.groups):
         for sku in bundle.groups[name]:
             groups_of.setdefault(sku, []).append(name)
-    return Rules(bundle, bundle_hash, {sku: tuple(names) for sku, names in groups_of.items()}, {offer.offer_id: offer for offer in bundle.offers})
+    return Rules(
+        bundle,
+        bundle_hash,
+        {sku: tuple(names) for sku, names in groups_of.items()},
+        {offer.offer_id: offer for offer in bundle.offers},
+    )
 
 
 def _check(bundle: Bundle) -> None:
@@ -99,6 +104,11 @@ def _check(bundle: Bundle) -> None:
         if offer.when.starts and offer.when.until and offer.when.starts >= offer.when.until:
             raise RuleSetError(
                 f"offer {offer.offer_id!r} ends before it starts; swap when.starts and when.until"
+            )
+        if offer.combines.group and isinstance(offer.gives, PointsPerMoney | PointsPerItem):
+            raise RuleSetError(
+                f"offer {offer.offer_id!r} gives points and names group {offer.combines.group!r};"
+                " groups hold for price offers only, leave combines.group out"
             )
         if offer.combines.group:
             mode, by = modes.setdefault(offer.combines.group, (offer.combines.mode, offer.offer_id))
@@ -146,7 +156,7 @@ def _is_here(offer: Offer, place: Place) -> bool:
 def _is_on(offer: Offer, date: str) -> bool:
     # Texts of days and moments order like the times they name; a day is touched unless wholly outside.
     return (not offer.when.starts or offer.when.starts[:10] <= date) and (
-        not offer.when.until or offer.when.until > date
+        not offer.when.until or offer.when.until > f"{date}T00:00:00"
     )
 
 

@@ -34,8 +34,9 @@ def encode(value: object) -> object:
     """Return the plain JSON value that `decode` reads back; fields at their default are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         document: dict[str, object] = {}
-        if hasattr(type(value), "kind"):
-            document["kind"] = type(value).kind
+        kind = getattr(type(value), "kind", None)
+        if isinstance(kind, str):
+            document["kind"] = kind
         for shape in _fields_of(type(value)).values():
             inner = getattr(value, shape.name)
             if shape.required or inner != shape.default():

@@ -23,6 +23,8 @@ from loyalty.offers import (
     NeedsTender,
     NoneOf,
     Offer,
+    PointsPerItem,
+    PointsPerMoney,
 )
 from loyalty.reasons import ReasonCode
 
@@ -106,7 +108,9 @@ def obstacle(offer: Offer, situation: Situation) -> Reason | None:
 
 def _who(offer: Offer, situation: Situation) -> Reason | None:
     who, account = offer.who, situation.account
-    if (who.identified or who.tiers or who.segments or who.birthday) and not account.identified:
+    # Points need somebody to belong to.
+    asks = who.identified or who.tiers or who.segments or who.birthday
+    if (asks or isinstance(offer.gives, PointsPerMoney | PointsPerItem)) and not account.identified:
         return Reason(offer_id=offer.offer_id, code=ReasonCode.NOT_IDENTIFIED)
     if who.tiers and account.tier not in who.tiers:
         return Reason(

@@ -50,6 +50,10 @@ class TillSide(Protocol):
         """Take the verdict; on amnesia the stream starts anew and rights are void."""
         ...
 
+    def has_session(self) -> bool:
+        """Say whether a session is live; none is after a verdict that made the stream start anew."""
+        ...
+
     def next_push(self) -> Push | None:
         """Return the next batch the centre does not have, or None."""
         ...
@@ -101,7 +105,7 @@ def _greet(till: TillSide) -> Conversation:
         answer = yield Ask(PATH_HELLO, till.hello(), HelloAnswer)
         assert isinstance(answer, HelloAnswer)
         till.hello_answered(answer)
-        if answer.verdict != "amnesia":
+        if till.has_session():
             return
 
 

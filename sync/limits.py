@@ -5,6 +5,8 @@ from typing import Final
 BATCH_RECORDS_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 1_048_576
 RECORD_BYTES_MAX: Final = 1_048_576
+COUNT_MAX: Final = 2**62
+"""Of every number both databases keep; far below their largest, so that sums still fit."""
 MESSAGE_BYTES_MAX: Final = 4_194_304
 """Of a message after decompression; what is larger is refused before it is unpacked."""
 BUNDLE_BYTES_MAX: Final = 268_435_456

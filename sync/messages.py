@@ -11,18 +11,20 @@ from msgspec import Meta
 
 from loyalty.account import AccountSnapshot, LotPart
 from loyalty.basket import Place
+from sync.limits import COUNT_MAX
 
 Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
+Positive = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What every message is."""
 
 
-class Cursor(Message):
+class Cursor(Message, frozen=True, kw_only=True):
     """A place in the change feed: rows up to it are known (design: sync 1.7).
 
     Attributes:
@@ -34,7 +36,7 @@ class Cursor(Message):
     row: Count = 0
 
 
-class EnrolRequest(Message):
+class EnrolRequest(Message, frozen=True, kw_only=True):
     """A new till introduces itself with its one-time code.
 
     Attributes:
@@ -48,7 +50,7 @@ class EnrolRequest(Message):
     signature: bytes
 
 
-class EnrolAnswer(Message):
+class EnrolAnswer(Message, frozen=True, kw_only=True):
     """Who the till now is.
 
     Attributes:
@@ -65,7 +67,7 @@ class EnrolAnswer(Message):
     server_time_ms: int
 
 
-class Hello(Message):
+class Hello(Message, frozen=True, kw_only=True):
     """A till says where its stream stands; sending it ends the session before (design: sync 4.2).
 
     Attributes:
@@ -91,11 +93,12 @@ class Hello(Message):
 Verdict = Literal["ok", "rewind", "amnesia", "revoked"]
 
 
-class HelloAnswer(Message):
+class HelloAnswer(Message, frozen=True, kw_only=True):
     """How the centre sees the till's stream.
 
     Attributes:
         verified: the chain was compared up to what the centre has; rights move only then.
+        incarnation_number_min: the least number a new incarnation of this till may take; needs no clock.
         risk_points_total: all risk budget ever given to this incarnation; what is spent is counted against it.
     """
 
@@ -106,10 +109,11 @@ class HelloAnswer(Message):
     last_hash: Hash
     durable_seq: Count
     server_time_ms: int
+    incarnation_number_min: Positive
     risk_points_total: Count = 0
 
 
-class Push(Message):
+class Push(Message, frozen=True, kw_only=True):
     """Consecutive records of one stream.
 
     Attributes:
@@ -117,21 +121,22 @@ class Push(Message):
     """
 
     incarnation: Incarnation
-    from_seq: Annotated[int, Meta(ge=1)]
+    from_seq: Positive
     previous_hash: Hash
     records: tuple[bytes, ...]
 
 
-class PushAnswer(Message):
+class PushAnswer(Message, frozen=True, kw_only=True):
     """What the centre now has, contiguous and durable."""
 
     verdict: Literal["ack", "gap", "fork"]
     last_seq: Count
     last_hash: Hash
     durable_seq: Count
+    incarnation_number_min: Positive
 
 
-class AccountRow(Message):
+class AccountRow(Message, frozen=True, kw_only=True):
     """An account as tills may know it; `card` is a keyed hash, never a number.
 
     Attributes:
@@ -148,7 +153,7 @@ class AccountRow(Message):
     held_points: Count = 0
 
 
-class Grant(Message):
+class Grant(Message, frozen=True, kw_only=True):
     """Points of one account set aside for one incarnation of one till (design: sync 4.0).
 
     Attributes:
@@ -163,14 +168,14 @@ class Grant(Message):
     till_id: int
     incarnation: Incarnation
     session: bytes
-    points: Annotated[int, Meta(ge=1)]
+    points: Positive
     lots: tuple[LotPart, ...]
     not_after_ms: int
     sale_key: str = ""
     signature: bytes = b""
 
 
-class OutcomeRow(Message):
+class OutcomeRow(Message, frozen=True, kw_only=True):
     """What became of one record."""
 
     seq: Count
@@ -180,7 +185,7 @@ class OutcomeRow(Message):
     points: int = 0
 
 
-class Manifest(Message):
+class Manifest(Message, frozen=True, kw_only=True):
     """A bundle that is to be active, named by the hash of its bytes.
 
     Attributes:
@@ -189,13 +194,13 @@ class Manifest(Message):
     """
 
     bundle: Annotated[str, Meta(min_length=64, max_length=64)]
-    version: Annotated[int, Meta(ge=1)]
+    version: Positive
     size_bytes: Count
     activate_at: str = ""
     signature: bytes = b""
 
 
-class Pull(Message):
+class Pull(Message, frozen=True, kw_only=True):
     """Asks for what has changed since the cursor.
 
     Attributes:
@@ -208,7 +213,7 @@ class Pull(Message):
     bytes_max: Annotated[int, Meta(ge=1024)]
 
 
-class PullAnswer(Message):
+class PullAnswer(Message, frozen=True, kw_only=True):
     """What has changed, from one snapshot of the centre.
 
     Attributes:
@@ -226,31 +231,31 @@ class PullAnswer(Message):
     manifest: Manifest | None = None
 
 
-class SnapshotRequest(Message):
+class SnapshotRequest(Message, frozen=True, kw_only=True):
     """Asks for one account, fresh, by the keyed hash of a card."""
 
     card: bytes
 
 
-class SnapshotAnswer(Message):
+class SnapshotAnswer(Message, frozen=True, kw_only=True):
     """The account, or none for a card nobody knows."""
 
     account: AccountRow | None = None
 
 
-class AuthoriseRequest(Message):
+class AuthoriseRequest(Message, frozen=True, kw_only=True):
     """Asks that at least `points` be authorised for one receipt, all authorisations of its key together.
 
     Asked again with the same or a smaller number it changes nothing, so a lost answer is harmless.
     """
 
     key: str
-    account_id: int
-    points: Annotated[int, Meta(ge=1)]
+    account_id: Count
+    points: Positive
     incarnation: Incarnation
 
 
-class AuthoriseAnswer(Message):
+class AuthoriseAnswer(Message, frozen=True, kw_only=True):
     """Every open authorisation of the key.
 
     Attributes:
@@ -261,20 +266,20 @@ class AuthoriseAnswer(Message):
     held_elsewhere_points: Count = 0
 
 
-class ReceiptRequest(Message):
+class ReceiptRequest(Message, frozen=True, kw_only=True):
     """Asks for a receipt of any till by its sale key, for a return."""
 
     key: str
 
 
-class ReceiptAnswer(Message):
+class ReceiptAnswer(Message, frozen=True, kw_only=True):
     """The canonical bytes of its calculation and the lines already returned; empty for an unknown receipt."""
 
     calculation: bytes = b""
     returned_lines: tuple[str, ...] = ()
 
 
-class Problem(Message):
+class Problem(Message, frozen=True, kw_only=True):
     """A refusal by name."""
 
     error: str

@@ -40,7 +40,7 @@ def judge_hello(
         if hello.incarnation_number <= newest_incarnation_number:
             return HelloJudgement("amnesia", verified=False)
         # Nothing is known, so nothing can disagree; but acknowledged records that vanished must come again.
-        return HelloJudgement("rewind" if hello.acked_seq else "ok", verified=not hello.seq)
+        return HelloJudgement("rewind" if hello.acked_seq else "ok", verified=not hello.acked_seq)
     if hello.incarnation_number < newest_incarnation_number or hello.seq < stream.last_seq:
         return HelloJudgement("amnesia", verified=False)
     known = {hello.seq: hello.head, hello.acked_seq: hello.acked_hash}

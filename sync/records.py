@@ -158,6 +158,7 @@ def decode_record(body: bytes) -> Record:
             f"a record has at most {RECORD_BYTES_MAX} bytes, this one {len(body)}"
         )
     try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, ValueError) as error:
+        record: Record = _decoder.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedMessageError(f"not a record: {error}") from error
+    return record

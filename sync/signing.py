@@ -51,7 +51,7 @@ def check(public: bytes, signature: bytes, content: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, content)
     except (InvalidSignature, ValueError) as error:
-        raise SignatureError from error
+        raise SignatureError("the signature does not match the bytes and the key") from error
 
 
 def request_content(

@@ -6,7 +6,6 @@ WAL with `synchronous=FULL`: with NORMAL a power cut loses receipts that were al
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -22,17 +21,18 @@ _PRAGMAS: Final = (
     "pragma trusted_schema=off",
     "pragma wal_autocheckpoint=1000",
 )
-_UNAVAILABLE = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.BusyError, apsw.LockedError)
+_UNAVAILABLE = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.BusyError,
+    apsw.LockedError,
+)
 _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
-Row = tuple[apsw.SQLiteValue, ...]
-
-
-def migration_files() -> list[tuple[str, str]]:
-    """Return name and text of every journal migration, in order."""
-    folder = resources.files("agent.journal").joinpath("migrations")
-    found = [(f.name, f.read_text(encoding="utf-8")) for f in folder.iterdir() if f.name.endswith(".sql")]
-    return sorted(found)
+SqlValue = int | float | str | bytes | None
+Row = tuple[SqlValue, ...]
 
 
 class Database:
@@ -41,7 +41,9 @@ class Database:
     Whoever calls holds the only thread that may; the file is locked against every other process.
     """
 
-    def __init__(self, path: str, *, vfs: str | None = None, pragmas: tuple[str, ...] = _PRAGMAS) -> None:
+    def __init__(
+        self, path: str, *, vfs: str | None = None, pragmas: tuple[str, ...] = _PRAGMAS
+    ) -> None:
         """Open the file, creating it if it is missing.
 
         Raises:
@@ -97,17 +99,17 @@ class Database:
             except apsw.Error:
                 self._connection.close(True)
 
-    def rows(self, sql: str, *values: apsw.SQLiteValue) -> list[Row]:
+    def rows(self, sql: str, *values: SqlValue) -> list[Row]:
         """Return all rows of a query."""
         with self._named():
             return self._connection.execute(sql, values).fetchall()
 
-    def row(self, sql: str, *values: apsw.SQLiteValue) -> Row | None:
+    def row(self, sql: str, *values: SqlValue) -> Row | None:
         """Return the first row of a query, or None."""
         with self._named():
             return self._connection.execute(sql, values).fetchone()
 
-    def run(self, sql: str, *values: apsw.SQLiteValue) -> None:
+    def run(self, sql: str, *values: SqlValue) -> None:
         """Run one statement."""
         with self._named():
             self._connection.execute(sql, values)

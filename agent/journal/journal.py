@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.errors import JournalDamagedError
-from agent.journal.database import Database, migration_files
+from agent.journal.database import Database
 from agent.journal.receipts import Receipts
 from agent.journal.rights import Rights
+from agent.journal.schema import migration_files
 from agent.journal.stream import Stream
 
 

@@ -26,9 +26,7 @@ class ReceiptRow:
     updated_at_ms: int
 
 
-_COLUMNS = (
-    "receipt_id, state, version, account_id, authorisation_asked, request, answer, calculation, updated_at_ms"
-)
+_COLUMNS = "receipt_id, state, version, account_id, authorisation_asked, request, answer, calculation, updated_at_ms"
 
 
 class Receipts:
@@ -60,26 +58,35 @@ class Receipts:
 
     def state_counts(self) -> dict[str, int]:
         """Return how many receipts are in each state."""
-        return {str(s): int(n) for s, n in self._database.rows("select state, count(*) from receipt group by state")}  # type: ignore[arg-type]
+        rows = self._database.rows("select state, count(*) from receipt group by state")
+        return {str(state): int(count) for state, count in rows}  # type: ignore[arg-type]
 
     def find_return(self, return_id: str) -> tuple[bytes, bytes] | None:
         """Return request and answer of a confirmed return."""
-        row = self._database.row("select request, answer from return_document where return_id = ?", return_id)
+        row = self._database.row(
+            "select request, answer from return_document where return_id = ?", return_id
+        )
         return (row[0], row[1]) if row else None  # type: ignore[return-value]
 
     def put_return(self, return_id: str, request: bytes, answer: bytes) -> None:
         """Keep a confirmed return."""
-        self._database.run("insert into return_document values (?, ?, ?)", return_id, request, answer)
+        self._database.run(
+            "insert into return_document values (?, ?, ?)", return_id, request, answer
+        )
 
     def returned_lines(self, original_key: str) -> set[str]:
         """Return the lines of a receipt that came back to this till."""
-        rows = self._database.rows("select line_id from returned_line where original_key = ?", original_key)
+        rows = self._database.rows(
+            "select line_id from returned_line where original_key = ?", original_key
+        )
         return {str(row[0]) for row in rows}
 
     def add_returned_lines(self, original_key: str, lines: tuple[str, ...], return_id: str) -> None:
         """Note lines as returned."""
         for line_id in lines:
-            self._database.run("insert into returned_line values (?, ?, ?)", original_key, line_id, return_id)
+            self._database.run(
+                "insert into returned_line values (?, ?, ?)", original_key, line_id, return_id
+            )
 
 
 def _receipt(row: tuple[object, ...]) -> ReceiptRow:

@@ -77,9 +77,13 @@ class Rights:
 
     def set_risk_total(self, points_total: int) -> None:
         """Take the sum of all budget ever given to this incarnation; it only grows."""
-        self._database.run("update risk_budget set points_total = max(points_total, ?)", points_total)
+        self._database.run(
+            "update risk_budget set points_total = max(points_total, ?)", points_total
+        )
 
-    def reserve(self, receipt_id: str, account_id: int, points: int, *, risk_points_max: int, now_ms: int) -> int:
+    def reserve(
+        self, receipt_id: str, account_id: int, points: int, *, risk_points_max: int, now_ms: int
+    ) -> int:
         """Take up to `points` for a receipt: authorisations of its own first, then grants, then risk.
 
         Args:
@@ -148,9 +152,13 @@ class Rights:
                 continue
             self._give_back(held.grant_id, back)
             if used:
-                kind: Literal["grant", "authorisation"] = "grant" if held.purpose == "grant" else "authorisation"
+                kind: Literal["grant", "authorisation"] = (
+                    "grant" if held.purpose == "grant" else "authorisation"
+                )
                 points = sum(lot.points for lot in used)
-                sources.append(Source(kind=kind, grant_id=held.grant_id, points=points, lots=tuple(used)))
+                sources.append(
+                    Source(kind=kind, grant_id=held.grant_id, points=points, lots=tuple(used))
+                )
         assert not any(wanted.values()), "redeemed points that no reservation covers"
         self._forget(receipt_id)
         return tuple(sources)
@@ -181,7 +189,9 @@ class Rights:
 
     def give_up(self, grant_id: str) -> tuple[int, tuple[LotTaken, ...]]:
         """Take the residue of a grant out of the rights; returns it for the record that says so."""
-        row = self._database.row("select points_left, lots from held_right where grant_id = ?", grant_id)
+        row = self._database.row(
+            "select points_left, lots from held_right where grant_id = ?", grant_id
+        )
         if row is None:
             return 0, ()
         assert isinstance(row[0], int)
@@ -191,7 +201,8 @@ class Rights:
     def expired(self, now_ms: int) -> list[str]:
         """Return grants that may not be spent any more and still have points."""
         rows = self._database.rows(
-            "select grant_id from held_right where not_after_ms <= ? and points_left > 0 and purpose = 'grant'", now_ms
+            "select grant_id from held_right where not_after_ms <= ? and points_left > 0 and purpose = 'grant'",
+            now_ms,
         )
         return [str(row[0]) for row in rows]
 
@@ -210,7 +221,9 @@ class Rights:
     def _give_back(self, grant_id: str, lots: list[LotPart]) -> None:
         if not lots:
             return
-        row = self._database.row("select points_left, lots from held_right where grant_id = ?", grant_id)
+        row = self._database.row(
+            "select points_left, lots from held_right where grant_id = ?", grant_id
+        )
         assert row is not None, "a reserved right stays until its receipt is finished"
         assert isinstance(row[0], int)
         back = sum(lot.points for lot in lots)
@@ -243,7 +256,9 @@ def _used(held: Reserved, wanted: dict[int, int]) -> tuple[list[LotTaken], list[
 
 
 def _with_points(lot: LotPart, points: int) -> LotPart:
-    return LotPart(lot_id=lot.lot_id, points=points, expires_on=lot.expires_on, restriction=lot.restriction)
+    return LotPart(
+        lot_id=lot.lot_id, points=points, expires_on=lot.expires_on, restriction=lot.restriction
+    )
 
 
 def _merged(lots: Iterable[LotPart]) -> list[LotPart]:

@@ -6,7 +6,15 @@ from agent.journal.database import Database
 from sync.chain import first_link, next_link
 from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from sync.messages import OutcomeRow, Push
-from sync.records import FACTS, GrantInRecord, GrantReturnRecord, OpenRecord, Record, decode_record, encode_record
+from sync.records import (
+    FACTS,
+    GrantInRecord,
+    GrantReturnRecord,
+    OpenRecord,
+    Record,
+    decode_record,
+    encode_record,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,12 @@ class Stream:
         number = max(number_min, old.incarnation_number + 1 if old else 1)
         link = first_link(self._till_id, incarnation)
         self._database.run(
-            "insert into stream values (?, ?, 0, ?, 0, ?, 0, ?)", incarnation, number, link, link, at_ms
+            "insert into stream values (?, ?, 0, ?, 0, ?, 0, ?)",
+            incarnation,
+            number,
+            link,
+            link,
+            at_ms,
         )
         self._head = None
         opening = OpenRecord(
@@ -77,7 +90,9 @@ class Stream:
 
     def _repeat_facts(self, old: StreamHead) -> None:
         unacked = self._database.rows(
-            "select body from record where incarnation = ? and seq > ? order by seq", old.incarnation, old.acked_seq
+            "select body from record where incarnation = ? and seq > ? order by seq",
+            old.incarnation,
+            old.acked_seq,
         )
         for (body,) in unacked:
             assert isinstance(body, bytes)
@@ -98,7 +113,10 @@ class Stream:
             head.incarnation, seq, kind, subject_of(record), body, link,
         )  # fmt: skip
         self._database.run(
-            "update stream set last_seq = ?, head = ? where incarnation = ?", seq, link, head.incarnation
+            "update stream set last_seq = ?, head = ? where incarnation = ?",
+            seq,
+            link,
+            head.incarnation,
         )
         self._head = None
         return seq
@@ -136,7 +154,9 @@ class Stream:
         head = self.head()
         if seq == 0:
             return first_link(self._till_id, head.incarnation)
-        row = self._database.row("select hash from record where incarnation = ? and seq = ?", head.incarnation, seq)
+        row = self._database.row(
+            "select hash from record where incarnation = ? and seq = ?", head.incarnation, seq
+        )
         return row[0] if row else None  # type: ignore[return-value]
 
     def move_acked(self, seq: int, *, durable_seq: int) -> None:
@@ -180,5 +200,3 @@ def subject_of(record: Record) -> str:
     if isinstance(record, OpenRecord):
         return ""
     return record.key
-
-

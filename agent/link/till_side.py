@@ -45,19 +45,31 @@ class JournalTillSide:
         """Take the centre's verdict."""
         till = self._till
         till.clock.adjust(answer.server_time_ms)
-        till.revoked = answer.verdict == "revoked"
-        if till.revoked:
+        till.session = answer.session
+        if answer.verdict == "revoked":
+            till.revoked = True
             with till.journal.transaction():
                 till.journal.rights.void_all()
             return
+        till.revoked = False
         if answer.verdict == "amnesia":
-            log.warning("stream_restarted", why="the centre knows a later or other stream of this till")
-            till.start_incarnation("amnesia", number_min=till.clock.now_ms())
-            return
-        till.session = answer.session
-        with till.journal.transaction():
-            till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
-            till.journal.rights.set_risk_total(answer.risk_points_total)
+            self._restart("amnesia", answer.incarnation_number_min)
+        elif till.journal.stream.hash_at(answer.last_seq) != answer.last_hash:
+            self._restart("fork", answer.incarnation_number_min)
+        else:
+            with till.journal.transaction():
+                till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
+                till.journal.rights.set_risk_total(answer.risk_points_total)
+
+    def _restart(self, why: str, number_min: int) -> None:
+        """Begin a new incarnation; the session was for the old one."""
+        log.warning("stream_restarted", why=why)
+        self._till.session = NO_SESSION
+        self._till.start_incarnation(why, number_min=number_min)
+
+    def has_session(self) -> bool:
+        """Say whether a session is live."""
+        return self._till.session != NO_SESSION
 
     def next_push(self) -> Push | None:
         """Return the next batch."""
@@ -69,8 +81,7 @@ class JournalTillSide:
         if push.incarnation != till.journal.stream.head().incarnation:
             return
         if answer.verdict == "fork":
-            log.warning("stream_restarted", why="the centre has another record at the same place")
-            till.start_incarnation("fork", number_min=till.clock.now_ms())
+            self._restart("fork", answer.incarnation_number_min)
             return
         with till.journal.transaction():
             till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
@@ -90,7 +101,12 @@ class JournalTillSide:
         """Store what has changed; the cursor last, so that a crash repeats and never skips."""
         till = self._till
         till.cache.put_accounts(answer.accounts)
-        if answer.grants or answer.recalls or answer.outcomes or till.journal.rights.expired(till.clock.now_ms()):
+        if (
+            answer.grants
+            or answer.recalls
+            or answer.outcomes
+            or till.journal.rights.expired(till.clock.now_ms())
+        ):
             with till.journal.transaction():
                 for grant in answer.grants:
                     self._receive(grant)
@@ -111,19 +127,27 @@ class JournalTillSide:
         except SignatureError:
             log.warning("grant_refused", grant=grant.grant_id, why="bad signature")
             return
-        addressed = grant.till_id == till.identity.till_id and grant.session == till.session != NO_SESSION
+        addressed = (
+            grant.till_id == till.identity.till_id and grant.session == till.session != NO_SESSION
+        )
         if not addressed or grant.incarnation != till.journal.stream.head().incarnation:
             return
         if till.journal.stream.has_record("grant_in", grant.grant_id):
             return
         till.journal.rights.receive(grant)
-        till.journal.stream.append(GrantInRecord(at_ms=till.clock.now_ms(), grant_id=grant.grant_id))
+        till.journal.stream.append(
+            GrantInRecord(at_ms=till.clock.now_ms(), grant_id=grant.grant_id)
+        )
 
     def _send_home(self, grant_id: str, why: str) -> None:
         points, lots = self._till.journal.rights.give_up(grant_id)
         if points:
             record = GrantReturnRecord(
-                at_ms=self._till.clock.now_ms(), grant_id=grant_id, points=points, why=why, lots=lots
+                at_ms=self._till.clock.now_ms(),
+                grant_id=grant_id,
+                points=points,
+                why=why,
+                lots=lots,
             )
             self._till.journal.stream.append(record)
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 import zstandard
 
-from agent.journal.database import Database
+from agent.journal.database import Database, Row
 from sync.messages import AccountRow, Cursor, Manifest
 
 _PRAGMAS: Final = (
@@ -33,7 +33,11 @@ class Cache:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        schema = resources.files("agent.reference_data").joinpath("schema.sql").read_text(encoding="utf-8")
+        schema = (
+            resources.files("agent.reference_data")
+            .joinpath("schema.sql")
+            .read_text(encoding="utf-8")
+        )
         with database.transaction():
             for statement in schema.split(";\n"):
                 if statement.strip():
@@ -42,7 +46,7 @@ class Cache:
     def account(self, card: bytes) -> AccountRow | None:
         """Return what is known of a card's account."""
         row = self._database.row("select body from account where card = ?", card)
-        return msgspec.msgpack.decode(row[0], type=AccountRow) if row else None
+        return msgspec.msgpack.decode(_blob(row), type=AccountRow) if row else None
 
     def account_count(self) -> int:
         """Return how many cards are known."""
@@ -63,17 +67,26 @@ class Cache:
 
     def bundle(self, bundle_hash: str) -> bytes | None:
         """Return a good bundle's bytes."""
-        row = self._database.row("select content from bundle where hash = ? and state = 'good'", bundle_hash)
-        return zstandard.decompress(row[0]) if row else None  # type: ignore[arg-type]
+        row = self._database.row(
+            "select content from bundle where hash = ? and state = 'good'", bundle_hash
+        )
+        return zstandard.decompress(_blob(row)) if row else None
 
     def newest_manifest(self) -> Manifest | None:
         """Return the manifest of the good bundle with the highest version."""
-        row = self._database.row("select manifest from bundle where state = 'good' order by version desc limit 1")
-        return msgspec.msgpack.decode(row[0], type=Manifest) if row else None
+        row = self._database.row(
+            "select manifest from bundle where state = 'good' order by version desc limit 1"
+        )
+        return msgspec.msgpack.decode(_blob(row), type=Manifest) if row else None
 
     def is_refused(self, bundle_hash: str) -> bool:
         """Say whether a bundle was tried here and refused."""
-        return self._database.row("select 1 from bundle where hash = ? and state = 'refused'", bundle_hash) is not None
+        return (
+            self._database.row(
+                "select 1 from bundle where hash = ? and state = 'refused'", bundle_hash
+            )
+            is not None
+        )
 
     def put_bundle(self, manifest: Manifest, content: bytes, *, good: bool) -> None:
         """Keep a bundle that was tried; of the good ones the last three stay."""
@@ -91,12 +104,14 @@ class Cache:
     def value(self, name: str, kind: type[V]) -> V | None:
         """Return a stored value, e.g. the cursor."""
         row = self._database.row("select body from value where name = ?", name)
-        return msgspec.msgpack.decode(row[0], type=kind) if row else None
+        return msgspec.msgpack.decode(_blob(row), type=kind) if row else None
 
     def put_value(self, name: str, value: msgspec.Struct) -> None:
         """Store a value."""
         with self._database.transaction():
-            self._database.run("insert or replace into value values (?, ?)", name, msgspec.msgpack.encode(value))
+            self._database.run(
+                "insert or replace into value values (?, ?)", name, msgspec.msgpack.encode(value)
+            )
 
     def cursor(self) -> Cursor:
         """Return how far the change feed has been read."""
@@ -105,3 +120,8 @@ class Cache:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _blob(row: Row) -> bytes:
+    assert isinstance(row[0], bytes)
+    return row[0]

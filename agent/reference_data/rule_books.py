@@ -63,7 +63,9 @@ class RuleBooks:
             SignatureError: no rule key signed the manifest.
         """
         self._check_signature(manifest)
-        return manifest.version > self.active_version and not self._cache.is_refused(manifest.bundle)
+        return manifest.version > self.active_version and not self._cache.is_refused(
+            manifest.bundle
+        )
 
     def take(self, manifest: Manifest, content: bytes, place: Place) -> None:
         """Verify a bundle fully, try it, and only then keep and activate it (design: sync 4.4).
@@ -93,9 +95,13 @@ class RuleBooks:
 
     def _tried(self, manifest: Manifest, content: bytes, place: Place) -> Rules:
         if hashlib.sha256(content).hexdigest() != manifest.bundle:
-            raise BundleRefusedError(f"bundle {manifest.bundle[:8]}: the bytes are not the ones announced")
+            raise BundleRefusedError(
+                f"bundle {manifest.bundle[:8]}: the bytes are not the ones announced"
+            )
         if manifest.version <= self.active_version:
-            raise BundleRefusedError(f"bundle {manifest.bundle[:8]}: version {manifest.version} is not newer")
+            raise BundleRefusedError(
+                f"bundle {manifest.bundle[:8]}: version {manifest.version} is not newer"
+            )
         try:
             rules = compile_bundle(read_bundle(content), manifest.bundle)
             _self_test(rules, place)
@@ -122,7 +128,14 @@ def _self_test(rules: Rules, place: Place) -> None:
     """Calculate a receipt over some products of the catalogue; it must come out sound."""
     skus = list(rules.bundle.catalogue)[:20] or ["0"]
     lines = tuple(
-        BasketLine(line_id=str(i), sku=sku, quantity=1000, gross_minor=100) for i, sku in enumerate(skus)
+        BasketLine(line_id=str(i), sku=sku, quantity=1000, gross_minor=100)
+        for i, sku in enumerate(skus)
     )
     account = AccountSnapshot(identified=True)
-    calculate(Basket(lines=lines), rules, moment=Moment(local="2000-01-01T12:00:00"), place=place, account=account)
+    calculate(
+        Basket(lines=lines),
+        rules,
+        moment=Moment(local="2000-01-01T12:00:00"),
+        place=place,
+        account=account,
+    )

@@ -28,15 +28,18 @@ class ReturnService:
 
     def handle(self, return_id: str, request: ReturnRequest) -> ReturnSteps:
         """Preview a return, or confirm it durably; a preview shows exactly what confirming posts."""
-        content = canonical_bytes({name: getattr(request, name) for name in request.__struct_fields__})
+        content = canonical_bytes(
+            {name: getattr(request, name) for name in request.__struct_fields__}
+        )
         if before := self._till.journal.receipts.find_return(return_id):
             return self._repeated(return_id, request, content, before)
         original, returned = yield from self._original(request.original_receipt_id)
-        result: ReturnCalculation | Outcome | None = None
+        result: ReturnCalculation | None = None
         if original is not None:
-            result = calculate_return(original, request.line_ids, returned)
-            if isinstance(result, Outcome):
-                return self._answer(return_id, result)
+            found = calculate_return(original, request.line_ids, returned)
+            if isinstance(found, Outcome):
+                return self._answer(return_id, found)
+            result = found
         if not request.confirm:
             outcome = Outcome.PREVIEWED if result else Outcome.RECEIPT_UNKNOWN
             return self._answer(return_id, outcome, result)
@@ -47,7 +50,9 @@ class ReturnService:
             return self._answer(return_id, Outcome.JOURNAL_UNAVAILABLE)
         return answer
 
-    def _original(self, key: str) -> Generator[Ask, Message | None, tuple[Calculation | None, set[str]]]:
+    def _original(
+        self, key: str
+    ) -> Generator[Ask, Message | None, tuple[Calculation | None, set[str]]]:
         here = self._till.journal.receipts.find(key)
         returned = self._till.journal.receipts.returned_lines(key)
         calculation = here.calculation if here is not None and here.state == "recorded" else b""
@@ -95,7 +100,12 @@ class ReturnService:
         return self._answer(return_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, field=field)
 
     def _answer(
-        self, return_id: str, outcome: Outcome, result: ReturnCalculation | None = None, *, field: str = ""
+        self,
+        return_id: str,
+        outcome: Outcome,
+        result: ReturnCalculation | None = None,
+        *,
+        field: str = "",
     ) -> ReturnAnswer:
         quiet = outcome in (Outcome.PREVIEWED, Outcome.RECORDED)
         text = say_outcome(outcome, {"field": field}, self._till.settings.language)

@@ -69,6 +69,10 @@ class _Case:
     rules: Rules
     row: ReceiptRow | None
 
+    def title_of(self, offer_id: str, language: str) -> str:
+        """Return an offer's name, or nothing where it has none in that language."""
+        return self.rules.offers_by_id[offer_id].title.get(language, "")
+
 
 class TillService:
     """Receipts of one till."""
@@ -86,14 +90,19 @@ class TillService:
 
     def reserve(self, receipt_id: str, request: ReserveRequest) -> Steps:
         """Set points aside for a receipt, durably; less than asked when less can be had."""
-        plain = ReceiptRequest(**{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__})
+        plain = ReceiptRequest(
+            **{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__}
+        )
         case = yield from self._resolve(receipt_id, plain)
         if isinstance(case, ReceiptAnswer):
             return case
         if not case.person.identified:
             return self._answer(case, Outcome.NOT_IDENTIFIED, *self._calculated(case))
         most = self._calculate(case, request.redeem, NO_RIGHT).redeemable_points_max
-        wanted = most if request.redeem.as_many_as_possible else min(request.redeem.points, most)
+        wanted = min(
+            most,
+            case.person.points if request.redeem.as_many_as_possible else request.redeem.points,
+        )
         held_elsewhere = 0
         try:
             missing = self._first_reservation(case, wanted)
@@ -117,13 +126,17 @@ class TillService:
         row = self._till.journal.receipts.find(receipt_id)
         if row is not None and row.state == "recorded":
             return self._repeated(row, content)
-        plain = ReceiptRequest(**{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__})
+        plain = ReceiptRequest(
+            **{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__}
+        )
         case = yield from self._resolve(receipt_id, plain)
         if isinstance(case, ReceiptAnswer):
             return case
         calculation, inputs = self._calculated(case)
         if calculation.totals.paid_minor != request.paid_minor:
-            return self._answer(case, Outcome.STALE_CALCULATION, calculation, inputs, field="paid_minor")
+            return self._answer(
+                case, Outcome.STALE_CALCULATION, calculation, inputs, field="paid_minor"
+            )
         if request.training:
             return self._answer(case, Outcome.CALCULATED, calculation, inputs)
         try:
@@ -146,7 +159,9 @@ class TillService:
             with journal.transaction():
                 journal.rights.release(receipt_id)
                 if row.authorisation_asked:
-                    journal.stream.append(VoidRecord(at_ms=at_ms, key=receipt_id, why="cancelled at the till"))
+                    journal.stream.append(
+                        VoidRecord(at_ms=at_ms, key=receipt_id, why="cancelled at the till")
+                    )
                 journal.receipts.put(replace(row, state="cancelled", updated_at_ms=at_ms))
         except JournalUnavailableError:
             return self._plain(receipt_id, Outcome.JOURNAL_UNAVAILABLE, row.version)
@@ -154,7 +169,9 @@ class TillService:
 
     # Resolving a call
 
-    def _resolve(self, receipt_id: str, request: ReceiptRequest) -> Generator[Ask, Message | None, _Case | ReceiptAnswer]:
+    def _resolve(
+        self, receipt_id: str, request: ReceiptRequest
+    ) -> Generator[Ask, Message | None, _Case | ReceiptAnswer]:
         row = self._till.journal.receipts.find(receipt_id)
         if row is not None and row.state != "reserved":
             return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
@@ -199,7 +216,9 @@ class TillService:
     def _inputs(self, case: _Case, request: RedeemRequest, right: SpendRight) -> CalculationInputs:
         return CalculationInputs(
             bundle=case.rules.bundle_hash,
-            basket=Basket(lines=case.request.lines, codes=case.request.codes, tender=case.request.tender),
+            basket=Basket(
+                lines=case.request.lines, codes=case.request.codes, tender=case.request.tender
+            ),
             moment=Moment(local=case.request.moment),
             place=self._till.identity.place,
             account=case.person.account,
@@ -222,7 +241,9 @@ class TillService:
     # Setting points aside
 
     def _may_ask(self, case: _Case) -> bool:
-        return self._till.link_up and bool(case.person.account.account_id) and not case.person.blocked
+        return (
+            self._till.link_up and bool(case.person.account.account_id) and not case.person.blocked
+        )
 
     def _first_reservation(self, case: _Case, wanted: int) -> int:
         """Give back what an earlier version took; note durably that an authorisation will be asked for.
@@ -233,8 +254,15 @@ class TillService:
         now_ms = till.clock.now_ms()
         account_id = case.person.account.account_id
         with till.journal.transaction():
-            missing = max(0, wanted - till.journal.rights.points_left(account_id, case.receipt_id, now_ms) - self._reserved_rights(case))
-            asks = bool(missing and self._may_ask(case)) or (case.row is not None and case.row.authorisation_asked)
+            missing = max(
+                0,
+                wanted
+                - till.journal.rights.points_left(account_id, case.receipt_id, now_ms)
+                - self._reserved_rights(case),
+            )
+            asks = bool(missing and self._may_ask(case)) or (
+                case.row is not None and case.row.authorisation_asked
+            )
             self._put_reserved_row(case, asked=asks)
         return missing
 
@@ -246,18 +274,27 @@ class TillService:
         """Ask the centre for what is missing; returns points it says are held elsewhere."""
         till = self._till
         already = sum(
-            r.points for r in till.journal.rights.reserved(case.receipt_id) if r.purpose == "authorisation"
+            r.points
+            for r in till.journal.rights.reserved(case.receipt_id)
+            if r.purpose == "authorisation"
         )
         incarnation = till.journal.stream.head().incarnation
         account_id = case.person.account.account_id
         request = AuthoriseRequest(
-            key=case.receipt_id, account_id=account_id, points=missing + already, incarnation=incarnation
+            key=case.receipt_id,
+            account_id=account_id,
+            points=missing + already,
+            incarnation=incarnation,
         )
         answer = yield Ask(PATH_AUTHORISE, request, AuthoriseAnswer)
         if not isinstance(answer, AuthoriseAnswer):
             return 0
         row = till.journal.receipts.find(case.receipt_id)
-        if row is None or row.state != "reserved" or incarnation != till.journal.stream.head().incarnation:
+        if (
+            row is None
+            or row.state != "reserved"
+            or incarnation != till.journal.stream.head().incarnation
+        ):
             # Finished or begun anew while the answer was on its way; the record of the receipt settles it.
             return 0
         with till.journal.transaction():
@@ -272,19 +309,19 @@ class TillService:
         return answer.held_elsewhere_points
 
     def _last_reservation(self, case: _Case, wanted: int) -> int:
-        till = self._till
-        known_points = case.person.points
+        till, rights = self._till, self._till.journal.rights
+        now_ms = till.clock.now_ms()
+        account_id = case.person.account.account_id
         with till.journal.transaction():
-            till.journal.rights.unreserve(case.receipt_id)
-            risk_max = min(till.settings.risk_points_per_receipt_max, known_points)
-            if case.person.blocked:
-                wanted = 0
-            taken = till.journal.rights.reserve(
+            rights.unreserve(case.receipt_id)
+            # The risk budget stands in for points the customer is known to have and no right covers.
+            uncovered = case.person.points - rights.points_left(account_id, case.receipt_id, now_ms)
+            taken = rights.reserve(
                 case.receipt_id,
-                case.person.account.account_id,
-                wanted,
-                risk_points_max=risk_max,
-                now_ms=till.clock.now_ms(),
+                account_id,
+                0 if case.person.blocked else wanted,
+                risk_points_max=min(till.settings.risk_points_per_receipt_max, max(0, uncovered)),
+                now_ms=now_ms,
             )
             row = till.journal.receipts.find(case.receipt_id)
             self._put_reserved_row(case, asked=row is not None and row.authorisation_asked)
@@ -345,7 +382,9 @@ class TillService:
         if row.request == content:
             return msgspec.json.decode(row.answer, type=ReceiptAnswer)
         field = _first_difference(row.request, content)
-        return self._plain(row.receipt_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, row.version, field=field)
+        return self._plain(
+            row.receipt_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, row.version, field=field
+        )
 
     # Answering
 
@@ -361,7 +400,9 @@ class TillService:
     ) -> ReceiptAnswer:
         language = self._till.settings.language
         hints = tuple(
-            CashierMessage(hint.code, say_reason(hint, case.rules.offers_by_id[hint.offer_id].title, language))
+            CashierMessage(
+                hint.code, say_reason(hint, case.title_of(hint.offer_id, language), language)
+            )
             for hint in calculation.hints
         )
         quiet = outcome in (Outcome.CALCULATED, Outcome.RESERVED, Outcome.RECORDED)
@@ -387,7 +428,9 @@ class TillService:
             messages=(*said, *notes, *hints),
         )
 
-    def _plain(self, receipt_id: str, outcome: Outcome, version: int, *, field: str = "") -> ReceiptAnswer:
+    def _plain(
+        self, receipt_id: str, outcome: Outcome, version: int, *, field: str = ""
+    ) -> ReceiptAnswer:
         quiet = outcome == Outcome.CANCELLED
         return ReceiptAnswer(
             outcome=outcome,

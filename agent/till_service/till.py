@@ -87,7 +87,6 @@ def join_till(
         settings=settings,
     )
     if not journal.stream.is_open():
-        # A journal that is new on an enrolled till may follow one that is lost: count on from the clock, so
-        # that the number is above every earlier one even though none is known here.
-        till.start_incarnation(start_reason, number_min=clock.now_ms())
+        # If this journal follows one that is lost, the centre answers the first HELLO with the number to go on from.
+        till.start_incarnation(start_reason)
     return till

@@ -79,11 +79,11 @@ OUTCOMES: Final[Texts] = {
     "already_recorded": ("This receipt was recorded before; nothing has changed.",),
     "cancelled": ("Cancelled; points set aside for this receipt are free again.",),
     "previewed": (
-        "Money back: {money_back_minor}; given back {given_back_points}, taken {taken_back_points}.",
+        "Money back: {money_back_minor}; given {given_back_points}, taken {taken_back_points}.",
         "The return can be made; nothing is recorded yet.",
     ),
     "already_recorded_differently": (
-        "This receipt is recorded already, with a different {field}. What was recorded stays.",
+        "This receipt is recorded already, with other content ({field}). What was recorded stays.",
         "This receipt is recorded already, with other content. What was recorded stays.",
     ),
     "stale_version": ("The register sent an older basket than before; calculate again.",),
@@ -104,11 +104,13 @@ OUTCOMES: Final[Texts] = {
         "Not enough points; redeem fewer.",
     ),
     "points_held_elsewhere": (
+        "Set aside here: {points}, at another till: {held_points}. Try again later for more.",
         "Set aside for store {store} until it reports: {held_points}. Try again later.",
         "Set aside at another till: {held_points}. Try again later.",
         "The points are set aside at another till. Try again later.",
     ),
     "rights_exhausted": (
+        "Set aside: {points}. No more can be redeemed here now. The sale goes on.",
         "No more than {available_points} can be redeemed here now. The sale goes on.",
         "No points can be redeemed here now. The sale goes on, points are earned.",
     ),
@@ -149,11 +151,13 @@ OUTCOMES_FOR_CUSTOMER: Final[Texts] = {
         "You have fewer points than that.",
     ),
     "points_held_elsewhere": (
+        "You spend {points}; set aside at another till: {held_points}.",
         "Part of your points is set aside for store {store}: {held_points}.",
         "Part of your points is set aside at another till: {held_points}.",
         "Part of your points is set aside at another till.",
     ),
     "rights_exhausted": (
+        "You spend {points}; no more can be spent here now.",
         "You can spend up to {available_points} here now.",
         "Points cannot be spent here now. You will still earn them.",
     ),

@@ -1,0 +1,78 @@
+# Everything people and CI run here. The environment in .venv is made once and remade when the lock changes.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+DEMO_ARGS ?=
+SEEDS ?= 200
+SOAK_ARGS ?=
+PYTEST_ARGS ?=
+
+ENVIRONMENT := .venv/.installed
+LOCK_TOOLS := build/lock-tools
+COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help environment nanomsg demo test check package simulate soak golden lock clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+environment: $(ENVIRONMENT) ## Make .venv from the lock (PYTHON=python3.12 chooses another Python)
+
+$(ENVIRONMENT): requirements/dev.lock pyproject.toml
+	@command -v "$(PYTHON)" > /dev/null || { \
+		echo "make: no '$(PYTHON)' here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: Tillside needs Python 3.11 or newer, '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1)." >&2; \
+		echo "      Name a newer one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@test -x $(PY) || "$(PYTHON)" -m venv .venv || { \
+		echo "make: '$(PYTHON)' cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+	$(PY) -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.lock
+	$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+nanomsg: $(ENVIRONMENT) ## Add the nanomsg bus to .venv (needs libnanomsg-dev and a C compiler)
+	@# Not from pip's cache: what was built there once may be without the C extension.
+	$(PY) -m pip install --disable-pip-version-check --quiet --require-hashes --no-build-isolation --use-pep517 \
+		--no-cache-dir -r requirements/nanomsg.lock
+
+demo: $(ENVIRONMENT) ## Two stores, four tills, real baskets, a cut line and its end (DEMO_ARGS=..., KEEP=1 keeps the files)
+	$(PY) -m bench.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
+
+test: $(ENVIRONMENT) ## Run the tests (PYTEST_ARGS='tests/unit -k chain')
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+check: $(ENVIRONMENT) ## Everything CI checks: format, lint, types, import rules, tests
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
+	@$(MAKE) --no-print-directory test
+
+package: $(ENVIRONMENT) ## Build what is installed on a till, and try it
+	$(PY) packaging/till/build_till.py
+	$(PY) packaging/till/verify_till.py
+
+simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one world per seed (SEEDS=10000)
+	$(PY) -m bench.simulate --seeds $(SEEDS)
+
+soak: $(ENVIRONMENT) ## Keep a centre and its tills busy for long and watch them (SOAK_ARGS=...)
+	$(PY) -m bench.soak $(SOAK_ARGS)
+
+golden: $(ENVIRONMENT) ## Write the golden files anew; read the difference before you keep it
+	$(PY) -m pytest --update-golden $(PYTEST_ARGS)
+
+lock: ## Make requirements/*.lock anew from pyproject.toml (UPGRADE=1 takes the newest versions)
+	@test -x $(LOCK_TOOLS)/bin/uv || "$(PYTHON)" -m venv $(LOCK_TOOLS)
+	@$(LOCK_TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet 'uv>=0.9'
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.lock
+	$(COMPILE) --group pyproject.toml:nanomsg -c requirements/dev.lock -o requirements/nanomsg.lock
+
+clean: ## Remove what was made here: .venv, caches, builds, the demo's files
+	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,90 @@
+"""The agent's settings: one TOML file, each key also an environment variable `TILLSIDE_<KEY>`."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from agent.errors import ConfigurationError
+from agent.link.worker import LinkSettings
+from agent.till_service.till import TillSettings
+
+PREFIX = "TILLSIDE_"
+FILE_NAME = "agent.toml"
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting with its default.
+
+    Attributes:
+        pos_port: loopback port of the register's API; 0 takes a free one and writes it to `pos-api.json`.
+        language: of texts for the cashier, `en` or `ru`.
+        pull_interval_s: pause between conversations with the centre when nothing happens.
+        hello_interval_s: how often the stream is compared with the centre's.
+        retry_delay_s_max: ceiling of the back-off while the link is down.
+        ask_budget_ms: how long a sale waits for the centre's knowledge of a customer.
+        authorise_budget_ms: how long a redemption waits for an authorisation.
+        risk_points_per_receipt_max: the most points one receipt takes from the risk budget.
+    """
+
+    pos_port: int = 7710
+    language: str = "en"
+    pull_interval_s: float = 15.0
+    hello_interval_s: float = 60.0
+    retry_delay_s_max: float = 600.0
+    request_timeout_s: float = 20.0
+    ask_budget_ms: int = 150
+    authorise_budget_ms: int = 1000
+    risk_points_per_receipt_max: int = 30
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pos_port <= 65535:
+            raise ValueError("pos_port must be 0 to 65535")
+        if self.language not in ("en", "ru"):
+            raise ValueError("language must be en or ru")
+        for name in (
+            "pull_interval_s",
+            "hello_interval_s",
+            "retry_delay_s_max",
+            "request_timeout_s",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
+        for name in ("ask_budget_ms", "authorise_budget_ms", "risk_points_per_receipt_max"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+
+    def link(self) -> LinkSettings:
+        """Return the part the link needs."""
+        names = LinkSettings.__dataclass_fields__
+        return LinkSettings(**{name: getattr(self, name) for name in names})
+
+    def till(self) -> TillSettings:
+        """Return the part the till needs."""
+        return TillSettings(
+            risk_points_per_receipt_max=self.risk_points_per_receipt_max, language=self.language
+        )
+
+
+def load_config(data: Path, environment: Mapping[str, str] = os.environ) -> AgentConfig:
+    """Read `agent.toml` in the data folder, then the environment.
+
+    Raises:
+        ConfigurationError: a key is unknown or its value wrong; the message names it.
+    """
+    path = data / FILE_NAME
+    values: dict[str, object] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path.name} is not TOML: {error}") from error
+    for name in AgentConfig.__struct_fields__:
+        if (text := environment.get(PREFIX + name.upper())) is not None:
+            values[name] = text
+    try:
+        return msgspec.convert(values, AgentConfig, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigurationError(f"setting wrong: {error}") from error

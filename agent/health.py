@@ -1,0 +1,73 @@
+"""One snapshot of the till for status, the register and the centre."""
+
+import asyncio
+
+import msgspec
+
+from agent.link.worker import LinkWorker
+from agent.till_service.till import Till
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """State of a till.
+
+    Attributes:
+        last_contact_ms: trusted time of the last answer of the centre; None if there was none since the start.
+        records_waiting: records the centre has not acknowledged.
+        bundle: hash of the active rule bundle; empty while there is none.
+    """
+
+    till_id: int
+    store: str
+    link: str
+    revoked: bool
+    last_contact_ms: int | None
+    last_link_error: str
+    incarnation: str
+    incarnation_number: int
+    last_seq: int
+    records_waiting: int
+    receipts: dict[str, int]
+    bundle: str
+    bundle_version: int
+    offers: int
+    accounts_cached: int
+    rights_points: int
+    risk_points_left: int
+
+
+class Health:
+    """Makes the report; call it on the till's thread.
+
+    Attributes:
+        journal_damaged: set when the journal failed for good; the service then ends, to start anew.
+    """
+
+    def __init__(self, till: Till, link: LinkWorker) -> None:
+        self._till = till
+        self._link = link
+        self.journal_damaged = asyncio.Event()
+
+    def report(self) -> HealthReport:
+        """Return the state now."""
+        till = self._till
+        head = till.journal.stream.head()
+        return HealthReport(
+            till_id=till.identity.till_id,
+            store=till.identity.place.store,
+            link="up" if till.link_up else "down",
+            revoked=till.revoked,
+            last_contact_ms=self._link.last_contact_ms,
+            last_link_error=self._link.last_error,
+            incarnation=head.incarnation.hex(),
+            incarnation_number=head.incarnation_number,
+            last_seq=head.seq,
+            records_waiting=head.seq - head.acked_seq,
+            receipts=till.journal.receipts.state_counts(),
+            bundle=till.books.active.bundle_hash,
+            bundle_version=till.books.active_version,
+            offers=len(till.books.active.bundle.offers),
+            accounts_cached=till.cache.account_count(),
+            rights_points=till.journal.rights.points_held(),
+            risk_points_left=till.journal.rights.risk_points_left(),
+        )

@@ -1,0 +1,199 @@
+"""HTTP to the centre; the only module that imports httpx. Every request and answer is signed end to end."""
+
+import ssl
+from typing import Any
+
+import httpx
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from agent.identity import Identity
+from agent.system import System
+from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
+from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask
+from sync.errors import BusyError, LinkError, MalformedMessageError, RefusedError, SyncError
+from sync.limits import BUNDLE_BYTES_MAX
+from sync.messages import EnrolAnswer, EnrolRequest, Manifest, Message, Problem
+from sync.signing import (
+    HEADER_NONCE,
+    HEADER_SESSION,
+    HEADER_SIGNATURE,
+    HEADER_TILL,
+    SigningKey,
+    answer_content,
+    check,
+    request_content,
+)
+
+_OK = 200
+_PARTIAL = 206
+_BUSY = frozenset({429, 503})
+_GATEWAY = frozenset({500, 502, 504})
+
+
+class CentralClient:
+    """One till's way to its centre."""
+
+    def __init__(
+        self, identity: Identity, system: System, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._identity = identity
+        self._system = system
+        self._key = SigningKey(identity.key_seed)
+        self._http = open_http(identity.centre_url, tls=tls)
+
+    async def ask(self, ask: Ask, *, session: bytes, timeout_s: float) -> Message:
+        """Send a message and return its answer.
+
+        Raises:
+            LinkError: no answer in time, or none that a centre would give (a captive portal, a gateway).
+            BusyError: the centre asks to wait.
+            RefusedError: the centre refused by name.
+            SignatureError: the answer is not signed by the centre.
+        """
+        body, encoding = compress(encode(ask.message))
+        nonce = self._system.random_bytes(16)
+        headers = self._signed("POST", ask.path, session=session, nonce=nonce, body=body)
+        if encoding:
+            headers["content-encoding"] = encoding
+        response = await self._send(
+            "POST", ask.path, headers=headers, content=body, timeout_s=timeout_s
+        )
+        return decode(ask.answer, self._checked(response, nonce))
+
+    async def fetch_bundle(self, manifest: Manifest, *, timeout_s: float) -> bytes:
+        """Fetch a bundle's bytes; a broken download goes on where it stopped.
+
+        Raises:
+            LinkError: it could not be fetched in some tries; the next conversation tries again.
+            MalformedMessageError: what came does not unpack.
+        """
+        got = bytearray()
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(5),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            retry=retry_if_exception_type(LinkError),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                await self._fetch_rest(PATH_BUNDLE + manifest.bundle, got, timeout_s)
+        return decompress(bytes(got), "zstd", bytes_max=BUNDLE_BYTES_MAX)
+
+    async def _fetch_rest(self, path: str, got: bytearray, timeout_s: float) -> None:
+        headers = {"range": f"bytes={len(got)}-"} if got else {}
+        try:
+            async with self._http.stream(
+                "GET", path, headers=headers, timeout=timeout_s
+            ) as response:
+                if response.status_code not in (_OK, _PARTIAL):
+                    raise LinkError(f"bundle answered with status {response.status_code}")
+                if response.status_code == _OK:
+                    got.clear()
+                async for chunk in response.aiter_raw():
+                    got += chunk
+        except httpx.HTTPError as error:
+            raise LinkError(f"bundle: {type(error).__name__}") from error
+
+    def _signed(
+        self, method: str, path: str, *, session: bytes, nonce: bytes, body: bytes
+    ) -> dict[str, str]:
+        till_id = self._identity.till_id
+        content = request_content(
+            method, path, till_id=till_id, session=session, nonce=nonce, body=body
+        )
+        return {
+            "content-type": CONTENT_TYPE,
+            HEADER_TILL: str(till_id),
+            HEADER_SESSION: session.hex(),
+            HEADER_NONCE: nonce.hex(),
+            HEADER_SIGNATURE: self._key.sign(content).hex(),
+        }
+
+    async def _send(
+        self, method: str, path: str, *, timeout_s: float, **request: Any
+    ) -> httpx.Response:
+        return await _send(self._http, method, path, timeout_s=timeout_s, **request)
+
+    def _checked(self, response: httpx.Response, nonce: bytes) -> bytes:
+        body = response.content
+        signature = response.headers.get(HEADER_SIGNATURE)
+        if signature is None:
+            raise LinkError(
+                f"an answer (status {response.status_code}) that is not from the centre"
+            )
+        check(
+            self._identity.centre_key,
+            bytes.fromhex(signature),
+            answer_content(nonce, response.status_code, body),
+        )
+        return _body_or_refusal(response)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
+async def enrol(centre_url: str, request: EnrolRequest, *, timeout_s: float) -> EnrolAnswer:
+    """Hand in a one-time code; repeating it with the same key gives the same answer.
+
+    Raises:
+        LinkError: the centre cannot be reached.
+        RefusedError: the code is wrong, used by another till, or too old.
+    """
+    async with open_http(centre_url) as http:
+        headers = {"content-type": CONTENT_TYPE}
+        response = await _send(
+            http, "POST", PATH_ENROL, timeout_s=timeout_s, headers=headers, content=encode(request)
+        )
+        return decode(EnrolAnswer, _body_or_refusal(response))
+
+
+def open_http(centre_url: str, *, tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """Return a client that takes nothing from the environment (a stray SSL_CERT_FILE has stopped tills before)."""
+    return httpx.AsyncClient(
+        base_url=centre_url,
+        trust_env=False,
+        verify=tls or ssl.create_default_context(),
+        headers={"accept-encoding": "identity"},
+        limits=httpx.Limits(max_connections=4, keepalive_expiry=30),
+    )
+
+
+async def _send(
+    http: httpx.AsyncClient, method: str, path: str, *, timeout_s: float, **request: Any
+) -> httpx.Response:
+    try:
+        return await http.request(method, path, timeout=timeout_s, **request)
+    except (httpx.HTTPError, ssl.SSLError, OSError) as error:
+        raise LinkError(f"{path}: {type(error).__name__}") from error
+
+
+def _body_or_refusal(response: httpx.Response) -> bytes:
+    if response.status_code in _BUSY:
+        raise BusyError(_retry_after_s(response))
+    if response.status_code in _GATEWAY:
+        raise LinkError(f"the centre answered with status {response.status_code}")
+    body = decompress(response.content, response.headers.get("tillside-encoding", ""))
+    if response.status_code != _OK:
+        raise _refusal(body, response.status_code)
+    return body
+
+
+def _refusal(body: bytes, status: int) -> SyncError:
+    try:
+        problem = decode(Problem, body)
+    except MalformedMessageError:
+        return LinkError(f"status {status} without a reason")
+    return RefusedError(problem.error, problem.message)
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    try:
+        return min(600.0, max(0.0, float(response.headers.get("retry-after", "1"))))
+    except ValueError:
+        return 1.0

@@ -1,0 +1,160 @@
+"""Keeps the till and the centre in step: one conversation after the other, for ever, never in the way of a sale."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from agent.errors import JournalUnavailableError
+from agent.link.central_client import CentralClient
+from agent.link.till_side import JournalTillSide
+from agent.till_service.till import Till
+from agent.till_thread import TillThread
+from sync.cycle import Ask, Fetch, converse
+from sync.errors import BusyError, LinkError, SyncError
+from sync.messages import Message
+from sync.retry_schedule import retry_delay_s
+from sync.signing import NO_SESSION
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """How the link is used.
+
+    Attributes:
+        pull_interval_s: pause between conversations when nothing happens.
+        hello_interval_s: how often the stream is compared while online (design: sync 4.2).
+        retry_delay_s_max: ceiling of the back-off.
+        ask_budget_ms: how long a sale waits for the centre's knowledge of a customer (design: till 2).
+        authorise_budget_ms: how long a redemption waits for an authorisation.
+    """
+
+    pull_interval_s: float = 15.0
+    hello_interval_s: float = 60.0
+    retry_delay_s_max: float = 600.0
+    request_timeout_s: float = 20.0
+    ask_budget_ms: int = 150
+    authorise_budget_ms: int = 1000
+
+
+class LinkWorker:
+    """The link of one till; lives on the event loop."""
+
+    def __init__(
+        self,
+        till: Till,
+        thread: TillThread,
+        client: CentralClient,
+        *,
+        settings: LinkSettings,
+        software: str,
+    ) -> None:
+        self._till = till
+        self._thread = thread
+        self._client = client
+        self._settings = settings
+        self._side = JournalTillSide(till, software=software)
+        self._wake = asyncio.Event()
+        self._hello_at_ms = 0
+        self.last_contact_ms: int | None = None
+        self.last_error = ""
+
+    def wake(self) -> None:
+        """Something is to be told: talk to the centre now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Talk, wait, talk, until cancelled."""
+        while True:
+            retrying = AsyncRetrying(
+                retry=retry_if_exception_type((SyncError, JournalUnavailableError)),
+                wait=self._delay_s,
+                sleep=self._sleep,
+                before_sleep=self._note,
+            )
+            async for attempt in retrying:
+                with attempt:
+                    await self._talk()
+            await self._sleep(self._settings.pull_interval_s)
+
+    async def _talk(self) -> None:
+        now_ms = self._till.system.monotonic_ms()
+        greet = self._till.session == NO_SESSION or now_ms >= self._hello_at_ms
+        try:
+            await self._thread.drive(converse(self._side, greet=greet), self._answer)
+        except SyncError as error:
+            # Whatever went wrong, the next conversation begins by comparing the streams.
+            self._hello_at_ms = 0
+            if isinstance(error, LinkError):
+                self._till.link_up = False
+            raise
+        if greet:
+            self._hello_at_ms = now_ms + int(self._settings.hello_interval_s * 1000)
+
+    async def _answer(self, wish: Ask | Fetch) -> Message | bytes:
+        timeout_s = self._settings.request_timeout_s
+        if isinstance(wish, Fetch):
+            return await self._client.fetch_bundle(wish.manifest, timeout_s=timeout_s)
+        answer = await self._client.ask(wish, session=self._till.session, timeout_s=timeout_s)
+        self._heard()
+        return answer
+
+    def _heard(self) -> None:
+        self._till.link_up = True
+        self.last_contact_ms = self._till.clock.now_ms()
+        self.last_error = ""
+
+    async def ask_in_time(self, ask: Ask, *, budget_ms: int) -> Message | None:
+        """Ask on behalf of a sale; None when no answer came within the budget.
+
+        After a miss the link counts as down, so that the following sales do not wait at all; the worker
+        finds out at once whether it really is.
+        """
+        if not self._till.link_up or self._till.session == NO_SESSION:
+            return None
+        try:
+            async with asyncio.timeout(budget_ms / 1000):
+                answer = await self._client.ask(
+                    ask, session=self._till.session, timeout_s=budget_ms / 1000
+                )
+        except (TimeoutError, LinkError):
+            self._till.link_up = False
+            self._hello_at_ms = 0
+            self.wake()
+            return None
+        except SyncError as error:
+            log.warning("ask_refused", path=ask.path, why=str(error))
+            self._hello_at_ms = 0
+            self.wake()
+            return None
+        return answer
+
+    def _delay_s(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, BusyError):
+            return error.retry_after_s * (1 + self._till.system.jitter())
+        return retry_delay_s(
+            state.attempt_number,
+            delay_s_max=self._settings.retry_delay_s_max,
+            jitter=self._till.system.jitter(),
+        )
+
+    def _note(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if str(error) != self.last_error:
+            log.warning(
+                "link_down" if isinstance(error, LinkError) else "conversation_failed",
+                why=str(error),
+            )
+        self.last_error = str(error)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()

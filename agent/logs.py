@@ -1,0 +1,25 @@
+"""Structured log lines on standard error: JSON for machines, short text on a terminal; never a card or a name."""
+
+import logging
+import sys
+
+import structlog
+
+
+def set_up_logs() -> None:
+    """Choose the form of log lines once per process."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,70 @@
+"""Work on the till's files from another process: migrate before the service opens them, inspect, export.
+
+The only module that imports sqlite-utils (over pysqlite3). It must never run in the process of the service:
+two SQLite libraries in one process lose committed rows (design: stack 1.4).
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlite_utils
+from pysqlite3 import dbapi2 as sqlite3
+
+from agent.errors import AgentError
+from agent.journal.schema import migration_files
+
+if "apsw" in sys.modules:
+    raise AgentError("maintenance must run in a process of its own")
+
+
+def migrate_journal(path: Path) -> list[str]:
+    """Bring a journal's schema up to date; returns the migrations applied."""
+    database = sqlite_utils.Database(path)
+    database.execute("create table if not exists migration (name text primary key) strict")
+    done = {row["name"] for row in database["migration"].rows}
+    applied = []
+    for name, text in migration_files():
+        if name not in done:
+            database.executescript(
+                f"begin immediate;\n{text}\ninsert into migration values ('{name}');\ncommit;"
+            )
+            applied.append(name)
+    database.close()
+    return applied
+
+
+def table_counts(path: Path) -> dict[str, int]:
+    """Return rows by table of a till's file, read-only."""
+    database = _read_only(path)
+    return {table.name: table.count for table in database.tables}
+
+
+def export_table(path: Path, table: str) -> Iterator[dict[str, object]]:
+    """Yield a table's rows, bytes as hexadecimal or text, read-only.
+
+    Raises:
+        AgentError: the file has no such table.
+    """
+    database = _read_only(path)
+    if table not in database.table_names():
+        raise AgentError(f"no table {table!r}; there are: {', '.join(database.table_names())}")
+    for row in database[table].rows:
+        yield {name: _shown(value) for name, value in row.items()}
+
+
+def _read_only(path: Path) -> sqlite_utils.Database:
+    if not path.exists():
+        raise AgentError(f"{path} does not exist; give the till's data folder with --data")
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    return sqlite_utils.Database(connection)
+
+
+def _shown(value: object) -> object:
+    if not isinstance(value, bytes):
+        return value
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+    return text if text.isprintable() else value.hex()

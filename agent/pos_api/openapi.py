@@ -1,0 +1,148 @@
+"""The OpenAPI 3.1 document of the loopback API, made from the types the routes read and write."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from agent.health import HealthReport
+from agent.till_service.messages import (
+    CompleteRequest,
+    ReceiptAnswer,
+    ReceiptRequest,
+    ReserveRequest,
+    ReturnAnswer,
+    ReturnRequest,
+)
+from loyalty.calculation import Calculation
+from loyalty.returns import ReturnCalculation
+
+_CALLS: tuple[tuple[str, str, str, type[Any] | None, type[Any], str], ...] = (
+    (
+        "put",
+        "/v1/receipts/{receipt_id}",
+        "update",
+        ReceiptRequest,
+        ReceiptAnswer,
+        "Calculate a receipt as it stands",
+    ),
+    (
+        "post",
+        "/v1/receipts/{receipt_id}/reserve",
+        "reserve",
+        ReserveRequest,
+        ReceiptAnswer,
+        "Set points aside",
+    ),
+    (
+        "post",
+        "/v1/receipts/{receipt_id}/complete",
+        "complete",
+        CompleteRequest,
+        ReceiptAnswer,
+        "Record the receipt durably; print after it",
+    ),
+    (
+        "post",
+        "/v1/receipts/{receipt_id}/cancel",
+        "cancel",
+        None,
+        ReceiptAnswer,
+        "Give the receipt up",
+    ),
+    (
+        "post",
+        "/v1/returns/{return_id}",
+        "return",
+        ReturnRequest,
+        ReturnAnswer,
+        "Preview or confirm a return of whole lines",
+    ),
+    ("get", "/v1/health", "health", None, HealthReport, "State of the till"),
+)
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """Return the document as a plain JSON value."""
+    kinds = [kind for call in _CALLS for kind in call[3:5] if isinstance(kind, type)]
+    kinds += [Calculation, ReturnCalculation]
+    (*_,), components = msgspec.json.schema_components(
+        kinds, ref_template="#/components/schemas/{name}"
+    )
+    # The calculation travels as the very bytes that are recorded; in the types it is raw JSON.
+    for name, inner in (("ReceiptAnswer", "Calculation"), ("ReturnAnswer", "ReturnCalculation")):
+        components[name]["properties"]["calculation"] = {"$ref": f"#/components/schemas/{inner}"}
+    components["Problem"] = {
+        "type": "object",
+        "required": ["error", "message"],
+        "properties": {"error": {"type": "string"}, "message": {"type": "string"}},
+    }
+    paths: dict[str, Any] = {}
+    for method, path, name, request, answer, summary in _CALLS:
+        paths.setdefault(path, {})[method] = _operation(path, name, request, answer, summary)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tillside till API",
+            "version": "1",
+            "description": "What a register's program calls on the loopback address of its own till.",
+        },
+        "servers": [{"url": "http://127.0.0.1:7710"}],
+        "security": [{"register": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"register": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(
+    path: str, name: str, request: type[Any] | None, answer: type[Any], summary: str
+) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{answer.__name__}"}
+    problem = {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    }
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {
+                "description": "The answer; its outcome says what happened",
+                "content": {"application/json": {"schema": reference}},
+            },
+            "401": {"description": "The token is missing or wrong", **problem},
+            "422": {
+                "description": "The request is readable and not valid; the message names the field",
+                **problem,
+            },
+            "503": {
+                "description": "The journal cannot be written; sell without loyalty",
+                **problem,
+            },
+        },
+    }
+    if "{" in path:
+        parameter = path.split("{")[1].split("}")[0]
+        operation["parameters"] = [
+            {
+                "name": parameter,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "format": "uuid"},
+            }
+        ]
+        conflict = {"content": {"application/json": {"schema": reference}}}
+        operation["responses"]["409"] = {
+            "description": "Another version or content is already known",
+            **conflict,
+        }
+    if request is not None:
+        schema = {"$ref": f"#/components/schemas/{request.__name__}"}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return operation

@@ -1,0 +1,187 @@
+"""The loopback API for the register's program: routes, tokens, and nothing else.
+
+Contract: `docs/pos-api.md` and the OpenAPI document at `/v1/openapi.json`.
+"""
+
+import asyncio
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from agent.errors import JournalDamagedError
+from agent.health import Health
+from agent.link.worker import LinkSettings, LinkWorker
+from agent.pos_api.http_server import HttpRequest, HttpResponse, problem
+from agent.pos_api.openapi import openapi_document
+from agent.till_service.messages import (
+    CompleteRequest,
+    ReceiptAnswer,
+    ReceiptRequest,
+    ReserveRequest,
+    ReturnAnswer,
+    ReturnRequest,
+)
+from agent.till_service.returns import ReturnService, ReturnSteps
+from agent.till_service.service import Steps, TillService
+from agent.till_service.till import Till
+from agent.till_thread import TillThread
+from loyalty.basket import Moment
+from loyalty.outcomes import Outcome
+from sync.cycle import PATH_AUTHORISE, Ask
+from sync.messages import Message
+
+_UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+Body = TypeVar("Body", bound=msgspec.Struct)
+Handler = Callable[[HttpRequest, str], Awaitable[HttpResponse]]
+
+STATUS_OF_OUTCOME = {
+    Outcome.STALE_VERSION: 409,
+    Outcome.STALE_CALCULATION: 409,
+    Outcome.RECEIPT_CLOSED: 409,
+    Outcome.ALREADY_RECORDED_DIFFERENTLY: 409,
+    Outcome.LINE_ALREADY_RETURNED: 409,
+    Outcome.LINE_UNKNOWN: 422,
+    Outcome.RECEIPT_UNKNOWN: 404,
+    Outcome.JOURNAL_UNAVAILABLE: 503,
+}
+"""Every other outcome is 200: it is an answer, not a failure."""
+
+
+class BadRequestError(Exception):
+    """The request's body is not what the call needs."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PosApi:
+    """The routes over one till."""
+
+    till: Till
+    thread: TillThread
+    receipts: TillService
+    returns: ReturnService
+    link: LinkWorker
+    link_settings: LinkSettings
+    health: Health
+    one_call: asyncio.Lock
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
+        if (request.method, request.path) == ("GET", "/v1/openapi.json"):
+            return HttpResponse(200, msgspec.json.encode(openapi_document()))
+        if not self._may(request):
+            return problem(
+                401,
+                "token_wrong",
+                message="send the header Authorization: Bearer TOKEN with the register's token",
+            )
+        for method, pattern, handler in self._routes():
+            if (
+                match := re.fullmatch(pattern, request.path)
+            ) is not None and method == request.method:
+                try:
+                    return await handler(request, match[1] if match.groups() else "")
+                except BadRequestError as error:
+                    return problem(error.status, error.code, message=str(error))
+        return problem(
+            404,
+            "no_such_call",
+            message=f"{request.method} {request.path} is not a call; see /v1/openapi.json",
+        )
+
+    def _may(self, request: HttpRequest) -> bool:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        return hmac.compare_digest(given.encode(), self.till.identity.pos_token.encode())
+
+    def _routes(self) -> tuple[tuple[str, str, Handler], ...]:
+        return (
+            ("PUT", f"/v1/receipts/{_UUID}", self._update),
+            ("POST", f"/v1/receipts/{_UUID}/reserve", self._reserve),
+            ("POST", f"/v1/receipts/{_UUID}/complete", self._complete),
+            ("POST", f"/v1/receipts/{_UUID}/cancel", self._cancel),
+            ("POST", f"/v1/returns/{_UUID}", self._return),
+            ("GET", "/v1/health", self._health),
+        )
+
+    async def _update(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
+        body = _read(request, ReceiptRequest)
+        return await self._drive(lambda: self.receipts.update(receipt_id, body))
+
+    async def _reserve(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
+        body = _read(request, ReserveRequest)
+        return await self._drive(lambda: self.receipts.reserve(receipt_id, body))
+
+    async def _complete(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
+        body = _read(request, CompleteRequest)
+        answer = await self._drive(lambda: self.receipts.complete(receipt_id, body))
+        self.link.wake()
+        return answer
+
+    async def _cancel(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
+        async with self.one_call:
+            answer = await self.thread.run(self.receipts.cancel, receipt_id)
+        self.link.wake()
+        return _answer(answer.outcome, answer)
+
+    async def _return(self, request: HttpRequest, return_id: str) -> HttpResponse:
+        body = _read(request, ReturnRequest)
+        answer = await self._drive(lambda: self.returns.handle(return_id, body))
+        self.link.wake()
+        return answer
+
+    async def _health(self, request: HttpRequest, _: str) -> HttpResponse:
+        return HttpResponse(200, msgspec.json.encode(await self.thread.run(self.health.report)))
+
+    async def _drive(self, start: Callable[[], Steps | ReturnSteps]) -> HttpResponse:
+        # One register, one call at a time; a repeat that overtakes its first try waits for it.
+        try:
+            async with self.one_call:
+                answer: ReceiptAnswer | ReturnAnswer = await self.thread.drive(start(), self._ask)
+        except JournalDamagedError:
+            self.health.journal_damaged.set()
+            return problem(
+                503,
+                Outcome.JOURNAL_UNAVAILABLE,
+                message="the journal is damaged; sell without loyalty, the agent restarts",
+            )
+        return _answer(answer.outcome, answer)
+
+    async def _ask(self, ask: Ask) -> Message | None:
+        settings = self.link_settings
+        budget_ms = (
+            settings.authorise_budget_ms if ask.path == PATH_AUTHORISE else settings.ask_budget_ms
+        )
+        return await self.link.ask_in_time(ask, budget_ms=budget_ms)
+
+
+def _read(request: HttpRequest, kind: type[Body]) -> Body:
+    try:
+        body = msgspec.json.decode(request.body, type=kind)
+        Moment(local=body.moment)  # type: ignore[attr-defined]
+        if lines := getattr(body, "lines", ()):
+            ids = [line.line_id for line in lines]
+            if len(set(ids)) != len(ids):
+                raise BadRequestError(
+                    422,
+                    "basket_invalid",
+                    "two lines have the same line_id; each line needs its own",
+                )
+    except msgspec.ValidationError as error:
+        raise BadRequestError(422, "request_invalid", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError(400, "not_json", f"the body is not JSON: {error}") from error
+    except ValueError as error:
+        raise BadRequestError(422, "request_invalid", str(error)) from error
+    return body
+
+
+def _answer(outcome: str, answer: msgspec.Struct) -> HttpResponse:
+    return HttpResponse(STATUS_OF_OUTCOME.get(Outcome(outcome), 200), msgspec.json.encode(answer))

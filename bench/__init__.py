@@ -1,0 +1,1 @@
+"""Loaders, demo and measurements on real data; never shipped."""

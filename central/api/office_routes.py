@@ -1,0 +1,115 @@
+"""Calls of thin clients and the office, JSON, with the office token: calculate, receipts, ledger proof."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from central.api.problems import NAMED, problem_of
+from central.api.till_routes import read_body
+from central.database.pool import Pool
+from central.errors import AuthenticationError, BadRequestError, NotFoundError
+from central.keys import CentreKeys
+from central.ledger.verify import verify_ledger
+from central.rules.library import RuleLibrary
+from central.tills.desk import find_account
+from loyalty.account import NO_REDEMPTION, NOBODY, RedeemRequest, SpendRight
+from loyalty.basket import Basket, Moment, Place
+from loyalty.calculate import calculate
+from loyalty.canonical import canonical_bytes
+from loyalty.limits import POINTS_MAX
+from sync.signing import card_hash
+
+
+class CalculateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A basket of an app, a web shop or a register without an agent.
+
+    Attributes:
+        card: number of the customer's card; empty for nobody.
+        redeem: what the answer should show as redeemable; nothing is set aside by this call.
+    """
+
+    basket: Basket
+    moment: Moment
+    place: Place
+    card: Annotated[str, Meta(max_length=64)] = ""
+    redeem: RedeemRequest = NO_REDEMPTION
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeRoutes:
+    """Routes that need `Authorization: Bearer OFFICE-TOKEN`."""
+
+    pool: Pool
+    keys: CentreKeys
+    library: RuleLibrary
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        return [
+            Route("/v1/calculate", self._guarded(self._calculate), methods=["POST"]),
+            Route("/v1/receipts/{key}", self._guarded(self._receipt), methods=["GET"]),
+            Route("/v1/ledger/proof", self._guarded(self._proof), methods=["GET"]),
+        ]
+
+    def _guarded(
+        self, call: Callable[[Request], Awaitable[bytes]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+                if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
+                    raise AuthenticationError(
+                        "send the header Authorization: Bearer TOKEN with the office token"
+                    )
+                return Response(await call(request), media_type="application/json")
+            except NAMED as error:
+                status, problem = problem_of(error)
+                return Response(
+                    msgspec.json.encode(problem), status_code=status, media_type="application/json"
+                )
+
+        return endpoint
+
+    async def _calculate(self, request: Request) -> bytes:
+        """Calculate like a till: the same rules, the same engine; the balance shown is no right to spend."""
+        try:
+            wish = msgspec.json.decode(await read_body(request), type=CalculateRequest)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise BadRequestError("$", str(error)) from error
+        account, points = NOBODY, 0
+        if wish.card.strip():
+            row = await find_account(self.pool, card_hash(self.keys.card_key, wish.card))
+            if row is None:
+                raise NotFoundError("nobody is known by this card")
+            account, points = row.snapshot, row.points + row.held_points
+        async with self.pool.acquire() as connection:
+            rules = await self.library.newest(connection)
+        calculation = calculate(
+            wish.basket,
+            rules,
+            moment=wish.moment,
+            place=wish.place,
+            account=account,
+            request=wish.redeem,
+            right=SpendRight(points=min(points, POINTS_MAX)),
+        )
+        return canonical_bytes(calculation)
+
+    async def _receipt(self, request: Request) -> bytes:
+        calculation = await self.pool.fetchval(
+            "select calculation from receipt where sale_key = $1", request.path_params["key"]
+        )
+        if calculation is None:
+            raise NotFoundError("no receipt of this key is posted")
+        return bytes(calculation)
+
+    async def _proof(self, request: Request) -> bytes:
+        async with self.pool.acquire() as connection:
+            return msgspec.json.encode(await verify_ledger(connection))

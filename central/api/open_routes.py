@@ -1,0 +1,115 @@
+"""Calls that carry their own proof or need none: enrolment by code, bundles by hash, health."""
+
+from dataclasses import dataclass
+
+import asyncpg
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from central.api.problems import NAMED, problem_of
+from central.api.till_routes import read_body
+from central.database.pool import Pool
+from central.errors import BadRequestError
+from central.keys import CentreKeys
+from central.rules.publishing import bundle_content
+from central.system import System
+from central.tills.enrolment import enrol
+from sync.codec import CONTENT_TYPE, decode, encode
+from sync.cycle import PATH_BUNDLE, PATH_ENROL
+from sync.messages import EnrolRequest
+
+_PARTIAL, _RANGE_WRONG = 206, 416
+
+
+class CentreHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the centre can do its work.
+
+    Attributes:
+        waiting: records kept and not applied yet.
+        parked: records that wait for another one.
+    """
+
+    status: str
+    database: str
+    waiting: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRoutes:
+    """Routes without a till's signature."""
+
+    pool: Pool
+    keys: CentreKeys
+    system: System
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        return [
+            Route(PATH_ENROL, self._enrol, methods=["POST"]),
+            Route(PATH_BUNDLE + "{hash}", self._bundle, methods=["GET"]),
+            Route("/v1/health", self._health, methods=["GET"]),
+        ]
+
+    async def _enrol(self, request: Request) -> Response:
+        try:
+            message = decode(EnrolRequest, await read_body(request))
+            answer = await enrol(self.pool, message, keys=self.keys, system=self.system)
+        except NAMED as error:
+            status, problem = problem_of(error)
+            return Response(encode(problem), status_code=status, media_type=CONTENT_TYPE)
+        return Response(encode(answer), media_type=CONTENT_TYPE)
+
+    async def _bundle(self, request: Request) -> Response:
+        """Serve a bundle, zstd; a range goes on where a download broke."""
+        async with self.pool.acquire() as connection:
+            content = await bundle_content(connection, request.path_params["hash"])
+        if content is None:
+            return Response(status_code=404)
+        headers = {"accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
+        try:
+            start = _range_start(request.headers.get("range", ""))
+        except BadRequestError:
+            return Response(
+                status_code=_RANGE_WRONG, headers={"content-range": f"bytes */{len(content)}"}
+            )
+        if start >= len(content):
+            return Response(
+                status_code=_RANGE_WRONG, headers={"content-range": f"bytes */{len(content)}"}
+            )
+        if start:
+            headers["content-range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        return Response(
+            content[start:],
+            status_code=_PARTIAL if start else 200,
+            media_type="application/zstd",
+            headers=headers,
+        )
+
+    async def _health(self, request: Request) -> Response:
+        try:
+            row = await self.pool.fetchrow(
+                "select count(*) filter (where parked_for is null) as waiting,"
+                " count(*) filter (where parked_for is not null) as parked from inbox where not applied"
+            )
+            assert row is not None
+            health = CentreHealth(
+                status="ok", database="up", waiting=row["waiting"], parked=row["parked"]
+            )
+        except (asyncpg.PostgresError, OSError, TimeoutError):
+            health = CentreHealth(status="failing", database="down", waiting=0, parked=0)
+        return Response(
+            msgspec.json.encode(health),
+            status_code=200 if health.status == "ok" else 503,
+            media_type="application/json",
+        )
+
+
+def _range_start(header: str) -> int:
+    if not header:
+        return 0
+    if not header.startswith("bytes=") or not header.endswith("-") or not header[6:-1].isdigit():
+        raise BadRequestError("range", "only bytes=N- is served")
+    return int(header[6:-1])

@@ -1,0 +1,159 @@
+"""The OpenAPI 3.1 document of the centre, made from the types the routes read and write.
+
+Tills speak MessagePack maps of the same shape as the JSON schemas here; bytes are raw there.
+"""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from central.api.office_routes import CalculateRequest
+from central.api.open_routes import CentreHealth
+from central.ledger.verify import LedgerProof
+from loyalty.calculation import Calculation
+from sync import cycle, messages
+from sync.codec import CONTENT_TYPE
+from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
+
+_TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
+    (cycle.PATH_HELLO, messages.Hello, messages.HelloAnswer, "Compare streams, open a session"),
+    (cycle.PATH_PUSH, messages.Push, messages.PushAnswer, "Hand in records"),
+    (cycle.PATH_PULL, messages.Pull, messages.PullAnswer, "Ask for changes and rights"),
+    (cycle.PATH_SNAPSHOT, messages.SnapshotRequest, messages.SnapshotAnswer, "Ask for one account"),
+    (
+        cycle.PATH_AUTHORISE,
+        messages.AuthoriseRequest,
+        messages.AuthoriseAnswer,
+        "Set points aside for a receipt",
+    ),
+    (
+        cycle.PATH_RECEIPT,
+        messages.ReceiptRequest,
+        messages.ReceiptAnswer,
+        "Ask for a posted receipt",
+    ),
+)
+_JSON_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str], ...] = (
+    ("post", "/v1/calculate", CalculateRequest, Calculation, "Calculate a basket of a thin client"),
+    ("get", "/v1/receipts/{key}", None, Calculation, "The calculation of a posted receipt"),
+    ("get", "/v1/ledger/proof", None, LedgerProof, "Prove the ledger from its entries"),
+    ("get", "/v1/health", None, CentreHealth, "State of the centre"),
+)
+_OPEN = {"/v1/health"}
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """Return the document as a plain JSON value."""
+    kinds: list[Any] = [kind for call in _TILL_CALLS for kind in call[1:3]]
+    kinds += [kind for call in _JSON_CALLS for kind in call[2:4] if isinstance(kind, type)]
+    kinds += [messages.EnrolRequest, messages.EnrolAnswer, messages.Problem]
+    _, components = msgspec.json.schema_components(
+        kinds, ref_template="#/components/schemas/{name}"
+    )
+    paths: dict[str, Any] = {}
+    for path, request, answer, summary in _TILL_CALLS:
+        paths[path] = {"post": _till_operation(path, request, answer, summary)}
+    paths[cycle.PATH_ENROL] = {
+        "post": _operation(
+            "enrol",
+            messages.EnrolRequest,
+            messages.EnrolAnswer,
+            "Become a till",
+            media=CONTENT_TYPE,
+        )
+        | {"security": []}
+    }
+    paths[cycle.PATH_BUNDLE + "{hash}"] = {"get": _bundle_operation()}
+    for method, path, body, answer, summary in _JSON_CALLS:
+        operation = _operation(path.split("/")[2], body, answer, summary, media="application/json")
+        if "{" in path:
+            operation["parameters"] = [_path_parameter(path)]
+        operation["security"] = [] if path in _OPEN else [{"office": []}]
+        paths[path] = {method: operation}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tillside centre API", "version": "1", "description": __doc__},
+        "servers": [{"url": "http://127.0.0.1:7700"}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "office": {"type": "http", "scheme": "bearer"},
+                "till": {"type": "apiKey", "in": "header", "name": HEADER_SIGNATURE},
+            },
+        },
+    }
+
+
+def _till_operation(
+    path: str, request: type[Any], answer: type[Any], summary: str
+) -> dict[str, Any]:
+    operation = _operation(path.rsplit("/", 1)[1], request, answer, summary, media=CONTENT_TYPE)
+    operation["security"] = [{"till": []}]
+    operation["parameters"] = [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in (HEADER_TILL, HEADER_SESSION, HEADER_NONCE, HEADER_SIGNATURE)
+    ]
+    operation["responses"]["409"] = _problem(
+        "The session or stream is not known; say HELLO", CONTENT_TYPE
+    )
+    return operation
+
+
+def _operation(
+    name: str, request: type[Any] | None, answer: type[Any], summary: str, *, media: str
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {
+                "description": "The answer",
+                "content": {media: {"schema": _reference(answer)}},
+            },
+            "401": _problem("The caller did not prove who it is", media),
+            "422": _problem(
+                "The request is readable and not valid; the message names the field", media
+            ),
+        },
+    }
+    if request is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {media: {"schema": _reference(request)}},
+        }
+    return operation
+
+
+def _bundle_operation() -> dict[str, Any]:
+    content = {"application/zstd": {"schema": {"type": "string", "contentEncoding": "binary"}}}
+    return {
+        "operationId": "bundle",
+        "summary": "Bytes of a rule bundle, compressed; ranges bytes=N- are served",
+        "security": [],
+        "parameters": [_path_parameter("{hash}")],
+        "responses": {
+            "200": {"description": "All of it", "content": content},
+            "206": {"description": "The rest of it", "content": content},
+            "404": {"description": "No such bundle"},
+            "416": {"description": "The range is past the end"},
+        },
+    }
+
+
+def _path_parameter(path: str) -> dict[str, Any]:
+    name = path.split("{")[1].split("}")[0]
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _problem(description: str, media: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {media: {"schema": _reference(messages.Problem)}},
+    }
+
+
+def _reference(kind: type[Any]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}

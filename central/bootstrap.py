@@ -1,0 +1,138 @@
+"""The one place where the parts of the centre are joined; tests and the simulator pass their own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from central.api.app import make_app
+from central.api.office_routes import OfficeRoutes
+from central.api.open_routes import OpenRoutes
+from central.api.till_routes import TillRoutes
+from central.config import CentralConfig
+from central.console.status_page import StatusPage
+from central.database.embedded import EmbeddedServer, start_embedded
+from central.database.migrations import migrate
+from central.database.pool import Pool, open_pool
+from central.keys import CentreKeys, load_keys
+from central.rights.issuing import RightsDesk, RightsSettings
+from central.rules.library import RuleLibrary
+from central.streams.apply import Applier
+from central.system import System
+from central.tills.desk import TillDesk
+
+log = structlog.get_logger()
+
+_IDLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """A joined centre; `ingested` is set when there is something to apply."""
+
+    pool: Pool
+    keys: CentreKeys
+    system: System
+    desk: TillDesk
+    applier: Applier
+    app: Starlette
+    ingested: asyncio.Event
+
+
+def join_centre(pool: Pool, keys: CentreKeys, system: System, rights: RightsSettings) -> Centre:
+    """Join the parts over an open, migrated database."""
+    library = RuleLibrary()
+    ingested = asyncio.Event()
+    desk = TillDesk(pool, RightsDesk(pool, system, keys.centre, rights), system, ingested)
+    app = make_app(
+        tills=TillRoutes(pool, desk, keys),
+        opened=OpenRoutes(pool, keys, system),
+        office=OfficeRoutes(pool, keys, library),
+        status=StatusPage(pool, library, system),
+    )
+    return Centre(pool, keys, system, desk, Applier(pool, library, system), app, ingested)
+
+
+@asynccontextmanager
+async def opened_database(config: CentralConfig, system: System) -> AsyncIterator[Pool]:
+    """Open the configured database, or an embedded one in the data folder, migrated.
+
+    Raises:
+        DatabaseUnavailableError: it does not answer or does not fit.
+        MigrationError: the schema cannot be brought up to date.
+    """
+    config.folder.mkdir(parents=True, exist_ok=True)
+    server: EmbeddedServer | None = None
+    if not config.database:
+        server = await asyncio.to_thread(start_embedded, config.folder / "postgres")
+    try:
+        pool = await open_pool(
+            config.database or _dsn(server), connections_max=config.connections_max
+        )
+        try:
+            async with pool.acquire() as connection:
+                for name in await migrate(connection, now_ms=system.now_ms()):
+                    log.info("migrated", file=name)
+            yield pool
+        finally:
+            await pool.close()
+    finally:
+        if server is not None:
+            await asyncio.to_thread(server.stop)
+
+
+def _dsn(server: EmbeddedServer | None) -> str:
+    assert server is not None
+    return server.dsn
+
+
+async def apply_for_ever(centre: Centre) -> None:
+    """Apply what is ingested, as it comes, until cancelled; a failing database is tried again."""
+    while True:
+        try:
+            centre.ingested.clear()
+            while await centre.applier.apply_pending():
+                pass
+        except (OSError, asyncio.TimeoutError) as error:
+            log.warning("apply_waits", why=repr(error))
+        try:
+            async with asyncio.timeout(_IDLE_S):
+                await centre.ingested.wait()
+        except TimeoutError:
+            continue
+
+
+async def serve(config: CentralConfig, system: System) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    async with opened_database(config, system) as pool:
+        centre = join_centre(pool, load_keys(config.folder, system), system, config.rights())
+        server = uvicorn.Server(
+            uvicorn.Config(
+                centre.app,
+                host=config.host,
+                port=config.port,
+                log_level="warning",
+                access_log=False,
+            )
+        )
+        applying = asyncio.create_task(apply_for_ever(centre), name="apply")
+        announcing = asyncio.create_task(_announce(server, config))
+        try:
+            await server.serve()
+        finally:
+            for task in (applying, announcing):
+                task.cancel()
+            await asyncio.gather(applying, announcing, return_exceptions=True)
+
+
+async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:
+    """Say where the centre is served once it is, in the log and in a file for other programs."""
+    while not server.started:
+        await asyncio.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    (config.folder / "address").write_text(f"http://{config.host}:{port}\n", encoding="ascii")
+    log.info("centre_ready", url=f"http://{config.host}:{port}/")

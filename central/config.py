@@ -1,0 +1,74 @@
+"""The centre's settings: command-line options first, then the environment `TILLSIDE_CENTRAL_<NAME>`, then defaults."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from central.errors import ConfigurationError
+from central.rights.issuing import RightsSettings
+
+PREFIX = "TILLSIDE_CENTRAL_"
+
+
+class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting with its default.
+
+    Attributes:
+        data: folder of keys and, without a database address, of the embedded PostgreSQL.
+        database: PostgreSQL address; empty starts an embedded one in the data folder.
+        host, port: where the API and the status page are served; port 0 takes a free one.
+        grant_points_max: the most set aside of one account for its home store.
+        risk_points_per_till: unsettled overdraft budget of one till; 0 = none ever.
+    """
+
+    data: str
+    database: str = ""
+    host: str = "127.0.0.1"
+    port: int = 7700
+    connections_max: int = 8
+    grant_points_max: int = 500
+    risk_points_per_till: int = 500
+    grant_days: int = 14
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError("port must be 0 to 65535")
+        if (
+            min(self.grant_points_max, self.risk_points_per_till) < 0
+            or min(self.grant_days, self.connections_max) < 1
+        ):
+            raise ValueError(
+                "bounds must not be negative; grant_days and connections_max at least 1"
+            )
+
+    def rights(self) -> RightsSettings:
+        """Return the part the rights desk needs."""
+        return RightsSettings(
+            grant_points_max=self.grant_points_max,
+            risk_points_per_till=self.risk_points_per_till,
+            grant_days=self.grant_days,
+        )
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return Path(self.data)
+
+
+def make_config(options: Mapping[str, object], environment: Mapping[str, str]) -> CentralConfig:
+    """Join options and environment.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names it.
+    """
+    values: dict[str, object] = {}
+    for name in CentralConfig.__struct_fields__:
+        if (text := environment.get(PREFIX + name.upper())) is not None:
+            values[name] = text
+        if options.get(name) is not None:
+            values[name] = str(options[name])
+    try:
+        return msgspec.convert(values, CentralConfig, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigurationError(f"setting wrong: {error}") from error

@@ -1,0 +1,183 @@
+"""Brings the schema up to date with plain SQL files, each in a transaction of its own.
+
+`migrations/NNNN_pre_name.sql` may run while the last release's code still works on the database: it
+adds. `NNNN_post_name.sql` runs when that code is gone: it takes away. Files run in the order of
+their numbers, are never changed once released, and hold no BEGIN or COMMIT.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from itertools import pairwise
+
+import asyncpg
+
+from central.database.pool import Connection
+from central.errors import MigrationError
+
+ADVISORY_LOCK = 0x54494C4C53494445  # "TILLSIDE": one migration at a time in a database
+MIGRATION_S_MAX = 3600
+DDL_LOCK_WAIT_MS_MAX = 10_000
+"""A change of a table that waits for its lock makes everybody else wait behind it."""
+
+_FILE_NAME = re.compile(r"(\d{4})_(pre|post)_[a-z0-9_]+\.sql")
+_TRANSACTION_CONTROL = re.compile(
+    r"^\s*(begin|start\s+transaction|commit|rollback)(\s+(work|transaction))?\s*;",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CREATE_TABLE = """
+create table if not exists migration (
+    name text primary key,
+    sha256 bytea not null,
+    applied_at_ms bigint not null
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Migration:
+    name: str
+    sql: str
+
+    @property
+    def number(self) -> str:
+        return self.name[:4]
+
+    @property
+    def is_post(self) -> bool:
+        return self.name[5:].startswith("post_")
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.sql.encode()).digest()
+
+
+async def migrate(
+    connection: Connection,
+    *,
+    now_ms: int,
+    folder: Traversable | None = None,
+    stop_before_post: bool = False,
+) -> list[str]:
+    """Run the files that were not run yet; return their names.
+
+    Several processes may do so at the same time: one works, the others find the work done. Files
+    the database has and `folder` has not belong to a newer release and are left alone.
+
+    Args:
+        connection: outside any transaction.
+        now_ms: recorded as the time, Unix milliseconds.
+        folder: where the files are; the package's own without it.
+        stop_before_post: stop at the first `post` file, for while old code still runs.
+
+    Raises:
+        MigrationError: a file failed (nothing of it is kept; those before it are), was changed
+            after it was run, comes too late for its number, or is badly named or written.
+    """
+    applied = []
+    for migration in await _find_pending(connection, _load(folder)):
+        if stop_before_post and migration.is_post:
+            break
+        if await _apply(connection, migration, now_ms=now_ms):
+            applied.append(migration.name)
+    return applied
+
+
+async def pending(connection: Connection, *, folder: Traversable | None = None) -> list[str]:
+    """Return the names of the files that `migrate` would run.
+
+    Raises:
+        MigrationError: a file was changed after it was run, comes too late for its number, or is
+            badly named or written.
+    """
+    return [migration.name for migration in await _find_pending(connection, _load(folder))]
+
+
+def _load(folder: Traversable | None) -> list[_Migration]:
+    folder = folder or resources.files("central.database") / "migrations"
+    if not folder.is_dir():
+        raise MigrationError(f"there is no folder {folder}: install the package again")
+    migrations = []
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if not file.name.endswith(".sql"):
+            continue
+        if not _FILE_NAME.fullmatch(file.name):
+            raise MigrationError(
+                f"{file.name} has to be named NNNN_pre_name.sql or NNNN_post_name.sql",
+            )
+        # Text mode: the same file with other line ends is the same file.
+        sql = file.read_text(encoding="utf-8")
+        if found := _TRANSACTION_CONTROL.search(sql):
+            raise MigrationError(
+                f"{file.name} holds `{found[0].strip()}`: each file is one transaction already",
+            )
+        migrations.append(_Migration(file.name, sql))
+    for one, other in pairwise(migrations):
+        if one.number == other.number:
+            raise MigrationError(f"{one.name} and {other.name} have the same number: renumber one")
+    return migrations
+
+
+async def _find_pending(connection: Connection, known: list[_Migration]) -> list[_Migration]:
+    sha256_by_name: dict[str, bytes] = {}
+    if await connection.fetchval("select to_regclass('migration') is not null"):
+        rows = await connection.fetch("select name, sha256 from migration")
+        sha256_by_name = {row["name"]: row["sha256"] for row in rows}
+    not_applied = None
+    found = []
+    for migration in known:
+        sha256 = sha256_by_name.get(migration.name)
+        if sha256 is None:
+            found.append(migration)
+            not_applied = not_applied or migration
+        elif sha256 != migration.sha256:
+            raise MigrationError(
+                f"{migration.name} was changed after it was run on this database: restore it and "
+                "put the change in a new file",
+            )
+        elif not_applied is not None:
+            raise MigrationError(
+                f"{not_applied.name} was not run and {migration.name} was: give the former a "
+                "number above all that are released",
+            )
+    return found
+
+
+async def _apply(connection: Connection, migration: _Migration, *, now_ms: int) -> bool:
+    """Run one file unless another process has run it meanwhile; say whether it was run here."""
+    async with connection.transaction():
+        await connection.execute("set local statement_timeout = 0; set local lock_timeout = 0")
+        await connection.execute(
+            "select pg_advisory_xact_lock($1)",
+            ADVISORY_LOCK,
+            timeout=MIGRATION_S_MAX,
+        )
+        # Not guarded by to_regclass: it may still remember what was true before the wait above.
+        await connection.execute(_CREATE_TABLE)
+        is_applied = "select exists (select from migration where name = $1)"
+        if await connection.fetchval(is_applied, migration.name):
+            return False
+        await connection.execute(f"set local lock_timeout = {DDL_LOCK_WAIT_MS_MAX}")
+        try:
+            await connection.execute(migration.sql, timeout=MIGRATION_S_MAX)
+        except asyncpg.PostgresError as error:
+            raise MigrationError(
+                f"{_place(migration, error)}: {error}; nothing of this file was kept",
+            ) from error
+        await connection.execute(
+            "insert into migration (name, sha256, applied_at_ms) values ($1, $2, $3)",
+            migration.name,
+            migration.sha256,
+            now_ms,
+        )
+    return True
+
+
+def _place(migration: _Migration, error: asyncpg.PostgresError) -> str:
+    position: str | None = error.position  # counted in characters from 1
+    if position is None:
+        return migration.name
+    line = migration.sql.count("\n", 0, int(position) - 1) + 1
+    return f"{migration.name}, line {line}"

@@ -1,0 +1,123 @@
+"""Connects to PostgreSQL: one pool a process and traffic class, with bounds on every statement."""
+
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qs
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+from asyncpg.pool import PoolConnectionProxy
+
+from central.errors import ConfigurationError, DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:  # generic in their stubs alone
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection | PoolConnectionProxy
+
+POSTGRES_MAJOR_MIN = 15
+CONNECT_S_MAX = 10
+STATEMENT_MS_MAX = 30_000
+LOCK_WAIT_MS_MAX = 10_000
+IDLE_IN_TRANSACTION_MS_MAX = 10_000
+COMMAND_S_MAX = 60
+"""How long to wait for an answer to one command; longer than the server takes to give up on it."""
+
+_SETTINGS = {
+    "application_name": "tillside-central",
+    "statement_timeout": str(STATEMENT_MS_MAX),
+    "lock_timeout": str(LOCK_WAIT_MS_MAX),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS_MAX),
+    "timezone": "UTC",
+    "jit": "off",  # compiling costs more than the short statements of this service take
+}
+
+
+async def open_pool(dsn: str, *, connections_max: int = 8) -> Pool:
+    """Connect, and make sure that this PostgreSQL fits.
+
+    `json` and `jsonb` come and go as text.
+
+    Args:
+        dsn: `postgresql://user:password@host:port/database`; of several hosts (`a,b`) the one that
+            takes writes is used.
+        connections_max: of this pool; the server's `max_connections` bounds the sum of all.
+
+    Raises:
+        ConfigurationError: the DSN cannot be read.
+        DatabaseUnavailableError: nobody answers, we are refused, or the server is too old, not in
+            UTF-8 or read-only; says what to do and never shows the password.
+    """
+    if not dsn.startswith(("postgresql://", "postgres://")):
+        raise ConfigurationError(
+            "the database's address has to look like postgresql://user:password@host:port/database",
+        )
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=min(2, connections_max),
+            max_size=connections_max,
+            timeout=CONNECT_S_MAX,
+            command_timeout=COMMAND_S_MAX,
+            server_settings=_SETTINGS,
+            target_session_attrs=SessionAttribute.read_write,
+        )
+    except ValueError:  # its message and its cause may hold parts of the password
+        raise ConfigurationError(
+            "the database's address cannot be read: it has to look like "
+            "postgresql://user:password@host:port/database, with special characters in user and "
+            "password percent-encoded",
+        ) from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        raise DatabaseUnavailableError(_explain(error, _target(dsn))) from error
+    try:
+        async with pool.acquire() as connection:
+            _require_fit(connection, _target(dsn))
+    except DatabaseUnavailableError:
+        await pool.close()
+        raise
+    return pool
+
+
+def _require_fit(connection: Connection, target: str) -> None:
+    version = connection.get_server_version()
+    if version.major < POSTGRES_MAJOR_MIN:
+        raise DatabaseUnavailableError(
+            f"{target} is PostgreSQL {version.major}; {POSTGRES_MAJOR_MIN} or newer is needed",
+        )
+    encoding = connection.get_settings().server_encoding
+    if encoding != "UTF8":
+        raise DatabaseUnavailableError(
+            f"the database at {target} is encoded in {encoding}; create one with "
+            "`createdb --template=template0 --encoding=UTF8`",
+        )
+
+
+def _explain(error: Exception, target: str) -> str:
+    match error:
+        case TimeoutError():
+            return f"{target} does not answer in {CONNECT_S_MAX} s: check network and firewall"
+        case OSError() if error.errno is not None:
+            return (
+                f"nobody answers at {target} ({error.strerror or error}): check that PostgreSQL "
+                "runs there and that host and port are right"
+            )
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return f"{target} refuses this user: check user, password and pg_hba.conf ({error})"
+        case asyncpg.InvalidCatalogNameError():
+            return f"{target}: {error}; create it with `createdb` or correct the address"
+        case asyncpg.TooManyConnectionsError():
+            return f"{target} has no connection left: raise max_connections or lower the pools"
+        case asyncpg.CannotConnectNowError():
+            return f"{target} is starting or stopping ({error}): try again"
+        case asyncpg.TargetServerAttributeNotMatched():
+            return f"{target} takes no writes: give the address of the primary"
+    return f"{target} refuses the connection: {error}"
+
+
+def _target(dsn: str) -> str:
+    """Return host, port and database: what may be shown of a DSN."""
+    address, _, options = dsn.partition("://")[2].rpartition("@")[2].partition("?")
+    host = parse_qs(options).get("host", [""])[0]
+    return f"{address} in {host}" if host else address

@@ -1,0 +1,79 @@
+"""What can go wrong in the centre.
+
+CentralError
+ · ConfigurationError           the process cannot run as configured; it ends with exit code 78
+ · DatabaseUnavailableError     no PostgreSQL that fits answers; it ends with exit code 69
+ · MigrationError               the schema cannot be brought up to date
+ · AuthenticationError          the caller did not prove who it is
+   · TillRevokedError           it did, and may not come in any more
+ · EnrolmentError               a till cannot be enrolled with this code
+ · BadRequestError              a request cannot be read; says where and why
+ · NotFoundError                there is no such thing
+ · LedgerDivergedError          stored figures differ from what the entries prove
+
+A class's docstring is its message when none is given. What a till is told about its records is not
+here: outcomes are values.
+"""
+
+from typing import ClassVar
+
+
+class CentralError(Exception):
+    """The centre cannot do what was asked."""
+
+    exit_code: ClassVar[int] = 1
+    """What a command that fails with this error returns to the shell (BSD's sysexits)."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__ or type(self).__name__)
+
+
+class ConfigurationError(CentralError):
+    """The configuration cannot be used: correct it and start again."""
+
+    exit_code = 78
+
+
+class DatabaseUnavailableError(CentralError):
+    """PostgreSQL does not answer: check that it runs and that the address is right."""
+
+    exit_code = 69
+
+
+class MigrationError(CentralError):
+    """The database's schema cannot be brought up to date; nothing of the failed step was kept."""
+
+
+class AuthenticationError(CentralError):
+    """The request is not signed by a known key: enrol the till or sign in again."""
+
+
+class TillRevokedError(AuthenticationError):
+    """This till was revoked: enrol it anew if it is to work again."""
+
+
+class EnrolmentError(CentralError):
+    """The enrolment code is unknown, used or too old: ask for a new one in the console."""
+
+
+class BadRequestError(CentralError):
+    """The request cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        """Say where and why.
+
+        Args:
+            path: the place in the request, such as `$.lines[3].quantity`.
+            reason: what is wrong there, without repeating what the caller sent.
+        """
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class NotFoundError(CentralError):
+    """There is no such thing here."""
+
+
+class LedgerDivergedError(CentralError):
+    """Stored figures differ from what the entries prove: run `verify-ledger` to see where."""

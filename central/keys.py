@@ -1,0 +1,81 @@
+"""The centre's keys, each in a file of its own in the data folder, mode 0600, made at the first start.
+
+`centre.key` signs answers and rights, `rules.key` signs bundles and may be kept away from the servers,
+`cards.key` makes the chain's card hashes and must never change.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from central.errors import ConfigurationError
+from central.system import System
+from sync.signing import SigningKey
+
+KEY_BYTES = 32
+FOLDER = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class CentreKeys:
+    """Keys of a running centre; the private rule key is not among them."""
+
+    centre: SigningKey
+    rule_public: tuple[bytes, ...]
+    card_key: bytes
+    office_token: str
+
+
+def load_keys(data: Path, system: System) -> CentreKeys:
+    """Read the keys, making those that are missing.
+
+    Raises:
+        ConfigurationError: a key file is damaged or cannot be read.
+    """
+    folder = data / FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    public = folder / "rules.pub"
+    if not public.exists():
+        rules = SigningKey(_read_or_make(folder / "rules.key", system))
+        public.write_text(rules.public.hex() + "\n", encoding="ascii")
+    return CentreKeys(
+        centre=SigningKey(_read_or_make(folder / "centre.key", system)),
+        rule_public=tuple(
+            bytes.fromhex(line) for line in public.read_text(encoding="ascii").split()
+        ),
+        card_key=_read_or_make(folder / "cards.key", system),
+        office_token=_read_or_make(folder / "office.token", system).hex(),
+    )
+
+
+def load_rule_key(path: Path) -> SigningKey:
+    """Read the private rule key, wherever it is kept.
+
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    if not path.exists():
+        raise ConfigurationError(f"no rule key at {path}; give its file with --key")
+    return SigningKey(_read(path))
+
+
+def _read_or_make(path: Path, system: System) -> bytes:
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(system.random_bytes(KEY_BYTES).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    return _read(path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"key file {path.name} cannot be read: {error}") from error
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            f"key file {path.name} is damaged: it has {len(key)} bytes, not {KEY_BYTES}"
+        )
+    return key

@@ -1,0 +1,135 @@
+-- Accounts, lots and postings. Whoever changes an account's rows holds its row lock (`lock_account`).
+
+-- name: lock_account
+select account_id, posted, held, debt, version, home_store, blocked from account where account_id = $1 for update;
+
+-- name: change_account
+update account set posted = posted + $2, held = held + $3, debt = debt + $4, version = version + 1
+where account_id = $1;
+
+-- name: write_entry
+insert into ledger_entry (account_id, kind, subject, arrival, at_ms) values ($1, $2, $3, $4, $5) returning entry_id;
+
+-- name: write_postings
+insert into ledger_posting (account_id, entry_id, leg, ledger_account, lot_id, points)
+select $1, $2, leg, ledger_account, lot_id, points
+from unnest($3::int[], $4::text[], $5::bigint[], $6::bigint[]) as p (leg, ledger_account, lot_id, points);
+
+-- name: new_lot
+insert into lot (account_id, name, restriction, active_from, expires_on, sale_key, offer_id, issued, available)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $8) returning lot_id;
+
+-- name: spendable_lots
+-- Unrestricted lots that count on a day, soonest ending first.
+select lot_id, available, expires_on from lot
+where account_id = $1 and available > 0 and restriction = '' and active_from <= $2
+  and (expires_on = '' or expires_on > $3)
+order by expires_on = '', expires_on, lot_id;
+
+-- name: lots_of_sale
+select lot_id, offer_id, available from lot where account_id = $1 and sale_key = $2 order by lot_id;
+
+-- name: redeem_available
+update lot set available = available - $3, redeemed = redeemed + $3 where account_id = $1 and lot_id = $2;
+
+-- name: redeem_held
+update lot set held = held - $3, redeemed = redeemed + $3 where account_id = $1 and lot_id = $2;
+
+-- name: hold
+update lot set available = available - $3, held = held + $3 where account_id = $1 and lot_id = $2;
+
+-- name: unhold
+update lot set available = available + $3, held = held - $3 where account_id = $1 and lot_id = $2;
+
+-- name: give_back
+update lot set available = available + $3, redeemed = redeemed - $3 where account_id = $1 and lot_id = $2;
+
+-- name: take_back
+update lot set available = available - $3, taken_back = taken_back + $3 where account_id = $1 and lot_id = $2;
+
+-- name: note_redemption_lot
+insert into redemption_lot (account_id, sale_key, lot_id, points) values ($1, $2, $3, $4)
+on conflict (account_id, sale_key, lot_id) do update set points = redemption_lot.points + excluded.points;
+
+-- name: redemption_lots
+select lot_id, points - given_back as points from redemption_lot
+where account_id = $1 and sale_key = $2 and points > given_back order by lot_id = 0, lot_id for update;
+
+-- name: note_given_back
+update redemption_lot set given_back = given_back + $4 where account_id = $1 and sale_key = $2 and lot_id = $3;
+
+-- name: pool_pays
+-- The pool pays for goods no lot covers; what even it cannot pay is counted apart and breaks `verify-ledger`.
+update risk_pool set free = free - least(free, $1::bigint), losses = losses + least(free, $1::bigint),
+    uncovered = uncovered + greatest(0, $1::bigint - free) where id = 1;
+
+-- name: pool_recovers
+update risk_pool set free = free + least(losses, $1::bigint), losses = losses - least(losses, $1::bigint),
+    uncovered = greatest(0, uncovered - greatest(0, $1::bigint - losses)) where id = 1;
+
+-- name: verify_entries
+select count(*) from (
+    select 1 from ledger_entry e left join ledger_posting p using (account_id, entry_id)
+    group by e.account_id, e.entry_id having coalesce(sum(p.points), 1) <> 0
+) unbalanced;
+
+-- name: verify_accounts
+select count(*) from account a
+left join (
+    select account_id, sum(points) filter (where ledger_account = 'member') as posted,
+           -sum(points) filter (where ledger_account = 'debt') as debt
+    from ledger_posting group by account_id
+) p using (account_id)
+left join (select account_id, sum(outstanding) as held from right_grant group by account_id) g using (account_id)
+left join (select account_id, sum(available + held) as posted, sum(held) as held from lot group by account_id) l
+    using (account_id)
+where a.posted <> coalesce(p.posted, 0) or a.debt <> coalesce(p.debt, 0) or a.held <> coalesce(g.held, 0)
+   or a.posted <> coalesce(l.posted, 0) or a.held <> coalesce(l.held, 0);
+
+-- name: verify_lots
+select count(*) from lot
+left join (
+    select account_id, lot_id, sum(points) as points from ledger_posting where ledger_account = 'member'
+    group by account_id, lot_id
+) p using (account_id, lot_id)
+left join (select account_id, lot_id, sum(points) as points from right_grant_lot group by account_id, lot_id) g
+    using (account_id, lot_id)
+where lot.available + lot.held <> coalesce(p.points, 0) or lot.held <> coalesce(g.points, 0);
+
+-- name: verify_grants
+select count(*) from right_grant r
+left join (select account_id, grant_id, sum(points) as points from right_grant_lot group by account_id, grant_id) l
+    using (account_id, grant_id)
+where r.outstanding <> coalesce(l.points, 0);
+
+-- name: verify_receipts
+-- Every posted receipt redeemed in the ledger what it says, and earned what it says.
+select count(*) from receipt r
+left join (
+    select e.subject,
+           sum(p.points) filter (where p.ledger_account = 'redeemed' and e.kind = 'redeem') as redeemed,
+           -sum(p.points) filter (where p.ledger_account = 'issued' and e.kind = 'earn') as earned
+    from ledger_entry e join ledger_posting p using (account_id, entry_id) group by e.subject
+) l on l.subject = r.sale_key
+where r.account_id is not null
+  and (r.redeemed_points <> coalesce(l.redeemed, 0) or r.earned_points <> coalesce(l.earned, 0));
+
+-- name: verify_pool
+select count(*) from risk_pool p, (
+    select coalesce(-sum(points), 0) as losses from ledger_posting where ledger_account = 'losses'
+) l, (
+    select coalesce(sum(risk_points_total - risk_points_settled), 0) as budgets from till_stream
+) b
+where p.losses + p.uncovered <> l.losses or p.budgets <> b.budgets or p.uncovered <> 0;
+
+-- name: verify_once
+select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem', 'give_back', 'take_back')
+    group by subject, kind, account_id having count(*) > 1) twice;
+
+-- name: verify_equal
+select count(*) from receipt where not equal;
+
+-- name: verify_figures
+select (select count(*) from account) as accounts, (select count(*) from ledger_entry) as entries,
+       (select count(*) from receipt) as receipts, (select coalesce(sum(posted), 0) from account) as posted,
+       (select coalesce(sum(held), 0) from account) as held, (select losses from risk_pool) as losses;

@@ -1,0 +1,1 @@
+"""Customers: their accounts, cards and opening lots, loaded from files of another system."""

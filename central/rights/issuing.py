@@ -1,0 +1,208 @@
+"""When rights are issued: authorisations on request, grants at the pull of a store's vault, risk budget at HELLO."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection, Pool
+from central.ledger.books import lock_account
+from central.rights import grants
+from central.rights.grants import Holder, Terms
+from central.system import System
+from sync.messages import AuthoriseAnswer, AuthoriseRequest, Grant
+from sync.signing import SigningKey
+
+_SQL = load_queries("central.rights", "queries.sql")
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RightsSettings:
+    """The bounds of what may be spent away from the centre (defaults: design, sync 4.14).
+
+    Attributes:
+        grant_points_max: the most set aside of one account for its home store.
+        risk_points_per_till: budget of one till that the centre has not settled; 0 = no overdraft ever.
+        grant_days: how long a grant may be spent.
+        grants_per_pull_max: bounds the work of one pull.
+    """
+
+    grant_points_max: int = 500
+    risk_points_per_till: int = 500
+    grant_days: int = 14
+    grants_per_pull_max: int = 100
+
+
+def business_date(now_ms: int, days: int = 0) -> str:
+    """Return the day of a moment, plus some days, `YYYY-MM-DD`."""
+    return (datetime.fromtimestamp(now_ms / 1000, UTC) + timedelta(days=days)).date().isoformat()
+
+
+class RightsDesk:
+    """Issues rights to verified sessions only (rule R2); the caller has checked that."""
+
+    def __init__(
+        self, pool: Pool, system: System, key: SigningKey, settings: RightsSettings
+    ) -> None:
+        self._pool = pool
+        self._system = system
+        self._key = key
+        self._settings = settings
+
+    async def authorise(self, request: AuthoriseRequest, holder: Holder) -> AuthoriseAnswer:
+        """Authorise points for one receipt; asked again it only adds what is missing.
+
+        What another till holds is asked back; that takes until its next pull and is not waited for.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            try:
+                account = await lock_account(connection, request.account_id)
+            except LookupError:
+                return AuthoriseAnswer()
+            if await _is_settled(connection, request.key) or account.blocked:
+                return AuthoriseAnswer()
+            rows = await connection.fetch(
+                _SQL["bodies_of_sale"], request.key, holder.till_id, holder.incarnation
+            )
+            rights = [msgspec.msgpack.decode(row["body"], type=Grant) for row in rows]
+            missing = request.points - sum(row["outstanding"] for row in rows)
+            if missing > 0:
+                now_ms = self._system.now_ms()
+                terms = Terms(
+                    purpose="authorisation",
+                    sale_key=request.key,
+                    not_after_ms=now_ms + self._settings.grant_days * DAY_MS,
+                    date=business_date(now_ms),
+                    last_date=business_date(now_ms),
+                    now_ms=now_ms,
+                    long_lived_first=False,
+                )
+                right = await self._issue(connection, account.account_id, missing, holder, terms)
+                if right is not None:
+                    rights.append(right)
+                    missing -= right.points
+            held_elsewhere = 0
+            if missing > 0:
+                elsewhere = (account.account_id, holder.till_id, holder.incarnation)
+                held_elsewhere = await connection.fetchval(_SQL["held_by_others"], *elsewhere)
+                await connection.execute(_SQL["recall"], *elsewhere)
+        return AuthoriseAnswer(authorisations=tuple(rights), held_elsewhere_points=held_elsewhere)
+
+    async def _issue(
+        self, connection: Connection, account_id: int, points: int, holder: Holder, terms: Terms
+    ) -> Grant | None:
+        account = await lock_account(connection, account_id)
+        return await grants.issue(
+            connection,
+            account,
+            points=points,
+            holder=holder,
+            terms=terms,
+            grant_id=str(self._system.new_uuid7()),
+            key=self._key,
+        )
+
+    async def grants_for(self, holder: Holder) -> tuple[Grant, ...]:
+        """Issue what is wished for this till and return every grant it has not recorded yet."""
+        most = self._settings.grants_per_pull_max
+        for row in await self._pool.fetch(_SQL["wishes"], holder.till_id, most):
+            await self._fulfil(row["account_id"], holder)
+        rows = await self._pool.fetch(
+            _SQL["undelivered"], holder.till_id, holder.incarnation, holder.session, most
+        )
+        return tuple(msgspec.msgpack.decode(row["body"], type=Grant) for row in rows)
+
+    async def _fulfil(self, account_id: int, holder: Holder) -> None:
+        now_ms = self._system.now_ms()
+        async with self._pool.acquire() as connection, connection.transaction():
+            account = await lock_account(connection, account_id)
+            await connection.execute(_SQL["drop_wish"], holder.till_id, account_id)
+            held = await connection.fetchval(
+                _SQL["open_of_account_at"], account_id, holder.till_id, holder.incarnation
+            )
+            points = self._settings.grant_points_max - held
+            if points > 0 and not account.blocked:
+                terms = Terms(
+                    purpose="grant",
+                    sale_key="",
+                    not_after_ms=now_ms + self._settings.grant_days * DAY_MS,
+                    date=business_date(now_ms),
+                    # Only lots that live longer than the grant: a held lot never runs out under a till.
+                    last_date=business_date(now_ms, self._settings.grant_days),
+                    now_ms=now_ms,
+                    long_lived_first=True,
+                )
+                await self._issue(connection, account_id, points, holder, terms)
+
+    async def recalls_for(self, holder: Holder) -> tuple[str, ...]:
+        """Return grants the till is asked to give back."""
+        rows = await self._pool.fetch(_SQL["recalled_of_till"], holder.till_id, holder.incarnation)
+        return tuple(row["grant_id"] for row in rows)
+
+    async def close_unreceived(self, holder: Holder) -> None:
+        """Bring home grants of earlier sessions that the stream does not mention.
+
+        Only for a session whose stream the centre has wholly: what is not in it was never accepted, and can
+        not be any more (rule R2).
+        """
+        rows = await self._pool.fetch(
+            _SQL["never_received"], holder.till_id, holder.incarnation, holder.session
+        )
+        for row in rows:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await lock_account(connection, row["account_id"])
+                await grants.close(connection, row["account_id"], row["grant_id"])
+                await connection.execute(_SQL["wish"], holder.till_id, row["account_id"])
+
+    async def give_budget(self, connection: Connection, holder: Holder) -> int:
+        """Fill the till's risk budget up to its limit; returns all budget ever given to the incarnation."""
+        budget = await connection.fetchrow(_SQL["lock_budget"], holder.till_id, holder.incarnation)
+        assert budget is not None
+        total: int = budget["risk_points_total"]
+        missing = self._settings.risk_points_per_till - (total - budget["risk_points_settled"])
+        if missing > 0:
+            given = await connection.fetchval(_SQL["reserve_from_pool"], missing)
+            await connection.execute(_SQL["give_budget"], holder.till_id, holder.incarnation, given)
+            total += given
+        return total
+
+
+async def _is_settled(connection: Connection, sale_key: str) -> bool:
+    """Say whether the receipt's record has already come: then nothing is authorised for it any more."""
+    return bool(
+        await connection.fetchval(
+            "select exists(select 1 from receipt where sale_key = $1) or exists(select 1 from voided_key where sale_key = $1)",
+            sale_key,
+        )
+    )
+
+
+async def settle_risk(
+    connection: Connection, *, till_id: int, incarnation: bytes, points: int
+) -> None:
+    """Count points of a record against the till's risk budget and free them in the pool.
+
+    What exceeds the budget was never reserved there and is not freed.
+    """
+    budget = await connection.fetchrow(_SQL["lock_budget"], till_id, incarnation)
+    if budget is None:
+        return
+    settled = min(points, budget["risk_points_total"] - budget["risk_points_settled"])
+    if settled:
+        await connection.execute(_SQL["settle_budget"], till_id, incarnation, settled)
+        await connection.execute(_SQL["free_budget"], settled)
+
+
+async def wish_for_home(connection: Connection, *, account_id: int, home_store: str) -> None:
+    """Ask that an account's points be set aside for its home store at the vault's next pull.
+
+    With several vaults the account's number chooses one: an account is never split (design: sync 3.6).
+    """
+    vaults = await connection.fetch(_SQL["vaults"], home_store)
+    if vaults:
+        await connection.execute(
+            _SQL["wish"], vaults[account_id % len(vaults)]["till_id"], account_id
+        )

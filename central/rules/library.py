@@ -1,0 +1,47 @@
+"""Finds compiled rules by bundle hash; every bundle ever published stays to be found (invariant I10)."""
+
+from collections import OrderedDict
+
+import msgspec
+import zstandard
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from loyalty.bundle import EMPTY_BUNDLE, Bundle
+from loyalty.compilation import Rules, compile_bundle
+from loyalty.documents import decode
+
+_SQL = load_queries("central.rules", "queries.sql")
+_COMPILED_MAX = 8
+
+
+class RuleLibrary:
+    """Compiled bundles of this process; the least recently used are compiled again when needed."""
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[str, Rules] = OrderedDict(
+            {"": compile_bundle(EMPTY_BUNDLE, "")}
+        )
+
+    async def find(self, connection: Connection, bundle_hash: str) -> Rules:
+        """Return the rules of a bundle; the empty hash names the rules a till sells under before its first one.
+
+        Raises:
+            LookupError: no such bundle was ever published here.
+        """
+        rules = self._compiled.get(bundle_hash)
+        if rules is None:
+            content = await connection.fetchval(_SQL["content"], bundle_hash)
+            if content is None:
+                raise LookupError(bundle_hash)
+            bundle = decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))
+            rules = self._compiled[bundle_hash] = compile_bundle(bundle, bundle_hash)
+            while len(self._compiled) > _COMPILED_MAX:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(bundle_hash)
+        return rules
+
+    async def newest(self, connection: Connection) -> Rules:
+        """Return the rules published last, or the empty ones."""
+        row = await connection.fetchrow(_SQL["newest"])
+        return await self.find(connection, row["hash"] if row else "")

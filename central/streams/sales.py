@@ -1,0 +1,185 @@
+"""Posts a receipt: recalculated and compared, rights settled, points redeemed and earned, all under one account lock."""
+
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from central.ledger import books
+from central.ledger.books import Cause, LockedAccount, lock_account
+from central.rights import grants
+from central.rights.issuing import settle_risk, wish_for_home
+from central.rules.library import RuleLibrary
+from central.streams.stored import Decision, StoredRecord, parked_for_card, rejected
+from loyalty.calculate import calculate
+from loyalty.calculation import Calculation
+from loyalty.canonical import canonical_bytes
+from sync.records import LotTaken, SaleRecord, VoidRecord
+
+_SQL = load_queries("central.streams", "queries.sql")
+
+
+async def apply_sale(
+    connection: Connection,
+    stored: StoredRecord,
+    sale: SaleRecord,
+    *,
+    library: RuleLibrary,
+    now_ms: int,
+) -> Decision:
+    """Post a receipt as printed.
+
+    Returns:
+        accepted; adjusted when the same sale key was posted with another content before; parked while
+        nobody is known by the card.
+    """
+    before = await connection.fetchrow(_SQL["receipt"], sale.key)
+    if before is not None:
+        return await _posted_before(connection, sale)
+    account_id = sale.inputs.account.account_id
+    if sale.card and not account_id:
+        account_id = (
+            await connection.fetchval(_SQL["account_of_card"], bytes.fromhex(sale.card)) or 0
+        )
+        if not account_id:
+            return parked_for_card(sale.card)
+    try:
+        account = await lock_account(connection, account_id) if account_id else None
+        printed = msgspec.json.decode(sale.calculation, type=Calculation)
+    except (LookupError, msgspec.ValidationError) as error:
+        return rejected(f"not a receipt of this centre: {error}")
+    recalculated = await recalculate(connection, sale, library)
+    equal = recalculated == bytes(sale.calculation)
+    if not await _insert(
+        connection,
+        stored,
+        sale,
+        printed,
+        account_id=account_id,
+        equal=equal,
+        recalculated=recalculated,
+        now_ms=now_ms,
+    ):
+        return await _posted_before(connection, sale)
+    if account is not None:
+        await _post(connection, stored, sale, printed, account, now_ms=now_ms)
+    await connection.execute(_SQL["unpark"], f"sale:{sale.key}")
+    if not equal:
+        return Decision("accepted", "the centre calculates otherwise; posted as printed")
+    return Decision("accepted")
+
+
+async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLibrary) -> bytes:
+    """Return the calculation's canonical bytes as the centre makes them; empty where it lacks the bundle."""
+    inputs = sale.inputs
+    try:
+        rules = await library.find(connection, inputs.bundle)
+    except LookupError:
+        return b""
+    return canonical_bytes(
+        calculate(
+            inputs.basket,
+            rules,
+            moment=inputs.moment,
+            place=inputs.place,
+            account=inputs.account,
+            request=inputs.request,
+            right=inputs.right,
+        )
+    )
+
+
+async def _posted_before(connection: Connection, sale: SaleRecord) -> Decision:
+    """The sale key is known: same content is a repeat, other content is kept and changes nothing."""
+    body = await connection.fetchval(_SQL["body_of_receipt"], sale.key)
+    if msgspec.json.decode(body).get("calculation") == msgspec.json.decode(sale.calculation):
+        return Decision("accepted", "posted before")
+    return Decision("adjusted", "already_recorded_differently")
+
+
+async def _insert(
+    connection: Connection,
+    stored: StoredRecord,
+    sale: SaleRecord,
+    printed: Calculation,
+    *,
+    account_id: int,
+    equal: bool,
+    recalculated: bytes,
+    now_ms: int,
+) -> bool:
+    totals = printed.totals
+    return bool(
+        await connection.fetchval(
+            _SQL["insert_receipt"], sale.key, account_id or None, stored.arrival, stored.till_id,
+            sale.inputs.place.store, sale.inputs.moment.local, sale.inputs.bundle, totals.gross_minor,
+            totals.discount_minor, totals.redeemed_minor, totals.redeemed_points, totals.paid_minor,
+            totals.earned_points, sale.link_up, equal, bytes(sale.calculation),
+            b"" if equal else recalculated, now_ms,
+        )
+    )  # fmt: skip
+
+
+async def _post(
+    connection: Connection,
+    stored: StoredRecord,
+    sale: SaleRecord,
+    printed: Calculation,
+    account: LockedAccount,
+    *,
+    now_ms: int,
+) -> None:
+    cause = Cause(sale.key, stored.arrival, now_ms)
+    held = await _settle_sources(connection, stored, sale, printed, account)
+    uncovered = printed.totals.redeemed_points - sum(lot.points for lot in held)
+    date = sale.inputs.moment.local[:10]
+    await books.redeem(connection, account, held, uncovered=uncovered, date=date, cause=cause)
+    await grants.close_of_sale(connection, account.account_id, sale.key)
+    await books.earn(connection, account, printed.earned, cause)
+    await connection.execute(_SQL["add_interest"], sale.inputs.place.store, account.account_id)
+    await connection.execute(_SQL["tell_stores"], account.account_id)
+    await wish_for_home(connection, account_id=account.account_id, home_store=account.home_store)
+
+
+async def _settle_sources(
+    connection: Connection,
+    stored: StoredRecord,
+    sale: SaleRecord,
+    printed: Calculation,
+    account: LockedAccount,
+) -> list[LotTaken]:
+    """Consume the rights a receipt names; returns the held lots taken. What they do not cover the pool may have to pay."""
+    if sum(source.points for source in sale.sources) != printed.totals.redeemed_points:
+        # A till that names other sources than it redeemed is wrong about its rights: none of them is touched.
+        return []
+    held: list[LotTaken] = []
+    for source in sale.sources:
+        if source.kind == "risk":
+            await settle_risk(
+                connection,
+                till_id=stored.till_id,
+                incarnation=stored.incarnation,
+                points=source.points,
+            )
+            continue
+        grant = await grants.find(connection, source.grant_id)
+        if (
+            grant is not None
+            and grant["account_id"] == account.account_id
+            and grant["till_id"] == stored.till_id
+        ):
+            held += await grants.consume(
+                connection, account.account_id, source.grant_id, source.lots
+            )
+    return held
+
+
+async def apply_void(connection: Connection, stored: StoredRecord, record: VoidRecord) -> Decision:
+    """A receipt was given up: what was authorised for it is free again."""
+    await connection.execute(_SQL["insert_void"], record.key, stored.arrival)
+    rows = await connection.fetch(
+        "select distinct account_id from right_grant where sale_key = $1", record.key
+    )
+    for row in rows:
+        await lock_account(connection, row["account_id"])
+        await grants.close_of_sale(connection, row["account_id"], record.key)
+    return Decision("accepted")

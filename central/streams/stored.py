@@ -1,0 +1,47 @@
+"""A kept record and what was decided about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """Bytes as a till sent them; `branch` when they diverge from the contiguous stream."""
+
+    arrival: int
+    till_id: int
+    incarnation: bytes
+    seq: int
+    hash: bytes
+    body: bytes
+    branch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of a record.
+
+    Attributes:
+        points: what differs from what was printed, where it is adjusted.
+        parked_for: what must come first; the record is decided again when it does.
+    """
+
+    outcome: Literal["accepted", "accepted_stale", "adjusted", "parked", "rejected_kept"]
+    reason: str = ""
+    points: int = 0
+    parked_for: str = ""
+
+
+def rejected(reason: str) -> Decision:
+    """Keep the record for ever, make nothing of it."""
+    return Decision("rejected_kept", reason)
+
+
+def parked_for_sale(key: str) -> Decision:
+    """Wait for a receipt."""
+    return Decision("parked", "its receipt has not come yet", parked_for=f"sale:{key}")
+
+
+def parked_for_card(card: str) -> Decision:
+    """Wait until somebody is known by this card."""
+    return Decision("parked", "nobody is known by its card yet", parked_for=f"card:{card}")

@@ -1,0 +1,216 @@
+"""What the centre says to a till: HELLO, push, pull, snapshot, authorise, receipt; one method a message."""
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncpg
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Pool
+from central.errors import AuthenticationError
+from central.rights.grants import Holder
+from central.rights.issuing import RightsDesk
+from central.rules.publishing import newest_manifest
+from central.streams.ingest import greet, ingest
+from central.system import System
+from loyalty.account import AccountSnapshot
+from sync.messages import (
+    AccountRow,
+    AuthoriseAnswer,
+    AuthoriseRequest,
+    Cursor,
+    Grant,
+    Hello,
+    HelloAnswer,
+    OutcomeRow,
+    Pull,
+    PullAnswer,
+    Push,
+    PushAnswer,
+    ReceiptAnswer,
+    ReceiptRequest,
+    SnapshotAnswer,
+    SnapshotRequest,
+)
+from sync.signing import NO_SESSION
+
+_SQL = load_queries("central.tills", "queries.sql")
+
+_ROWS_PER_PULL = 500
+_ROW_BYTES_ABOUT = 120
+
+
+class SessionUnknownError(AuthenticationError):
+    """The session is not live; the till has to say HELLO."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TillCaller:
+    """An authenticated till and the session it speaks in."""
+
+    till_id: int
+    store_id: str
+    revoked: bool
+    session: bytes
+    live_session: bytes
+    verified: bool
+    incarnation: bytes
+
+    def holder(self, incarnation: bytes) -> Holder:
+        """Return whom rights may be given to: the verified live session, nobody else (rule R2).
+
+        Raises:
+            SessionUnknownError: the session is not live and verified, or is another incarnation's.
+        """
+        self.require_session()
+        if not self.verified or self.revoked or incarnation != self.incarnation:
+            raise SessionUnknownError
+        return Holder(till_id=self.till_id, incarnation=incarnation, session=self.session)
+
+    def require_session(self) -> None:
+        """Refuse a session that is not the live one.
+
+        Raises:
+            SessionUnknownError: it is not.
+        """
+        if self.session == NO_SESSION or self.session != self.live_session:
+            raise SessionUnknownError
+
+
+async def find_till(pool: Pool, till_id: int) -> asyncpg.Record | None:
+    """Return a till's row with its key and session."""
+    return await pool.fetchrow(_SQL["till"], till_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TillDesk:
+    """Answers tills.
+
+    Attributes:
+        ingested: set after records were kept, to have them applied.
+    """
+
+    pool: Pool
+    rights: RightsDesk
+    system: System
+    ingested: asyncio.Event
+
+    async def hello(self, caller: TillCaller, hello: Hello) -> HelloAnswer:
+        """Compare streams and open a new session; a verified one gets its risk budget."""
+        session = self.system.random_bytes(16)
+        now_ms = self.system.now_ms()
+        async with self.pool.acquire() as connection, connection.transaction():
+            greeting = await greet(connection, caller.till_id, hello, self.system)
+            answer = msgspec.structs.replace(greeting.answer, session=session)
+            verified = answer.verified and answer.verdict == "ok" and not caller.revoked
+            await connection.execute(
+                _SQL["open_session"], caller.till_id, session, verified, hello.incarnation, now_ms, hello.bundle,
+                hello.software, hello.receipts_waiting, hello.rights_points,
+            )  # fmt: skip
+            holder = Holder(till_id=caller.till_id, incarnation=hello.incarnation, session=session)
+            if verified:
+                total = await self.rights.give_budget(connection, holder)
+                answer = msgspec.structs.replace(answer, risk_points_total=total)
+        if verified and greeting.all_known:
+            await self.rights.close_unreceived(holder)
+        return msgspec.structs.replace(answer, verdict="revoked") if caller.revoked else answer
+
+    async def push(self, caller: TillCaller, push: Push) -> PushAnswer:
+        """Keep records; an acknowledged batch also proves the chain, so the session counts as verified."""
+        caller.require_session()
+        answer = await ingest(self.pool, caller.till_id, push, self.system)
+        if answer.verdict == "ack" and not caller.revoked:
+            await self.pool.execute(
+                _SQL["verify_session"], caller.till_id, caller.session, self.system.now_ms()
+            )
+        self.ingested.set()
+        return answer
+
+    async def pull(self, caller: TillCaller, pull: Pull) -> PullAnswer:
+        """Tell what has changed since the cursor, and hand out rights to a verified session."""
+        caller.require_session()
+        grants: tuple[Grant, ...] = ()
+        recalls: tuple[str, ...] = ()
+        if caller.verified and not caller.revoked and pull.incarnation == caller.incarnation:
+            holder = caller.holder(pull.incarnation)
+            grants = await self.rights.grants_for(holder)
+            recalls = await self.rights.recalls_for(holder)
+        scopes = [f"till:{caller.till_id}", f"store:{caller.store_id}"]
+        rows_max = max(1, min(_ROWS_PER_PULL, pull.bytes_max // _ROW_BYTES_ABOUT))
+        async with (
+            self.pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            rows = await connection.fetch(
+                _SQL["pull_rows"], scopes, pull.cursor.transaction, pull.cursor.row, rows_max
+            )
+            account_ids = sorted(
+                {row["account_id"] for row in rows if row["account_id"] is not None}
+            )
+            accounts = await connection.fetch(_SQL["account_rows"], account_ids)
+            arrivals = [row["arrival"] for row in rows if row["arrival"] is not None]
+            outcomes = await connection.fetch(_SQL["outcome_rows"], arrivals)
+            applied = await connection.fetchval(
+                _SQL["applied_through"], caller.till_id, pull.incarnation
+            )
+            manifest = await newest_manifest(connection)
+        await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms())
+        cursor = pull.cursor
+        if rows:
+            cursor = Cursor(
+                epoch=pull.cursor.epoch,
+                transaction=rows[-1]["transaction"],
+                row=rows[-1]["id"],
+            )
+        return PullAnswer(
+            cursor=cursor,
+            applied_through=applied,
+            more=len(rows) == rows_max,
+            accounts=tuple(map(account_row, accounts)),
+            grants=grants,
+            recalls=recalls,
+            outcomes=tuple(OutcomeRow(**row) for row in outcomes),
+            manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
+        )
+
+    async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
+        """Tell one account as it is now."""
+        return SnapshotAnswer(account=await find_account(self.pool, request.card))
+
+    async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:
+        """Set points aside for one receipt."""
+        return await self.rights.authorise(request, caller.holder(request.incarnation))
+
+    async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
+        """Tell a posted receipt's calculation, for a return."""
+        calculation = await self.pool.fetchval(_SQL["receipt_of_key"], request.key)
+        lines = await self.pool.fetch(_SQL["lines_returned"], request.key)
+        return ReceiptAnswer(
+            calculation=calculation or b"", returned_lines=tuple(row["line_id"] for row in lines)
+        )
+
+
+async def find_account(pool: Pool, card: bytes) -> AccountRow | None:
+    """Return the account behind a card's keyed hash, as it is now."""
+    row = await pool.fetchrow(_SQL["account_row_of_card"], card)
+    return account_row(row) if row else None
+
+
+def account_row(row: asyncpg.Record) -> AccountRow:
+    """Return an account as tills may know it."""
+    snapshot = AccountSnapshot(
+        identified=True,
+        account_id=row["account_id"],
+        tier=row["tier"],
+        segments=tuple(sorted(row["segments"])),
+        points=row["points"],
+        version=row["version"],
+    )
+    return AccountRow(
+        card=row["card"],
+        snapshot=snapshot,
+        blocked=row["blocked"],
+        points=row["points"],
+        held_points=row["held"],
+    )

@@ -1,0 +1,104 @@
+"""What holds for every test: seeds that repeat a failure, a clean environment, loopback only."""
+
+import ipaddress
+import os
+import random
+import sys
+from collections.abc import Generator, Iterator
+
+import hypothesis
+import pytest
+
+pytest_plugins = ["tests.support.postgres"]
+
+# Timing decides no test; a failing example prints the line that repeats it.
+hypothesis.settings.register_profile("tillside", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("tillside")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--seed`, `--seeds` and `--update-golden`."""
+    group = parser.getgroup("tillside")
+    group.addoption("--seed", type=int, help="run each random test with this one seed")
+    group.addoption("--seeds", type=int, default=3, help="how many fresh seeds per random test")
+    group.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a run that would test nothing, and watch where tests connect to."""
+    if config.getoption("--seeds") < 1:
+        message = "--seeds must be 1 or more"
+        raise pytest.UsageError(message)
+    sys.addaudithook(_refuse_foreign_hosts)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test that takes `seed` the one asked for, or some fresh ones."""
+    if "seed" not in metafunc.fixturenames:
+        return
+    fixed = metafunc.config.getoption("--seed")
+    count = metafunc.config.getoption("--seeds")
+    fresh = [random.SystemRandom().getrandbits(32) for _ in range(count)]
+    metafunc.parametrize("seed", fresh if fixed is None else [fixed])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Print below the failure of a random test the command that repeats it."""
+    report = yield
+    callspec = getattr(item, "callspec", None)
+    seed = callspec.params.get("seed") if callspec else None
+    if seed is not None and report.failed:
+        node = item.nodeid.split("[")[0]
+        report.sections.append(("repeat this failure", f"pytest '{node}' --seed={seed}"))
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment_without_settings() -> Iterator[None]:
+    """A developer's own TILLSIDE_* settings reach no test."""
+    stray = {
+        name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TILLSIDE_")
+    }
+    yield
+    os.environ.update(stray)
+
+
+@pytest.fixture(scope="session")
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written instead of compared."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+def _refuse_foreign_hosts(event: str, arguments: tuple[object, ...]) -> None:
+    """Fail the test that looks up or connects to another machine; sockets here are all on loopback.
+
+    An audit hook sees every socket of this process, whichever library opened it. It fails the test
+    instead of raising OSError, which the code under test would take for a line that is down.
+    """
+    if event in {"socket.connect", "socket.sendto"}:
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else None
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+        if host is not None and _address(host) is not None:
+            return  # nothing is asked of anybody to read an address
+    else:
+        return
+    if isinstance(host, str | bytes) and not _is_loopback(host):
+        pytest.fail(f"{event}: a test reached for {host!r}, which is not on this machine")
+
+
+def _is_loopback(host: str | bytes) -> bool:
+    address = _address(host)
+    return host in {"", "localhost", b"localhost"} if address is None else address.is_loopback
+
+
+def _address(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

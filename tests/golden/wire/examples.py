@@ -1,0 +1,270 @@
+"""One fixed example of every message and record, with no field at its default, and fixed keys."""
+
+import msgspec
+
+from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
+from loyalty.basket import Basket, BasketLine, Moment, Place
+from sync.chain import first_link, links
+from sync.messages import (
+    AccountRow,
+    AuthoriseAnswer,
+    AuthoriseRequest,
+    Cursor,
+    EnrolAnswer,
+    EnrolRequest,
+    Grant,
+    Hello,
+    HelloAnswer,
+    Manifest,
+    Message,
+    OutcomeRow,
+    Problem,
+    Pull,
+    PullAnswer,
+    Push,
+    PushAnswer,
+    ReceiptAnswer,
+    ReceiptRequest,
+    SnapshotAnswer,
+    SnapshotRequest,
+)
+from sync.records import (
+    CalculationInputs,
+    GrantInRecord,
+    GrantReturnRecord,
+    LotTaken,
+    OpenRecord,
+    Record,
+    RefundRecord,
+    SaleRecord,
+    Source,
+    VoidRecord,
+    encode_record,
+)
+from sync.signing import SigningKey, card_hash, enrol_content, sign_message
+
+TILL_ID = 17
+INCARNATION = bytes.fromhex("a1b2c3d4e5f60718")
+SESSION = bytes.fromhex("00112233445566778899aabbccddeeff")
+NONCE = bytes.fromhex("0f1e2d3c4b5a69788796a5b4c3d2e1f0")
+CARD_KEY = bytes(range(32))
+CARD = "2990 0000 0000 0017"
+BUNDLE = "5f" * 32
+SALE_KEY = "01957e3c-9a40-7c11-8d22-3e4f5a6b7c8d"
+RETURN_KEY = "01957e40-11f0-7a02-9b13-0c1d2e3f4a5b"
+GRANT_ID = "01957e00-0000-7abc-8def-001122334455"
+AUTHORISATION_ID = "01957e3c-9b00-7fed-8cba-554433221100"
+NOON_MS = 1_741_176_000_000
+
+till_key = SigningKey(b"the till's key, of 32 bytes here")
+centre_key = SigningKey(b"the centre's key, of 32 bytes ..")
+rule_key = SigningKey(b"the rules' key, of 32 bytes too.")
+
+card = card_hash(CARD_KEY, CARD)
+place = Place(store="store-1", region="north", banner="green", till="17", channel="kiosk")
+moment = Moment(local="2025-03-05T12:00:00", uncertainty_s=2)
+lot_part = LotPart(lot_id=501, points=120, expires_on="2026-03-01", restriction="dairy")
+snapshot = AccountSnapshot(
+    identified=True,
+    account_id=7,
+    tier="gold",
+    segments=("family", "früh"),
+    points=1_250,
+    in_birthday_window=True,
+    counters={"welcome-coffee": 2},
+    version=44,
+)
+basket = Basket(
+    lines=(
+        BasketLine(
+            line_id="1",
+            sku="milk",
+            quantity=2_000,
+            gross_minor=258,
+            pos_reduced=True,
+            gtin="04006381333931",
+            department="food",
+            category="food/dairy",
+            brand="Молочная река",
+            attributes={"size": "1 l"},
+        ),
+        BasketLine(line_id="2", sku="apples", quantity=1_234, gross_minor=369, by_weight=True),
+    ),
+    codes=("SPRING",),
+    tender="card",
+)
+inputs = CalculationInputs(
+    bundle=BUNDLE,
+    basket=basket,
+    moment=moment,
+    place=place,
+    account=snapshot,
+    request=RedeemRequest(points=150, as_many_as_possible=True),
+    right=SpendRight(points=150, lots=(lot_part,)),
+)
+
+RECORDS: dict[type[Record], Record] = {
+    OpenRecord: OpenRecord(
+        at_ms=NOON_MS,
+        incarnation_number=3,
+        reason="amnesia",
+        previous_incarnation="18" * 8,
+        previous_head="c4" * 32,
+    ),
+    SaleRecord: SaleRecord(
+        at_ms=NOON_MS + 1,
+        key=SALE_KEY,
+        version=4,
+        inputs=inputs,
+        calculation=msgspec.Raw(b'{"paid_minor":477,"redeemed_points":150}'),
+        card=card.hex(),
+        sources=(
+            Source(
+                kind="grant",
+                points=100,
+                grant_id=GRANT_ID,
+                lots=(LotTaken(501, 60), LotTaken(502, 40)),
+            ),
+            Source(
+                kind="authorisation",
+                points=20,
+                grant_id=AUTHORISATION_ID,
+                lots=(LotTaken(lot_id=503, points=20),),
+            ),
+            Source(kind="risk", points=30),
+        ),
+        link_up=True,
+    ),
+    VoidRecord: VoidRecord(at_ms=NOON_MS + 2, key=SALE_KEY, why="cancelled at the till"),
+    RefundRecord: RefundRecord(
+        at_ms=NOON_MS + 3,
+        key=RETURN_KEY,
+        original_key=SALE_KEY,
+        lines=("1", "2"),
+        moment=moment,
+        place=place,
+        calculation=msgspec.Raw(b'{"money_back_minor":477}'),
+    ),
+    GrantInRecord: GrantInRecord(at_ms=NOON_MS + 4, grant_id=GRANT_ID),
+    GrantReturnRecord: GrantReturnRecord(
+        at_ms=NOON_MS + 5,
+        grant_id=GRANT_ID,
+        points=400,
+        why="recalled",
+        lots=(LotTaken(501, 300), LotTaken(502, 100)),
+    ),
+}
+
+bodies = tuple(encode_record(record) for record in RECORDS.values())
+start = first_link(TILL_ID, INCARNATION)
+chain = links(start, bodies)
+
+grant = sign_message(
+    Grant(
+        grant_id=AUTHORISATION_ID,
+        purpose="authorisation",
+        account_id=7,
+        till_id=TILL_ID,
+        incarnation=INCARNATION,
+        session=SESSION,
+        points=120,
+        lots=(lot_part,),
+        not_after_ms=NOON_MS + 1_209_600_000,
+        sale_key=SALE_KEY,
+    ),
+    centre_key,
+)
+manifest = sign_message(
+    Manifest(bundle=BUNDLE, version=12, size_bytes=48_231, activate_at="2025-03-06T00:00:00"),
+    rule_key,
+)
+account_row = AccountRow(
+    card=card,
+    snapshot=snapshot,
+    blocked=True,
+    masked_name="A*** K.",
+    points=1_250,
+    held_points=500,
+)
+cursor = Cursor(epoch=1, transaction=70_011, row=918_273)
+outcome = OutcomeRow(
+    seq=2, incarnation=INCARNATION, outcome="adjusted", reason="blocked before the sale", points=-9
+)
+unsigned_enrolment = EnrolRequest(
+    code="7KQ2M-9XW4TD",
+    public_key=till_key.public,
+    hardware="Linux x86_64 0242ac110002",
+    nonce=NONCE,
+    signature=b"",
+)
+
+MESSAGES: dict[type[Message], Message] = {
+    Cursor: cursor,
+    EnrolRequest: msgspec.structs.replace(
+        unsigned_enrolment, signature=till_key.sign(enrol_content(unsigned_enrolment))
+    ),
+    EnrolAnswer: EnrolAnswer(
+        till_id=TILL_ID,
+        place=place,
+        card_key=CARD_KEY,
+        centre_key=centre_key.public,
+        rule_keys=(rule_key.public,),
+        server_time_ms=NOON_MS,
+    ),
+    Hello: Hello(
+        incarnation=INCARNATION,
+        incarnation_number=3,
+        seq=6,
+        head=chain[5],
+        acked_seq=2,
+        acked_hash=chain[1],
+        clock_ms=NOON_MS,
+        bundle=BUNDLE,
+        software="0.1.0",
+        receipts_waiting=4,
+        disk_free_bytes=21_474_836_480,
+        rights_points=620,
+        risk_left_points=470,
+    ),
+    HelloAnswer: HelloAnswer(
+        verdict="rewind",
+        verified=True,
+        session=SESSION,
+        last_seq=1,
+        last_hash=chain[0],
+        durable_seq=1,
+        server_time_ms=NOON_MS + 80,
+        incarnation_number_min=4,
+        risk_points_total=500,
+    ),
+    Push: Push(incarnation=INCARNATION, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
+    PushAnswer: PushAnswer(
+        verdict="ack", last_seq=4, last_hash=chain[3], durable_seq=4, incarnation_number_min=4
+    ),
+    AccountRow: account_row,
+    Grant: grant,
+    OutcomeRow: outcome,
+    Manifest: manifest,
+    Pull: Pull(incarnation=INCARNATION, cursor=cursor, bundle=BUNDLE, bytes_max=262_144),
+    PullAnswer: PullAnswer(
+        cursor=Cursor(epoch=1, transaction=70_020, row=918_300),
+        applied_through=4,
+        more=True,
+        accounts=(account_row,),
+        grants=(grant,),
+        recalls=(GRANT_ID,),
+        outcomes=(outcome,),
+        manifest=manifest,
+    ),
+    SnapshotRequest: SnapshotRequest(card=card),
+    SnapshotAnswer: SnapshotAnswer(account=account_row),
+    AuthoriseRequest: AuthoriseRequest(
+        key=SALE_KEY, account_id=7, points=120, incarnation=INCARNATION
+    ),
+    AuthoriseAnswer: AuthoriseAnswer(authorisations=(grant,), held_elsewhere_points=380),
+    ReceiptRequest: ReceiptRequest(key=SALE_KEY),
+    ReceiptAnswer: ReceiptAnswer(
+        calculation=b'{"paid_minor":477,"redeemed_points":150}', returned_lines=("2",)
+    ),
+    Problem: Problem(error="session_unknown", message="say HELLO first"),
+}

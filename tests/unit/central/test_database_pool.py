@@ -1,0 +1,109 @@
+"""The pool: bounded statements, and for every refusal a sentence that says what to do."""
+
+import asyncio
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from central.database.pool import Pool, open_pool
+from central.errors import ConfigurationError, DatabaseUnavailableError
+
+
+def with_path(dsn: str, database: str) -> str:
+    return dsn.replace(urlsplit(dsn).path + "?", f"/{database}?", 1).removesuffix("?")
+
+
+async def test_statements_waits_and_open_transactions_are_bounded(pool: Pool) -> None:
+    names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+    query = "select array_agg(current_setting(name)) from unnest($1::text[]) as name"
+    assert await pool.fetchval(query, names) == ["30s", "10s", "10s"]
+    assert await pool.fetchval("show timezone") == "UTC"
+
+
+async def test_json_comes_and_goes_as_text(pool: Pool) -> None:
+    assert await pool.fetchval("""select '{"a":1}'::json""") == '{"a":1}'
+    assert await pool.fetchval("select $1::jsonb", '{"a": [1]}') == '{"a": [1]}'
+
+
+async def test_no_more_connections_than_asked_for(database: str) -> None:
+    pool = await open_pool(database, connections_max=1)
+    assert (pool.get_min_size(), pool.get_max_size()) == (1, 1)
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "",
+        "central.example/tillside",
+        "mysql://root@localhost/tillside",
+        "postgresql://tillside:se:cr@et@host:port/db",
+        "postgresql://tillside:secret@[::1/db",
+    ],
+)
+async def test_an_address_that_cannot_be_read_is_a_matter_of_configuration(dsn: str) -> None:
+    with pytest.raises(ConfigurationError, match="postgresql://user:password@") as caught:
+        await open_pool(dsn)
+    assert "cr@et" not in str(caught.value)
+    assert caught.value.exit_code == 78
+
+
+async def test_nobody_at_the_address() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        port = taken.getsockname()[1]
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            await open_pool(f"postgresql://tillside:secret@127.0.0.1:{port}/tillside")
+    assert f"nobody answers at 127.0.0.1:{port}/tillside" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_no_socket_in_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match=f"nobody answers at /db in {tmp_path}"):
+        await open_pool(f"postgresql://tillside@/db?host={tmp_path}")
+
+
+async def test_somebody_else_at_the_address() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail ready\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(DatabaseUnavailableError, match=rf"127\.0\.0\.1:{port}"):
+        await open_pool(f"postgresql://tillside@127.0.0.1:{port}/db?sslmode=disable")
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_database_that_does_not_exist_is_named(postgres_server: str) -> None:
+    dsn = with_path(postgres_server + ("" if "?" in postgres_server else "?"), "no_such_database")
+    with pytest.raises(DatabaseUnavailableError, match=r'"no_such_database".*create it'):
+        await open_pool(dsn)
+
+
+async def test_a_database_in_another_encoding_is_refused(postgres_server: str) -> None:
+    server = await asyncpg.connect(postgres_server)
+    await server.execute(
+        "create database latin_letters template template0 encoding latin1 "
+        "lc_collate 'C' lc_ctype 'C' locale_provider libc",
+    )
+    try:
+        dsn = with_path(postgres_server + ("" if "?" in postgres_server else "?"), "latin_letters")
+        with pytest.raises(DatabaseUnavailableError, match=r"LATIN1.*--encoding=UTF8"):
+            await open_pool(dsn)
+    finally:
+        await server.execute("drop database latin_letters")
+        await server.close()
+
+
+async def test_a_server_that_takes_no_writes_is_refused(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    name = await connection.fetchval("select current_database()")
+    await connection.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    await connection.close()
+    with pytest.raises(DatabaseUnavailableError, match="takes no writes"):
+        await open_pool(database)

@@ -13,6 +13,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         last_contact_ms: trusted time of the last answer of the centre; None if there was none since the start.
+        conversations: conversations with the centre brought to their end since the start.
         records_waiting: records the centre has not acknowledged.
         bundle: hash of the active rule bundle; empty while there is none.
     """
@@ -23,6 +24,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     revoked: bool
     last_contact_ms: int | None
     last_link_error: str
+    conversations: int
     incarnation: str
     incarnation_number: int
     last_seq: int
@@ -59,6 +61,7 @@ class Health:
             revoked=till.revoked,
             last_contact_ms=self._link.last_contact_ms,
             last_link_error=self._link.last_error,
+            conversations=self._link.conversations,
             incarnation=head.incarnation.hex(),
             incarnation_number=head.incarnation_number,
             last_seq=head.seq,

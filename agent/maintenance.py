@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import sqlite_utils
 from pysqlite3 import dbapi2 as sqlite3
 
@@ -41,7 +42,7 @@ def table_counts(path: Path) -> dict[str, int]:
 
 
 def export_table(path: Path, table: str) -> Iterator[dict[str, object]]:
-    """Yield a table's rows, bytes as hexadecimal or text, read-only.
+    """Yield a table's rows, JSON documents as text and other bytes as hexadecimal, read-only.
 
     Raises:
         AgentError: the file has no such table.
@@ -61,10 +62,13 @@ def _read_only(path: Path) -> sqlite_utils.Database:
 
 
 def _shown(value: object) -> object:
+    """Bytes that are a JSON document are shown as its text, all others as hexadecimal."""
     if not isinstance(value, bytes):
         return value
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return value.hex()
-    return text if text.isprintable() else value.hex()
+    if value[:1] in (b"{", b"["):
+        try:
+            msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return value.hex()
+        return value.decode()
+    return value.hex()

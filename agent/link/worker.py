@@ -59,6 +59,7 @@ class LinkWorker:
         self._side = JournalTillSide(till, software=software)
         self._wake = asyncio.Event()
         self._hello_at_ms = 0
+        self.conversations = 0
         self.last_contact_ms: int | None = None
         self.last_error = ""
 
@@ -91,6 +92,7 @@ class LinkWorker:
             if isinstance(error, LinkError):
                 self._till.link_up = False
             raise
+        self.conversations += 1
         if greet:
             self._hello_at_ms = now_ms + int(self._settings.hello_interval_s * 1000)
 

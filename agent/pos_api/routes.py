@@ -109,6 +109,7 @@ class PosApi:
             ("POST", f"/v1/receipts/{_UUID}/cancel", self._cancel),
             ("POST", f"/v1/returns/{_UUID}", self._return),
             ("GET", "/v1/health", self._health),
+            ("POST", "/v1/link/talk", self._talk),
         )
 
     async def _update(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
@@ -139,6 +140,11 @@ class PosApi:
 
     async def _health(self, request: HttpRequest, _: str) -> HttpResponse:
         return HttpResponse(200, msgspec.json.encode(await self.thread.run(self.health.report)))
+
+    async def _talk(self, request: HttpRequest, _: str) -> HttpResponse:
+        """Have the link talk to the centre now; the conversation itself is not waited for."""
+        self.link.wake()
+        return HttpResponse(202, b"{}")
 
     async def _drive(self, start: Callable[[], Steps | ReturnSteps]) -> HttpResponse:
         # One register, one call at a time; a repeat that overtakes its first try waits for it.

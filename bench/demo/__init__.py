@@ -1,1 +1,5 @@
-"""The demo: two stores, a centre and a network between them that is cut while they sell."""
+"""The main job: two stores sell real baskets, lose the network, lose a process, and lose nothing else.
+
+`rig` starts the processes, `replay` lets the customers come, `proof` shows from the database and the tills'
+files that everything is there once, `summary` says so. Run it with `make demo`.
+"""

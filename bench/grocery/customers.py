@@ -145,7 +145,7 @@ def _lots(household: int, selection: Selection, seed: int) -> tuple[OpeningLot, 
     first_day = date.fromisoformat(selection.window(selection.first_week)[0][:10])
     after = date.fromisoformat(selection.window(selection.last_week)[1][:10])
     points, count = draws.between(*_OPENING_POINTS), draws.between(1, 3)
-    ends = after + timedelta(days=draws.between(7, 60))
+    ends = after + timedelta(days=draws.between(30, 90))
     lots = []
     for place in range(count):
         share = points // count + (points % count if place == 0 else 0)

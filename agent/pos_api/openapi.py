@@ -17,6 +17,12 @@ from agent.till_service.messages import (
 from loyalty.calculation import Calculation
 from loyalty.returns import ReturnCalculation
 
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """An answer that says no more than that the call was taken."""
+
+
 _CALLS: tuple[tuple[str, str, str, type[Any] | None, type[Any], str], ...] = (
     (
         "put",
@@ -59,6 +65,7 @@ _CALLS: tuple[tuple[str, str, str, type[Any] | None, type[Any], str], ...] = (
         "Preview or confirm a return of whole lines",
     ),
     ("get", "/v1/health", "health", None, HealthReport, "State of the till"),
+    ("post", "/v1/link/talk", "talk", None, Nothing, "Talk to the centre now; 202, not waited for"),
 )
 
 
@@ -109,7 +116,7 @@ def _operation(
         "operationId": name,
         "summary": summary,
         "responses": {
-            "200": {
+            "202" if answer is Nothing else "200": {
                 "description": "The answer; its outcome says what happened",
                 "content": {"application/json": {"schema": reference}},
             },

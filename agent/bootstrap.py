@@ -1,4 +1,4 @@
-"""The one place where the parts of a till agent are joined; tests and the simulator pass their own."""
+"""The one place that joins the parts of a till agent; tests and the simulator pass their own."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class RunningAgent:
 
 
 def open_till(data: Path, identity: Identity, system: System, settings: TillSettings) -> Till:
-    """Open journal and cache; a damaged file is set aside under another name, never repaired silently.
+    """Open journal and cache; a damaged file is set aside by another name, never repaired.
 
     Raises:
         JournalUnavailableError: the disk refuses, or another process has the journal.
@@ -58,7 +58,7 @@ def open_till(data: Path, identity: Identity, system: System, settings: TillSett
         journal = Journal(Database(str(data / JOURNAL_FILE)), identity.till_id)
     except JournalDamagedError as error:
         kept_as = set_aside(data, JOURNAL_FILE, system.now_ms())
-        log.error(
+        log.error(  # noqa: TRY400 - the file is at fault; a traceback would lead nowhere
             "journal_damaged", why=str(error), kept_as=kept_as, now="a new journal; rights are void"
         )
         reason = "journal damaged"

@@ -20,8 +20,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="tillside-agent",
-        description="The loyalty agent of one till: calculates every receipt here, with or without a network.",
-        epilog="Example: tillside-agent enrol --centre https://loyalty.example --code ABCDE-FGHJK && tillside-agent run",
+        description="The loyalty agent of one till: calculates every receipt here,"
+        " with or without a network.",
+        epilog="Example: tillside-agent enrol --centre https://loyalty.example --code ABCDE-FGHJK"
+        " && tillside-agent run",
     )
     parser.add_argument("--version", action="version", version=f"tillside-agent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -127,7 +129,8 @@ def _enrol(options: argparse.Namespace) -> int:
     )
     print(f"enrolled as till {identity.till_id} of store {identity.place.store}")
     print(
-        f"the register's token is in {options.data / 'identity.json'} (pos_token); start with: tillside-agent run"
+        f"the register's token is in {options.data / 'identity.json'} (pos_token);"
+        " start with: tillside-agent run"
     )
     return EXIT_OK
 
@@ -139,14 +142,15 @@ def _status(options: argparse.Namespace) -> int:
     identity = load_identity(options.data / IDENTITY_FILE)
     try:
         url = json.loads((options.data / ADDRESS_FILE).read_text(encoding="utf-8"))["url"]
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - loopback, written by the service
             f"{url}/v1/health", headers={"Authorization": f"Bearer {identity.pos_token}"}
-        )  # noqa: S310 - loopback, written by the service
+        )
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - as above
             report = json.load(answer)
     except (OSError, urllib.error.URLError, ValueError, KeyError) as error:
         print(
-            f"till {identity.till_id} of store {identity.place.store} is enrolled; the service does not answer: {error}"
+            f"till {identity.till_id} of store {identity.place.store} is enrolled;"
+            f" the service does not answer: {error}"
         )
         return EXIT_FAILED
     if options.json:
@@ -165,7 +169,8 @@ def _print_status(report: dict[str, object]) -> None:
     print(f"  customers known   {report['accounts_cached']}")
     print(f"  records waiting   {waiting} of {report['last_seq']}")
     print(
-        f"  points to spend   {report['rights_points']} held, {report['risk_points_left']} of the risk budget"
+        f"  points to spend   {report['rights_points']} held,"
+        f" {report['risk_points_left']} of the risk budget"
     )
     receipts = report["receipts"]
     assert isinstance(receipts, dict)
@@ -186,7 +191,9 @@ def _migrate(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     from agent.maintenance import table_counts
 
-    found = {name: table_counts(options.data / name) for name in ("journal.db", "cache.db")}
+    # The cache may be missing: it can be thrown away at any time.
+    names = ["journal.db", *(n for n in ("cache.db",) if (options.data / n).exists())]
+    found = {name: table_counts(options.data / name) for name in names}
     if options.json:
         print(json.dumps(found, indent=2))
         return EXIT_OK

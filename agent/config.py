@@ -13,13 +13,15 @@ from agent.till_service.till import TillSettings
 
 PREFIX = "TILLSIDE_"
 FILE_NAME = "agent.toml"
+_PORT_MAX = 65535
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting with its default.
 
     Attributes:
-        pos_port: loopback port of the register's API; 0 takes a free one and writes it to `pos-api.json`.
+        pos_port: loopback port of the register's API;
+            0 takes a free one and writes it to `pos-api.json`.
         language: of texts for the cashier, `en` or `ru`.
         pull_interval_s: pause between conversations with the centre when nothing happens.
         hello_interval_s: how often the stream is compared with the centre's.
@@ -40,8 +42,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     risk_points_per_receipt_max: int = 30
 
     def __post_init__(self) -> None:
-        if not 0 <= self.pos_port <= 65535:
-            raise ValueError("pos_port must be 0 to 65535")
+        if not 0 <= self.pos_port <= _PORT_MAX:
+            raise ValueError(f"pos_port must be 0 to {_PORT_MAX}")
         if self.language not in ("en", "ru"):
             raise ValueError("language must be en or ru")
         for name in (

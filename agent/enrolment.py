@@ -16,6 +16,7 @@ from sync.messages import EnrolRequest
 from sync.signing import SigningKey, enrol_content
 
 PENDING_KEY_FILE = "pending-key"
+_SEED_BYTES = 32
 
 
 async def enrol_till(
@@ -23,12 +24,13 @@ async def enrol_till(
 ) -> Identity:
     """Enrol this till; the key is made here and never leaves.
 
-    The key is kept before the code is sent, so that repeating after a lost answer gives the same till.
+    The key is kept before the code is sent, so that repeating after a lost answer gives the same
+    till.
 
     Raises:
         EnrolmentError: it is enrolled already, the centre cannot be reached, or refuses the code.
     """
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a command; nothing else waits
     target = data / IDENTITY_FILE
     if target.exists():
         raise EnrolmentError(
@@ -61,8 +63,8 @@ async def enrol_till(
 def _pending_seed(path: Path, system: System) -> bytes:
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_bytes(system.random_bytes(32))
+        path.write_bytes(system.random_bytes(_SEED_BYTES))
     seed = path.read_bytes()
-    if len(seed) != 32:
+    if len(seed) != _SEED_BYTES:
         raise EnrolmentError(f"{path.name} is not a key; delete it and enrol again")
     return seed

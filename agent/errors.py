@@ -4,8 +4,10 @@ AgentError
 ├─ ConfigurationError       somebody must change a setting; exit status 78
 ├─ EnrolmentError           the till is not enrolled, or could not be
 └─ JournalError
-   ├─ JournalUnavailableError  the journal cannot be written now (disk full, read-only); the sale goes on without loyalty
-   └─ JournalDamagedError      the file is not a sound journal; it is set aside, never repaired silently
+   ├─ JournalUnavailableError  it cannot be written now (disk full, read-only);
+   │                           the sale goes on without loyalty
+   └─ JournalDamagedError      the file is not a sound journal;
+                               it is set aside, never repaired silently
 """
 
 

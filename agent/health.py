@@ -12,7 +12,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """State of a till.
 
     Attributes:
-        last_contact_ms: trusted time of the last answer of the centre; None if there was none since the start.
+        last_contact_ms: trusted time of the last answer of the centre;
+            None if there was none since the start.
         conversations: conversations with the centre brought to their end since the start.
         records_waiting: records the centre has not acknowledged.
         bundle: hash of the active rule bundle; empty while there is none.

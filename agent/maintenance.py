@@ -1,11 +1,12 @@
-"""Work on the till's files from another process: migrate before the service opens them, inspect, export.
+"""Work on the till's files from another process: migrate before the service, inspect, export.
 
-The only module that imports sqlite-utils (over pysqlite3). It must never run in the process of the service:
-two SQLite libraries in one process lose committed rows (design: stack 1.4).
+The only module that imports sqlite-utils (over pysqlite3). It must never run in the process of the
+service: two SQLite libraries in one process lose committed rows (design: stack 1.4).
 """
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,38 +21,61 @@ if "apsw" in sys.modules:
 
 
 def migrate_journal(path: Path) -> list[str]:
-    """Bring a journal's schema up to date; returns the migrations applied."""
-    database = sqlite_utils.Database(path)
-    database.execute("create table if not exists migration (name text primary key) strict")
-    done = {row["name"] for row in database["migration"].rows}
+    """Bring a journal's schema up to date; returns the migrations applied.
+
+    Raises:
+        AgentError: the file is in use, damaged, or cannot be written.
+    """
     applied = []
-    for name, text in migration_files():
-        if name not in done:
-            database.executescript(
-                f"begin immediate;\n{text}\ninsert into migration values ('{name}');\ncommit;"
-            )
-            applied.append(name)
-    database.close()
+    with _named(path):
+        database = sqlite_utils.Database(path)
+        database.execute("create table if not exists migration (name text primary key) strict")
+        done = {row["name"] for row in database["migration"].rows}
+        for name, text in migration_files():
+            if name not in done:
+                database.executescript(
+                    f"begin immediate;\n{text}\ninsert into migration values ('{name}');\ncommit;"
+                )
+                applied.append(name)
+        database.close()
     return applied
 
 
 def table_counts(path: Path) -> dict[str, int]:
-    """Return rows by table of a till's file, read-only."""
-    database = _read_only(path)
-    return {table.name: table.count for table in database.tables}
+    """Return rows by table of a till's file, read-only.
+
+    Raises:
+        AgentError: the file is missing, in use, or damaged.
+    """
+    with _named(path):
+        return {table.name: table.count for table in _read_only(path).tables}
 
 
 def export_table(path: Path, table: str) -> Iterator[dict[str, object]]:
     """Yield a table's rows, JSON documents as text and other bytes as hexadecimal, read-only.
 
     Raises:
-        AgentError: the file has no such table.
+        AgentError: the file has no such table, is missing, in use, or damaged.
     """
-    database = _read_only(path)
-    if table not in database.table_names():
-        raise AgentError(f"no table {table!r}; there are: {', '.join(database.table_names())}")
-    for row in database[table].rows:
-        yield {name: _shown(value) for name, value in row.items()}
+    with _named(path):
+        database = _read_only(path)
+        if table not in database.table_names():
+            raise AgentError(f"no table {table!r}; there are: {', '.join(database.table_names())}")
+        for row in database[table].rows:
+            yield {name: _shown(value) for name, value in row.items()}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        what_to_do = "the service sets a damaged file aside when it starts; check the disk"
+        if isinstance(error, sqlite3.OperationalError):
+            what_to_do = "check the folder, its owner and the free space"
+            if "locked" in str(error):
+                what_to_do = "stop the service first"
+        raise AgentError(f"{path}: {error}; {what_to_do}") from error
 
 
 def _read_only(path: Path) -> sqlite_utils.Database:

@@ -1,4 +1,4 @@
-"""The till's only thread: journal, rules and rights are touched nowhere else, so nothing needs a lock.
+"""The till's only thread: journal, rules and rights are touched nowhere else, without any lock.
 
 Network waits happen on the event loop between the steps of a generator, never on this thread.
 """
@@ -19,12 +19,12 @@ class TillThread:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="till")
 
-    async def run(self, function: Callable[..., R], *values: Any) -> R:
+    async def run(self, function: Callable[..., R], *values: object) -> R:
         """Run a function on the till's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *values)
 
     async def drive(self, steps: Generator[A, S, R], answer: Callable[[A], Awaitable[S]]) -> R:
-        """Run a generator to its end: its code on the till's thread, its questions on the event loop.
+        """Run a generator to its end: its code on the till's thread, its asking on the event loop.
 
         Args:
             answer: given what the generator yields; what it raises is thrown into the generator.
@@ -44,7 +44,7 @@ class TillThread:
         self._executor.shutdown()
 
 
-def _advance(steps: Generator[Any, Any, Any], reply: Any) -> tuple[bool, Any]:
+def _advance(steps: Generator[Any, Any, Any], reply: object) -> tuple[bool, Any]:
     try:
         return False, steps.send(reply)
     except StopIteration as end:

@@ -1,4 +1,7 @@
-"""Time as the centre told it, carried on by the monotonic clock; for windows and hygiene, never for money."""
+"""Time as the centre told it, carried on by the monotonic clock.
+
+For windows and hygiene, never for money.
+"""
 
 from agent.system import System
 

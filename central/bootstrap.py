@@ -1,10 +1,11 @@
-"""The one place where the parts of the centre are joined; tests and the simulator pass their own."""
+"""The one place that joins the parts of the centre; tests and the simulator pass their own."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
 import structlog
 import uvicorn
 from starlette.applications import Starlette
@@ -97,7 +98,7 @@ async def apply_for_ever(centre: Centre) -> None:
             centre.ingested.clear()
             while await centre.applier.apply_pending():
                 pass
-        except (OSError, asyncio.TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             log.warning("apply_waits", why=repr(error))
         try:
             async with asyncio.timeout(_IDLE_S):
@@ -131,7 +132,7 @@ async def serve(config: CentralConfig, system: System) -> None:
 
 async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:
     """Say where the centre is served once it is, in the log and in a file for other programs."""
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
     (config.folder / "address").write_text(f"http://{config.host}:{port}\n", encoding="ascii")

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -25,6 +26,10 @@ from central.system import System
 from central.tills.enrolment import make_code
 
 DATA_DEFAULT = "/var/lib/tillside-central"
+
+Does = Callable[[argparse.Namespace, CentralConfig], Awaitable[int]]
+# argparse names what `add_subparsers` returns in no other way.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,26 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
         "load customers.jsonl",
     )
     load.add_argument("file", type=Path, help="JSON lines; see docs/commands.md")
-    rules = _command(
-        commands, "rules", "check or publish a rule document", _rules, "rules publish rules.json"
-    )
-    rules.add_argument("action", choices=("check", "publish"))
-    rules.add_argument("file", type=Path, help="the rule document, JSON")
-    rules.add_argument(
-        "--key", type=Path, help="the private rule key (default: keys/rules.key in the data folder)"
-    )
-    enrol = _command(
-        commands,
-        "enrol",
-        "make a one-time code for a new till",
-        _enrol,
-        "enrol --store 367 --slot 1",
-    )
-    enrol.add_argument("--store", required=True, help="the store the till stands in")
-    enrol.add_argument("--slot", required=True, help="the register's place in the store, e.g. 1")
-    enrol.add_argument(
-        "--no-vault", action="store_true", help="never set customers' points aside for this till"
-    )
+    rules = _add_rules(commands)
+    enrol = _add_enrol(commands)
     fund = _command(
         commands, "fund-pool", "put points into the risk pool", _fund, "fund-pool 20000"
     )
@@ -90,11 +77,36 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Does = Callable[[argparse.Namespace, CentralConfig], Awaitable[int]]
+def _add_rules(commands: Commands) -> argparse.ArgumentParser:
+    rules = _command(
+        commands, "rules", "check or publish a rule document", _rules, "rules publish rules.json"
+    )
+    rules.add_argument("action", choices=("check", "publish"))
+    rules.add_argument("file", type=Path, help="the rule document, JSON")
+    rules.add_argument(
+        "--key", type=Path, help="the private rule key (default: keys/rules.key in the data folder)"
+    )
+    return rules
+
+
+def _add_enrol(commands: Commands) -> argparse.ArgumentParser:
+    enrol = _command(
+        commands,
+        "enrol",
+        "make a one-time code for a new till",
+        _enrol,
+        "enrol --store 367 --slot 1",
+    )
+    enrol.add_argument("--store", required=True, help="the store the till stands in")
+    enrol.add_argument("--slot", required=True, help="the register's place in the store, e.g. 1")
+    enrol.add_argument(
+        "--no-vault", action="store_true", help="never set customers' points aside for this till"
+    )
+    return enrol
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     name: str,
     says: str,
     does: Does,
@@ -117,7 +129,11 @@ def _command(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 failed or not proven, 69 no database, 78 a setting must be changed."""
+    """Run a command.
+
+    Returns:
+        0 done, 1 failed or not proven, 69 no database, 78 a setting must be changed.
+    """
     options = build_parser().parse_args(arguments)
     set_up_logs()
     try:
@@ -148,12 +164,18 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
     return given
 
 
-async def _serve(options: argparse.Namespace, config: CentralConfig) -> int:
+async def _serve(
+    options: argparse.Namespace,  # noqa: ARG001 - commands are called alike
+    config: CentralConfig,
+) -> int:
     await serve(config, System())
     return 0
 
 
-async def _migrate(options: argparse.Namespace, config: CentralConfig) -> int:
+async def _migrate(
+    options: argparse.Namespace,  # noqa: ARG001 - commands are called alike
+    config: CentralConfig,
+) -> int:
     async with opened_database(config, System()):
         print("the schema is up to date")
     return 0
@@ -168,7 +190,8 @@ async def _load(options: argparse.Namespace, config: CentralConfig) -> int:
     _say(
         options,
         msgspec.structs.asdict(loaded),
-        f"{loaded.stores} stores and {loaded.accounts} accounts loaded, {loaded.accounts_known} were known",
+        f"{loaded.stores} stores and {loaded.accounts} accounts loaded,"
+        f" {loaded.accounts_known} were known",
     )
     return 0
 
@@ -199,7 +222,8 @@ async def _rules(options: argparse.Namespace, config: CentralConfig) -> int:
     _say(
         options,
         found,
-        f"published version {done.manifest.version} with {done.offers} offers as {done.manifest.bundle}",
+        f"published version {done.manifest.version} with {done.offers} offers"
+        f" as {done.manifest.bundle}",
     )
     return 0
 

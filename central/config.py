@@ -1,4 +1,7 @@
-"""The centre's settings: command-line options first, then the environment `TILLSIDE_CENTRAL_<NAME>`, then defaults."""
+"""The centre's settings: command-line options first, then the environment, then defaults.
+
+A setting's variable is `TILLSIDE_CENTRAL_<NAME>`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +12,7 @@ from central.errors import ConfigurationError
 from central.rights.issuing import RightsSettings
 
 PREFIX = "TILLSIDE_CENTRAL_"
+_PORT_MAX = 65535
 
 
 class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,8 +36,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     grant_days: int = 14
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ValueError("port must be 0 to 65535")
+        if not 0 <= self.port <= _PORT_MAX:
+            raise ValueError(f"port must be 0 to {_PORT_MAX}")
         if (
             min(self.grant_points_max, self.risk_points_per_till) < 0
             or min(self.grant_days, self.connections_max) < 1

@@ -1,7 +1,7 @@
-"""The centre's keys, each in a file of its own in the data folder, mode 0600, made at the first start.
+"""The centre's keys: a file each in the data folder, mode 0600, made at the first start.
 
-`centre.key` signs answers and rights, `rules.key` signs bundles and may be kept away from the servers,
-`cards.key` makes the chain's card hashes and must never change.
+`centre.key` signs answers and rights, `rules.key` signs bundles and may be kept away from the
+servers, `cards.key` makes the chain's card hashes and must never change.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Structured log lines on standard error: JSON for machines, short text on a terminal; never a card or a name."""
+"""Structured log lines on standard error: JSON for machines, short text on a terminal.
+
+Never a card or a name in them.
+"""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""The rules, pure: integers in, integers out; no I/O, no clock, no randomness, no third-party import.
+"""The rules, pure: integers in, integers out; no I/O, no clock, no randomness, no third party.
 
 Read in this order: `money`, `basket`, `account`, `offers`, `bundle` (what comes in), `compilation`
 (offers to an index), `calculate` (the main path: combination, redemption, earning), `calculation`

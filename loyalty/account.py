@@ -14,7 +14,8 @@ class LotPart:
     Attributes:
         lot_id: the centre's number of the lot; 0 where no lot is known (risk budget).
         points: 1 to `POINTS_MAX`.
-        expires_on: first local day on which the points no longer count, `YYYY-MM-DD`; empty = never.
+        expires_on: first local day on which the points no longer count, `YYYY-MM-DD`;
+            empty = never.
         restriction: product group the points may pay for; empty = everything.
     """
 
@@ -59,7 +60,8 @@ class SpendRight:
     """How many points may be spent on this receipt, already set aside by somebody.
 
     Attributes:
-        points: the ceiling; at least the sum of `lots`. What exceeds the lots has no lot (risk budget).
+        points: the ceiling; at least the sum of `lots`.
+            What exceeds the lots has no lot (risk budget).
         lots: the lots set aside, in any order.
     """
 

@@ -45,7 +45,8 @@ class BasketLine:
     def __post_init__(self) -> None:
         if not 0 < self.quantity <= QUANTITY_THOUSANDTHS_MAX:
             raise AmountError(
-                f"quantity of line {self.line_id!r} must be 1 to {QUANTITY_THOUSANDTHS_MAX} thousandths"
+                f"quantity of line {self.line_id!r}"
+                f" must be 1 to {QUANTITY_THOUSANDTHS_MAX} thousandths"
             )
         if not 0 <= self.gross_minor <= AMOUNT_MINOR_MAX:
             raise AmountError(
@@ -53,7 +54,8 @@ class BasketLine:
             )
         if not self.by_weight and self.quantity % UNIT_THOUSANDTHS:
             raise AmountError(
-                f"quantity of line {self.line_id!r} sold by piece must be whole pieces (multiples of 1000)"
+                f"quantity of line {self.line_id!r} sold by piece"
+                " must be whole pieces (multiples of 1000)"
             )
         for name in ("line_id", "sku"):
             if not 0 < len(getattr(self, name)) <= TEXT_CHARACTERS_MAX:
@@ -89,7 +91,7 @@ class Basket:
             )
         ids = [line.line_id for line in self.lines]
         if len(set(ids)) != len(ids):
-            twice = sorted({i for i in ids if ids.count(i) > 1})[0]
+            twice = min(i for i in ids if ids.count(i) > 1)
             raise AmountError(f"line id {twice!r} stands in the basket twice")
 
 

@@ -1,4 +1,7 @@
-"""The rule bundle: programme, catalogue, product groups and offers, immutable and named by the hash of its bytes."""
+"""The rule bundle: programme, catalogue, product groups and offers.
+
+It is immutable and named by the hash of its bytes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +20,8 @@ class RedemptionTerms:
         receipt_share_max_ppm: share of what is left to pay that points may pay.
         line_share_max_ppm: the same for each line.
         left_to_pay_minor_min: what must be left to pay on the receipt.
-        line_left_minor_min: what must be left to pay on each line; fiscal rules allow no line of zero.
+        line_left_minor_min: what must be left to pay on each line;
+            fiscal rules allow no line of zero.
         points_min: fewer points than this are not redeemed at all.
     """
 
@@ -39,7 +43,8 @@ class Programme:
     """One loyalty programme: one purse, one currency.
 
     Attributes:
-        point_value_minor: with `point_value_points`, what points are worth: 10 points = 1.00 is 100 and 10.
+        point_value_minor: with `point_value_points`, what points are worth:
+            10 points = 1.00 is 100 and 10.
     """
 
     programme_id: str
@@ -58,7 +63,8 @@ class Product:
     """What the catalogue says of a SKU.
 
     Attributes:
-        floor_minor_per_unit: state-regulated minimum price of one unit (1000 thousandths); 0 = none.
+        floor_minor_per_unit: state-regulated minimum price of one unit (1000 thousandths);
+            0 = none.
         barred: what the product takes no part in.
     """
 
@@ -95,7 +101,8 @@ class Bundle:
             raise AmountError("version must be at least 1")
         if len(self.offers) > BUNDLE_OFFERS_MAX or len(self.catalogue) > BUNDLE_PRODUCTS_MAX:
             raise AmountError(
-                f"a bundle has at most {BUNDLE_OFFERS_MAX} offers and {BUNDLE_PRODUCTS_MAX} products"
+                f"a bundle has at most {BUNDLE_OFFERS_MAX} offers"
+                f" and {BUNDLE_PRODUCTS_MAX} products"
             )
 
 

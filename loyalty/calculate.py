@@ -50,9 +50,7 @@ def calculate(
     prices, points = _candidates(_touching(rules, situation, place), situation, reasons)
     combination = best_combination(prices)
     discount_by_line = _by_line(combination.discounts, len(lines))
-    left = [
-        line.source.gross_minor - off for line, off in zip(lines, discount_by_line, strict=True)
-    ]
+    left = _less([line.source.gross_minor for line in lines], discount_by_line)
     redemption = redeem(
         lines,
         left,
@@ -60,9 +58,7 @@ def calculate(
         request=request if account.identified else NO_REDEMPTION,
         right=right,
     )
-    paid = [
-        minor - redeemed for minor, redeemed in zip(left, redemption.minor_by_line, strict=True)
-    ]
+    paid = _less(left, redemption.minor_by_line)
     lots, points_by_offer = earn(points, paid, moment)
     reasons += _price_reasons(prices, combination)
     reasons += _points_reasons(points, points_by_offer)
@@ -87,6 +83,11 @@ def calculate(
     )
     _assert_sound(result, lines, redemption, right)
     return result
+
+
+def _less(amounts: Sequence[int], off: Sequence[int]) -> list[int]:
+    """Subtract line by line."""
+    return [amount - taken for amount, taken in zip(amounts, off, strict=True)]
 
 
 def _by_line(by_offer: dict[str, dict[int, int]], lines_count: int) -> list[int]:
@@ -230,7 +231,7 @@ def _totals(lines: Sequence[CalculatedLine]) -> Totals:
 def _assert_sound(
     result: Calculation, lines: Sequence[Line], redemption: Redemption, right: SpendRight
 ) -> None:
-    """What must always hold (design: receipt 1); a breach is our bug and must never reach a receipt."""
+    """What must always hold (design: receipt 1); a breach is our bug, and reaches no receipt."""
     for calculated, line in zip(result.lines, lines, strict=True):
         floor = min(line.floor_minor, line.source.gross_minor)
         assert calculated.paid_minor >= floor, f"line {calculated.line_id} below its floor"

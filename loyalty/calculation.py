@@ -1,6 +1,7 @@
 """What a calculation says: every line, every effect, every reason, in integers.
 
-The bytes of a calculation (`canonical.canonical_bytes`) are what the till records and the centre repeats.
+The bytes of a calculation (`canonical.canonical_bytes`)
+are what the till records and the centre repeats.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,8 @@ class CalculatedLine:
     """One line after the calculation; `gross_minor = discount_minor + redeemed_minor + paid_minor`.
 
     Attributes:
-        source_line_id: the register's line this one belongs to; more than one may where fiscal rules split a line.
+        source_line_id: the register's line this one belongs to;
+            more than one may where fiscal rules split a line.
     """
 
     line_id: str
@@ -90,8 +92,10 @@ class Calculation:
 
     Attributes:
         bundle: hash of the rule bundle, hexadecimal.
-        redeemable_points_max: what the caps would allow with enough points, whatever the spend right.
-        proven: no other combination serves the customer better; else `gap_minor` bounds what might be missing.
+        redeemable_points_max: what the caps would allow with enough points,
+            whatever the spend right.
+        proven: no other combination serves the customer better;
+            else `gap_minor` bounds what might be missing.
         hints: reasons worth telling the customer ("2.00 more and ...").
     """
 

@@ -1,4 +1,7 @@
-"""One byte form for values that are hashed or compared: JSON, keys sorted, no spaces, ASCII, integers only."""
+"""One byte form for values that are hashed or compared.
+
+JSON with keys sorted, no spaces, ASCII, integers only.
+"""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +13,7 @@ from loyalty.errors import DocumentError
 
 
 def canonical_bytes(value: object) -> bytes:
-    """Return the canonical bytes of dataclasses, mappings, sequences, strings, integers and booleans.
+    """Return the canonical bytes of dataclasses, mappings, sequences, strings, integers, booleans.
 
     Raises:
         DocumentError: the value holds a float or a type that has no canonical form.

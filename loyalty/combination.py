@@ -1,8 +1,8 @@
-"""Which of the offers that may act do act: the set that serves the customer best (design: receipt 4).
+"""Which of the offers that may act do act: the set that serves the customer best (receipt 4).
 
-Offers of one group exclude each other. Offers that share no line, directly or through a group, cannot
-influence each other, so each independent component is searched by itself. The order in which chosen offers
-act on a line is fixed (order, then priority, then id): a value belongs to every set.
+Offers of one group exclude each other. Offers that share no line, directly or through a group,
+cannot influence each other, so each independent component is searched by itself. The order in which
+chosen offers act on a line is fixed (order, then priority, then id): a value belongs to every set.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,9 +41,9 @@ class Combination:
 def best_combination(candidates: Sequence[Candidate]) -> Combination:
     """Return the set of price offers that takes most off the basket.
 
-    Ties go to the set whose members come first by priority, then by id. The search counts nodes, never
-    time; past `COMBINATION_NODES_MAX` a component takes each group's best member by itself and the
-    result says how much more another choice might have given.
+    Ties go to the set whose members come first by priority, then by id. The search counts nodes,
+    never time; past `COMBINATION_NODES_MAX` a component takes each group's best member by itself
+    and the result says how much more another choice might have given.
     """
     result = Combination()
     for component in _components(candidates):
@@ -183,7 +183,10 @@ def _wanted(candidate: Candidate, bases: list[int]) -> list[int]:
 
 
 def _within(offer: Offer, wanted: list[int], room: list[int]) -> list[int]:
-    """Cut what is wanted to the lines' floors and the offer's maximum; for amounts, move refused shares to other lines."""
+    """Cut what is wanted to the lines' floors and the offer's maximum.
+
+    For amounts, refused shares move to other lines.
+    """
     total = min(sum(wanted), sum(room))
     if offer.discount_minor_max:
         total = min(total, offer.discount_minor_max)

@@ -71,8 +71,8 @@ def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:
     """Compile a bundle.
 
     Raises:
-        RuleSetError: the offers contradict each other or name something the bundle lacks; a compiled
-            bundle never fails at a till.
+        RuleSetError: the offers contradict each other or name something the bundle lacks; a
+            compiled bundle never fails at a till.
     """
     _check(bundle)
     groups_of: dict[str, list[str]] = {}
@@ -99,7 +99,8 @@ def _check(bundle: Bundle) -> None:
         for group in _groups_of_offer(offer):
             if group not in bundle.groups:
                 raise RuleSetError(
-                    f"offer {offer.offer_id!r} names product group {group!r}, which the bundle lacks; add it to groups"
+                    f"offer {offer.offer_id!r} names product group {group!r},"
+                    " which the bundle lacks; add it to groups"
                 )
         if offer.when.starts and offer.when.until and offer.when.starts >= offer.when.until:
             raise RuleSetError(
@@ -114,7 +115,8 @@ def _check(bundle: Bundle) -> None:
             mode, by = modes.setdefault(offer.combines.group, (offer.combines.mode, offer.offer_id))
             if mode != offer.combines.mode:
                 raise RuleSetError(
-                    f"offers {by!r} and {offer.offer_id!r} give group {offer.combines.group!r} two modes; choose one"
+                    f"offers {by!r} and {offer.offer_id!r} give group"
+                    f" {offer.combines.group!r} two modes; choose one"
                 )
 
 
@@ -154,7 +156,8 @@ def _is_here(offer: Offer, place: Place) -> bool:
 
 
 def _is_on(offer: Offer, date: str) -> bool:
-    # Texts of days and moments order like the times they name; a day is touched unless wholly outside.
+    # Texts of days and moments order like the times they name;
+    # a day is touched unless wholly outside.
     return (not offer.when.starts or offer.when.starts[:10] <= date) and (
         not offer.when.until or offer.when.until > f"{date}T00:00:00"
     )

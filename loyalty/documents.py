@@ -1,6 +1,7 @@
-"""Plain JSON values to the rules' dataclasses, strictly: unknown fields, wrong types and bad values name their path.
+"""Plain JSON values to the rules' dataclasses, strictly.
 
-The rules may import nothing but the standard library, so this small reader stands in for a schema library.
+Unknown fields, wrong types and bad values are refused by their path. The rules may import nothing
+but the standard library, so this small reader stands in for a schema library.
 """
 
 import types
@@ -24,14 +25,15 @@ def decode(kind: type[T], value: object, path: str = "$") -> T:
         path: where the value stands, for messages.
 
     Raises:
-        DocumentError: a field is unknown, missing, of another type or out of bounds; the path says which.
+        DocumentError: a field is unknown, missing, of another type or out of bounds;
+            the path says which.
     """
     made: T = _decode(kind, value, path, 0)
     return made
 
 
 def encode(value: object) -> object:
-    """Return the plain JSON value that `decode` reads back; fields at their default are left out."""
+    """Return the plain JSON value that `decode` reads back, without fields at their default."""
     if is_dataclass(value) and not isinstance(value, type):
         document: dict[str, object] = {}
         kind = getattr(type(value), "kind", None)
@@ -68,7 +70,12 @@ def _fields_of(kind: type[Any]) -> dict[str, _Shape]:
     return shapes
 
 
-def _decode(annotation: Any, value: object, path: str, depth: int) -> Any:
+def _decode(
+    annotation: Any,  # noqa: ANN401 - whatever may stand after a field's colon
+    value: object,
+    path: str,
+    depth: int,
+) -> Any:  # noqa: ANN401 - a value of the annotation's type
     if annotation in (int, str, bool):
         return _scalar(annotation, value, path)
     origin = get_origin(annotation)
@@ -128,7 +135,7 @@ def _sequence(items: tuple[Any, ...], value: object, path: str, depth: int) -> t
     )
 
 
-def _tagged(kinds: tuple[Any, ...], value: object, path: str, depth: int) -> Any:
+def _tagged(kinds: tuple[Any, ...], value: object, path: str, depth: int) -> object:
     # Only tagged values nest without end, so a level of nesting is a tagged value inside another.
     if depth >= CONDITION_DEPTH_MAX:
         raise DocumentError(path, f"is nested deeper than {CONDITION_DEPTH_MAX}")
@@ -139,7 +146,7 @@ def _tagged(kinds: tuple[Any, ...], value: object, path: str, depth: int) -> Any
     return _decode(by_tag[tag], value, path, depth + 1)
 
 
-def _record(kind: type[Any], value: dict[str, object], path: str, depth: int) -> Any:
+def _record(kind: type[Any], value: dict[str, object], path: str, depth: int) -> object:
     if not is_dataclass(kind):
         raise TypeError(f"{kind} is not a document type")
     shapes = _fields_of(kind)

@@ -53,7 +53,10 @@ class Line:
 
 
 def canonical_lines(basket: Basket, rules: Rules) -> list[Line]:
-    """Return the lines ordered by id, so that the order of scanning cannot matter, completed from the catalogue."""
+    """Return the lines completed from the catalogue.
+
+    They are ordered by id, so that the order of scanning cannot matter.
+    """
     lines = []
     for index, source in enumerate(sorted(basket.lines, key=lambda line: line.line_id)):
         product = rules.product(source.sku)

@@ -1,4 +1,4 @@
-"""Money, points and quantities are integers; here stand the one rounding and the one splitting rule."""
+"""Money, points and quantities are integers; here are the rounding and the splitting rule."""
 
 from collections.abc import Sequence
 from typing import Final

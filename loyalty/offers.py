@@ -1,7 +1,7 @@
-"""Offers as plain data: when, where, who, which lines, what must be there, what it gives, how it combines.
+"""Offers as plain data: when, where, who, which lines, on what condition, what for, beside what.
 
-Every union is told apart by the field `kind` (design: receipt 3). New kinds of condition or reward are
-new classes here; nothing else of an offer changes.
+Every union is told apart by the field `kind` (design: receipt 3). New kinds of condition or reward
+are new classes here; nothing else of an offer changes.
 """
 
 import re
@@ -28,7 +28,8 @@ class Attribute:
     """Lines whose attribute is one of some values, or begins with a prefix.
 
     Attributes:
-        name: `sku`, `gtin`, `department`, `category`, `brand`, `group` (a product group of the bundle) or any named attribute.
+        name: `sku`, `gtin`, `department`, `category`, `brand`, `group` (a product group of the
+            bundle) or any named attribute.
     """
 
     kind: ClassVar[str] = "attribute"
@@ -76,7 +77,7 @@ LineMatch = EveryLine | Attribute | AllOf | AnyOf | NoneOf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsLines:
-    """Matching lines reach a quantity (thousandths), a gross amount and a number of distinct SKUs."""
+    """Matching lines reach a quantity (thousandths), a gross amount, a number of distinct SKUs."""
 
     kind: ClassVar[str] = "lines"
     match: LineMatch = field(default_factory=EveryLine)
@@ -209,7 +210,10 @@ class LotTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsPerMoney:
-    """`points` for each `per_minor` paid on the matched lines, after discounts and redeemed points; rounded down once."""
+    """`points` for each `per_minor` paid on the matched lines; rounded down once.
+
+    What is paid is what is left after discounts and redeemed points.
+    """
 
     kind: ClassVar[str] = "points_per_money"
     points: int
@@ -295,7 +299,10 @@ class Where:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """Empty fields allow everybody; tiers, segments and the birthday window imply an identified customer."""
+    """Empty fields allow everybody.
+
+    Tiers, segments and the birthday window imply an identified customer.
+    """
 
     identified: bool = False
     tiers: tuple[str, ...] = ()
@@ -309,9 +316,11 @@ class Combines:
 
     Attributes:
         group: offers of one group exclude each other; empty = none.
-        mode: `best` takes the member that serves the customer best, `first` the one with the highest priority that applies.
+        mode: `best` takes the member that serves the customer best, `first` the one with the
+            highest priority that applies.
         order: smaller acts earlier on a line.
-        base: `running` works on the price left by earlier offers, `initial` on the register's price.
+        base: `running` works on the price left by earlier offers,
+            `initial` on the register's price.
         on_reduced: takes part on lines whose price the register has reduced by itself.
     """
 

@@ -1,6 +1,7 @@
-"""Named results of business operations, in order of precedence; sent over the wire by name, never renamed.
+"""Named results of business operations, in order of precedence.
 
-An outcome is a value, not an error: a sale goes on whatever it says (design: README, decision 3).
+They are sent over the wire by name and never renamed. An outcome is a value, not an error: a sale
+goes on whatever it says (design: README, decision 3).
 """
 
 from enum import StrEnum

@@ -102,7 +102,7 @@ def _rooms(lines: Sequence[Line], left_minor: Sequence[int], programme: Programm
 
 
 def spending_order(lots: Sequence[LotPart]) -> list[LotPart]:
-    """Return lots as they are spent: restricted before general, sooner ending first, then by number."""
+    """Return lots as they are spent: restricted before general, sooner ending first, then by id."""
     return sorted(lots, key=lambda lot: (not lot.restriction, lot.expires_on or "9999", lot.lot_id))
 
 
@@ -116,7 +116,8 @@ def _parts(
         lots.append((0, unlotted))
     parts: list[RedeemedPart] = []
     lot_at, lot_left = 0, lots[0][1] if lots else 0
-    for line, points in zip(lines, points_by_line, strict=True):
+    for line, line_points in zip(lines, points_by_line, strict=True):
+        points = line_points
         while points:
             taken = min(points, lot_left)
             if taken:

@@ -28,7 +28,8 @@ def decode(kind: type[M], body: bytes) -> M:
     """Read a message of the given kind.
 
     Raises:
-        MalformedMessageError: too long, not MessagePack, or a field is wrong; the text names the field.
+        MalformedMessageError: too long, not MessagePack, or a field is wrong;
+            the text names the field.
     """
     if len(body) > MESSAGE_BYTES_MAX:
         raise MalformedMessageError(
@@ -54,7 +55,8 @@ def decompress(body: bytes, encoding: str, *, bytes_max: int = MESSAGE_BYTES_MAX
     """Undo `compress`.
 
     Raises:
-        MalformedMessageError: the encoding is unknown, the bytes are damaged or unpack to more than `bytes_max`.
+        MalformedMessageError: the encoding is unknown,
+            the bytes are damaged or unpack to more than `bytes_max`.
     """
     if not encoding or encoding == "identity":
         return body

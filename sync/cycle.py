@@ -1,8 +1,8 @@
-"""The till's side of a conversation with the centre, without I/O: HELLO, push, pull, blobs, in that order.
+"""The till's side of a conversation with the centre, without I/O: HELLO, push, pull, blobs.
 
-`converse` is a generator: it yields what to ask, is sent the answer, and lets a `LinkError` thrown into it
-end the conversation; nothing is lost by ending anywhere. The service drives it over HTTP, the simulator
-through its own network (design: sync 4.2 to 4.7).
+`converse` is a generator: it yields what to ask, is sent the answer, and lets a `LinkError` thrown
+into it end the conversation; nothing is lost by ending anywhere. The service drives it over HTTP,
+the simulator through its own network (design: sync 4.2 to 4.7).
 """
 
 from collections.abc import Generator
@@ -40,7 +40,7 @@ class Fetch:
 
 
 class TillSide(Protocol):
-    """What the conversation needs of a till; every method is durable on return where it changes anything."""
+    """What the conversation needs of a till; what a method changes is durable on return."""
 
     def hello(self) -> Hello:
         """Say where the stream stands; ends the current session."""
@@ -51,7 +51,7 @@ class TillSide(Protocol):
         ...
 
     def has_session(self) -> bool:
-        """Say whether a session is live; none is after a verdict that made the stream start anew."""
+        """Say whether a session is live; not so after a verdict that made the stream start anew."""
         ...
 
     def next_push(self) -> Push | None:

@@ -1,7 +1,7 @@
 """The wire messages between till and centre, MessagePack maps; one class a message.
 
-Readers ignore fields they do not know, so a newer side may add some; a field that is missing takes its
-default or is an error. Hashes, keys and incarnations are raw bytes.
+Readers ignore fields they do not know, so a newer side may add some; a field that is missing takes
+its default or is an error. Hashes, keys and incarnations are raw bytes.
 """
 
 from typing import Annotated, Literal
@@ -98,8 +98,10 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
 
     Attributes:
         verified: the chain was compared up to what the centre has; rights move only then.
-        incarnation_number_min: the least number a new incarnation of this till may take; needs no clock.
-        risk_points_total: all risk budget ever given to this incarnation; what is spent is counted against it.
+        incarnation_number_min: the least number a new incarnation of this till may take;
+            needs no clock.
+        risk_points_total: all risk budget ever given to this incarnation;
+            what is spent is counted against it.
     """
 
     verdict: Verdict
@@ -244,9 +246,10 @@ class SnapshotAnswer(Message, frozen=True, kw_only=True):
 
 
 class AuthoriseRequest(Message, frozen=True, kw_only=True):
-    """Asks that at least `points` be authorised for one receipt, all authorisations of its key together.
+    """Asks that at least `points` be authorised for one receipt.
 
-    Asked again with the same or a smaller number it changes nothing, so a lost answer is harmless.
+    All authorisations of its key count together. Asked again with the same or a smaller number it
+    changes nothing, so a lost answer is harmless.
     """
 
     key: str
@@ -273,7 +276,10 @@ class ReceiptRequest(Message, frozen=True, kw_only=True):
 
 
 class ReceiptAnswer(Message, frozen=True, kw_only=True):
-    """The canonical bytes of its calculation and the lines already returned; empty for an unknown receipt."""
+    """The canonical bytes of its calculation and the lines already returned.
+
+    Both are empty for an unknown receipt.
+    """
 
     calculation: bytes = b""
     returned_lines: tuple[str, ...] = ()

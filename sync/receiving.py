@@ -1,4 +1,4 @@
-"""The centre's side of a stream, without I/O: how a HELLO and a push are judged (design: sync 4.2, 4.7)."""
+"""The centre's side of a stream, without I/O: how a HELLO and a push are judged (sync 4.2, 4.7)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -39,7 +39,8 @@ def judge_hello(
     if stream is None:
         if hello.incarnation_number <= newest_incarnation_number:
             return HelloJudgement("amnesia", verified=False)
-        # Nothing is known, so nothing can disagree; but acknowledged records that vanished must come again.
+        # Nothing is known, so nothing can disagree;
+        # but acknowledged records that vanished must come again.
         return HelloJudgement("rewind" if hello.acked_seq else "ok", verified=not hello.acked_seq)
     if hello.incarnation_number < newest_incarnation_number or hello.seq < stream.last_seq:
         return HelloJudgement("amnesia", verified=False)
@@ -72,7 +73,8 @@ def judge_push(
     """Judge a push against the centre's prefix.
 
     Args:
-        known_hashes: the centre's links by seq, at least for `push.from_seq - 1` to the end of the overlap.
+        known_hashes: the centre's links by seq,
+            at least for `push.from_seq - 1` to the end of the overlap.
 
     Raises:
         MalformedMessageError: the batch is empty or larger than the limits.

@@ -1,17 +1,22 @@
-"""The records of a till's stream: what happened, in the order it happened, as bytes that are never re-encoded.
+"""The records of a till's stream: what happened, in its order, as bytes never encoded again.
 
-A record is JSON with the keys in the order written here; those bytes are hashed into the chain, stored and
-sent (design: sync 4.0). Adding a field with a default at the end is compatible; nothing else is.
+A record is JSON with the keys in the order written here; those bytes are hashed into the chain,
+stored and sent (design: sync 4.0). Adding a field with a default at the end is compatible;
+nothing else is.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from loyalty.account import NO_REDEMPTION, NO_RIGHT, AccountSnapshot, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment, Place
+from loyalty.limits import POINTS_MAX
 from sync.errors import MalformedMessageError
 from sync.limits import RECORD_BYTES_MAX
+
+Points = Annotated[int, Meta(ge=1, le=POINTS_MAX)]
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
@@ -28,7 +33,7 @@ class LotTaken(msgspec.Struct, frozen=True):
     """Points taken out of one lot."""
 
     lot_id: int
-    points: int
+    points: Points
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,7 +46,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     kind: Literal["grant", "authorisation", "risk"]
-    points: int
+    points: Points
     grant_id: str = ""
     lots: tuple[LotTaken, ...] = ()
 
@@ -91,7 +96,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
 
 
 class VoidRecord(_Record, tag="void", frozen=True, kw_only=True):
-    """A receipt that was reserved and then given up; whatever was authorised for its key is free again."""
+    """A receipt that was reserved and then given up; what was authorised for its key is free."""
 
     key: str
     why: str
@@ -103,7 +108,8 @@ class RefundRecord(_Record, tag="refund", frozen=True, kw_only=True):
     Attributes:
         key: of the return itself, minted by the register.
         original_key: sale key of the receipt.
-        calculation: canonical bytes of the return's calculation; empty object where the till did not have the receipt.
+        calculation: canonical bytes of the return's calculation;
+            empty object where the till did not have the receipt.
     """
 
     key: str
@@ -128,7 +134,7 @@ class GrantReturnRecord(_Record, tag="grant_return", frozen=True, kw_only=True):
     """
 
     grant_id: str
-    points: int
+    points: Points
     why: str
     lots: tuple[LotTaken, ...] = ()
 
@@ -136,7 +142,10 @@ class GrantReturnRecord(_Record, tag="grant_return", frozen=True, kw_only=True):
 Record = OpenRecord | SaleRecord | VoidRecord | RefundRecord | GrantInRecord | GrantReturnRecord
 
 FACTS = (SaleRecord, VoidRecord, RefundRecord)
-"""Records that stay true in whatever stream they arrive; the others move rights and count only in a contiguous stream."""
+"""Records that stay true in whatever stream they arrive.
+
+The others move rights and count only in a contiguous stream.
+"""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)

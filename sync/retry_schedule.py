@@ -1,4 +1,7 @@
-"""When to try again: exponential, bounded, jittered; the jitter is given, so that the module needs no randomness."""
+"""When to try again: exponential, bounded, jittered.
+
+The jitter is given, so that the module needs no randomness.
+"""
 
 RETRY_DELAY_S_FIRST = 0.5
 

@@ -1,4 +1,7 @@
-"""Ed25519 over requests, answers, grants and manifests: who said it, end to end, through any proxy (design: sync 4.1)."""
+"""Ed25519 over requests, answers, grants and manifests (design: sync 4.1).
+
+Who said it holds end to end, through any proxy.
+"""
 
 import hashlib
 from typing import TypeVar
@@ -63,7 +66,7 @@ def request_content(
 
 
 def answer_content(nonce: bytes, status: int, body: bytes) -> bytes:
-    """Return what the centre signs for the answer to the request with this nonce; `body` as it travels."""
+    """Return what the centre signs to answer the request with this nonce; `body` as it travels."""
     return f"tillside-answer/1\n{nonce.hex()}\n{status}\n".encode() + hashlib.sha256(body).digest()
 
 

@@ -1,1 +1,4 @@
-"""The till's durable memory: streams of records, rights, receipts; one SQLite file, one writer, FULL synchronous."""
+"""The till's durable memory: streams of records, rights, receipts.
+
+One SQLite file, one writer, FULL synchronous.
+"""

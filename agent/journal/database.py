@@ -11,7 +11,7 @@ from typing import Final
 
 import apsw
 
-from agent.errors import JournalDamagedError, JournalUnavailableError
+from agent.errors import JournalDamagedError, JournalError, JournalUnavailableError
 
 _PRAGMAS: Final = (
     "pragma locking_mode=exclusive",
@@ -26,10 +26,10 @@ _UNAVAILABLE = (
     apsw.IOError,
     apsw.ReadOnlyError,
     apsw.CantOpenError,
-    apsw.BusyError,
-    apsw.LockedError,
 )
-_DAMAGED = (apsw.CorruptError, apsw.NotADBError)
+_IN_USE = (apsw.BusyError, apsw.LockedError)
+# Closed: not even a rollback was possible; only opening the file anew tells what it holds.
+_DAMAGED = (apsw.CorruptError, apsw.NotADBError, apsw.ConnectionClosedError)
 
 SqlValue = int | float | str | bytes | None
 Row = tuple[SqlValue, ...]
@@ -52,13 +52,17 @@ class Database:
         """
         with self._named():
             self._connection = apsw.Connection(path, vfs=vfs)
-            self._connection.set_busy_timeout(2000)
-            for pragma in pragmas:
-                self._connection.execute(pragma).fetchall()
-            verdict = self._connection.execute("pragma quick_check(1)").fetchall()
-        if verdict != [("ok",)]:
-            self._connection.close(True)
-            raise JournalDamagedError(f"{Path(path).name} is damaged: {verdict[0][0]}")
+        try:
+            with self._named():
+                self._connection.set_busy_timeout(2000)
+                for pragma in pragmas:
+                    self._connection.execute(pragma).fetchall()
+                verdict = self._connection.execute("pragma quick_check(1)").fetchall()
+            if verdict != [("ok",)]:
+                raise JournalDamagedError(f"{Path(path).name} is damaged: {verdict[0][0]}")
+        except JournalError:
+            self.leave()
+            raise
 
     def migrate(self, files: list[tuple[str, str]]) -> list[str]:
         """Apply migrations that are not applied yet, one transaction each; return their names."""
@@ -77,7 +81,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block as one durable transaction: on return it is on the disk, after an error it never was.
+        """Run the block as one transaction: on return it is on disk, after an error it never was.
 
         Raises:
             JournalUnavailableError: the disk is full, read-only or failing.
@@ -97,7 +101,7 @@ class Database:
             try:
                 self._connection.execute("rollback")
             except apsw.Error:
-                self._connection.close(True)
+                self._connection.close(force=True)
 
     def rows(self, sql: str, *values: SqlValue) -> list[Row]:
         """Return all rows of a query."""
@@ -118,9 +122,14 @@ class Database:
         """Return how many rows the last statement changed."""
         return self._connection.changes()
 
+    def leave(self) -> None:
+        """Close the file and leave it and its log as they are, to be set aside."""
+        self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self._connection.close(force=True)
+
     def close(self) -> None:
         """Close the file; what is committed stays."""
-        self._connection.close(True)
+        self._connection.close(force=True)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -128,7 +137,12 @@ class Database:
             yield
         except _DAMAGED as error:
             raise JournalDamagedError(str(error)) from error
+        except _IN_USE as error:
+            raise JournalUnavailableError(
+                f"another process has the file ({error}); stop it, one agent runs over one folder"
+            ) from error
         except _UNAVAILABLE as error:
             raise JournalUnavailableError(
-                f"the disk refuses to write ({error}); sell without loyalty, free space and check the disk"
+                f"the disk refuses to write ({error});"
+                " sell without loyalty, free space and check the disk"
             ) from error

@@ -20,18 +20,17 @@ class Journal:
         Raises:
             JournalDamagedError: the records are not the chain they should be.
         """
-        database.migrate(migration_files())
         self._database = database
         self.stream = Stream(database, till_id)
         self.rights = Rights(database)
         self.receipts = Receipts(database)
-        if self.stream.is_open():
-            self._check_head()
-
-    def _check_head(self) -> None:
-        head = self.stream.head()
-        if self.stream.hash_at(head.seq) != head.head:
-            raise JournalDamagedError("the last record is not the head of its stream")
+        try:
+            database.migrate(migration_files())
+            if self.stream.is_open() and not self.stream.is_sound():
+                raise JournalDamagedError("the records are not the chain they should be")
+        except JournalDamagedError:
+            database.leave()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

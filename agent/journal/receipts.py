@@ -26,7 +26,10 @@ class ReceiptRow:
     updated_at_ms: int
 
 
-_COLUMNS = "receipt_id, state, version, account_id, authorisation_asked, request, answer, calculation, updated_at_ms"
+_COLUMNS = (
+    "receipt_id, state, version, account_id, authorisation_asked, request, answer, calculation,"
+    " updated_at_ms"
+)
 
 
 class Receipts:

@@ -48,16 +48,17 @@ class Rights:
         """Keep a grant or authorisation; False when it is already here."""
         self._database.run(
             "insert into held_right values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-            grant.grant_id, grant.purpose, grant.account_id, grant.sale_key, grant.points, grant.points,
-            msgspec.json.encode(grant.lots), grant.not_after_ms, grant.incarnation,
+            grant.grant_id, grant.purpose, grant.account_id, grant.sale_key,
+            grant.points, grant.points, msgspec.json.encode(grant.lots),
+            grant.not_after_ms, grant.incarnation,
         )  # fmt: skip
         return self._database.changes() == 1
 
     def points_left(self, account_id: int, receipt_id: str, now_ms: int) -> int:
-        """Return points of an account that this receipt could still take here, risk budget apart."""
+        """Return an account's points this receipt could still take here, without risk budget."""
         row = self._database.row(
-            "select coalesce(sum(points_left), 0) from held_right where account_id = ? and not_after_ms > ?"
-            " and (purpose = 'grant' or sale_key = ?)",
+            "select coalesce(sum(points_left), 0) from held_right"
+            " where account_id = ? and not_after_ms > ? and (purpose = 'grant' or sale_key = ?)",
             account_id, now_ms, receipt_id,
         )  # fmt: skip
         assert row is not None
@@ -84,7 +85,7 @@ class Rights:
     def reserve(
         self, receipt_id: str, account_id: int, points: int, *, risk_points_max: int, now_ms: int
     ) -> int:
-        """Take up to `points` for a receipt: authorisations of its own first, then grants, then risk.
+        """Take up to `points` for a receipt: its own authorisations first, then grants, then risk.
 
         Args:
             risk_points_max: the most to take from the risk budget.
@@ -95,7 +96,8 @@ class Rights:
         missing = points
         rows = self._database.rows(
             "select grant_id, points_left, lots from held_right"
-            " where account_id = ? and not_after_ms > ? and points_left > 0 and (purpose = 'grant' or sale_key = ?)"
+            " where account_id = ? and not_after_ms > ? and points_left > 0"
+            " and (purpose = 'grant' or sale_key = ?)"
             " order by purpose, not_after_ms, grant_id",
             account_id, now_ms, receipt_id,
         )  # fmt: skip
@@ -125,8 +127,9 @@ class Rights:
     def reserved(self, receipt_id: str) -> list[Reserved]:
         """Return what a receipt has taken, in a fixed order."""
         rows = self._database.rows(
-            "select r.grant_id, coalesce(h.purpose, 'risk'), r.points, r.lots from reservation r"
-            " left join held_right h using (grant_id) where r.receipt_id = ? order by r.grant_id = '', r.grant_id",
+            "select r.grant_id, coalesce(h.purpose, 'risk'), r.points, r.lots"
+            " from reservation r left join held_right h using (grant_id)"
+            " where r.receipt_id = ? order by r.grant_id = '', r.grant_id",
             receipt_id,
         )
         return [Reserved(str(g), str(p), int(n), tuple(_lots(lots))) for g, p, n, lots in rows]  # type: ignore[arg-type]
@@ -179,12 +182,14 @@ class Rights:
 
     def _forget(self, receipt_id: str) -> None:
         self._database.run("delete from reservation where receipt_id = ?", receipt_id)
-        # An authorisation is good for its receipt alone; the receipt's record says how much of it was used.
+        # An authorisation is good for its receipt alone;
+        # the receipt's record says how much of it was used.
         self._database.run(
             "delete from held_right where purpose = 'authorisation' and sale_key = ?", receipt_id
         )
         self._database.run(
-            "delete from held_right where points_left = 0 and grant_id not in (select grant_id from reservation)"
+            "delete from held_right"
+            " where points_left = 0 and grant_id not in (select grant_id from reservation)"
         )
 
     def give_up(self, grant_id: str) -> tuple[int, tuple[LotTaken, ...]]:
@@ -201,13 +206,14 @@ class Rights:
     def expired(self, now_ms: int) -> list[str]:
         """Return grants that may not be spent any more and still have points."""
         rows = self._database.rows(
-            "select grant_id from held_right where not_after_ms <= ? and points_left > 0 and purpose = 'grant'",
+            "select grant_id from held_right"
+            " where not_after_ms <= ? and points_left > 0 and purpose = 'grant'",
             now_ms,
         )
         return [str(row[0]) for row in rows]
 
     def void_all(self) -> None:
-        """Forget every right: the incarnation they were given to is over (design: sync 4.2, amnesia)."""
+        """Forget every right: the incarnation they were given to is over (sync 4.2, amnesia)."""
         self._database.run("delete from held_right")
         self._database.run("delete from reservation")
         self._database.run("update risk_budget set points_total = 0, points_spent = 0")
@@ -242,7 +248,7 @@ def spend_right(reserved: Iterable[Reserved]) -> SpendRight:
 
 
 def _used(held: Reserved, wanted: dict[int, int]) -> tuple[list[LotTaken], list[LotPart]]:
-    """Take what is wanted by lot out of a reserved right; returns what was used and what goes back."""
+    """Take what is wanted by lot out of a reserved right; returns what was used, what is left."""
     used: list[LotTaken] = []
     back: list[LotPart] = []
     for lot in held.lots:

@@ -1,4 +1,7 @@
-"""The journal's migrations as text; no SQLite library is imported here, so that any process may read them."""
+"""The journal's migrations as text.
+
+No SQLite library is imported here, so that any process may read them.
+"""
 
 from importlib import resources
 

@@ -1,10 +1,11 @@
-"""The till's outbox: streams of hash-chained records that leave only when acknowledged, and stay even then."""
+"""The till's outbox: hash-chained records, sent until acknowledged, and kept even then."""
 
 from dataclasses import dataclass
 
+from agent.errors import JournalUnavailableError
 from agent.journal.database import Database
 from sync.chain import first_link, next_link
-from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
 from sync.messages import OutcomeRow, Push
 from sync.records import (
     FACTS,
@@ -57,6 +58,23 @@ class Stream:
         """Say whether the journal has a stream at all."""
         return self._database.row("select 1 from stream") is not None
 
+    def is_sound(self) -> bool:
+        """Say whether the records the centre does not have are the chain that ends in the head."""
+        head = self.head()
+        seq, link = head.acked_seq, head.acked_hash
+        if self.hash_at(seq) != link:
+            return False
+        while rows := self._database.rows(
+            "select body, hash from record where incarnation = ? and seq > ? order by seq limit ?",
+            head.incarnation, seq, BATCH_RECORDS_MAX,
+        ):  # fmt: skip
+            for body, kept in rows:
+                assert isinstance(body, bytes)
+                seq, link = seq + 1, next_link(link, body)
+                if link != kept:
+                    return False
+        return (seq, link) == (head.seq, head.head)
+
     def start(self, incarnation: bytes, *, number_min: int, reason: str, at_ms: int) -> None:
         """Open a new incarnation and repeat in it every fact the centre has not acknowledged.
 
@@ -105,11 +123,18 @@ class Stream:
         return self._append_bytes(record, encode_record(record))
 
     def _append_bytes(self, record: Record, body: bytes) -> int:
+        if len(body) > RECORD_BYTES_MAX:
+            # Nobody could ever read it, and what is behind it in the stream would never leave.
+            raise JournalUnavailableError(
+                f"a record has at most {RECORD_BYTES_MAX} bytes, this one {len(body)};"
+                " sell without loyalty or split the receipt"
+            )
         head = self.head()
         seq, link = head.seq + 1, next_link(head.head, body)
         kind = str(type(record).__struct_config__.tag)
         self._database.run(
-            "insert into record (incarnation, seq, kind, subject, body, hash) values (?, ?, ?, ?, ?, ?)",
+            "insert into record (incarnation, seq, kind, subject, body, hash)"
+            " values (?, ?, ?, ?, ?, ?)",
             head.incarnation, seq, kind, subject_of(record), body, link,
         )  # fmt: skip
         self._database.run(
@@ -165,7 +190,8 @@ class Stream:
         link = self.hash_at(seq)
         assert link is not None, "acknowledged beyond the stream"
         self._database.run(
-            "update stream set acked_seq = ?, acked_hash = ?, durable_seq = min(?, ?) where incarnation = ?",
+            "update stream set acked_seq = ?, acked_hash = ?, durable_seq = min(?, ?)"
+            " where incarnation = ?",
             seq, link, durable_seq, seq, head.incarnation,
         )  # fmt: skip
         self._head = None

@@ -1,4 +1,7 @@
-"""HTTP to the centre; the only module that imports httpx. Every request and answer is signed end to end."""
+"""HTTP to the centre: every request and answer is signed end to end.
+
+The only module of the agent that imports httpx.
+"""
 
 import ssl
 from typing import Any
@@ -50,7 +53,8 @@ class CentralClient:
         """Send a message and return its answer.
 
         Raises:
-            LinkError: no answer in time, or none that a centre would give (a captive portal, a gateway).
+            LinkError: no answer in time, or none that a centre would give (a captive portal,
+                a gateway).
             BusyError: the centre asks to wait.
             RefusedError: the centre refused by name.
             SignatureError: the answer is not signed by the centre.
@@ -115,7 +119,12 @@ class CentralClient:
         }
 
     async def _send(
-        self, method: str, path: str, *, timeout_s: float, **request: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout_s: float,
+        **request: Any,  # noqa: ANN401 - whatever httpx takes
     ) -> httpx.Response:
         return await _send(self._http, method, path, timeout_s=timeout_s, **request)
 
@@ -154,7 +163,10 @@ async def enrol(centre_url: str, request: EnrolRequest, *, timeout_s: float) -> 
 
 
 def open_http(centre_url: str, *, tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
-    """Return a client that takes nothing from the environment (a stray SSL_CERT_FILE has stopped tills before)."""
+    """Return a client that takes nothing from the environment.
+
+    A stray SSL_CERT_FILE has stopped tills before.
+    """
     return httpx.AsyncClient(
         base_url=centre_url,
         trust_env=False,
@@ -165,7 +177,12 @@ def open_http(centre_url: str, *, tls: ssl.SSLContext | None = None) -> httpx.As
 
 
 async def _send(
-    http: httpx.AsyncClient, method: str, path: str, *, timeout_s: float, **request: Any
+    http: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    timeout_s: float,
+    **request: Any,  # noqa: ANN401 - whatever httpx takes
 ) -> httpx.Response:
     try:
         return await http.request(method, path, timeout=timeout_s, **request)

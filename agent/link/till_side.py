@@ -156,7 +156,7 @@ class JournalTillSide:
             if self._till.books.wants(manifest):
                 self._announced = manifest
         except SignatureError as error:
-            log.error("bundle_refused", why=str(error))
+            log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
 
     def wanted_bundle(self) -> Manifest | None:
         """Return the announced bundle that is not here yet."""
@@ -168,6 +168,6 @@ class JournalTillSide:
         try:
             self._till.books.take(manifest, content, self._till.identity.place)
         except (BundleRefusedError, SignatureError) as error:
-            log.error("bundle_refused", why=str(error))
+            log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
         else:
             log.info("bundle_active", bundle=manifest.bundle[:8], version=manifest.version)

@@ -1,4 +1,4 @@
-"""Keeps the till and the centre in step: one conversation after the other, for ever, never in the way of a sale."""
+"""Keeps till and centre in step: one conversation after the other, never in the way of a sale."""
 
 import asyncio
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ class LinkSettings:
         pull_interval_s: pause between conversations when nothing happens.
         hello_interval_s: how often the stream is compared while online (design: sync 4.2).
         retry_delay_s_max: ceiling of the back-off.
-        ask_budget_ms: how long a sale waits for the centre's knowledge of a customer (design: till 2).
+        ask_budget_ms: how long a sale waits for the centre's knowledge of a customer
+            (design: till 2).
         authorise_budget_ms: how long a redemption waits for an authorisation.
     """
 
@@ -112,8 +113,8 @@ class LinkWorker:
     async def ask_in_time(self, ask: Ask, *, budget_ms: int) -> Message | None:
         """Ask on behalf of a sale; None when no answer came within the budget.
 
-        After a miss the link counts as down, so that the following sales do not wait at all; the worker
-        finds out at once whether it really is.
+        After a miss the link counts as down, so that the following sales do not wait at all; the
+        worker finds out at once whether it really is.
         """
         if not self._till.link_up or self._till.session == NO_SESSION:
             return None

@@ -18,7 +18,6 @@ from loyalty.calculation import Calculation
 from loyalty.returns import ReturnCalculation
 
 
-
 class Nothing(msgspec.Struct, frozen=True):
     """An answer that says no more than that the call was taken."""
 
@@ -88,12 +87,13 @@ def openapi_document() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for method, path, name, request, answer, summary in _CALLS:
         paths.setdefault(path, {})[method] = _operation(path, name, request, answer, summary)
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "Tillside till API",
             "version": "1",
-            "description": "What a register's program calls on the loopback address of its own till.",
+            "description": "What a register's program calls"
+            " on the loopback address of its own till.",
         },
         "servers": [{"url": "http://127.0.0.1:7710"}],
         "security": [{"register": []}],
@@ -103,6 +103,9 @@ def openapi_document() -> dict[str, Any]:
             "securitySchemes": {"register": {"type": "http", "scheme": "bearer"}},
         },
     }
+    # Plain JSON all through: the types' defaults are tuples.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+    return plain
 
 
 def _operation(
@@ -132,7 +135,7 @@ def _operation(
         },
     }
     if "{" in path:
-        parameter = path.split("{")[1].split("}")[0]
+        parameter = path.split("{", 1)[1].split("}", 1)[0]
         operation["parameters"] = [
             {
                 "name": parameter,

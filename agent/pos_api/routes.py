@@ -126,7 +126,11 @@ class PosApi:
         self.link.wake()
         return answer
 
-    async def _cancel(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
+    async def _cancel(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - handlers are called alike
+        receipt_id: str,
+    ) -> HttpResponse:
         async with self.one_call:
             answer = await self.thread.run(self.receipts.cancel, receipt_id)
         self.link.wake()
@@ -138,10 +142,18 @@ class PosApi:
         self.link.wake()
         return answer
 
-    async def _health(self, request: HttpRequest, _: str) -> HttpResponse:
+    async def _health(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - handlers are called alike
+        _: str,
+    ) -> HttpResponse:
         return HttpResponse(200, msgspec.json.encode(await self.thread.run(self.health.report)))
 
-    async def _talk(self, request: HttpRequest, _: str) -> HttpResponse:
+    async def _talk(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - handlers are called alike
+        _: str,
+    ) -> HttpResponse:
         """Have the link talk to the centre now; the conversation itself is not waited for."""
         self.link.wake()
         return HttpResponse(202, b"{}")

@@ -1,1 +1,1 @@
-"""What the till was told and can be told again: accounts and rule bundles, in a disposable SQLite file."""
+"""What the till can be told again: accounts and rule bundles, in a disposable SQLite file."""

@@ -59,10 +59,12 @@ class Cache:
         with self._database.transaction():
             for row in rows:
                 self._database.run(
-                    "insert into account values (?, ?, ?, ?) on conflict (card) do update set account_id ="
-                    " excluded.account_id, version = excluded.version, body = excluded.body"
+                    "insert into account values (?, ?, ?, ?) on conflict (card) do update"
+                    " set account_id = excluded.account_id, version = excluded.version,"
+                    " body = excluded.body"
                     " where excluded.version >= version",
-                    row.card, row.snapshot.account_id, row.snapshot.version, msgspec.msgpack.encode(row),
+                    row.card, row.snapshot.account_id, row.snapshot.version,
+                    msgspec.msgpack.encode(row),
                 )  # fmt: skip
 
     def bundle(self, bundle_hash: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Compiled rule bundles of the till: the active one, and older ones a receipt may still be open under."""
+"""The till's compiled rule bundles: the active one, and older ones that open receipts still use."""
 
 import hashlib
 from collections import OrderedDict
@@ -18,7 +18,10 @@ from sync.messages import Manifest
 from sync.signing import check_message
 
 EMPTY_RULES = compile_bundle(EMPTY_BUNDLE, "")
-"""Used while no bundle has arrived: every line at the register's price, nothing earned. Its hash is empty."""
+"""Used while no bundle has arrived: every line at the register's price, nothing earned.
+
+Its hash is empty.
+"""
 
 _COMPILED_MAX = 3
 
@@ -72,8 +75,8 @@ class RuleBooks:
 
         Raises:
             SignatureError: no rule key signed the manifest.
-            BundleRefusedError: the bytes are not the ones announced, the rules do not compile or fail
-                the self-test, or the version does not rise; the last good bundle stays active.
+            BundleRefusedError: the bytes are not the ones announced, the rules do not compile or
+                fail the self-test, or the version does not rise; the last good bundle stays active.
         """
         self._check_signature(manifest)
         try:

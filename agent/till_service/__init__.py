@@ -1,1 +1,1 @@
-"""What the till decides: the way of a basket from the first scan to the recorded receipt, and returns."""
+"""What the till decides: a basket's way from first scan to recorded receipt, and returns."""

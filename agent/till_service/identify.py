@@ -15,7 +15,8 @@ class Person:
 
     Attributes:
         card: keyed hash of the card; empty for nobody.
-        points: last known balance that nobody holds, plus what is held for tills; shown, never spent.
+        points: last known balance that nobody holds, plus what is held for tills; shown,
+            never spent.
     """
 
     card: bytes = b""
@@ -35,9 +36,10 @@ class Person:
 
 
 def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
-    """Find the account behind a card: fresh from the centre if it answers in time, else as last told.
+    """Find the account behind a card: fresh from the centre if it answers in time, else last known.
 
-    A card nobody knows here still identifies: the receipt carries it and the centre finds the account.
+    A card nobody knows here still identifies:
+    the receipt carries it and the centre finds the account.
     """
     if not card:
         return Person()

@@ -22,7 +22,8 @@ class ReceiptRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The whole receipt as it stands at the register; sent in full with every call.
 
     Attributes:
-        version: rises with every change the cashier makes; going back to add a bag is the next version.
+        version: rises with every change the cashier makes;
+            going back to add a bag is the next version.
         moment: the register's local time of the receipt, `YYYY-MM-DDTHH:MM:SS`.
         card: what was scanned or typed; empty for nobody.
         training: calculated like any other and never recorded.
@@ -47,7 +48,8 @@ class CompleteRequest(ReceiptRequest, frozen=True, kw_only=True, forbid_unknown_
     """The receipt as it is about to be printed.
 
     Attributes:
-        paid_minor: what the register is about to print as the total to pay; it must be what was calculated.
+        paid_minor: what the register is about to print as the total to pay;
+            it must be what was calculated.
     """
 
     paid_minor: Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)]
@@ -70,7 +72,8 @@ class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
     """What a cashier may see of the customer.
 
     Attributes:
-        known: the till knows the account; otherwise the receipt is recorded and the centre finds out.
+        known: the till knows the account; otherwise the receipt is recorded and the centre finds
+            out.
         points: last known balance, may be old; informs, decides nothing.
     """
 
@@ -102,7 +105,7 @@ class ReceiptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     receipt_id: str
     version: int
     link: Literal["up", "down"] = "down"
-    calculation: msgspec.Raw | None = None
+    calculation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     reserved_points: int = 0
     customer: CustomerView | None = None
     field: str = ""
@@ -119,7 +122,7 @@ class ReturnAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     outcome: str
     return_id: str
-    calculation: msgspec.Raw | None = None
+    calculation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     pending: bool = False
     field: str = ""
     messages: tuple[CashierMessage, ...] = ()

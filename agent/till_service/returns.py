@@ -1,11 +1,15 @@
-"""Returns: from this till's journal, else from the centre, else recorded as a fact for the centre to work out."""
+"""Returns: from this till's journal, else the centre's, else a fact for the centre to work out."""
 
 from collections.abc import Generator
 
 import msgspec
 
 from agent.errors import JournalUnavailableError
-from agent.till_service.messages import CashierMessage, ReturnAnswer, ReturnRequest
+from agent.till_service.messages import (
+    CashierMessage,
+    ReturnAnswer,
+    ReturnRequest,
+)
 from agent.till_service.till import Till
 from loyalty.basket import Moment
 from loyalty.calculation import Calculation
@@ -27,7 +31,7 @@ class ReturnService:
         self._till = till
 
     def handle(self, return_id: str, request: ReturnRequest) -> ReturnSteps:
-        """Preview a return, or confirm it durably; a preview shows exactly what confirming posts."""
+        """Preview a return, or confirm it durably; a preview shows just what confirming posts."""
         content = canonical_bytes(
             {name: getattr(request, name) for name in request.__struct_fields__}
         )
@@ -40,6 +44,8 @@ class ReturnService:
             if isinstance(found, Outcome):
                 return self._answer(return_id, found)
             result = found
+        elif returned.intersection(request.line_ids):
+            return self._answer(return_id, Outcome.LINE_ALREADY_RETURNED)
         if not request.confirm:
             outcome = Outcome.PREVIEWED if result else Outcome.RECEIPT_UNKNOWN
             return self._answer(return_id, outcome, result)
@@ -57,7 +63,8 @@ class ReturnService:
         returned = self._till.journal.receipts.returned_lines(key)
         calculation = here.calculation if here is not None and here.state == "recorded" else b""
         if self._till.link_up:
-            # Other tills may have taken lines back; the centre decides in the end, so no answer is no obstacle.
+            # Other tills may have taken lines back; the centre decides in the end,
+            # so no answer is no obstacle.
             answer = yield Ask(PATH_RECEIPT, ReceiptRequest(key=key), ReceiptAnswer)
             if isinstance(answer, ReceiptAnswer):
                 returned |= set(answer.returned_lines)
@@ -112,7 +119,7 @@ class ReturnService:
         return ReturnAnswer(
             outcome=outcome,
             return_id=return_id,
-            calculation=msgspec.Raw(canonical_bytes(result)) if result else None,
+            calculation=msgspec.Raw(canonical_bytes(result)) if result else msgspec.UNSET,
             pending=outcome == Outcome.RECORDED and result is None,
             field=field,
             messages=() if quiet else (CashierMessage(outcome, text),),

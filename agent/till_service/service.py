@@ -1,8 +1,9 @@
-"""THE MAIN PATH of the till: whole basket in, calculation out; reserve; complete durably; or cancel.
+"""THE MAIN PATH of the till: basket in, calculation out; reserve; complete durably; or cancel.
 
-Every method that may want to hear from the centre is a generator: it yields an `Ask`, is sent the answer or
-None when none came in time, and goes on with what it knows. There is no offline mode: one path, with or
-without an answer (design: till 1 and 2). The simulator drives the very same generators.
+Every method that may want to hear from the centre is a generator: it yields an `Ask`, is sent the
+answer or None when none came in time, and goes on with what it knows. There is no offline mode: one
+path, with or without an answer (design: till 1 and 2).
+The simulator drives the very same generators.
 """
 
 from collections import OrderedDict
@@ -45,11 +46,13 @@ _OPEN_RECEIPTS_MAX = 200
 
 @dataclass(slots=True)
 class OpenReceipt:
-    """What is remembered of a receipt between calls; losing it costs nothing but a question to the centre.
+    """What is kept of a receipt between calls; losing it costs only a question to the centre.
 
     Attributes:
-        content: canonical bytes of the latest request, to tell a repeat from a change under the same version.
-        rules: the bundle active when the receipt was first totalled; it keeps it (design: sync 4.4).
+        content: canonical bytes of the latest request,
+            to tell a repeat from a change under the same version.
+        rules: the bundle active when the receipt was first totalled; it keeps it
+            (design: sync 4.4).
     """
 
     version: int
@@ -98,6 +101,8 @@ class TillService:
             return case
         if not case.person.identified:
             return self._answer(case, Outcome.NOT_IDENTIFIED, *self._calculated(case))
+        if request.training:
+            return self._answer(case, Outcome.CALCULATED, *self._calculated(case))
         most = self._calculate(case, request.redeem, NO_RIGHT).redeemable_points_max
         wanted = min(
             most,
@@ -108,6 +113,9 @@ class TillService:
             missing = self._first_reservation(case, wanted)
             if missing and self._may_ask(case):
                 held_elsewhere = yield from self._authorise(case, missing)
+                row = self._till.journal.receipts.find(receipt_id)
+                if row is None or row.state != "reserved":
+                    return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, request.version)
             taken = self._last_reservation(case, wanted)
         except JournalUnavailableError:
             return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, *self._calculated(case))
@@ -148,13 +156,15 @@ class TillService:
 
     def cancel(self, receipt_id: str) -> ReceiptAnswer:
         """Give a receipt up; what was set aside is free again, durably."""
-        self._open.pop(receipt_id, None)
+        known = self._open.pop(receipt_id, None)
         row = self._till.journal.receipts.find(receipt_id)
-        if row is None or row.state == "cancelled":
-            return self._plain(receipt_id, Outcome.CANCELLED, row.version if row else 0)
-        if row.state == "recorded":
-            return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
+        if row is not None and row.state != "reserved":
+            closed = Outcome.CANCELLED if row.state == "cancelled" else Outcome.RECEIPT_CLOSED
+            return self._plain(receipt_id, closed, row.version)
         journal, at_ms = self._till.journal, self._till.clock.now_ms()
+        if row is None:
+            # Durable as well: a completion that comes late finds the receipt closed.
+            row = _untouched(receipt_id, version=known.version if known else 0)
         try:
             with journal.transaction():
                 journal.rights.release(receipt_id)
@@ -246,7 +256,7 @@ class TillService:
         )
 
     def _first_reservation(self, case: _Case, wanted: int) -> int:
-        """Give back what an earlier version took; note durably that an authorisation will be asked for.
+        """Give back what another customer took; note durably that an authorisation is asked for.
 
         Returns how many points own rights cannot give.
         """
@@ -254,6 +264,9 @@ class TillService:
         now_ms = till.clock.now_ms()
         account_id = case.person.account.account_id
         with till.journal.transaction():
+            if case.row is not None and case.row.account_id != account_id:
+                # Another customer's: this one may neither spend it nor be counted as having it.
+                till.journal.rights.unreserve(case.receipt_id)
             missing = max(
                 0,
                 wanted
@@ -295,7 +308,8 @@ class TillService:
             or row.state != "reserved"
             or incarnation != till.journal.stream.head().incarnation
         ):
-            # Finished or begun anew while the answer was on its way; the record of the receipt settles it.
+            # Finished or begun anew while the answer was on its way;
+            # the record of the receipt settles it.
             return 0
         with till.journal.transaction():
             for grant in answer.authorisations:
@@ -314,7 +328,8 @@ class TillService:
         account_id = case.person.account.account_id
         with till.journal.transaction():
             rights.unreserve(case.receipt_id)
-            # The risk budget stands in for points the customer is known to have and no right covers.
+            # The risk budget stands in for points the customer is known to have and no right
+            # covers.
             uncovered = case.person.points - rights.points_left(account_id, case.receipt_id, now_ms)
             taken = rights.reserve(
                 case.receipt_id,
@@ -443,6 +458,21 @@ class TillService:
 
     def _message(self, outcome: Outcome, figures: dict[str, int | str]) -> CashierMessage:
         return CashierMessage(outcome, say_outcome(outcome, figures, self._till.settings.language))
+
+
+def _untouched(receipt_id: str, *, version: int) -> ReceiptRow:
+    """Return the row of a receipt nothing was ever set aside for."""
+    return ReceiptRow(
+        receipt_id=receipt_id,
+        state="reserved",
+        version=version,
+        account_id=0,
+        authorisation_asked=False,
+        request=b"",
+        answer=b"",
+        calculation=b"",
+        updated_at_ms=0,
+    )
 
 
 def _first_difference(ours: bytes, theirs: bytes) -> str:

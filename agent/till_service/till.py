@@ -31,7 +31,8 @@ class Till:
 
     Attributes:
         session: the live session with the centre; all zero when there is none.
-        link_up: whether the last thing tried over the link worked; makes knowledge fresher, decides nothing.
+        link_up: whether the last thing tried over the link worked; makes knowledge fresher,
+            decides nothing.
         revoked: the centre no longer knows this till's key; it goes on selling and recording.
     """
 
@@ -51,7 +52,7 @@ class Till:
         return card_hash(self.identity.card_key, card) if card.strip() else b""
 
     def start_incarnation(self, reason: str, *, number_min: int = 1) -> None:
-        """Begin a new stream; rights are void, unacknowledged facts are repeated in it. One transaction."""
+        """Begin a new stream in one transaction: rights are void, unacknowledged facts repeat."""
         with self.journal.transaction():
             self.journal.rights.void_all()
             self.journal.stream.start(
@@ -74,7 +75,8 @@ def join_till(
     """Join the parts; opens the first stream of a new journal.
 
     Args:
-        start_reason: why a journal without a stream begins, e.g. because a damaged one was set aside.
+        start_reason: why a journal without a stream begins,
+            e.g. because a damaged one was set aside.
     """
     clock = TrustedClock(system)
     till = Till(
@@ -87,6 +89,7 @@ def join_till(
         settings=settings,
     )
     if not journal.stream.is_open():
-        # If this journal follows one that is lost, the centre answers the first HELLO with the number to go on from.
+        # If this journal follows one that is lost,
+        # the centre answers the first HELLO with the number to go on from.
         till.start_incarnation(start_reason)
     return till

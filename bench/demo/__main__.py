@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns 0 when everything is proven."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.demo",
-        description="Two stores sell real baskets, lose the network and a process, and nothing else.",
+        description="Two stores sell real baskets,"
+        " lose the network and a process, and nothing else.",
         epilog="Example: python -m bench.demo --weeks 1-4",
     )
     parser.add_argument(
@@ -111,7 +112,7 @@ def _fresh_folder(folder: Path) -> Path:
 
 
 def _prepare(rig: Rig, selection: Selection, derived: Derived, folder: Path, *, seed: int) -> Path:
-    """Fill the centre, publish the rules, start every process; returns the file with the next rules."""
+    """Fill the centre, publish rules, start every process; returns the file with the next rules."""
     print(f"starting the centre and {2 * REGISTERS_PER_STORE} tills ...", file=sys.stderr)
     bundle = build_bundle(selection, version=1, derived=derived)
     write_load_file(folder / "customers.jsonl", selection, build_accounts(selection, seed=seed))

@@ -1,4 +1,4 @@
-"""Reads the centre's database from beside the centre: the demo proves from rows, not from counters."""
+"""Reads the centre's database beside the centre: the demo proves from rows, not from counters."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ _QUIET = """
 select
   (select count(*) from inbox where not applied and parked_for is null)
   + (select count(*) from grant_wish where till_id = any($1::bigint[]))
-  + (select count(*) from right_grant g join till t using (till_id) where g.till_id = any($1::bigint[]) and g.state = 'open'
-       and g.purpose = 'grant' and (not g.received or g.recalled) and g.incarnation = t.session_incarnation)
+  + (select count(*) from right_grant g join till t using (till_id)
+      where g.till_id = any($1::bigint[]) and g.state = 'open' and g.purpose = 'grant'
+        and (not g.received or g.recalled) and g.incarnation = t.session_incarnation)
 """
 
 
@@ -43,11 +44,11 @@ class Books:
         self._loop.close()
         self._server.stop()
 
-    def rows(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+    def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """Return the rows of a query."""
         return self._loop.run_until_complete(self._connection.fetch(sql, *values))
 
-    def value(self, sql: str, *values: Any) -> Any:
+    def value(self, sql: str, *values: object) -> Any:  # noqa: ANN401 - any column's type
         """Return the first value of a query."""
         return self._loop.run_until_complete(self._connection.fetchval(sql, *values))
 

@@ -35,7 +35,10 @@ class Progress:
         self._said_s = now_s
         share = self._done / self._total
         bar = "#" * int(share * _WIDTH)
-        line = f"[{bar:<{_WIDTH}}] {share:4.0%} {self._done}/{self._total} {now_s - self._started_s:4.0f} s  {self._phase}"
+        line = (
+            f"[{bar:<{_WIDTH}}] {share:4.0%} {self._done}/{self._total}"
+            f" {now_s - self._started_s:4.0f} s  {self._phase}"
+        )
         if self._live:
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         else:

@@ -1,4 +1,4 @@
-"""Proves the demo from rows and files: the registers' printed receipts, the tills' journals, the centre's database.
+"""Proves the demo from rows and files: printed receipts, tills' journals, the centre's database.
 
 Nothing here asks a counter of the product; the chain of each journal is hashed anew.
 """
@@ -32,7 +32,8 @@ class Proof:
         lost: printed by a register and not posted.
         invented: posted and never printed.
         other_figures: posted with other figures than were printed.
-        bytes_differ: the till's calculation, the centre's and the recalculation are not the same bytes.
+        bytes_differ: the till's calculation,
+            the centre's and the recalculation are not the same bytes.
         journal_faults: a till's journal is no chain, or differs from what the centre keeps.
     """
 
@@ -93,8 +94,8 @@ def _compare_posted(books: Books, proof: Proof) -> None:
     posted = {
         row["sale_key"]: row
         for row in books.rows(
-            "select sale_key, gross_minor, discount_minor, redeemed_minor, paid_minor, redeemed_points, earned_points,"
-            " equal from receipt"
+            "select sale_key, gross_minor, discount_minor, redeemed_minor, paid_minor,"
+            " redeemed_points, earned_points, equal from receipt"
         )
     }
     proof.posted = len(posted)

@@ -1,13 +1,15 @@
 """Lets the customers come, in time order, while the network of one store fails in every way it can.
 
-Which session meets which fault is fixed by its place in the order. Sales that spend points or come back wait
-until everybody who can be reached knows the same: so the same seed gives the same report on every machine.
+Which session meets which fault is fixed by its place in the order. Sales that spend points or come
+back wait until everybody who can be reached knows the same:
+so the same seed gives the same report on every machine.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench.demo.books import Books
@@ -87,7 +89,7 @@ class Replay:
                 self._printers[name],
                 tries_max=40,
                 wait=lambda tries: time.sleep(min(0.5, 0.05 * tries)),
-                before_call=lambda call, till=till: self._before_call(till, call),
+                before_call=partial(self._before_call, till),
             )
             for name, till in rig.tills.items()
         }
@@ -175,7 +177,7 @@ class Replay:
         return self._rig.proxies[self._cut_store]
 
     def _before_call(self, till: TillProcess, call: str) -> None:
-        """Kill the agent while it completes a sale; the register repeats the call until it is back."""
+        """Kill the agent while it completes a sale; the register repeats until it is back."""
         if not (
             self._kill_before_complete and call == "complete" and till.store == self._cut_store
         ):
@@ -196,8 +198,8 @@ class Replay:
         """Wait until every till that can be reached and the centre know the same.
 
         Args:
-            rounds: conversations of each till in which nothing was left to do; with 3 the last one began
-                after everything was quiet, so that every till also has the last row.
+            rounds: conversations of each till in which nothing was left to do; with 3 the last one
+                began after everything was quiet, so that every till also has the last row.
 
         Raises:
             RigError: they do not come to.
@@ -224,6 +226,7 @@ class Replay:
             while till.figures()["conversations"] == before[till.name]:
                 if time.monotonic() > deadline:
                     raise RigError(
-                        f"till {till.name} does not reach the centre: {till.figures()['last_link_error']}"
+                        f"till {till.name} does not reach the centre:"
+                        f" {till.figures()['last_link_error']}"
                     )
                 time.sleep(_POLL_S)

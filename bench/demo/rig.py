@@ -1,4 +1,4 @@
-"""The processes of the demo: a centre, agents, and a cut proxy between each store and the centre."""
+"""The demo's processes: a centre, agents, and a cut proxy between each store and the centre."""
 
 import json
 import os
@@ -21,7 +21,8 @@ START_TIMEOUT_S = 60.0
 _POLL_S = 0.02
 
 AGENT_SETTINGS = {
-    # Generous budgets keep a busy machine from counting as a lost link; the retry ceiling keeps the demo short.
+    # Generous budgets keep a busy machine from counting as a lost link;
+    # the retry ceiling keeps the demo short.
     "TILLSIDE_PULL_INTERVAL_S": "5",
     "TILLSIDE_HELLO_INTERVAL_S": "10",
     "TILLSIDE_RETRY_DELAY_S_MAX": "1",
@@ -55,7 +56,7 @@ class CentreProcess:
             RigError: it failed.
         """
         command = [*tillside("central", *arguments), "--data", str(self.folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RigError(
                 f"{' '.join(map(str, arguments))}: {done.stderr.strip() or done.stdout.strip()}"
@@ -68,10 +69,8 @@ class CentreProcess:
         address.unlink(missing_ok=True)
         command = tillside("central", "serve", "--data", self.folder, "--port", port)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own program
-        wait_until(
-            lambda: address.exists(), f"the centre did not start; see {self.log}", self.process
-        )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        wait_until(address.exists, f"the centre did not start; see {self.log}", self.process)
         return address.read_text(encoding="ascii").strip()
 
     def stop(self) -> None:
@@ -99,7 +98,7 @@ class TillProcess:
         command = tillside(
             "agent", "enrol", "--centre", centre_url, "--code", code, "--data", self.folder
         )
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RigError(f"enrolling {self.name}: {done.stderr.strip()}")
 
@@ -108,7 +107,7 @@ class TillProcess:
         environment = {**os.environ, **AGENT_SETTINGS, "TILLSIDE_POS_PORT": str(self.port)}
         command = tillside("agent", "run", "--data", self.folder)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own program
+            self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
         wait_until(

@@ -81,61 +81,26 @@ def summary(report: Mapping[str, Any], proof: Proof, played: Played) -> str:
         "",
         f"  {report['baskets']:>7,}  baskets sold, {report['returns_posted']} returns",
         f"  {report['receipts_made_offline']:>7,}  of them while the store had no centre",
-        f"  {report['redeemed_points']:>7,}  points redeemed, {report['redeemed_offline_points']:,} of them without the centre",
+        (
+            f"  {report['redeemed_points']:>7,}  points redeemed,"
+            f" {report['redeemed_offline_points']:,} of them without the centre"
+        ),
         f"  {report['earned_points']:>7,}  points earned",
         f"  {report['kills']:>7,}  till killed -9 while it completed a sale",
         f"  {played.proxy.get('cut_connections', 0):>7,}  connections broken by the cut",
         "",
         "Proven from the registers' print-outs, the tills' journals and the centre's database:",
         "",
-        _check(not report["lost"], f"every printed receipt is posted: {report['lost']} lost"),
-        _check(
-            not report["applied_twice"],
-            f"each exactly once: {report['applied_twice']} applied twice",
-        ),
-        _check(
-            not report["invented"], f"nothing is posted that was not printed: {report['invented']}"
-        ),
-        _check(
-            not report["other_figures"],
-            f"posted as printed: {report['other_figures']} with other figures",
-        ),
-        _check(
-            not report["mismatched_calculations"],
-            f"recalculated at the centre, byte for byte: {report['mismatched_calculations']} differ",
-        ),
-        _check(
-            not report["journal_faults"],
-            f"the tills' hash chains hold and equal what the centre keeps: {proof.records:,} records",
-        ),
-        _check(
-            report["ledger_balanced"],
-            "the ledger balances: every entry, account, lot, grant and the risk pool",
-        ),
-        _check(
-            not report["uncovered_points"],
-            f"no account is overdrawn beyond the risk pool: it paid {report['overdraft_points']} points",
-        ),
-        _check(
-            not report["without_loyalty"],
-            f"no sale had to do without loyalty: {report['without_loyalty']}",
-        ),
-        _check(
-            not report["returns_not_posted"],
-            f"every return is posted: {report['returns_not_posted']} missing",
-        ),
-        _check(
-            not report["register_faults"], f"no register saw a fault: {report['register_faults']}"
-        ),
+        *_checks(report, proof),
         "",
-        f"What customers paid equals what the real customers paid in {equal:,} of {compared:,} baskets"
-        f" ({equal / compared:.1%})."
+        "What customers paid equals what the real customers paid"
+        f" in {equal:,} of {compared:,} baskets ({equal / compared:.1%})."
         if compared
         else "No basket could be compared.",
         "The others differ because:",
     ]
     lines += [
-        f"  {count:>7,}  {CAUSES_EXPLAINED[cause]}"  # type: ignore[index]
+        f"  {count:>7,}  {CAUSES_EXPLAINED[cause]}"
         for cause, count in report["paid_differs_because"].items()
     ]
     lines += [
@@ -151,5 +116,25 @@ def summary(report: Mapping[str, Any], proof: Proof, played: Played) -> str:
     return "\n".join(lines)
 
 
-def _check(holds: bool, words: str) -> str:
-    return f"  {'ok    ' if holds else 'BROKEN'} {words}"
+def _checks(report: Mapping[str, Any], proof: Proof) -> list[str]:
+    """Say of everything that had to hold whether it holds, a line each."""
+    words = {
+        "lost": f"every printed receipt is posted: {report['lost']} lost",
+        "applied_twice": f"each exactly once: {report['applied_twice']} applied twice",
+        "invented": f"nothing is posted that was not printed: {report['invented']}",
+        "other_figures": f"posted as printed: {report['other_figures']} with other figures",
+        "mismatched_calculations": "recalculated at the centre, byte for byte:"
+        f" {report['mismatched_calculations']} differ",
+        "journal_faults": "the tills' hash chains hold and equal what the centre keeps:"
+        f" {proof.records:,} records",
+        "ledger_balanced": "the ledger balances: every entry, account, lot, grant and the risk"
+        " pool",
+        "uncovered_points": "no account is overdrawn beyond the risk pool:"
+        f" it paid {report['overdraft_points']} points",
+        "without_loyalty": f"no sale had to do without loyalty: {report['without_loyalty']}",
+        "returns_not_posted": f"every return is posted: {report['returns_not_posted']} missing",
+        "register_faults": f"no register saw a fault: {report['register_faults']}",
+    }
+    return [
+        f"  {'ok    ' if report[name] == SOUND[name] else 'BROKEN'} {words[name]}" for name in words
+    ]

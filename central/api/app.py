@@ -35,5 +35,5 @@ def make_app(
     )
 
 
-async def _openapi(request: Request) -> Response:
+async def _openapi(request: Request) -> Response:  # noqa: ARG001 - Starlette passes it
     return Response(msgspec.json.encode(openapi_document()), media_type="application/json")

@@ -1,4 +1,4 @@
-"""Calls of thin clients and the office, JSON, with the office token: calculate, receipts, ledger proof."""
+"""JSON calls of thin clients and the office, with its token: calculate, receipts, ledger proof."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -78,7 +78,7 @@ class OfficeRoutes:
         return endpoint
 
     async def _calculate(self, request: Request) -> bytes:
-        """Calculate like a till: the same rules, the same engine; the balance shown is no right to spend."""
+        """Calculate like a till, same rules and engine; the balance shown is no right to spend."""
         try:
             wish = msgspec.json.decode(await read_body(request), type=CalculateRequest)
         except (msgspec.DecodeError, ValueError) as error:
@@ -110,6 +110,6 @@ class OfficeRoutes:
             raise NotFoundError("no receipt of this key is posted")
         return bytes(calculation)
 
-    async def _proof(self, request: Request) -> bytes:
+    async def _proof(self, request: Request) -> bytes:  # noqa: ARG002 - Starlette passes it
         async with self.pool.acquire() as connection:
             return msgspec.json.encode(await verify_ledger(connection))

@@ -88,11 +88,12 @@ class OpenRoutes:
             headers=headers,
         )
 
-    async def _health(self, request: Request) -> Response:
+    async def _health(self, request: Request) -> Response:  # noqa: ARG002 - Starlette passes it
         try:
             row = await self.pool.fetchrow(
                 "select count(*) filter (where parked_for is null) as waiting,"
-                " count(*) filter (where parked_for is not null) as parked from inbox where not applied"
+                " count(*) filter (where parked_for is not null) as parked"
+                " from inbox where not applied"
             )
             assert row is not None
             health = CentreHealth(

@@ -72,7 +72,7 @@ def openapi_document() -> dict[str, Any]:
             operation["parameters"] = [_path_parameter(path)]
         operation["security"] = [] if path in _OPEN else [{"office": []}]
         paths[path] = {method: operation}
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "Tillside centre API", "version": "1", "description": __doc__},
         "servers": [{"url": "http://127.0.0.1:7700"}],
@@ -85,6 +85,9 @@ def openapi_document() -> dict[str, Any]:
             },
         },
     }
+    # Plain JSON all through: the types' defaults are tuples.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+    return plain
 
 
 def _till_operation(
@@ -144,7 +147,7 @@ def _bundle_operation() -> dict[str, Any]:
 
 
 def _path_parameter(path: str) -> dict[str, Any]:
-    name = path.split("{")[1].split("}")[0]
+    name = path.split("{", 1)[1].split("}", 1)[0]
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 

@@ -116,7 +116,8 @@ class TillRoutes:
             HEADER_SIGNATURE: self.keys.centre.sign(answer_content(nonce, status, body)).hex()
         }
         if encoding:
-            # Not Content-Encoding: a proxy that unpacks it would break the signature over the bytes.
+            # Not Content-Encoding: a proxy that unpacks it would break the signature over the
+            # bytes.
             headers["tillside-encoding"] = encoding
         return Response(body, status_code=status, media_type=CONTENT_TYPE, headers=headers)
 

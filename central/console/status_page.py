@@ -1,4 +1,4 @@
-"""One plain page for people: tills and their link, rules, availability, the last receipts and why they came out so."""
+"""One plain page for people: tills, links, rules, availability, last receipts and their reasons."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

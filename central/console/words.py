@@ -28,6 +28,7 @@ WORDS: dict[str, dict[str, dict[str, str]]] = {
             "with_link": "Made in touch with the centre",
             "receipts": "Receipts",
             "offline": "Made without the centre",
+            "down": "no link",
             "redeemed_offline": "Points redeemed without the centre",
             "unequal": "Recalculated unequal",
             "refunds": "Returns",
@@ -41,7 +42,7 @@ WORDS: dict[str, dict[str, dict[str, str]]] = {
             "budgets": "in budgets",
             "losses": "lost",
             "points": "Points on accounts",
-            "held": "of them held for tills",
+            "held": "held for tills:",
             "last": "Last receipts",
             "time": "Time",
             "lines": "Lines",
@@ -57,7 +58,7 @@ WORDS: dict[str, dict[str, dict[str, str]]] = {
             "no": "none",
             "none": "No receipts yet.",
             "updated": "As of",
-            "considered": "offers considered",
+            "considered": "considered",
         }
     },
     "ru": {
@@ -87,6 +88,7 @@ WORDS: dict[str, dict[str, dict[str, str]]] = {
             "with_link": "Пробито на связи с центром",
             "receipts": "Чеков",
             "offline": "Пробито без центра",
+            "down": "без связи",
             "redeemed_offline": "Списано баллов без центра",
             "unequal": "Расчёт не совпал",
             "refunds": "Возвратов",
@@ -100,7 +102,7 @@ WORDS: dict[str, dict[str, dict[str, str]]] = {
             "budgets": "в бюджетах",
             "losses": "потеряно",
             "points": "Баллов на счетах",
-            "held": "из них отложено для касс",
+            "held": "отложено для касс:",
             "last": "Последние чеки",
             "time": "Время",
             "lines": "Строк",
@@ -116,7 +118,7 @@ WORDS: dict[str, dict[str, dict[str, str]]] = {
             "no": "нет",
             "none": "Чеков пока нет.",
             "updated": "На",
-            "considered": "предложений рассмотрено",
+            "considered": "рассмотрено",
         }
     },
 }

@@ -1,1 +1,1 @@
-"""The authoritative ledger of points: accounts, lots, double entry, and the proof that they agree."""
+"""The authoritative ledger of points: accounts, lots, double entry, and the proof they agree."""

@@ -1,7 +1,7 @@
-"""Writes to one account under its row lock: lots, totals and the balanced entries that explain them.
+"""Writes to one account under its row lock: lots, totals and the balanced entries behind them.
 
-Every function expects to run inside a transaction that holds the account's lock; each leaves lots, account
-totals and postings in agreement, which `verify-ledger` proves over the whole base.
+Every function expects to run inside a transaction that holds the account's lock; each leaves lots,
+account totals and postings in agreement, which `verify-ledger` proves over the whole base.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class LockedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What an entry is written for: the key of a sale or return, the record that brought it, the centre's time."""
+    """What an entry is for: the key of a sale or return, the record that brought it, the time."""
 
     subject: str
     arrival: int | None
@@ -77,8 +77,8 @@ async def earn(
     made: list[tuple[int, int]] = []
     for lot in lots:
         lot_id = await connection.fetchval(
-            _SQL["new_lot"], account.account_id, lot.name, lot.restriction, lot.active_from, lot.expires_on,
-            cause.subject, lot.offer_id, lot.points,
+            _SQL["new_lot"], account.account_id, lot.name, lot.restriction, lot.active_from,
+            lot.expires_on, cause.subject, lot.offer_id, lot.points,
         )  # fmt: skip
         made.append((lot_id, lot.points))
     total = sum(points for _, points in made)
@@ -211,7 +211,7 @@ async def take_back(
     sale_key: str,
     cause: Cause,
 ) -> tuple[int, int]:
-    """Take earned points back: from the lots they became, then from other available points, the rest is owed.
+    """Take earned points back: from their lots, then other available points; the rest is owed.
 
     Points held for tills are never touched (design: sync N19).
 

@@ -1,4 +1,4 @@
-"""Loads stores, accounts, cards and opening lots from JSON lines; repeating a file changes nothing."""
+"""Loads stores, accounts, cards and opening lots from JSON lines; a file can be repeated."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -85,7 +85,8 @@ async def load_lines(
     """Load line by line, each in a transaction of its own.
 
     Raises:
-        BadRequestError: a line is wrong; it names line and field, and everything before it is loaded.
+        BadRequestError: a line is wrong; it names line and field,
+            and everything before it is loaded.
     """
     loaded = Loaded()
     for number, text in enumerate(lines, start=1):

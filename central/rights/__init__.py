@@ -1,1 +1,1 @@
-"""Rights to spend points away from the centre: grants, authorisations, the risk budget and the pool behind it."""
+"""Rights to spend points away from the centre: grants, authorisations, risk budget and its pool."""

@@ -1,7 +1,7 @@
 """Issues, consumes and takes back grants and authorisations (design: sync 4.6 and 4.8).
 
-A right is never released by time: only a record of the till, or the proof that the till can never have
-received it, brings its points back (design: sync 0.2).
+A right is never released by time: only a record of the till, or the proof that the till can never
+have received it, brings its points back (design: sync 0.2).
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,8 @@ class Terms:
     Attributes:
         date: local day on which its lots must count.
         last_date: the lots must live longer than this day.
-        long_lived_first: a grant takes the lots that end last, an authorisation those that end first.
+        long_lived_first: a grant takes the lots that end last,
+            an authorisation those that end first.
     """
 
     purpose: Literal["grant", "authorisation"]
@@ -61,7 +62,10 @@ async def issue(
     grant_id: str,
     key: SigningKey,
 ) -> Grant | None:
-    """Move up to `points` from available to held and return the signed right; None if nothing is available."""
+    """Move up to `points` from available to held and return the signed right.
+
+    None if nothing is available.
+    """
     rows = await connection.fetch(
         _LEDGER["spendable_lots"], account.account_id, terms.date, terms.last_date
     )
@@ -85,9 +89,10 @@ async def issue(
         key,
     )
     await connection.execute(
-        _SQL["insert_grant"], account.account_id, grant_id, terms.purpose, holder.till_id, holder.incarnation,
-        holder.session, terms.sale_key, total, terms.purpose == "authorisation", terms.not_after_ms,
-        msgspec.msgpack.encode(grant), terms.now_ms,
+        _SQL["insert_grant"], account.account_id, grant_id, terms.purpose, holder.till_id,
+        holder.incarnation, holder.session, terms.sale_key, total,
+        terms.purpose == "authorisation", terms.not_after_ms, msgspec.msgpack.encode(grant),
+        terms.now_ms,
     )  # fmt: skip
     for lot in lots:
         await connection.execute(_LEDGER["hold"], account.account_id, lot.lot_id, lot.points)
@@ -117,10 +122,11 @@ async def find(connection: Connection, grant_id: str) -> asyncpg.Record | None:
 async def consume(
     connection: Connection, account_id: int, grant_id: str, lots: Sequence[LotTaken]
 ) -> list[LotTaken]:
-    """Take points out of a right for good, at most what it still has; the caller says what becomes of them.
+    """Take points out of a right for good, at most what it still has.
 
-    The account's lock is held. The lots named by the till are taken first; where the right holds fewer of
-    one lot than named, others of the same right stand in.
+    The caller says what becomes of them. The account's lock is held. The lots named by the till are
+    taken first; where the right holds fewer of one lot than named, others of the same right stand
+    in.
     """
     wanted = {lot.lot_id: lot.points for lot in lots}
     missing = sum(wanted.values())
@@ -166,8 +172,17 @@ async def close(connection: Connection, account_id: int, grant_id: str) -> int:
     )
 
 
+async def accounts_authorised(connection: Connection, sale_key: str) -> list[int]:
+    """Return the accounts whose points are still authorised for a receipt, in locking order."""
+    rows = await connection.fetch(_SQL["open_of_sale"], sale_key)
+    return sorted({row["account_id"] for row in rows})
+
+
 async def close_of_sale(connection: Connection, account_id: int, sale_key: str) -> int:
-    """Release what was authorised for a receipt and not used; its record has come (design: sync 4.6)."""
+    """Release what was authorised for a receipt and not used.
+
+    The receipt's record has come, so nothing more can be used (design: sync 4.6).
+    """
     released = 0
     for row in await connection.fetch(_SQL["open_of_sale"], sale_key):
         if row["account_id"] == account_id:

@@ -1,4 +1,7 @@
-"""When rights are issued: authorisations on request, grants at the pull of a store's vault, risk budget at HELLO."""
+"""When rights are issued.
+
+Authorisations on request, grants at the pull of a store's vault, risk budget at HELLO.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +28,8 @@ class RightsSettings:
 
     Attributes:
         grant_points_max: the most set aside of one account for its home store.
-        risk_points_per_till: budget of one till that the centre has not settled; 0 = no overdraft ever.
+        risk_points_per_till: budget of one till that the centre has not settled;
+            0 = no overdraft ever.
         grant_days: how long a grant may be spent.
         grants_per_pull_max: bounds the work of one pull.
     """
@@ -65,8 +69,9 @@ class RightsDesk:
             if await _is_settled(connection, request.key) or account.blocked:
                 return AuthoriseAnswer()
             rows = await connection.fetch(
-                _SQL["bodies_of_sale"], request.key, holder.till_id, holder.incarnation
-            )
+                _SQL["bodies_of_sale"], request.key, holder.till_id, holder.incarnation,
+                account.account_id,
+            )  # fmt: skip
             rights = [msgspec.msgpack.decode(row["body"], type=Grant) for row in rows]
             missing = request.points - sum(row["outstanding"] for row in rows)
             if missing > 0:
@@ -130,7 +135,8 @@ class RightsDesk:
                     sale_key="",
                     not_after_ms=now_ms + self._settings.grant_days * DAY_MS,
                     date=business_date(now_ms),
-                    # Only lots that live longer than the grant: a held lot never runs out under a till.
+                    # Only lots that live longer than the grant:
+                    # a held lot never runs out under a till.
                     last_date=business_date(now_ms, self._settings.grant_days),
                     now_ms=now_ms,
                     long_lived_first=True,
@@ -145,12 +151,15 @@ class RightsDesk:
     async def close_unreceived(self, holder: Holder) -> None:
         """Bring home grants of earlier sessions that the stream does not mention.
 
-        Only for a session whose stream the centre has wholly: what is not in it was never accepted, and can
-        not be any more (rule R2).
+        Call it when the till speaks in its new session: that proves that its HELLO was no late
+        copy, so that the till had ended the session before. Whatever the stream held at that HELLO
+        has to be here and applied: what is not in it was never accepted, and can not be any more
+        (rule R2).
         """
-        rows = await self._pool.fetch(
-            _SQL["never_received"], holder.till_id, holder.incarnation, holder.session
-        )
+        holding = (holder.till_id, holder.incarnation, holder.session)
+        rows = await self._pool.fetch(_SQL["never_received"], *holding)
+        if not rows or not await self._pool.fetchval(_SQL["stream_applied"], *holding):
+            return
         for row in rows:
             async with self._pool.acquire() as connection, connection.transaction():
                 await lock_account(connection, row["account_id"])
@@ -158,7 +167,7 @@ class RightsDesk:
                 await connection.execute(_SQL["wish"], holder.till_id, row["account_id"])
 
     async def give_budget(self, connection: Connection, holder: Holder) -> int:
-        """Fill the till's risk budget up to its limit; returns all budget ever given to the incarnation."""
+        """Fill the till's risk budget to its limit; returns all ever given to the incarnation."""
         budget = await connection.fetchrow(_SQL["lock_budget"], holder.till_id, holder.incarnation)
         assert budget is not None
         total: int = budget["risk_points_total"]
@@ -171,10 +180,11 @@ class RightsDesk:
 
 
 async def _is_settled(connection: Connection, sale_key: str) -> bool:
-    """Say whether the receipt's record has already come: then nothing is authorised for it any more."""
+    """Say whether the receipt's record has come already: nothing is authorised for it any more."""
     return bool(
         await connection.fetchval(
-            "select exists(select 1 from receipt where sale_key = $1) or exists(select 1 from voided_key where sale_key = $1)",
+            "select exists(select 1 from receipt where sale_key = $1)"
+            " or exists(select 1 from voided_key where sale_key = $1)",
             sale_key,
         )
     )
@@ -199,7 +209,8 @@ async def settle_risk(
 async def wish_for_home(connection: Connection, *, account_id: int, home_store: str) -> None:
     """Ask that an account's points be set aside for its home store at the vault's next pull.
 
-    With several vaults the account's number chooses one: an account is never split (design: sync 3.6).
+    With several vaults the account's number chooses one: an account is never split
+    (design: sync 3.6).
     """
     vaults = await connection.fetch(_SQL["vaults"], home_store)
     if vaults:

@@ -9,7 +9,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12);
 insert into right_grant_lot (account_id, grant_id, lot_id, points) values ($1, $2, $3, $4);
 
 -- name: find_grant
-select account_id, grant_id, purpose, till_id, incarnation, outstanding, state from right_grant where grant_id = $1;
+select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, state from right_grant
+where grant_id = $1;
 
 -- name: grant_lots
 select lot_id, points from right_grant_lot where account_id = $1 and grant_id = $2 and points > 0 order by lot_id;
@@ -31,7 +32,7 @@ where sale_key = $1 and state = 'open' order by grant_id;
 
 -- name: bodies_of_sale
 select body, outstanding from right_grant
-where sale_key = $1 and till_id = $2 and incarnation = $3 and state = 'open' order by grant_id;
+where sale_key = $1 and till_id = $2 and incarnation = $3 and account_id = $4 and state = 'open' order by grant_id;
 
 -- name: held_by_others
 select coalesce(sum(outstanding), 0)::bigint from right_grant
@@ -54,6 +55,16 @@ order by issued_at_ms, grant_id limit $4;
 -- Grants of earlier sessions the till has not recorded: it can never accept them any more (rule R2).
 select account_id, grant_id, purpose, till_id, incarnation, outstanding, state from right_grant
 where till_id = $1 and incarnation = $2 and session <> $3 and state = 'open' and not received and purpose = 'grant';
+
+-- name: stream_applied
+-- Whether this is the live session, and what the stream held at its HELLO has been applied.
+select exists(
+    select 1 from till join till_stream s using (till_id)
+    where till_id = $1 and session = $3 and s.incarnation = $2 and s.last_seq >= session_seq
+) and not exists(
+    select 1 from inbox
+    where till_id = $1 and incarnation = $2 and not branch and not applied and parked_for is null
+);
 
 -- name: open_of_account_at
 select coalesce(sum(outstanding), 0)::bigint from right_grant

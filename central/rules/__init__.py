@@ -1,1 +1,1 @@
-"""Rule bundles: published from offer documents, named by their hash, signed, found again for ever."""
+"""Rule bundles: published from offer documents, named by their hash, signed, kept for ever."""

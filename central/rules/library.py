@@ -1,4 +1,4 @@
-"""Finds compiled rules by bundle hash; every bundle ever published stays to be found (invariant I10)."""
+"""Finds compiled rules by bundle hash; every bundle ever published can be found (invariant I10)."""
 
 from collections import OrderedDict
 
@@ -24,7 +24,9 @@ class RuleLibrary:
         )
 
     async def find(self, connection: Connection, bundle_hash: str) -> Rules:
-        """Return the rules of a bundle; the empty hash names the rules a till sells under before its first one.
+        """Return the rules of a bundle.
+
+        The empty hash names the rules a till sells under before its first bundle.
 
         Raises:
             LookupError: no such bundle was ever published here.

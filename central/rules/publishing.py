@@ -1,4 +1,7 @@
-"""From a rule document to a signed bundle that tills may fetch; what does not compile is refused here, never at a till."""
+"""From a rule document to a signed bundle that tills may fetch.
+
+What does not compile is refused here, never at a till.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -34,7 +37,8 @@ def read_document(content: bytes) -> Bundle:
     """Read and check a rule document.
 
     Raises:
-        BadRequestError: it is not JSON, a field is wrong, or the offers contradict each other; the text says where.
+        BadRequestError: it is not JSON, a field is wrong, or the offers contradict each other;
+            the text says where.
     """
     try:
         bundle = decode(Bundle, msgspec.json.decode(content))

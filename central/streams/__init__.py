@@ -1,1 +1,1 @@
-"""What tills send: ingest keeps the bytes and acknowledges, apply makes ledger of them (design: sync 4.7)."""
+"""What tills send: ingest keeps bytes and acknowledges, apply makes ledger of them (sync 4.7)."""

@@ -1,7 +1,7 @@
-"""THE MAIN PATH of the centre: a kept record becomes ledger, exactly once, with exactly one outcome.
+"""THE MAIN PATH of the centre: a kept record becomes ledger, exactly once, with one outcome.
 
-A receipt is a fact: it is recalculated, compared and posted as printed; what disagrees is an outcome, never a
-refusal. One transaction a record, so a bad one stands in nobody's way.
+A receipt is a fact: it is recalculated, compared and posted as printed; what disagrees is an
+outcome, never a refusal. One transaction a record, so a bad one stands in nobody's way.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,6 +23,7 @@ from sync.records import (
     GrantInRecord,
     GrantReturnRecord,
     OpenRecord,
+    Record,
     RefundRecord,
     SaleRecord,
     VoidRecord,
@@ -60,9 +61,12 @@ class Applier:
             ArithmeticError,
             LookupError,
             ValueError,
+            asyncpg.DataError,
             asyncpg.IntegrityConstraintViolationError,
+            asyncpg.ProgramLimitExceededError,
         ) as error:
-            # Our bug or a damaged record: keep it, say so loudly, and let the others pass (design: sync 2.3).
+            # Our bug or a damaged record: keep it, say so loudly, and let the others pass
+            # (design: sync 2.3).
             log.exception(
                 "record_quarantined", arrival=stored.arrival, till=stored.till_id, seq=stored.seq
             )
@@ -79,6 +83,8 @@ class Applier:
         decide: Callable[[Connection, StoredRecord], Awaitable[Decision]],
     ) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
+            if await connection.fetchval(_SQL["claim"], stored.arrival) is None:
+                return  # another applier has it, or had it
             decision = await decide(connection, stored)
             now_ms = self.system.now_ms()
             if decision.parked_for:
@@ -103,6 +109,9 @@ class Applier:
             return rejected(str(error))
         if stored.branch and not isinstance(record, FACTS):
             return rejected("moves rights in a diverged stream")
+        return await self._post(connection, stored, record)
+
+    async def _post(self, connection: Connection, stored: StoredRecord, record: Record) -> Decision:
         now_ms = self.system.now_ms()
         match record:
             case SaleRecord():

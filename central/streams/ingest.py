@@ -1,6 +1,7 @@
-"""HELLO and push at the centre: compare chains, keep bytes, acknowledge what is durable. Nothing is judged by content."""
+"""HELLO and push at the centre: compare chains, keep bytes, acknowledge what is durable.
 
-from dataclasses import dataclass
+Nothing is judged by content.
+"""
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
@@ -17,21 +18,12 @@ class StreamUnknownError(NotFoundError):
     """The stream was never announced; the till has to say HELLO first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """A judged HELLO.
+async def greet(connection: Connection, till_id: int, hello: Hello, system: System) -> HelloAnswer:
+    """Judge a HELLO and open the stream if it is a new one; inside a transaction.
 
-    Attributes:
-        answer: without session and risk budget, which the caller adds.
-        all_known: the centre has every record of the stream.
+    Returns:
+        The answer without session and risk budget, which the caller adds.
     """
-
-    answer: HelloAnswer
-    all_known: bool
-
-
-async def greet(connection: Connection, till_id: int, hello: Hello, system: System) -> Greeting:
-    """Judge a HELLO and open the stream if it is a new one; inside a transaction."""
     newest = await connection.fetchval(_SQL["newest_number"], till_id)
     stream = await _state(connection, "stream", till_id, hello.incarnation)
     judgement = judge_hello(hello, stream, newest_incarnation_number=newest)
@@ -44,7 +36,7 @@ async def greet(connection: Connection, till_id: int, hello: Hello, system: Syst
         stream = StreamState(hello.incarnation, hello.incarnation_number, 0, link)
         newest = hello.incarnation_number
     known = stream or StreamState(hello.incarnation, 0, 0, first_link(till_id, hello.incarnation))
-    answer = HelloAnswer(
+    return HelloAnswer(
         verdict=judgement.verdict,
         verified=judgement.verified,
         session=b"\x00" * 16,
@@ -54,7 +46,6 @@ async def greet(connection: Connection, till_id: int, hello: Hello, system: Syst
         server_time_ms=now_ms,
         incarnation_number_min=newest + 1,
     )
-    return Greeting(answer, all_known=judgement.verified and known.last_seq == hello.seq)
 
 
 async def ingest(pool: Pool, till_id: int, push: Push, system: System) -> PushAnswer:
@@ -79,8 +70,10 @@ async def ingest(pool: Pool, till_id: int, push: Push, system: System) -> PushAn
         if judgement.verdict != "gap":
             skip = judgement.skip
             await connection.execute(
-                _SQL["insert_records"], till_id, push.incarnation, judgement.verdict == "fork", system.now_ms(),
-                list(range(push.from_seq + skip, last + 1)), list(judgement.hashes[skip:]), list(push.records[skip:]),
+                _SQL["insert_records"], till_id, push.incarnation,
+                judgement.verdict == "fork", system.now_ms(),
+                list(range(push.from_seq + skip, last + 1)),
+                list(judgement.hashes[skip:]), list(push.records[skip:]),
             )  # fmt: skip
         if judgement.verdict == "ack" and last > stream.last_seq:
             stream = StreamState(

@@ -31,6 +31,8 @@ async def apply_grant_return(
         or grant["incarnation"] != stored.incarnation
     ):
         return rejected("no such grant of this till")
+    if sum(lot.points for lot in record.lots) != record.points:
+        return rejected("its lots do not add up to its points")
     await lock_account(connection, grant["account_id"])
     home = await grants.take_home(connection, grant["account_id"], record.grant_id, record.lots)
     if home != record.points:

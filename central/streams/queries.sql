@@ -31,6 +31,9 @@ update till_stream set last_seq = $3, last_hash = $4 where till_id = $1 and inca
 select arrival, till_id, incarnation, seq, hash, body, branch from inbox
 where not applied and parked_for is null order by arrival limit $1;
 
+-- name: claim
+select arrival from inbox where arrival = $1 and not applied and parked_for is null for update skip locked;
+
 -- name: mark_applied
 update inbox set applied = true, parked_for = null where arrival = $1;
 

@@ -1,4 +1,7 @@
-"""Posts a return: worked out from the posted receipt, in order of arrival, each line at most once (design: sync 4.12)."""
+"""Posts a return: worked out from the posted receipt, in order of arrival.
+
+Each line comes back at most once (design: sync 4.12).
+"""
 
 import msgspec
 
@@ -22,7 +25,8 @@ async def apply_refund(
     """Reverse whole lines of a posted receipt.
 
     Returns:
-        accepted; parked while the receipt has not come; adjusted when a line is unknown or came back
+        accepted; parked while the receipt has not come; adjusted when a line is unknown or came
+        back
         before: then nothing is given back or taken, the money is the register's matter.
     """
     if await connection.fetchrow(_SQL["refund"], refund.key) is not None:

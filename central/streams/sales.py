@@ -1,4 +1,9 @@
-"""Posts a receipt: recalculated and compared, rights settled, points redeemed and earned, all under one account lock."""
+"""Posts a receipt: recalculated and compared, rights settled, points redeemed and earned.
+
+All of it under one account lock.
+"""
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,7 +18,7 @@ from central.streams.stored import Decision, StoredRecord, parked_for_card, reje
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
-from sync.records import LotTaken, SaleRecord, VoidRecord
+from sync.records import LotTaken, SaleRecord, Source, VoidRecord
 
 _SQL = load_queries("central.streams", "queries.sql")
 
@@ -29,8 +34,8 @@ async def apply_sale(
     """Post a receipt as printed.
 
     Returns:
-        accepted; adjusted when the same sale key was posted with another content before; parked while
-        nobody is known by the card.
+        accepted; adjusted when the same sale key was posted with another content before; parked
+        while nobody is known by the card.
     """
     before = await connection.fetchrow(_SQL["receipt"], sale.key)
     if before is not None:
@@ -62,6 +67,7 @@ async def apply_sale(
         return await _posted_before(connection, sale)
     if account is not None:
         await _post(connection, stored, sale, printed, account, now_ms=now_ms)
+    await _release_unused(connection, sale.key)
     await connection.execute(_SQL["unpark"], f"sale:{sale.key}")
     if not equal:
         return Decision("accepted", "the centre calculates otherwise; posted as printed")
@@ -69,7 +75,7 @@ async def apply_sale(
 
 
 async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLibrary) -> bytes:
-    """Return the calculation's canonical bytes as the centre makes them; empty where it lacks the bundle."""
+    """Return the calculation's canonical bytes as made here; empty where the bundle is unknown."""
     inputs = sale.inputs
     try:
         rules = await library.find(connection, inputs.bundle)
@@ -89,7 +95,7 @@ async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLib
 
 
 async def _posted_before(connection: Connection, sale: SaleRecord) -> Decision:
-    """The sale key is known: same content is a repeat, other content is kept and changes nothing."""
+    """The sale key is known: same content is a repeat; other content is kept, changes nothing."""
     body = await connection.fetchval(_SQL["body_of_receipt"], sale.key)
     if msgspec.json.decode(body).get("calculation") == msgspec.json.decode(sale.calculation):
         return Decision("accepted", "posted before")
@@ -108,15 +114,15 @@ async def _insert(
     now_ms: int,
 ) -> bool:
     totals = printed.totals
-    return bool(
-        await connection.fetchval(
-            _SQL["insert_receipt"], sale.key, account_id or None, stored.arrival, stored.till_id,
-            sale.inputs.place.store, sale.inputs.moment.local, sale.inputs.bundle, totals.gross_minor,
-            totals.discount_minor, totals.redeemed_minor, totals.redeemed_points, totals.paid_minor,
-            totals.earned_points, sale.link_up, equal, bytes(sale.calculation),
-            b"" if equal else recalculated, now_ms,
-        )
+    inserted = await connection.fetchval(
+        _SQL["insert_receipt"], sale.key, account_id or None, stored.arrival, stored.till_id,
+        sale.inputs.place.store, sale.inputs.moment.local, sale.inputs.bundle,
+        totals.gross_minor, totals.discount_minor, totals.redeemed_minor,
+        totals.redeemed_points, totals.paid_minor, totals.earned_points,
+        sale.link_up, equal, bytes(sale.calculation),
+        b"" if equal else recalculated, now_ms,
     )  # fmt: skip
+    return inserted is not None
 
 
 async def _post(
@@ -133,7 +139,6 @@ async def _post(
     uncovered = printed.totals.redeemed_points - sum(lot.points for lot in held)
     date = sale.inputs.moment.local[:10]
     await books.redeem(connection, account, held, uncovered=uncovered, date=date, cause=cause)
-    await grants.close_of_sale(connection, account.account_id, sale.key)
     await books.earn(connection, account, printed.earned, cause)
     await connection.execute(_SQL["add_interest"], sale.inputs.place.store, account.account_id)
     await connection.execute(_SQL["tell_stores"], account.account_id)
@@ -147,9 +152,14 @@ async def _settle_sources(
     printed: Calculation,
     account: LockedAccount,
 ) -> list[LotTaken]:
-    """Consume the rights a receipt names; returns the held lots taken. What they do not cover the pool may have to pay."""
-    if sum(source.points for source in sale.sources) != printed.totals.redeemed_points:
-        # A till that names other sources than it redeemed is wrong about its rights: none of them is touched.
+    """Consume the rights a receipt names.
+
+    Returns:
+        The held lots taken; what they do not cover the pool may have to pay.
+    """
+    if not _add_up(sale.sources, printed.totals.redeemed_points):
+        # A till that names other sources than it redeemed is wrong about its rights:
+        # none of them is touched.
         return []
     held: list[LotTaken] = []
     for source in sale.sources:
@@ -166,6 +176,7 @@ async def _settle_sources(
             grant is not None
             and grant["account_id"] == account.account_id
             and grant["till_id"] == stored.till_id
+            and grant["sale_key"] in ("", sale.key)
         ):
             held += await grants.consume(
                 connection, account.account_id, source.grant_id, source.lots
@@ -173,13 +184,23 @@ async def _settle_sources(
     return held
 
 
+def _add_up(sources: Sequence[Source], redeemed_points: int) -> bool:
+    """Say whether the sources, and the lots of each, name exactly the points redeemed."""
+    return sum(source.points for source in sources) == redeemed_points and all(
+        source.kind == "risk" or source.points == sum(lot.points for lot in source.lots)
+        for source in sources
+    )
+
+
 async def apply_void(connection: Connection, stored: StoredRecord, record: VoidRecord) -> Decision:
     """A receipt was given up: what was authorised for it is free again."""
     await connection.execute(_SQL["insert_void"], record.key, stored.arrival)
-    rows = await connection.fetch(
-        "select distinct account_id from right_grant where sale_key = $1", record.key
-    )
-    for row in rows:
-        await lock_account(connection, row["account_id"])
-        await grants.close_of_sale(connection, row["account_id"], record.key)
+    await _release_unused(connection, record.key)
     return Decision("accepted")
+
+
+async def _release_unused(connection: Connection, sale_key: str) -> None:
+    """Free what was authorised for a receipt and not used, whoever's card it was asked for with."""
+    for account_id in await grants.accounts_authorised(connection, sale_key):
+        await lock_account(connection, account_id)
+        await grants.close_of_sale(connection, account_id, sale_key)

@@ -1,4 +1,7 @@
-"""What the centre says to a till: HELLO, push, pull, snapshot, authorise, receipt; one method a message."""
+"""What the centre says to a till: HELLO, push, pull, snapshot, authorise, receipt.
+
+One method a message.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -101,26 +104,29 @@ class TillDesk:
         session = self.system.random_bytes(16)
         now_ms = self.system.now_ms()
         async with self.pool.acquire() as connection, connection.transaction():
-            greeting = await greet(connection, caller.till_id, hello, self.system)
-            answer = msgspec.structs.replace(greeting.answer, session=session)
+            answer = await greet(connection, caller.till_id, hello, self.system)
+            answer = msgspec.structs.replace(answer, session=session)
             verified = answer.verified and answer.verdict == "ok" and not caller.revoked
             await connection.execute(
-                _SQL["open_session"], caller.till_id, session, verified, hello.incarnation, now_ms, hello.bundle,
-                hello.software, hello.receipts_waiting, hello.rights_points,
+                _SQL["open_session"], caller.till_id, session, verified, hello.incarnation, now_ms,
+                hello.bundle, hello.software, hello.receipts_waiting, hello.rights_points,
+                hello.seq,
             )  # fmt: skip
-            holder = Holder(till_id=caller.till_id, incarnation=hello.incarnation, session=session)
             if verified:
+                holder = Holder(
+                    till_id=caller.till_id, incarnation=hello.incarnation, session=session
+                )
                 total = await self.rights.give_budget(connection, holder)
                 answer = msgspec.structs.replace(answer, risk_points_total=total)
-        if verified and greeting.all_known:
-            await self.rights.close_unreceived(holder)
         return msgspec.structs.replace(answer, verdict="revoked") if caller.revoked else answer
 
     async def push(self, caller: TillCaller, push: Push) -> PushAnswer:
-        """Keep records; an acknowledged batch also proves the chain, so the session counts as verified."""
+        """Keep records; a batch that reaches the centre's last record verifies the session."""
         caller.require_session()
         answer = await ingest(self.pool, caller.till_id, push, self.system)
-        if answer.verdict == "ack" and not caller.revoked:
+        reaches_end = push.from_seq + len(push.records) - 1 == answer.last_seq
+        proves_chain = answer.verdict == "ack" and reaches_end
+        if proves_chain and push.incarnation == caller.incarnation and not caller.revoked:
             await self.pool.execute(
                 _SQL["verify_session"], caller.till_id, caller.session, self.system.now_ms()
             )
@@ -134,6 +140,7 @@ class TillDesk:
         recalls: tuple[str, ...] = ()
         if caller.verified and not caller.revoked and pull.incarnation == caller.incarnation:
             holder = caller.holder(pull.incarnation)
+            await self.rights.close_unreceived(holder)
             grants = await self.rights.grants_for(holder)
             recalls = await self.rights.recalls_for(holder)
         scopes = [f"till:{caller.till_id}", f"store:{caller.store_id}"]
@@ -155,7 +162,7 @@ class TillDesk:
                 _SQL["applied_through"], caller.till_id, pull.incarnation
             )
             manifest = await newest_manifest(connection)
-        await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms())
+        await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
         cursor = pull.cursor
         if rows:
             cursor = Cursor(
@@ -174,7 +181,11 @@ class TillDesk:
             manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
         )
 
-    async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
+    async def snapshot(
+        self,
+        caller: TillCaller,  # noqa: ARG002 - every message is answered alike
+        request: SnapshotRequest,
+    ) -> SnapshotAnswer:
         """Tell one account as it is now."""
         return SnapshotAnswer(account=await find_account(self.pool, request.card))
 
@@ -182,7 +193,11 @@ class TillDesk:
         """Set points aside for one receipt."""
         return await self.rights.authorise(request, caller.holder(request.incarnation))
 
-    async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
+    async def receipt(
+        self,
+        caller: TillCaller,  # noqa: ARG002 - every message is answered alike
+        request: ReceiptRequest,
+    ) -> ReceiptAnswer:
         """Tell a posted receipt's calculation, for a return."""
         calculation = await self.pool.fetchval(_SQL["receipt_of_key"], request.key)
         lines = await self.pool.fetch(_SQL["lines_returned"], request.key)

@@ -1,4 +1,4 @@
-"""One-time codes: made for a store and a slot, short-lived, few tries, kept as hashes (design: sync 4.1)."""
+"""One-time codes: for a store and a slot, short-lived, few tries, kept as hashes (sync 4.1)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -85,7 +85,8 @@ async def enrol(
     The same key with the same code gets the same answer again, so a lost answer is harmless.
 
     Raises:
-        EnrolmentError: the code is mistyped, unknown, too old or used by another till, or the key is not proven.
+        EnrolmentError: the code is mistyped, unknown, too old or used by another till,
+            or the key is not proven.
     """
     try:
         check(request.public_key, request.signature, enrol_content(request))
@@ -108,8 +109,8 @@ async def enrol(
                     "this key belongs to a till already; a new till makes a new key"
                 )
             till_id = await connection.fetchval(
-                _SQL["insert_till"], code["store_id"], code["slot"], request.public_key, request.hardware,
-                code["is_vault"], system.now_ms(),
+                _SQL["insert_till"], code["store_id"], code["slot"], request.public_key,
+                request.hardware, code["is_vault"], system.now_ms(),
             )  # fmt: skip
             await connection.execute(_SQL["use_code"], code_hash, till_id, system.now_ms())
         store = await connection.fetchrow(_SQL["store"], code["store_id"])

@@ -28,13 +28,13 @@ select till_id from till where public_key = $1;
 
 -- name: open_session
 update till set session = $2, session_verified = $3, session_incarnation = $4, last_seen_ms = $5, bundle = $6,
-    software = $7, receipts_waiting = $8, rights_points = $9 where till_id = $1;
+    software = $7, receipts_waiting = $8, rights_points = $9, session_seq = $10 where till_id = $1;
 
 -- name: verify_session
 update till set session_verified = true, last_seen_ms = $3, receipts_waiting = 0 where till_id = $1 and session = $2;
 
 -- name: seen
-update till set last_seen_ms = $2 where till_id = $1;
+update till set last_seen_ms = $2, bundle = $3 where till_id = $1;
 
 -- name: revoke
 update till set revoked = true where till_id = $1;

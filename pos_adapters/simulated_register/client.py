@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, IncompleteRead
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -125,6 +125,9 @@ class TillApiClient:
             try:
                 connection.request(method, path, body=body, headers=self._headers)
                 response = connection.getresponse()
+                if response.length is None:
+                    # The agent always tells the length: it was killed while it sent the headers.
+                    raise IncompleteRead(b"")
                 return response.status, response.read()
             except (HTTPException, OSError) as error:
                 connection.close()

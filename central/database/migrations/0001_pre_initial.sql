@@ -23,6 +23,7 @@ create table till (
     session bytea not null default '\x00000000000000000000000000000000',
     session_verified boolean not null default false,
     session_incarnation bytea not null default '\x',
+    session_seq bigint not null default 0,
     enrolled_at_ms bigint not null,
     last_seen_ms bigint not null default 0,
     bundle text not null default '',

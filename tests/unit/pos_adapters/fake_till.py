@@ -1,11 +1,12 @@
-"""A till as a class: answers as `docs/pos-api.md` says, forgets what the real one forgets, fails as told.
+"""A till as a class: answers as `docs/pos-api.md` says, forgets as the real one, fails as told.
 
     till = FakeTill()
-    till.trouble("complete", LOSE_REPLY)        # the next completion is done, and its answer is lost
+    till.trouble("complete", LOSE_REPLY)  # the next completion is done, and its answer is lost
     SimulatedRegister("1-1", till, MemoryPrinter()).play(...)
     assert till.recorded["..."].paid_minor == 900
 
-A card takes ten percent off every line and earns a point for each whole 1.00 paid; a point pays one minor unit.
+A card takes ten percent off every line and earns a point for each whole 1.00 paid; a point pays
+one minor unit.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,11 +39,10 @@ class Recorded:
 
 @dataclass
 class FakeTill:
-    """Attributes say what is durable, by receipt or return id; `calls` is every call that reached it."""
+    """Attributes say what is durable, by receipt or return id."""
 
     balance: int = 1_000
     discount_percent: int = 10
-    calls: list[str] = field(default_factory=list)
     receipts_seen: list[Receipt] = field(default_factory=list)
     recorded: dict[str, Recorded] = field(default_factory=dict)
     returned: dict[str, TillAnswer] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class FakeTill:
     _disk_is_full: bool = False
 
     def trouble(self, call: str, *kinds: str | Exception) -> None:
-        """Let the next calls of that name go wrong, one kind a try; an exception is raised instead."""
+        """Let the next calls of that name go wrong, one kind a try; an exception is raised."""
         self._troubles.setdefault(call, []).extend(kinds)
 
     # The port
@@ -163,7 +163,6 @@ class FakeTill:
             raise kind
         if kind == LOSE_CALL:
             raise TillUnreachableError("the call was lost")
-        self.calls.append(name)
         if kind == FORGET:
             self._open.clear()
         if kind == RAISE_PRICES:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
 import pytest
 
 from sync.chain import first_link, links
@@ -25,6 +26,7 @@ from sync.messages import (
     PullAnswer,
     Push,
     PushAnswer,
+    Verdict,
 )
 from tests.unit.sync.modelled_centre import ModelledCentre
 
@@ -138,17 +140,19 @@ class Centre(ModelledCentre):
     """A centre with two pages to pull and one bundle.
 
     Attributes:
-        gaps: pushes to be answered with a gap, whatever they say.
+        gaps: before how many pushes it loses every record but the first.
+        says: the verdict on every HELLO, whatever it says; there is no session after an amnesia.
     """
 
     gaps: int = 0
+    says: Verdict | None = None
 
     def answer(self, wish: Ask | Fetch) -> Message | bytes:
         if isinstance(wish, Fetch):
             return b"bundle"
         match wish.message:
             case Hello() as hello:
-                return self.hello(hello)
+                return self.verdict(hello)
             case Push() as push:
                 return self.gap(push) if self.gaps else self.push(push)
             case Pull() as pull:
@@ -161,6 +165,13 @@ class Centre(ModelledCentre):
                     manifest=BUNDLE,
                 )
         raise AssertionError(wish)
+
+    def verdict(self, hello: Hello) -> HelloAnswer:
+        answer = self.hello(hello)
+        if self.says is None:
+            return answer
+        self.session_open = self.says != "amnesia"
+        return msgspec.structs.replace(answer, verdict=self.says)
 
     def gap(self, push: Push) -> PushAnswer:
         self.gaps -= 1
@@ -329,6 +340,7 @@ def test_fork_greets_again_and_goes_on_in_the_new_stream() -> None:
         "push oX",
         "push Y",
         "pull",
+        "bundle",
     ]
     assert restored.told == ["fork", "ok", "ack", "ack"]
     assert centre.letters(2) == "oXY"
@@ -355,29 +367,13 @@ def test_centre_that_lost_records_gets_them_again() -> None:
 
 
 def test_revoked_till_goes_on_delivering() -> None:
-    @dataclass(slots=True)
-    class StrictCentre(Centre):
-        def hello(self, hello: Hello) -> HelloAnswer:
-            import msgspec
-
-            return msgspec.structs.replace(Centre.hello(self, hello), verdict="revoked")
-
-    till, centre = LetterTill("abc"), StrictCentre(TILL_ID)
+    till, centre = LetterTill("abc"), Centre(TILL_ID, says="revoked")
     assert talk(till, centre)[:3] == ["hello", "push ab", "push c"]
     assert centre.letters() == till.letters
 
 
 def test_centre_that_always_says_amnesia_is_greeted_three_times_and_no_more() -> None:
-    @dataclass(slots=True)
-    class ForgetfulCentre(Centre):
-        def hello(self, hello: Hello) -> HelloAnswer:
-            import msgspec
-
-            answer = Centre.hello(self, hello)
-            self.session_open = False
-            return msgspec.structs.replace(answer, verdict="amnesia")
-
-    till, centre = LetterTill("abc"), ForgetfulCentre(TILL_ID)
+    till, centre = LetterTill("abc"), Centre(TILL_ID, says="amnesia")
     with pytest.raises(RefusedError, match="session_unknown"):
         talk(till, centre)
     assert till.told == ["amnesia"] * 3

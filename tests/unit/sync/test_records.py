@@ -97,6 +97,10 @@ MALFORMED: dict[str, bytes] = {
     + b"[" * 100_000
     + b"]" * 100_000
     + b"}",
+    "points that are none": b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":0}',
+    "points less than none": b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":-5}',
+    "a lot that gives points": b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":5,'
+    b'"lots":[{"lot_id":1,"points":-5}]}',
     "a moment that is none": b'{"kind":"refund","at_ms":1,"key":"k","original_key":"o","lines":[],'
     b'"moment":{"local":"yesterday"},"place":{"store":"s"}}',
 }

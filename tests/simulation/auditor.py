@@ -1,0 +1,397 @@
+"""Checks a world against the registers' paper: reads tables by SQL and records as JSON, and shares no rule with the product.
+
+Two kinds of check: what holds at every moment (`audit`), and what holds once everything that can arrive has
+arrived (`audit_rest`). Of our own code it imports nothing that decides anything.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import asyncpg
+import msgspec
+
+from tests.simulation.chronicle import Chronicle, require
+from tests.simulation.paper import Paper
+
+Rows = list[tuple[Any, ...]]
+Fetch = Callable[[str], Any]
+
+# Each statement counts rows that must not be there.
+_ALWAYS = {
+    "an entry does not add up to zero": """
+        select count(*) from (select account_id, entry_id from ledger_posting
+        group by account_id, entry_id having sum(points) <> 0) t""",
+    "an entry has no postings": """
+        select count(*) from ledger_entry e where not exists
+        (select from ledger_posting p where (p.account_id, p.entry_id) = (e.account_id, e.entry_id))""",
+    "an account is not the sum of its postings": """
+        select count(*) from account a where posted <> coalesce((select sum(points) from ledger_posting p
+            where p.account_id = a.account_id and ledger_account = 'member'), 0)
+        or debt <> coalesce((select -sum(points) from ledger_posting p
+            where p.account_id = a.account_id and ledger_account = 'debt'), 0)""",
+    "an account is not the sum of its lots": """
+        select count(*) from account a where (posted, held) <> (select coalesce(sum(available + held), 0),
+            coalesce(sum(held), 0) from lot l where l.account_id = a.account_id)""",
+    "an account has less than is held of it": "select count(*) from account where posted < held or held < 0",
+    "a lot does not keep its points": """
+        select count(*) from lot l where issued <> available + held + redeemed + taken_back
+        or available + held <> (select coalesce(sum(points), 0) from ledger_posting p
+            where p.account_id = l.account_id and p.lot_id = l.lot_id and ledger_account = 'member')""",
+    "a lot holds more or less than rights do": """
+        select count(*) from lot l where held <> (select coalesce(sum(points), 0) from right_grant_lot g
+            where (g.account_id, g.lot_id) = (l.account_id, l.lot_id))""",
+    "a right is not the sum of its lots": """
+        select count(*) from right_grant r where outstanding <> (select coalesce(sum(points), 0)
+            from right_grant_lot g where (g.account_id, g.grant_id) = (r.account_id, r.grant_id))""",
+    "the pool does not add up, or could not pay": """
+        select count(*) from risk_pool where funded <> free + budgets + losses or uncovered <> 0""",
+    "the pool's budgets are not those of the tills": """
+        select count(*) from risk_pool where budgets <>
+            (select sum(risk_points_total - risk_points_settled) from till_stream)""",
+    "the pool's losses are not those of the ledger": """
+        select count(*) from risk_pool where losses <> (select coalesce(-sum(points), 0) from ledger_posting
+            where ledger_account = 'losses')""",
+    "a sale earns or redeems twice": """
+        select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem')
+        group by subject, kind having count(*) > 1) t""",
+    "a line came back twice": """
+        select count(*) from (select sale_key, line_id from returned_line
+        group by sale_key, line_id having count(*) > 1) t""",
+    "a receipt was recalculated otherwise": "select count(*) from receipt where not equal",
+    "an applied record has no outcome, or a kept one has": """
+        select count(*) from inbox i left join outcome o using (arrival)
+        where (i.applied or i.parked_for is not null) <> (o.arrival is not null)
+        and not (o.outcome = 'parked' and not i.applied)""",
+    "a record was set aside as broken": """
+        select count(*) from outcome where reason like 'could not be applied%'""",
+    "a receipt lost more to the pool than it risked": """
+        select count(*) from ledger_entry e join ledger_posting p using (account_id, entry_id)
+        join inbox i using (arrival)
+        where e.kind = 'redeem' and p.ledger_account = 'losses' and -p.points > coalesce((
+            select sum((s->>'points')::bigint) from
+            json_array_elements(convert_from(i.body, 'utf8')::json->'sources') s where s->>'kind' = 'risk'), 0)""",
+}
+
+
+class TillFiles(Protocol):
+    """What the auditor reads of a till."""
+
+    name: str
+
+    @property
+    def is_up(self) -> bool:
+        """The files can be read."""
+        ...
+
+    def journal_rows(self, sql: str) -> Rows:
+        """Return rows of the journal."""
+        ...
+
+    def cache_rows(self, sql: str) -> Rows:
+        """Return rows of the cache."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What an auditor may look at.
+
+    Attributes:
+        tills: by number.
+        opening: points by account.
+        revoked: numbers of revoked tills.
+    """
+
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    tills: dict[int, TillFiles]
+    paper: Paper
+    chronicle: Chronicle
+    opening: dict[int, int]
+    revoked: set[int] = field(default_factory=set)
+
+
+class Auditor:
+    """Audits one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._heads: dict[tuple[int, bytes], tuple[int, bytes]] = {}
+
+    async def audit(self) -> None:
+        """Check what holds at every moment.
+
+        Raises:
+            ViolationError: something does not.
+        """
+        for text, sql in _ALWAYS.items():
+            count = await self._world.pool.fetchval(sql)
+            require(count == 0, f"{text} ({count})")
+        await self._chains()
+        await self._rights_are_covered()
+        await self._posted_was_completed()
+        self._world.chronicle.figures["audits"] += 1
+
+    async def _chains(self) -> None:
+        """Every stream at the centre is one chain from its first link to its head."""
+        streams = await self._world.pool.fetch(
+            "select till_id, incarnation, last_seq, last_hash from till_stream"
+        )
+        for till_id, incarnation, last_seq, last_hash in streams:
+            start = hashlib.sha256(
+                b"tillside-stream/1" + till_id.to_bytes(8, "big") + incarnation
+            ).digest()
+            seq, link = self._heads.get((till_id, incarnation), (0, start))
+            rows = await self._world.pool.fetch(
+                "select seq, hash, body from inbox where till_id = $1 and incarnation = $2 and not branch"
+                " and seq > $3 order by seq",
+                till_id, incarnation, seq,
+            )  # fmt: skip
+            for row in rows:
+                seq, link = seq + 1, hashlib.sha256(link + row["body"]).digest()
+                require((row["seq"], row["hash"]) == (seq, link), f"till {till_id}: chain at {seq}")
+            require((last_seq, last_hash) == (seq, link), f"till {till_id}: head of its stream")
+            self._heads[till_id, incarnation] = seq, link
+
+    # Rights on tills are inside what the centre holds for them (design: sync I5)
+
+    async def _rights_are_covered(self) -> None:
+        pool = self._world.pool
+        grants = {
+            row["grant_id"]: row
+            for row in await pool.fetch(
+                "select grant_id, till_id, incarnation, account_id, outstanding from right_grant"
+            )
+        }
+        for till_id, till in self._world.tills.items():
+            if not till.is_up or till_id in self._world.revoked:
+                continue
+            streams = await pool.fetch(
+                "select incarnation, last_seq, risk_points_total - risk_points_settled as risk,"
+                " array(select seq from inbox i where i.till_id = s.till_id and i.incarnation = s.incarnation"
+                " and not branch and not applied) as waiting from till_stream s where till_id = $1",
+                till_id,
+            )
+            out, risk = self._out_at(till, streams)
+            for grant_id, points in sorted(out.items()):
+                grant = grants.get(grant_id)
+                held = grant["outstanding"] if grant else 0
+                require(
+                    points <= held and grant is not None and grant["till_id"] == till_id,
+                    f"{till.name} has or spent {points} points of right {grant_id}, the centre holds {held}",
+                )
+            current = till.journal_rows(
+                "select incarnation from stream order by incarnation_number desc limit 1"
+            )[0][0]
+            budget = {row["incarnation"]: row["risk"] for row in streams}.get(current, 0)
+            require(risk <= budget, f"{till.name} may still risk {risk}, its budget is {budget}")
+
+    def _out_at(self, till: TillFiles, streams: Iterable[Any]) -> tuple[dict[str, int], int]:
+        """Return by right what a till holds, has reserved, or has spent unknown to the ledger; and its risk."""
+        out: dict[str, int] = defaultdict(int)
+        for grant_id, points in till.journal_rows("select grant_id, points_left from held_right"):
+            out[grant_id] += points
+        for grant_id, points in till.journal_rows("select grant_id, points from reservation"):
+            if grant_id:
+                out[grant_id] += points
+        risk = till.journal_rows("select points_total - points_spent from risk_budget")[0][0]
+        reserved = "select coalesce(sum(points), 0) from reservation where grant_id = ''"
+        risk += till.journal_rows(reserved)[0][0]
+        known = {row["incarnation"]: (row["last_seq"], set(row["waiting"])) for row in streams}
+        current = till.journal_rows("select max(incarnation_number) from stream")[0][0]
+        for number, incarnation, seq, body in till.journal_rows(
+            "select incarnation_number, incarnation, seq, body from record join stream using (incarnation)"
+            " where kind in ('sale', 'grant_return')"
+        ):
+            last_seq, waiting = known.get(incarnation, (0, set()))
+            if number != current or (seq <= last_seq and seq not in waiting):
+                continue
+            record = json.loads(body)
+            if record["kind"] == "grant_return":
+                out[record["grant_id"]] += record["points"]
+            for source in record.get("sources", ()):
+                if source["kind"] == "risk":
+                    risk += source["points"]
+                else:
+                    out[source["grant_id"]] += source["points"]
+        return {grant_id: points for grant_id, points in out.items() if points}, risk
+
+    # Paper and ledger
+
+    async def _posted_was_completed(self) -> None:
+        paper = self._world.paper
+        rows = await self._world.pool.fetch(
+            "select sale_key, account_id, redeemed_points, earned_points, paid_minor from receipt"
+        )
+        for row in rows:
+            key = row["sale_key"]
+            require(key in paper.tried, f"receipt {key} was posted and never completed at a till")
+            printed = paper.sales.get(key)
+            if printed is not None and key not in paper.destroyed:
+                posted = (
+                    row["account_id"] or 0, row["redeemed_points"], row["earned_points"], row["paid_minor"]
+                )  # fmt: skip
+                wanted = (printed.account, printed.redeemed, printed.earned, printed.paid_minor)
+                require(posted == wanted, f"receipt {key} posted {posted}, printed {wanted}")
+
+    def printed(self, till: TillFiles, key: str, durable: Callable[[str], Rows]) -> None:
+        """Check at the moment of printing that the paper's record survives anything."""
+        sql = f"select 1 from record where kind in ('sale', 'refund') and subject = '{key}'"  # noqa: S608 - our own key
+        require(durable(sql), f"{till.name} printed {key} before it was durable")
+
+    # At rest
+
+    async def audit_rest(self) -> None:
+        """Check what holds when everything that can arrive has arrived.
+
+        Raises:
+            ViolationError: something does not.
+        """
+        await self.audit()
+        await self._all_is_acknowledged()
+        await self._printed_is_posted()
+        await self._returned_is_posted()
+        await self._accounts_are_what_paper_says()
+        await self._nothing_is_held_for_finished_receipts()
+        await self._caches_are_true()
+
+    async def _all_is_acknowledged(self) -> None:
+        for till in self._world.tills.values():
+            require(till.is_up, f"{till.name} does not start")
+            rows = till.journal_rows(
+                "select last_seq, acked_seq from stream order by incarnation_number desc limit 1"
+            )
+            require(rows[0][0] == rows[0][1], f"{till.name} still has records to send: {rows[0]}")
+        waiting = await self._world.pool.fetchval(
+            "select count(*) from inbox where not applied and parked_for is null"
+        )
+        require(waiting == 0, f"{waiting} records wait to be applied")
+        for row in await self._world.pool.fetch(
+            "select parked_for from inbox where parked_for is not null and not applied"
+        ):
+            kind, _, key = row["parked_for"].partition(":")
+            required = kind == "sale" and (
+                key in self._world.paper.destroyed or self._is_revoked(key)
+            )
+            require(required, f"a record still waits for {row['parked_for']}")
+
+    def _is_revoked(self, key: str) -> bool:
+        name = self._world.paper.touched.get(key, "")
+        return name.removeprefix("till-") in {str(number) for number in self._world.revoked}
+
+    async def _printed_is_posted(self) -> None:
+        paper = self._world.paper
+        posted = {
+            row["sale_key"] for row in await self._world.pool.fetch("select sale_key from receipt")
+        }
+        for key in paper.sales:
+            if key not in paper.destroyed and not self._is_revoked(key):
+                require(key in posted, f"receipt {key} was printed and is lost")
+        reversed_keys = {each.original for each in paper.returns.values()}
+        for key in sorted(posted - set(paper.sales)):
+            require(
+                key in reversed_keys or key in paper.destroyed,
+                f"receipt {key} was posted, never printed and never taken back",
+            )
+
+    async def _returned_is_posted(self) -> None:
+        paper = self._world.paper
+        rows = await self._world.pool.fetch("select refund_key, sale_key, lines from refund")
+        posted = {row["refund_key"]: (row["sale_key"], set(row["lines"])) for row in rows}
+        outcomes = defaultdict(set)
+        for row in await self._world.pool.fetch(
+            "select convert_from(body, 'utf8')::json->>'key' as key, outcome from inbox join outcome using (arrival)"
+            " where convert_from(body, 'utf8')::json->>'kind' = 'refund'"
+        ):
+            outcomes[row["key"]].add(row["outcome"])
+        for key, printed in paper.returns.items():
+            if key in paper.destroyed or self._is_revoked_till(printed.till):
+                continue
+            require(outcomes[key], f"return {key} was printed and is lost")
+            if key in posted:
+                require(
+                    posted[key] == (printed.original, set(printed.lines)), f"return {key} differs"
+                )
+            elif "adjusted" in outcomes[key]:
+                self._world.chronicle.sometimes["second return of a line refused"] += 1
+            else:
+                lost = printed.original in paper.destroyed or self._is_revoked(printed.original)
+                require("parked" in outcomes[key] and lost, f"return {key}: {outcomes[key]}")
+
+    def _is_revoked_till(self, name: str) -> bool:
+        return name in {f"till-{number}" for number in self._world.revoked}
+
+    async def _accounts_are_what_paper_says(self) -> None:
+        """Opening points, printed receipts and returned lines explain every account to the point."""
+        pool, paper = self._world.pool, self._world.paper
+        wanted = defaultdict(int, self._world.opening)
+        unclear: set[int] = set()
+        for row in await pool.fetch("select sale_key, account_id from receipt"):
+            printed = paper.sales.get(row["sale_key"])
+            if printed is None or row["sale_key"] in paper.destroyed:
+                unclear.add(row["account_id"])
+            else:
+                wanted[printed.account] += printed.earned - printed.redeemed
+        for row in await pool.fetch("select sale_key, line_id from returned_line"):
+            printed = paper.sales.get(row["sale_key"])
+            if printed is not None:
+                line = printed.lines[row["line_id"]]
+                wanted[printed.account] += line.redeemed - line.earned
+        for row in await pool.fetch(
+            "select a.account_id, a.posted - a.debt as points, coalesce((select -sum(points) from ledger_posting p"
+            " where p.account_id = a.account_id and ledger_account = 'losses'), 0) as lost from account a"
+        ):
+            if row["account_id"] not in unclear:
+                expected = wanted[row["account_id"]] + row["lost"]
+                require(
+                    row["points"] == expected,
+                    f"account {row['account_id']} has {row['points']} points, paper says {expected}",
+                )
+
+    async def _nothing_is_held_for_finished_receipts(self) -> None:
+        paper = self._world.paper
+        rows = await self._world.pool.fetch(
+            "select sale_key, account_id, outstanding from right_grant where purpose = 'authorisation' and outstanding > 0"
+        )
+        for row in rows:
+            key = row["sale_key"]
+            lost = key in paper.destroyed or self._is_revoked(key)
+            finished = key in paper.sales or key in paper.given_up
+            require(lost or not finished, f"{row['outstanding']} points stay held for {key}: {row}")
+        settled = await self._world.pool.fetchval(
+            "select count(*) from right_grant r where purpose = 'authorisation' and outstanding = 0 and not exists"
+            " (select from redemption_lot l where l.sale_key = r.sale_key)"
+        )
+        self._world.chronicle.sometimes["authorisation released unused"] += settled
+
+    async def _caches_are_true(self) -> None:
+        """Every till knows the accounts its store keeps as the centre has them."""
+        for till_id, till in self._world.tills.items():
+            if till_id in self._world.revoked:
+                continue
+            known: dict[bytes, tuple[int, str]] = {}
+            for card, points, tier in (
+                _account(row) for row in till.cache_rows("select card, body from account")
+            ):
+                known[card] = points, tier
+            rows = await self._world.pool.fetch(
+                "select c.card, a.account_id, a.posted, a.tier from card c join account a using (account_id)"
+                " join store_interest s using (account_id) join till t using (store_id) where t.till_id = $1",
+                till_id,
+            )
+            for row in rows:
+                require(
+                    known.get(row["card"]) == (row["posted"], row["tier"]),
+                    f"{till.name} takes account {row['account_id']} for {known.get(row['card'])},"
+                    f" it has {row['posted']}",
+                )
+
+
+def _account(row: tuple[Any, ...]) -> tuple[bytes, int, str]:
+
+
+    body = msgspec.msgpack.decode(row[1])
+    return row[0], body["points"] + body["held_points"], body["snapshot"].get("tier", "")

@@ -1,0 +1,81 @@
+"""How bad the world is: rates of every fault, as plain figures."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Rates of faults; requests in thousandths, the rest per day.
+
+    Attributes:
+        lost_requests: never arrive.
+        lost_replies: the centre acts, the till hears nothing.
+        late_repeats: the very same bytes arrive once more, up to hours later.
+        slow_requests: arrive after seconds, most of them when nobody waits any more.
+        cuts_per_store_day: the store's line is down, up to `cut_hours_max`.
+        kills_per_till_day: the agent's process ends at once; the machine's cache survives.
+        power_cuts_per_till_day: at any moment, also between two writes of one transaction.
+        spoiled_journals_per_till_day: the journal's file is damaged while the agent is down.
+        clock_jumps_per_till_day: the machine's clock is off by up to ten years.
+        stalls_per_day: the centre keeps records and applies none for hours.
+        revoked_tills: how many tills are revoked during the run.
+    """
+
+    lost_requests: int = 0
+    lost_replies: int = 0
+    late_repeats: int = 0
+    slow_requests: int = 0
+    cuts_per_store_day: float = 0.0
+    cut_hours_max: float = 12.0
+    kills_per_till_day: float = 0.0
+    power_cuts_per_till_day: float = 0.0
+    spoiled_journals_per_till_day: float = 0.0
+    clock_jumps_per_till_day: float = 0.0
+    stalls_per_day: float = 0.0
+    revoked_tills: int = 0
+
+
+NONE = Faults()
+"""The honest world: everything arrives and nothing breaks."""
+
+LINE_ONLY = Faults(
+    lost_requests=20,
+    lost_replies=30,
+    late_repeats=50,
+    slow_requests=10,
+    cuts_per_store_day=0.6,
+    stalls_per_day=0.3,
+)
+"""The lines are bad and the machines are good."""
+
+USUAL = Faults(
+    lost_requests=20,
+    lost_replies=30,
+    late_repeats=50,
+    slow_requests=10,
+    cuts_per_store_day=0.6,
+    kills_per_till_day=0.6,
+    power_cuts_per_till_day=0.8,
+    spoiled_journals_per_till_day=0.06,
+    clock_jumps_per_till_day=0.15,
+    stalls_per_day=0.3,
+    revoked_tills=1,
+)
+"""Everything at once, far worse than a chain would bear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large the world is.
+
+    Attributes:
+        lanes_per_till: registers that call one till, so that receipts are open side by side.
+        minutes_between_customers: on average, at one lane in opening hours.
+    """
+
+    stores: int = 3
+    tills_per_store: int = 2
+    lanes_per_till: int = 1
+    customers: int = 20
+    days: int = 4
+    minutes_between_customers: float = 90.0

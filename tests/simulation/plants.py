@@ -1,0 +1,194 @@
+"""Planted bugs: the simulation must find each of them; the product knows nothing of these switches."""
+
+from collections.abc import Awaitable, Callable
+
+from agent.journal.database import Database
+from agent.journal.journal import Journal
+from agent.journal.rights import Rights
+from agent.link.till_side import JournalTillSide
+from agent.till_service.till import Till
+from central.database.pool import Connection
+from central.ledger.books import lock_account
+from central.rights import grants
+from central.streams.apply import Applier
+from central.streams.stored import Decision, StoredRecord
+from sync.messages import Grant, HelloAnswer, Push, PushAnswer
+from sync.records import GrantInRecord, VoidRecord, decode_record
+from tests.simulation.centre import SimulatedCentre
+
+SOFTWARE = "simulated"
+
+
+class AsBuilt:
+    """The product as it is.
+
+    Attributes:
+        journal_pragmas: of the journal's file; none = the product's.
+    """
+
+    name = "as built"
+    journal_pragmas: tuple[str, ...] = ()
+
+    def journal(self, database: Database, till_id: int) -> Journal:
+        """Return a till's journal."""
+        return Journal(database, till_id)
+
+    def till_side(self, till: Till) -> JournalTillSide:
+        """Return a till's side of the conversation."""
+        return JournalTillSide(till, software=SOFTWARE)
+
+    def applier(self, centre: SimulatedCentre) -> Applier:
+        """Return what makes ledger of records."""
+        return centre.applier
+
+    def housekeeping(self, centre: SimulatedCentre) -> Callable[[], Awaitable[None]] | None:
+        """Return what the centre does from time to time besides."""
+        return None
+
+
+class _ForgetfulSide(JournalTillSide):
+    """Takes a grant as often as it comes."""
+
+    def _receive(self, grant: Grant) -> None:
+        till = self._till
+        if grant.session == till.session:
+            held = Rights(till.journal.rights._database)  # noqa: SLF001 - a bug knows no manners
+            held.give_up(grant.grant_id)
+            held._database.run("delete from held_right where grant_id = ?", grant.grant_id)  # noqa: SLF001
+            held.receive(grant)
+            record = GrantInRecord(at_ms=till.clock.now_ms(), grant_id=grant.grant_id)
+            till.journal.stream.append(record)
+
+
+class GrantTakenAgain(AsBuilt):
+    """A grant delivered twice is worth its points twice (design: sync N4)."""
+
+    name = "a grant that comes twice is taken twice"
+
+    def till_side(self, till: Till) -> JournalTillSide:
+        """Return a side without the check for grants it has."""
+        return _ForgetfulSide(till, software=SOFTWARE)
+
+
+class NotSynced(AsBuilt):
+    """The journal trusts the machine's cache (design: sync 0.10)."""
+
+    name = "the journal is committed without a sync"
+    journal_pragmas = (
+        "pragma locking_mode=exclusive",
+        "pragma journal_mode=wal",
+        "pragma synchronous=normal",
+        "pragma foreign_keys=on",
+    )
+
+
+class _TrustingSide(JournalTillSide):
+    """Counts as acknowledged what was sent, and never looks back."""
+
+    def next_push(self) -> Push | None:
+        push = super().next_push()
+        stream = self._till.journal.stream
+        if push is not None:
+            seq = push.from_seq + len(push.records) - 1
+            with self._till.journal.transaction():
+                stream.move_acked(seq, durable_seq=seq)
+        return push
+
+    def hello_answered(self, answer: HelloAnswer) -> None:
+        acked = self._till.journal.stream.head()
+        super().hello_answered(answer)
+        now = self._till.journal.stream.head()
+        if now.incarnation == acked.incarnation and now.acked_seq < acked.acked_seq:
+            with self._till.journal.transaction():
+                self._till.journal.stream.move_acked(acked.acked_seq, durable_seq=acked.acked_seq)
+
+    def push_answered(self, push: Push, answer: PushAnswer) -> None:
+        if answer.verdict == "fork":
+            super().push_answered(push, answer)
+
+
+class AckedWhenSent(AsBuilt):
+    """The acknowledged pointer moves when a batch is sent, and a stream that begins anew leaves the rest behind."""
+
+    name = "records count as acknowledged when they are sent"
+
+    def till_side(self, till: Till) -> JournalTillSide:
+        """Return a side that moves the pointer too early."""
+        return _TrustingSide(till, software=SOFTWARE)
+
+
+class Lease(AsBuilt):
+    """The centre takes a grant back when its time is over (design: sync N3)."""
+
+    name = "the centre releases a grant when it expires"
+
+    def housekeeping(self, centre: SimulatedCentre) -> Callable[[], Awaitable[None]] | None:
+        """Return the release."""
+
+        async def release() -> None:
+            rows = await centre.pool.fetch(
+                "select grant_id, account_id from right_grant where state = 'open' and not_after_ms < $1"
+                " order by grant_id",
+                centre.system.now_ms(),
+            )
+            for row in rows:
+                async with centre.pool.acquire() as connection, connection.transaction():
+                    await lock_account(connection, row["account_id"])
+                    await grants.close(connection, row["account_id"], row["grant_id"])
+
+        return release
+
+
+class _SharingRights(Rights):
+    """Sets points aside without taking them out of what others may take."""
+
+    def _set_left(self, grant_id: str, points_left: int, lots: object) -> None:
+        return
+
+
+class _SharingJournal(Journal):
+    """A journal with such rights."""
+
+    def __init__(self, database: Database, till_id: int) -> None:
+        super().__init__(database, till_id)
+        self.rights = _SharingRights(database)
+
+
+class ReservedTwice(AsBuilt):
+    """A right that is set aside for one receipt may be taken by another."""
+
+    name = "points set aside for a receipt can be spent again"
+
+    def journal(self, database: Database, till_id: int) -> Journal:
+        """Return a journal whose rights never grow less."""
+        return _SharingJournal(database, till_id)
+
+
+class _VoidBlindApplier(Applier):
+    """Takes a void for a mere note."""
+
+    async def _decide(self, connection: Connection, stored: StoredRecord) -> Decision:
+        if isinstance(decode_record(stored.body), VoidRecord):
+            return Decision("accepted")
+        return await super()._decide(connection, stored)
+
+
+class VoidIgnored(AsBuilt):
+    """What was authorised for a receipt that was given up stays set aside (design: sync 4.6)."""
+
+    name = "a void releases nothing"
+
+    def applier(self, centre: SimulatedCentre) -> Applier:
+        """Return an applier that does not act on voids."""
+        right = centre.applier
+        return _VoidBlindApplier(right.pool, right.library, right.system)
+
+
+PLANTS: tuple[type[AsBuilt], ...] = (
+    GrantTakenAgain,
+    NotSynced,
+    AckedWhenSent,
+    Lease,
+    ReservedTwice,
+    VoidIgnored,
+)

@@ -1,0 +1,356 @@
+"""A real till in a simulated machine: disk that may lose power, clock that may jump, process that may end anywhere."""
+
+import random
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import apsw
+
+from agent.errors import JournalDamagedError, JournalUnavailableError
+from agent.identity import Identity
+from agent.journal.database import Database
+from agent.link.till_side import JournalTillSide
+from agent.reference_data.cache import Cache, open_cache_database
+from agent.system import System
+from agent.till_service.returns import ReturnService
+from agent.till_service.service import TillService
+from agent.till_service.till import Till, TillSettings, join_till
+from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse
+from sync.errors import LinkError, SyncError
+from sync.messages import Message
+from sync.signing import NO_SESSION
+from tests.simulation.centre import BEGINNING_MS
+from tests.simulation.chronicle import Chronicle, require
+from tests.simulation.disk import VFS_NAME, Disk
+from tests.simulation.kernel import Kernel, Waiter, sleep
+from tests.simulation.network import Network
+from tests.simulation.plants import AsBuilt
+
+R = TypeVar("R")
+
+Steps = Generator[Any, Any, R]
+
+_PULL_MS = 15 * 60_000
+_HELLO_MS = 45 * 60_000
+_RETRY_MS = (20_000, 900_000)
+_REQUEST_MS = 20_000
+_ASK_MS = 150
+_AUTHORISE_MS = 1_000
+
+
+class TillClock(System):
+    """The clock and randomness of one machine; the clock may be wrong by years."""
+
+    def __init__(self, kernel: Kernel, draws: random.Random) -> None:
+        self._kernel = kernel
+        self._draws = draws
+        self._booted_ms = kernel.now_ms
+        self.off_by_ms = 0
+
+    def now_ms(self) -> int:
+        """Return what the machine takes for the time."""
+        return BEGINNING_MS + self._kernel.now_ms + self.off_by_ms
+
+    def monotonic_ms(self) -> int:
+        """Return time since the machine was started."""
+        return self._kernel.now_ms - self._booted_ms
+
+    def boot(self) -> None:
+        """Start the monotonic clock anew."""
+        self._booted_ms = self._kernel.now_ms
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return bytes out of the seed."""
+        return self._draws.randbytes(count)
+
+
+class MachineOffError(Exception):
+    """The agent's process is gone; whoever called it hears nothing."""
+
+
+class SimulatedTill:
+    """One till: its machine, and while the machine is up the agent in it.
+
+    Attributes:
+        life: rises with every end of the process.
+        lives_of_cache: rises when the cache was lost.
+        newest_bundle: highest bundle version seen active in this life of the cache.
+        restarts_by_centre: new streams begun because the centre said so.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        kernel: Kernel,
+        network: Network,
+        chronicle: Chronicle,
+        plant: AsBuilt,
+        draws: random.Random,
+    ) -> None:
+        self.identity = identity
+        self.name = f"till-{identity.till_id}"
+        self.store = identity.place.store
+        self.disk = Disk(random.Random(draws.random()))
+        self.clock = TillClock(kernel, random.Random(draws.random()))
+        self._kernel = kernel
+        self._network = network
+        self._chronicle = chronicle
+        self._plant = plant
+        self._draws = draws
+        self.till: Till | None = None
+        self.life = 0
+        self.newest_bundle = 0
+        self._is_busy = False
+        self._hello_at_ms = 0
+        self._wake = Waiter(kernel)
+        self.journal_path = f"/{self.name}/journal.db"
+        self._cache_path = f"/{self.name}/cache.db"
+
+    # The process
+
+    def start(self) -> None:
+        """Start the agent, as its own `open_till` does; the power may go meanwhile."""
+        self.clock.boot()
+        try:
+            self.till = self._guarded(self._open)
+        except MachineOffError:
+            return
+        self.receipts = TillService(self.till)
+        self.returns = ReturnService(self.till)
+        self._side = self._plant.till_side(self.till)
+        self._is_busy = False
+        self._hello_at_ms = 0
+        self._chronicle.note(f"{self.name} up")
+        self._kernel.start(self._link(self.life), f"{self.name} link")
+
+    def _open(self) -> Till:
+        reason = "first start"
+        now = self.clock.now_ms()
+        try:
+            journal = self._plant.journal(self._journal_database(), self.identity.till_id)
+        except JournalDamagedError:
+            self.disk.set_aside(self.journal_path, f"{self.journal_path}.damaged-{now}")
+            reason = "journal damaged"
+            self._chronicle.note(f"{self.name} journal set aside")
+            self._chronicle.sometimes["damaged journal set aside"] += 1
+            journal = self._plant.journal(self._journal_database(), self.identity.till_id)
+        try:
+            cache = Cache(open_cache_database(self._cache_path, vfs=VFS_NAME))
+        except JournalDamagedError:
+            self.disk.set_aside(self._cache_path, f"{self._cache_path}.damaged-{now}")
+            self._chronicle.note(f"{self.name} cache set aside")
+            self._chronicle.sometimes["damaged cache set aside"] += 1
+            cache = Cache(open_cache_database(self._cache_path, vfs=VFS_NAME))
+        return join_till(
+            identity=self.identity,
+            journal=journal,
+            cache=cache,
+            system=self.clock,
+            settings=TillSettings(),
+            start_reason=reason,
+        )
+
+    def _journal_database(self) -> Database:
+        pragmas = self._plant.journal_pragmas
+        if pragmas:
+            return Database(self.journal_path, vfs=VFS_NAME, pragmas=pragmas)
+        return Database(self.journal_path, vfs=VFS_NAME)
+
+    @property
+    def is_up(self) -> bool:
+        """The agent's process runs."""
+        return self.till is not None
+
+    def stop(self, *, lost_power: bool) -> None:
+        """End the process wherever it is; with the power goes what was not synced."""
+        till, self.till = self.till, None
+        self.life += 1
+        self._wake.resolve(None)
+        self.disk.is_off = True
+        if till is not None:
+            for close in (till.journal.close, till.cache.close):
+                try:
+                    close()
+                except (apsw.Error, JournalDamagedError, JournalUnavailableError):
+                    pass  # no power: nothing more is written
+        self.disk.come_back(lost_power=lost_power)
+        if lost_power:
+            self.newest_bundle = 0
+        self._chronicle.note(f"{self.name} down{', power lost' if lost_power else ''}")
+
+    def _guarded(self, work: Callable[[], R]) -> R:
+        """Run the agent's code; raises MachineOffError when the process does not outlive it."""
+        try:
+            result = work()
+        except JournalDamagedError:
+            if not self.disk.is_off:
+                self._chronicle.note(f"{self.name} found damage while it ran")
+                self.stop(lost_power=False)
+                self._kernel.at(self._kernel.now_ms + 30_000, self.restart)
+                raise MachineOffError from None
+            result = None  # type: ignore[assignment]
+        except (JournalUnavailableError, apsw.Error):
+            if not self.disk.is_off:
+                raise
+            result = None  # type: ignore[assignment]
+        if self.disk.is_off:
+            self._chronicle.fault("power cut while writing", self.name)
+            self.stop(lost_power=True)
+            self._kernel.at(self._kernel.now_ms + 60_000, self.restart)
+            raise MachineOffError
+        self._watch_bundle()
+        return result
+
+    def restart(self) -> None:
+        """Start the agent unless it runs."""
+        if not self.is_up:
+            self.start()
+            if self.is_up:
+                self._chronicle.sometimes["crash recovered"] += 1
+
+    def _watch_bundle(self) -> None:
+        if self.till is not None:
+            version = self.till.books.active_version
+            require(version >= self.newest_bundle, f"{self.name} went back to bundle {version}")
+            self.newest_bundle = version
+
+    # The register's calls
+
+    async def call(self, start: Callable[[], Steps[R] | R]) -> R | None:
+        """Have the agent answer a call; None when it is down or ends before it has answered."""
+        while self._is_busy and self.is_up:
+            await sleep(20)
+        if not self.is_up:
+            return None
+        life, self._is_busy = self.life, True
+        try:
+            steps = self._guarded(start)
+            if not isinstance(steps, Generator):
+                return steps
+            done, value = self._guarded(lambda: _advance(steps, None))
+            while not done:
+                reply = await self._ask_in_time(value)
+                if self.life != life:
+                    steps.close()
+                    return None
+                done, value = self._guarded(lambda: _advance(steps, reply))  # noqa: B023 - runs at once
+            self.wake()
+            return value  # type: ignore[no-any-return]
+        except MachineOffError:
+            return None
+        finally:
+            if self.life == life:
+                self._is_busy = False
+
+    async def _ask_in_time(self, ask: Ask) -> Message | None:
+        """What the agent's link worker does for a sale."""
+        till, life = self.till, self.life
+        assert till is not None
+        if not till.link_up or till.session == NO_SESSION:
+            return None
+        ms_max = _AUTHORISE_MS if ask.path == PATH_AUTHORISE else _ASK_MS
+        try:
+            return await self._network.ask(
+                self.identity, ask, session=till.session, ms_max=ms_max
+            )
+        except SyncError as error:
+            if self.life == life:
+                if isinstance(error, LinkError):
+                    till.link_up = False
+                self._hello_at_ms = 0
+                self.wake()
+            return None
+
+    # The link
+
+    def wake(self) -> None:
+        """Have the link talk to the centre soon."""
+        self._wake.resolve(True)
+
+    async def _link(self, life: int) -> None:
+        await sleep(self._draws.randint(100, 5_000))
+        while self.life == life:
+            try:
+                await self._talk(life)
+                pause_ms = _PULL_MS
+            except MachineOffError:
+                return
+            except SyncError:
+                pause_ms = self._draws.randint(*_RETRY_MS)
+            if self.life != life:
+                return
+            self._wake = Waiter(self._kernel)
+            await self._wake.wait(pause_ms)
+            await sleep(self._draws.randint(100, 60_000))
+
+    async def _talk(self, life: int) -> None:
+        till = self.till
+        assert till is not None
+        now_ms = self._kernel.now_ms
+        greet = till.session == NO_SESSION or now_ms >= self._hello_at_ms
+        try:
+            await self._drive(converse(self._side, greet=greet), life)
+        except SyncError as error:
+            if self.life == life:
+                self._hello_at_ms = 0
+                if isinstance(error, LinkError):
+                    till.link_up = False
+            raise
+        if greet:
+            self._hello_at_ms = now_ms + _HELLO_MS
+
+    async def _drive(self, steps: Conversation, life: int) -> None:
+        done, wish = self._guarded(lambda: _advance(steps, None))
+        while not done:
+            error: SyncError | None = None
+            reply: Message | bytes | None = None
+            try:
+                reply = await self._answer(wish)
+            except SyncError as raised:
+                error = raised
+            if self.life != life:
+                steps.close()
+                raise MachineOffError
+            if error is not None:
+                thrown = error
+                done, wish = self._guarded(lambda: _throw(steps, thrown))  # noqa: B023 - runs at once
+            else:
+                heard = reply
+                assert self.till is not None
+                self.till.link_up = True
+                done, wish = self._guarded(lambda: _advance(steps, heard))  # noqa: B023 - runs at once
+
+    async def _answer(self, wish: Ask | Fetch) -> Message | bytes:
+        if isinstance(wish, Fetch):
+            return await self._network.fetch(self.identity, wish, ms_max=_REQUEST_MS)
+        assert self.till is not None
+        return await self._network.ask(
+            self.identity, wish, session=self.till.session, ms_max=_REQUEST_MS
+        )
+
+    # For the auditor
+
+    def journal_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return rows of the journal as the running agent sees them."""
+        assert self.till is not None
+        return list(self.till.journal._database.rows(sql))  # noqa: SLF001 - the auditor reads the file itself
+
+    def cache_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return rows of the cache."""
+        assert self.till is not None
+        return list(self.till.cache._database.rows(sql))  # noqa: SLF001 - as above
+
+
+def _advance(steps: Generator[Any, Any, R], reply: Any) -> tuple[bool, Any]:  # noqa: ANN401 - as generators are
+    try:
+        return False, steps.send(reply)
+    except StopIteration as end:
+        return True, end.value
+
+
+def _throw(steps: Generator[Any, Any, R], error: Exception) -> tuple[bool, Any]:
+    try:
+        return False, steps.throw(error)
+    except StopIteration as end:
+        return True, end.value

@@ -1,0 +1,432 @@
+"""Customers, offers and registers: who buys what, redeems, goes back for a bag, cancels, repeats, returns."""
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from agent.till_service.messages import (
+    CompleteRequest,
+    ReceiptAnswer,
+    ReceiptRequest,
+    ReserveRequest,
+    ReturnAnswer,
+    ReturnRequest,
+)
+from loyalty.account import RedeemRequest
+from loyalty.basket import BasketLine
+from loyalty.bundle import Bundle, Programme, Product, RedemptionTerms
+from loyalty.offers import Combines, NeedsLines, Offer, Percent, PointsPerItem, PointsPerMoney, Who
+from tests.simulation.chronicle import Chronicle, require
+from tests.simulation.kernel import Kernel, sleep
+from tests.simulation.paper import Paper, PaperLine, PaperReturn, PaperSale
+from tests.simulation.tills import SimulatedTill
+
+SKUS = tuple(f"sku-{number}" for number in range(12))
+DAY_MS = 86_400_000
+_MINUTE_MS = 60_000
+_OPEN_HOURS = (8, 22)
+_TRIES_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Somebody with cards; `is_late` when the centre hears of him only during the run."""
+
+    account_id: int
+    cards: tuple[str, ...]
+    home_store: str
+    opening_points: int
+    is_late: bool
+
+
+def make_customers(draws: random.Random, count: int, stores: list[str]) -> list[Customer]:
+    """Return customers of the stores."""
+    return [
+        Customer(
+            account_id=number,
+            cards=tuple(f"card-{number}-{n}" for n in range(1 + (draws.random() < 0.25))),
+            home_store=draws.choice(stores),
+            opening_points=draws.randint(20, 400),
+            is_late=number % 10 == 0,
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def account_line(customer: Customer) -> dict[str, Any]:
+    """Return a customer as the centre's loader takes him, his points in two lots."""
+    half = customer.opening_points // 2
+    lots = [
+        {"points": half, "active_from": "2025-01-01", "expires_on": ""},
+        {
+            "points": customer.opening_points - half,
+            "active_from": "2025-01-01",
+            "expires_on": "2025-12-31",
+        },
+    ]
+    return {
+        "kind": "account",
+        "account_id": customer.account_id,
+        "home_store": customer.home_store,
+        "cards": customer.cards,
+        "lots": [lot for lot in lots if lot["points"]],
+    }
+
+
+def make_bundle(draws: random.Random, version: int) -> Bundle:
+    """Return some offers of everyday kinds."""
+    offers = (
+        Offer(
+            offer_id="points",
+            gives=PointsPerMoney(points=draws.randint(2, 6), per_minor=100),
+            who=Who(identified=True),
+        ),
+        Offer(offer_id="ten-percent", gives=Percent(rate_ppm=draws.randint(1, 15) * 10_000)),
+        Offer(
+            offer_id="with-card",
+            gives=Percent(rate_ppm=50_000),
+            who=Who(identified=True),
+            needs=NeedsLines(amount_minor_min=draws.randint(500, 4_000)),
+            combines=Combines(order=200),
+        ),
+        Offer(offer_id="each", gives=PointsPerItem(points=draws.randint(1, 4)), who=Who(identified=True)),
+    )
+    return Bundle(
+        version=version,
+        programme=Programme(
+            programme_id="green",
+            currency="EUR",
+            point_value_minor=10,
+            redemption=RedemptionTerms(receipt_share_max_ppm=700_000),
+        ),
+        offers=offers,
+        catalogue={sku: Product(department=f"department-{i % 3}") for i, sku in enumerate(SKUS)},
+    )
+
+
+class Closing(Exception):  # noqa: N818 - closing time is no error
+    """The register gave the receipt up; there is nothing more to do for it."""
+
+
+class Register:
+    """One lane: customer after customer at one till."""
+
+    def __init__(
+        self,
+        till: SimulatedTill,
+        customers: list[Customer],
+        *,
+        kernel: Kernel,
+        paper: Paper,
+        chronicle: Chronicle,
+        draws: random.Random,
+        minutes_between: float,
+    ) -> None:
+        self._till = till
+        self._customers = customers
+        self._kernel = kernel
+        self._paper = paper
+        self._chronicle = chronicle
+        self._draws = draws
+        self._minutes_between = minutes_between
+        self._unsettled: list[tuple[str, tuple[str, ...]]] = []
+        self.on_print: Callable[[SimulatedTill, str], None] = lambda _till, _key: None
+        self.is_closing = False
+        self.is_done = False
+
+    async def run(self) -> None:
+        """Serve customers in opening hours until told to close; then settle what is open."""
+        mean_ms = self._minutes_between * _MINUTE_MS
+        while not self.is_closing:
+            await sleep(min(int(self._draws.expovariate(1 / mean_ms)), 2 * DAY_MS))
+            hour = self._kernel.now_ms % DAY_MS // 3_600_000
+            if self.is_closing or not _OPEN_HOURS[0] <= hour < _OPEN_HOURS[1]:
+                continue
+            try:
+                if self._draws.random() < 0.12 and self._paper.sales:
+                    await self._return()
+                else:
+                    await _Sale(self).run()
+            except Closing:
+                pass
+            await self.settle()
+        while await self.settle():
+            await sleep(_MINUTE_MS)
+        self.is_done = True
+
+    async def settle(self) -> int:
+        """Cancel what was sold without loyalty; take it back if the till had recorded it after all."""
+        for key, lines in list(self._unsettled):
+            answer = await self._till.call(lambda: self._till.receipts.cancel(key))  # noqa: B023 - at once
+            if answer is None:
+                break
+            if answer.outcome == "receipt_closed":
+                await self._reverse(key, lines)
+                self._chronicle.sometimes["recorded after all, taken back"] += 1
+            else:
+                require(answer.outcome == "cancelled", f"cancel of {key}: {answer.outcome}")
+                self._paper.given_up.add(key)
+                self._unsettled.remove((key, lines))
+        return len(self._unsettled)
+
+    async def _reverse(self, key: str, lines: tuple[str, ...]) -> None:
+        return_id = str(UUID(int=UUID(key).int ^ 1))
+        if await self.take_back(return_id, key, lines) is not None:
+            self._unsettled.remove((key, lines))
+
+    # Returns
+
+    async def _return(self) -> None:
+        sales = self._paper.sales
+        keys = list(sales)[-40:]
+        sale = sales[self._draws.choice(keys)]
+        lines = tuple(line for line in sale.lines if self._draws.random() < 0.7)
+        if lines:
+            await self.take_back(self.new_key(), sale.key, lines)
+
+    async def take_back(self, return_id: str, original: str, lines: tuple[str, ...]) -> str | None:
+        """Preview and confirm a return; returns the outcome, None when the till was not heard."""
+        request = ReturnRequest(original_receipt_id=original, line_ids=lines, moment=self.moment())
+        shown = await self._return_call(return_id, request)
+        if shown is None:
+            return None
+        if shown.outcome not in ("previewed", "receipt_unknown", "recorded"):
+            return str(shown.outcome)
+        await sleep(self._draws.randint(500, 60_000))
+        done = await self._return_call(return_id, msgspec.structs.replace(request, confirm=True))
+        if done is None:
+            return None
+        if done.outcome == "recorded":
+            self._paper.returns[return_id] = PaperReturn(
+                key=return_id, original=original, till=self._till.name, lines=lines
+            )
+            self._chronicle.figures["returns"] += 1
+            self._chronicle.note(f"{self._till.name} printed return {return_id[-4:]} {lines}")
+            self.on_print(self._till, return_id)
+            if done.pending:
+                self._chronicle.sometimes["return of a receipt unknown at the till"] += 1
+        return str(done.outcome)
+
+    async def _return_call(self, return_id: str, request: ReturnRequest) -> ReturnAnswer | None:
+        return await self.persist(lambda: self._till.returns.handle(return_id, request))
+
+    # For a sale
+
+    async def persist(self, start: Callable[[], Any]) -> Any:  # noqa: ANN401 - an answer
+        """Repeat a call until it is answered or tried often enough."""
+        for attempt in range(_TRIES_MAX):
+            if attempt:
+                await sleep(self._draws.randint(1_000, 120_000))
+            answer = await self._till.call(start)
+            if answer is not None and answer.outcome != "journal_unavailable":
+                return answer
+        return None
+
+    def new_key(self) -> str:
+        """Return a new receipt's id."""
+        return str(UUID(int=self._draws.getrandbits(128)))
+
+    def moment(self) -> str:
+        """Return the machine's local time; it may be wrong by years."""
+        at = datetime.fromtimestamp(self._till.clock.now_ms() / 1000, UTC)
+        return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class _Sale:
+    """One receipt at a register."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._till = register._till  # noqa: SLF001 - one thing in two classes
+        self._draws = register._draws  # noqa: SLF001
+        self._paper = register._paper  # noqa: SLF001
+        self._chronicle = register._chronicle  # noqa: SLF001
+        self.key = register.new_key()
+        self._answer: ReceiptAnswer | None = None
+        self._customer = self._choose()
+        self._request = ReceiptRequest(
+            version=1, moment=register.moment(), lines=(), card=self._card()
+        )
+
+    def _choose(self) -> Customer | None:
+        draws = self._draws
+        if draws.random() < 0.1:
+            return None
+        customers = self._register._customers  # noqa: SLF001
+        at_home = [each for each in customers if each.home_store == self._till.store]
+        return draws.choice(at_home if at_home and draws.random() < 0.7 else customers)
+
+    def _card(self) -> str:
+        return self._draws.choice(self._customer.cards) if self._customer else ""
+
+    async def run(self) -> None:
+        """Scan, pay, change one's mind, complete or give up."""
+        draws = self._draws
+        self._paper.touched[self.key] = self._till.name
+        for _ in range(draws.randint(1, 4)):
+            self._add_line()
+        await self._update()
+        await self._think()
+        if self._customer and draws.random() < 0.45:
+            await self._reserve()
+            await self._think()
+            await self._change_mind()
+        if draws.random() < 0.08:
+            await self._cancel()
+        elif await self._complete():
+            await self._call_again()
+
+    async def _change_mind(self) -> None:
+        draws = self._draws
+        if draws.random() < 0.25:  # back for a bag
+            self._add_line()
+            await (self._reserve() if draws.random() < 0.5 else self._update())
+            await self._think()
+        if draws.random() < 0.06:  # another card, or none
+            self._customer = self._choose()
+            self._change(card=self._card())
+            await (self._reserve() if self._customer and draws.random() < 0.5 else self._update())
+            self._chronicle.sometimes["card changed after points were reserved"] += 1
+
+    async def _think(self) -> None:
+        await sleep(self._draws.choice((500, 3_000, 20_000, 90_000, 400_000)))
+
+    def _add_line(self) -> None:
+        draws = self._draws
+        line = BasketLine(
+            line_id=str(len(self._request.lines) + 1),
+            sku=draws.choice(SKUS),
+            quantity=draws.randint(1, 3) * 1000,
+            gross_minor=draws.randint(150, 3_000),
+        )
+        self._change(lines=(*self._request.lines, line))
+
+    def _change(self, **fields: Any) -> None:  # noqa: ANN401 - fields of the request
+        version = self._request.version + (self._answer is not None)
+        self._answer = None
+        self._request = msgspec.structs.replace(self._request, version=version, **fields)
+
+    # Calls
+
+    async def _tell(
+        self, start: Callable[[], Generator[Any, Any, ReceiptAnswer]]
+    ) -> ReceiptAnswer | None:
+        """Make a call; go on from the version the till knows if it knows a later one."""
+        answer: ReceiptAnswer | None = await self._register.persist(start)
+        if answer is not None and answer.outcome == "stale_version":
+            self._request = msgspec.structs.replace(self._request, version=answer.version + 1)
+            answer = await self._register.persist(start)
+        if answer is not None and answer.calculation:
+            self._answer = answer
+        return answer
+
+    async def _update(self) -> None:
+        await self._tell(lambda: self._till.receipts.update(self.key, self._request))
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self._request, name) for name in ReceiptRequest.__struct_fields__}
+
+    async def _reserve(self) -> None:
+        as_many = self._draws.random() < 0.5
+        redeem = RedeemRequest(
+            points=0 if as_many else self._draws.randint(1, 150), as_many_as_possible=as_many
+        )
+        answer = await self._tell(
+            lambda: self._till.receipts.reserve(
+                self.key, ReserveRequest(**self._fields(), redeem=redeem)
+            )
+        )
+        if answer is not None:
+            self._chronicle.sometimes[f"reserve: {answer.outcome}"] += 1
+
+    async def _cancel(self) -> None:
+        answer: ReceiptAnswer | None = await self._register.persist(
+            lambda: self._till.receipts.cancel(self.key)
+        )
+        if answer is None:
+            self._leave_open()
+            return
+        require(answer.outcome == "cancelled", f"cancel of {self.key}: {answer.outcome}")
+        self._paper.given_up.add(self.key)
+        self._chronicle.figures["cancelled"] += 1
+
+    def _leave_open(self) -> None:
+        ids = tuple(line.line_id for line in self._request.lines)
+        self._register._unsettled.append((self.key, ids))  # noqa: SLF001
+        self._chronicle.sometimes["sold without loyalty"] += 1
+        raise Closing
+
+    async def _complete(self) -> bool:
+        if self._answer is None:
+            await self._update()
+        self._paper.tried[self.key] = self._till.name
+        for _ in range(4):
+            if self._answer is None:
+                break
+            answer = await self._tell(
+                lambda: self._till.receipts.complete(self.key, self._complete_request())
+            )
+            if answer is not None and answer.outcome == "recorded":
+                self._print(answer)
+                return True
+            if answer is None or answer.outcome not in ("stale_calculation", "stale_version"):
+                break
+        self._leave_open()
+        return False
+
+    def _complete_request(self) -> CompleteRequest:
+        assert self._answer is not None
+        assert self._answer.calculation
+        paid = msgspec.json.decode(self._answer.calculation)["totals"]["paid_minor"]
+        return CompleteRequest(**self._fields(), paid_minor=paid)
+
+    def _print(self, answer: ReceiptAnswer) -> None:
+        assert answer.calculation
+        found = msgspec.json.decode(answer.calculation)
+        totals = found["totals"]
+        self._paper.sales[self.key] = PaperSale(
+            key=self.key,
+            till=self._till.name,
+            account=self._customer.account_id if self._customer else 0,
+            gross_minor=totals["gross_minor"],
+            paid_minor=totals["paid_minor"],
+            redeemed=totals["redeemed_points"],
+            earned=totals["earned_points"],
+            lines={
+                line["line_id"]: PaperLine(
+                    redeemed=line["redeemed_points"], earned=line["earned_points"]
+                )
+                for line in found["lines"]
+            },
+        )
+        self._chronicle.figures["sales"] += 1
+        self._chronicle.figures["points redeemed"] += totals["redeemed_points"]
+        self._chronicle.note(f"{self._till.name} printed {self.key[-4:]} {totals} {answer.link}")
+        till = self._till.till
+        if till is not None and till.books.active.bundle_hash != found["bundle"]:
+            self._chronicle.sometimes["bundle switched in the middle of a receipt"] += 1
+        self._register.on_print(self._till, self.key)
+
+    async def _call_again(self) -> None:
+        """Repeat the completion: the same answer for the same content, a refusal for another."""
+        if self._draws.random() > 0.15:
+            return
+        first, request = self._answer, self._complete_request()
+        paper = self._paper
+        again = await self._till.call(lambda: self._till.receipts.complete(self.key, request))
+        if again is None or self.key in paper.destroyed:
+            return
+        require(again == first, f"{self.key} completed again was answered otherwise: {again}")
+        other = msgspec.structs.replace(request, paid_minor=request.paid_minor + 1)
+        answer = await self._till.call(lambda: self._till.receipts.complete(self.key, other))
+        if answer is not None and self.key not in paper.destroyed:
+            require(
+                answer.outcome == "already_recorded_differently",
+                f"{self.key} completed with another sum: {answer.outcome}",
+            )
+            self._chronicle.sometimes["completed again with other content, refused"] += 1

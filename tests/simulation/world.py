@@ -1,0 +1,396 @@
+"""One world under one seed: stores, tills, customers, a centre, everything that goes wrong, and the auditor."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import apsw
+import structlog
+
+from agent.identity import Identity, identity_of
+from central.database.pool import Pool
+from sync.signing import SigningKey
+from tests.simulation import faults as fault_rates
+from tests.simulation.auditor import Auditor
+from tests.simulation.auditor import World as AuditedWorld
+from tests.simulation.centre import SimulatedCentre
+from tests.simulation.chronicle import Chronicle, ViolationError, require
+from tests.simulation.disk import VFS_NAME, SimulatedVfs
+from tests.simulation.faults import Faults, Size
+from tests.simulation.kernel import Kernel, really, sleep
+from tests.simulation.network import Network
+from tests.simulation.paper import Paper
+from tests.simulation.plants import AsBuilt
+from tests.simulation.tills import SimulatedTill
+from tests.simulation.workload import (
+    DAY_MS,
+    Customer,
+    Register,
+    account_line,
+    make_bundle,
+    make_customers,
+)
+
+_HOUR_MS = 3_600_000
+_YEAR_MS = 365 * DAY_MS
+_AUDIT_MS = 3 * _HOUR_MS
+_SETTLE_ROUNDS_MAX = 40
+_ROUND_MS = 30 * 60_000
+_INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one world came to.
+
+    Attributes:
+        violation: empty when nothing was found.
+        digest: of the log; equal runs have equal ones.
+    """
+
+    seed: int
+    days: int
+    tills: int
+    chronicle: Chronicle
+    digest: str
+    violation: str = ""
+
+
+@contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Keep the product's logs off the screen; what matters of them is checked in tables and files."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+async def run_world(
+    pool: Pool,
+    seed: int,
+    *,
+    faults: Faults = fault_rates.USUAL,
+    size: Size | None = None,
+    plant: AsBuilt | None = None,
+) -> Run:
+    """Run a world from its first sale to rest.
+
+    Args:
+        pool: on a fresh migrated database, used by nobody else.
+    """
+    size = size or Size()
+    world = World(pool, seed, faults=faults, size=size, plant=plant or AsBuilt())
+    violation = ""
+    with quiet_logs():
+        try:
+            await world.run()
+        except ViolationError as error:
+            violation = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever escapes the product is a finding
+            violation = f"{type(error).__name__}: {error}"
+            world.chronicle.error = error
+        finally:
+            world.close()
+    return Run(
+        seed,
+        size.days,
+        size.stores * size.tills_per_store,
+        world.chronicle,
+        world.chronicle.digest(),
+        violation,
+    )
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(
+        self, pool: Pool, seed: int, *, faults: Faults, size: Size, plant: AsBuilt
+    ) -> None:
+        self._seed = seed
+        self._faults = faults
+        self._size = size
+        self._plant = plant
+        self._pool = pool
+        self.kernel = Kernel()
+        self.chronicle = Chronicle(self.kernel)
+        self._draws = self._stream("world")
+        self._vfs = SimulatedVfs(self._stream("sqlite"), lambda: self.kernel.now_ms)
+        self._centre = SimulatedCentre(pool, self.kernel, self._stream("centre"))
+        self._network = Network(
+            self.kernel,
+            self._centre,
+            faults=faults,
+            chronicle=self.chronicle,
+            draws=self._stream("network"),
+        )
+        self._paper = Paper()
+        self._tills: dict[int, SimulatedTill] = {}
+        self._registers: list[Register] = []
+        self._stores = [f"store-{number}" for number in range(1, size.stores + 1)]
+        self._bundle_version = 0
+        self._stalled_until_ms = 0
+        self._is_over = False
+        customers = make_customers(self._stream("customers"), size.customers, self._stores)
+        self._customers = customers
+        self._audited = AuditedWorld(
+            pool=pool,
+            tills=self._tills,  # type: ignore[arg-type] - a dict of something wider
+            paper=self._paper,
+            chronicle=self.chronicle,
+            opening={each.account_id: each.opening_points for each in customers},
+        )
+        self._auditor = Auditor(self._audited)
+        self._applier = plant.applier(self._centre)
+
+    def _stream(self, name: str) -> random.Random:
+        return random.Random(f"{self._seed}/{name}")
+
+    def close(self) -> None:
+        """End what still waits and take the disks away."""
+        self.kernel.forget()
+        for till in self._tills.values():
+            if till.is_up:
+                till.stop(lost_power=False)
+        self._vfs.unregister()
+        assert VFS_NAME not in apsw.vfs_names()
+
+    async def run(self) -> None:
+        """Live through the days, heal, come to rest, and audit all the while.
+
+        Raises:
+            ViolationError: something must not have happened.
+        """
+        await self._found()
+        end_ms = self._size.days * DAY_MS
+        while self.kernel.now_ms < end_ms:
+            await self.kernel.run(min(end_ms, self.kernel.now_ms + _AUDIT_MS))
+            await self._auditor.audit()
+        await self._come_to_rest()
+
+    async def _found(self) -> None:
+        stores = [{"kind": "store", "store": store, "region": "north"} for store in self._stores]
+        await self._centre.load(stores)
+        await self._centre.fund_pool()
+        await self._publish()
+        for store in self._stores:
+            for slot in range(self._size.tills_per_store):
+                await self._add_till(store, slot)
+        early = [account_line(each) for each in self._customers if not each.is_late]
+        await self._centre.load(early)
+        self.kernel.start(self._apply(), "apply")
+        self._schedule_faults()
+
+    async def _add_till(self, store: str, slot: int) -> None:
+        seed = self._draws.randbytes(32)
+        answer = await self._centre.enrol(
+            store, str(slot), is_vault=slot == 0, key=SigningKey(seed)
+        )
+        identity: Identity = identity_of(
+            answer, centre_url="http://centre", key_seed=seed, pos_token="simulated"
+        )
+        till = SimulatedTill(
+            identity,
+            kernel=self.kernel,
+            network=self._network,
+            chronicle=self.chronicle,
+            plant=self._plant,
+            draws=self._stream(f"till {answer.till_id}"),
+        )
+        self._vfs.disks[till.name] = till.disk
+        self._tills[answer.till_id] = till
+        till.start()
+        for lane in range(self._size.lanes_per_till):
+            register = Register(
+                till,
+                self._customers,
+                kernel=self.kernel,
+                paper=self._paper,
+                chronicle=self.chronicle,
+                draws=self._stream(f"register {answer.till_id} {lane}"),
+                minutes_between=self._size.minutes_between_customers,
+            )
+            register.on_print = self._printed
+            self._registers.append(register)
+            self.kernel.start(register.run(), f"{till.name} register {lane}")
+
+    def _printed(self, till: SimulatedTill, key: str) -> None:
+        def durable(sql: str) -> list[tuple[object, ...]]:
+            if till.disk.is_all_durable(till.journal_path):
+                return till.journal_rows(sql)
+            self._vfs.disks["platter"] = till.disk.copy_of_durable(till.name, "platter")
+            connection = apsw.Connection("/platter/journal.db", vfs=VFS_NAME)
+            try:
+                connection.execute("pragma locking_mode=exclusive").fetchall()
+                return connection.execute(sql).fetchall()
+            finally:
+                connection.close()
+
+        self._auditor.printed(till, key, durable)
+
+    # The centre's own work
+
+    async def _apply(self) -> None:
+        """Apply now and then, in pieces, sometimes not for hours."""
+        housekeeping = self._plant.housekeeping(self._centre)
+        draws = self._stream("apply")
+        while not self._is_over:
+            await sleep(draws.choice((500, 5_000, 60_000, 600_000)))
+            if self.kernel.now_ms < self._stalled_until_ms:
+                continue
+            if housekeeping is not None:
+                await really(housekeeping())
+            await really(self._applier.apply_pending(draws.randint(1, 20)))
+
+    async def _publish(self) -> None:
+        self._bundle_version += 1
+        bundle = make_bundle(self._draws, self._bundle_version)
+        await self._centre.publish(bundle)
+        self.chronicle.note(f"bundle {self._bundle_version} published")
+
+    # What goes wrong, and what merely happens
+
+    def _schedule_faults(self) -> None:
+        faults, days, draws = self._faults, self._size.days, self._draws
+        at = self.kernel.at
+        for _ in range(days):
+            at(draws.randrange(days * DAY_MS), self._publish_soon)
+        for customer in self._customers:
+            if customer.is_late:
+                at(draws.randrange(days * DAY_MS), lambda who=customer: self._introduce(who))  # type: ignore[misc]
+        for store in self._stores:
+            for at_ms in self._moments(faults.cuts_per_store_day):
+                at(at_ms, lambda where=store: self._cut(where))  # type: ignore[misc]
+        for till in self._tills.values():
+            for rate, what in (
+                (faults.kills_per_till_day, self._kill),
+                (faults.power_cuts_per_till_day, self._cut_power),
+                (faults.spoiled_journals_per_till_day, self._spoil),
+                (faults.clock_jumps_per_till_day, self._jump),
+            ):
+                for at_ms in self._moments(rate):
+                    at(at_ms, lambda do=what, it=till: do(it))  # type: ignore[misc]
+        for at_ms in self._moments(faults.stalls_per_day):
+            at(at_ms, self._stall)
+        for till_id in draws.sample(sorted(self._tills), min(faults.revoked_tills, 1)):
+            if draws.random() < 0.3:
+                at(draws.randrange(days * DAY_MS), lambda who=till_id: self._revoke(who))  # type: ignore[misc]
+
+    def _moments(self, per_day: float) -> list[int]:
+        draws, end_ms = self._draws, self._size.days * DAY_MS
+        count = int(per_day * self._size.days + draws.random())
+        return sorted(draws.randrange(end_ms) for _ in range(count))
+
+    def _publish_soon(self) -> None:
+        async def work() -> None:
+            await really(self._publish())
+
+        self.kernel.start(work(), "publish")
+
+    def _introduce(self, customer: Customer) -> None:
+        async def work() -> None:
+            await really(self._centre.load([account_line(customer)]))
+
+        self.chronicle.note(f"account {customer.account_id} becomes known")
+        self.kernel.start(work(), "load")
+
+    def _cut(self, store: str) -> None:
+        if store not in self._network.cut_stores:
+            hours = self._draws.uniform(0.1, self._faults.cut_hours_max)
+            self._network.cut_stores.add(store)
+            self.chronicle.fault("line cut", f"{store} for {hours:.1f} h")
+            self.kernel.at(
+                self.kernel.now_ms + int(hours * _HOUR_MS),
+                lambda: self._network.cut_stores.discard(store),
+            )
+
+    def _kill(self, till: SimulatedTill) -> None:
+        if till.is_up:
+            self.chronicle.fault("process killed", till.name)
+            till.stop(lost_power=False)
+            self.kernel.at(self.kernel.now_ms + self._draws.randint(5_000, 600_000), till.restart)
+
+    def _cut_power(self, till: SimulatedTill) -> None:
+        if not till.is_up:
+            return
+        if self._draws.random() < 0.6:
+            till.disk.cut_power_after(self._draws.randint(1, 40))
+            return
+        self.chronicle.fault("power cut", till.name)
+        till.stop(lost_power=True)
+        self.kernel.at(self.kernel.now_ms + self._draws.randint(30_000, _HOUR_MS), till.restart)
+
+    def _spoil(self, till: SimulatedTill) -> None:
+        async def work() -> None:
+            ingested = await really(self._centre.pool.fetch(_INGESTED_KEYS))
+            known = {row["key"] for row in ingested}
+            mine = {
+                key
+                for key, name in (
+                    *self._paper.touched.items(),
+                    *((each.key, each.till) for each in self._paper.returns.values()),
+                )
+                if name == till.name and key not in known
+            }
+            if till.is_up:
+                till.stop(lost_power=False)
+            self._paper.destroyed |= mine
+            till.disk.spoil(till.journal_path)
+            self.chronicle.fault("journal spoiled", f"{till.name}, {len(mine)} keys")
+            self.kernel.at(self.kernel.now_ms + 60_000, till.restart)
+
+        self.kernel.start(work(), "spoil")
+
+    def _jump(self, till: SimulatedTill) -> None:
+        till.clock.off_by_ms = self._draws.randint(-10 * _YEAR_MS, 10 * _YEAR_MS)
+        self.chronicle.fault("clock jump", f"{till.name} {till.clock.off_by_ms // DAY_MS} days")
+        if self._draws.random() < 0.5:
+            self.kernel.at(
+                self.kernel.now_ms + 12 * _HOUR_MS, lambda: setattr(till.clock, "off_by_ms", 0)
+            )
+
+    def _stall(self) -> None:
+        hours = self._draws.uniform(0.5, 8)
+        self.chronicle.fault("apply stalled", f"{hours:.1f} h")
+        self._stalled_until_ms = self.kernel.now_ms + int(hours * _HOUR_MS)
+
+    def _revoke(self, till_id: int) -> None:
+        async def work() -> None:
+            await really(self._centre.revoke(till_id))
+
+        self._audited.revoked.add(till_id)
+        self.chronicle.fault("till revoked", str(till_id))
+        self.kernel.start(work(), "revoke")
+
+    # Rest
+
+    async def _come_to_rest(self) -> None:
+        """Heal everything, let tills and centre talk for some rounds, and audit what must then be true."""
+        self._network.faults = fault_rates.NONE
+        self._network.cut_stores.clear()
+        self._stalled_until_ms = 0
+        for register in self._registers:
+            register.is_closing = True
+        for till in self._tills.values():
+            till.clock.off_by_ms = 0
+            till.restart()
+        rounds = 0
+        violation = ViolationError("no round")
+        while rounds < _SETTLE_ROUNDS_MAX:
+            rounds += 1
+            for till in self._tills.values():
+                till.wake()
+            await self.kernel.run(self.kernel.now_ms + _ROUND_MS)
+            try:
+                require(all(each.is_done for each in self._registers), "a register still has receipts")
+                await self._auditor.audit_rest()
+            except ViolationError as error:
+                violation = error
+            else:
+                self.chronicle.figures["rounds to rest"] += rounds
+                self._is_over = True
+                return
+        raise violation

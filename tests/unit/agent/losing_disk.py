@@ -1,0 +1,80 @@
+"""A disk under SQLite that forgets what was not synced when the power is cut, and fails when told to."""
+
+from pathlib import Path
+
+import apsw
+
+
+class LosingDisk(apsw.VFS):
+    """Passes everything to the real disk and keeps, beside it, what is sure to survive a power cut.
+
+    The worst disk that keeps its word: a write that was not synced is lost, whole, always.
+
+    Attributes:
+        unsynced: files with writes that a power cut would take.
+        write_error, sync_error: what the next calls fail with; None while the disk is well.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Register the disk under its name; keep a reference as long as files are open on it."""
+        super().__init__(name, "")
+        self.name = name
+        self.durable: dict[Path, bytes] = {}
+        self.unsynced: set[Path] = set()
+        self.write_error: type[apsw.Error] | None = None
+        self.sync_error: type[apsw.Error] | None = None
+
+    def xOpen(  # noqa: N802 - SQLite's name
+        self, name: str | apsw.URIFilename | None, flags: list[int]
+    ) -> "LosingFile":
+        """Open a file."""
+        return LosingFile(self, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: FBT001, N802 - SQLite's
+        """Delete a file, for good."""
+        super().xDelete(filename, syncdir)
+        self.durable.pop(Path(filename), None)
+        self.unsynced.discard(Path(filename))
+
+    def cut(self, folder: Path) -> Path:
+        """Write into another folder what the disk would hold had the power been cut now."""
+        folder.mkdir()
+        for path, content in self.durable.items():
+            (folder / path.name).write_bytes(content)
+        return folder
+
+
+class LosingFile(apsw.VFSFile):
+    """A file on such a disk."""
+
+    def __init__(
+        self, disk: LosingDisk, name: str | apsw.URIFilename | None, flags: list[int]
+    ) -> None:
+        """Open it on the real disk."""
+        super().__init__("", name, flags)
+        self._disk = disk
+        named = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._path = Path(named) if named else None
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
+        """Write, not yet surely."""
+        if self._disk.write_error is not None:
+            raise self._disk.write_error
+        super().xWrite(data, offset)
+        if self._path is not None:
+            self._disk.unsynced.add(self._path)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's name
+        """Shorten, not yet surely."""
+        super().xTruncate(newsize)
+        if self._path is not None:
+            self._disk.unsynced.add(self._path)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
+        """Make everything written so far sure."""
+        if self._disk.sync_error is not None:
+            raise self._disk.sync_error
+        super().xSync(flags)
+        if self._path is not None:
+            self._disk.durable[self._path] = self._path.read_bytes()
+            self._disk.unsynced.discard(self._path)

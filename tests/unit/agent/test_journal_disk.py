@@ -1,0 +1,339 @@
+"""The journal and its disk: what was answered survives a power cut, what failed was never there."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from agent.bootstrap import open_till
+from agent.errors import JournalDamagedError, JournalUnavailableError
+from agent.journal.database import Database
+from agent.journal.journal import Journal
+from agent.reference_data.cache import Cache, open_cache_database
+from agent.till_service.till import TillSettings, join_till
+from loyalty.outcomes import Outcome
+from sync.cycle import PATH_PULL, Ask
+from sync.limits import RECORD_BYTES_MAX
+from sync.messages import PullAnswer
+from sync.records import RefundRecord, SaleRecord, VoidRecord
+from tests.support import builders
+from tests.support.builders import line, offer
+from tests.support.till import (
+    CARD,
+    IDENTITY,
+    OTHER_RECEIPT,
+    RECEIPT,
+    TILL_ID,
+    FakeCentre,
+    JoinedTill,
+    SetSystem,
+    customer,
+    receipt,
+    returning,
+)
+from tests.unit.agent.losing_disk import LosingDisk
+
+POINTS = builders.bundle(offer())
+TEN = receipt(card=CARD)
+
+
+@pytest.fixture
+def disk() -> LosingDisk:
+    return LosingDisk("losing")
+
+
+@pytest.fixture
+def on_disk(
+    tmp_path: Path, disk: LosingDisk, centre: FakeCentre, system: SetSystem
+) -> Iterator[JoinedTill]:
+    """A till whose journal is on that disk, with a hundred points to spend and rules."""
+    folder = tmp_path / "till"
+    folder.mkdir()
+    database = Database(str(folder / "journal.db"), vfs=disk.name)
+    till = join_till(
+        identity=IDENTITY,
+        journal=Journal(database, TILL_ID),
+        cache=Cache(open_cache_database(str(folder / "cache.db"))),
+        system=system,
+        settings=TillSettings(),
+    )
+    joined = JoinedTill(folder, centre=centre, system=system, till=till)
+    centre.knows(customer(points=300))
+    centre.grants(100)
+    centre.publishes(POINTS)
+    joined.talk()
+    yield joined
+    joined.close()
+
+
+def after_a_cut(disk: LosingDisk, folder: Path) -> JoinedTill:
+    """Return the till that starts on what the disk holds when the power fails now."""
+    return JoinedTill(disk.cut(folder))
+
+
+def keys(till: JoinedTill) -> list[str]:
+    facts = SaleRecord | RefundRecord | VoidRecord
+    return [record.key for record in till.own_records() if isinstance(record, facts)]
+
+
+# Power cuts
+
+
+def test_a_receipt_answered_as_recorded_survives_a_power_cut(
+    on_disk: JoinedTill, disk: LosingDisk, tmp_path: Path
+) -> None:
+    answer = on_disk.complete(TEN, 900)
+    assert answer.outcome == Outcome.RECORDED
+    assert disk.unsynced == set()
+    again = after_a_cut(disk, tmp_path / "cut")
+    assert keys(again) == [RECEIPT]
+    assert again.complete(TEN, 900) == answer
+    again.close()
+
+
+def test_points_answered_as_reserved_survive_a_power_cut(
+    on_disk: JoinedTill, disk: LosingDisk, tmp_path: Path
+) -> None:
+    assert on_disk.reserve(TEN, 60).reserved_points == 60
+    again = after_a_cut(disk, tmp_path / "cut")
+    assert [right.points for right in again.till.journal.rights.reserved(RECEIPT)] == [60]
+    assert again.till.journal.rights.points_held() == 40
+    again.close()
+
+
+def test_a_cancel_and_a_return_survive_a_power_cut(
+    on_disk: JoinedTill, disk: LosingDisk, tmp_path: Path
+) -> None:
+    on_disk.cut_off()
+    on_disk.cancel(OTHER_RECEIPT)
+    on_disk.complete(TEN, 900)
+    on_disk.take_back(returning())
+    again = after_a_cut(disk, tmp_path / "cut")
+    assert again.complete(TEN, 900, OTHER_RECEIPT).outcome == Outcome.RECEIPT_CLOSED
+    assert again.take_back(returning()).outcome == Outcome.RECORDED
+    assert len(keys(again)) == 2
+    again.close()
+
+
+def test_a_right_is_gone_from_the_disk_before_its_record_can_leave(
+    on_disk: JoinedTill, centre: FakeCentre, disk: LosingDisk, tmp_path: Path
+) -> None:
+    centre.recalls.append(centre.granted[0].grant_id)
+    on_disk.side.pull_answered(centre.answer(pull_of(on_disk)))  # type: ignore[arg-type]
+    again = after_a_cut(disk, tmp_path / "cut")
+    assert again.till.journal.rights.points_held() == 0
+    again.close()
+
+
+def pull_of(till: JoinedTill) -> Ask:
+    return Ask(PATH_PULL, till.side.pull(), PullAnswer)
+
+
+def test_everything_through_a_checkpoint_survives_a_power_cut(
+    on_disk: JoinedTill, disk: LosingDisk, tmp_path: Path
+) -> None:
+    on_disk.cut_off()
+    sold = [f"01957e3c-9a40-7c11-8d22-{number:012d}" for number in range(250)]
+    for number, key in enumerate(sold):
+        assert on_disk.complete(receipt(), 900, key).outcome == Outcome.RECORDED
+        if number % 50 == 49:
+            again = after_a_cut(disk, tmp_path / f"cut-{number}")
+            assert keys(again) == sold[: number + 1]
+            again.close()
+    # The log has been written back into the file at least once on the way.
+    assert len(disk.durable[on_disk.folder / "journal.db"]) > 4096
+
+
+# A disk that fails
+
+ERRORS = [apsw.FullError, apsw.IOError, apsw.ReadOnlyError]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("step", ["write", "sync"])
+def test_a_disk_that_fails_stops_loyalty_and_not_the_sale(
+    on_disk: JoinedTill, disk: LosingDisk, tmp_path: Path, error: type[apsw.Error], step: str
+) -> None:
+    on_disk.complete(TEN, 900)
+    head = on_disk.till.journal.stream.head()
+    setattr(disk, f"{step}_error", error)
+    answers = [
+        on_disk.update(TEN, OTHER_RECEIPT),
+        on_disk.reserve(TEN, 60, OTHER_RECEIPT),
+        on_disk.complete(TEN, 900, OTHER_RECEIPT),
+        on_disk.cancel(OTHER_RECEIPT),
+        on_disk.take_back(returning()),
+    ]
+    assert [answer.outcome for answer in answers] == [
+        Outcome.CALCULATED,
+        *[Outcome.JOURNAL_UNAVAILABLE] * 4,
+    ]
+    assert all(answer.messages for answer in answers[1:])
+    assert answers[1].calculation is not None
+    # What was recorded is there, the repeat of it is answered, and nothing else was begun.
+    assert on_disk.complete(TEN, 900).outcome == Outcome.RECORDED
+    assert on_disk.till.journal.stream.head() == head
+    assert on_disk.till.journal.rights.points_held() == 100
+    again = after_a_cut(disk, tmp_path / "cut")
+    assert keys(again) == [RECEIPT]
+    again.close()
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("step", ["write", "sync"])
+def test_a_disk_that_is_well_again_records_again(
+    on_disk: JoinedTill, disk: LosingDisk, tmp_path: Path, error: type[apsw.Error], step: str
+) -> None:
+    setattr(disk, f"{step}_error", error)
+    on_disk.complete(TEN, 900)
+    setattr(disk, f"{step}_error", None)
+    assert on_disk.reserve(TEN, 60).reserved_points == 60
+    assert on_disk.complete(TEN, 840).outcome == Outcome.RECORDED
+    again = after_a_cut(disk, tmp_path / "cut")
+    assert keys(again) == [RECEIPT]
+    again.close()
+
+
+def test_a_full_disk_during_a_conversation_is_a_named_failure_and_the_next_one_catches_up(
+    on_disk: JoinedTill, centre: FakeCentre, disk: LosingDisk
+) -> None:
+    on_disk.complete(TEN, 900)
+    disk.write_error = apsw.FullError
+    with pytest.raises(JournalUnavailableError, match="free space"):
+        on_disk.talk()
+    disk.write_error = None
+    on_disk.talk()
+    head = on_disk.till.journal.stream.head()
+    assert head.acked_seq == head.seq
+    assert [r.key for r in centre.records() if isinstance(r, SaleRecord)] == [RECEIPT]
+
+
+# SQLite's own quota, without any disk of ours
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[tuple[JoinedTill, Database]]:
+    """A till whose journal may not grow any more."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    database = Database(str(folder / "journal.db"))
+    till = join_till(
+        identity=IDENTITY,
+        journal=Journal(database, TILL_ID),
+        cache=Cache(open_cache_database(str(folder / "cache.db"))),
+        system=SetSystem(),
+        settings=TillSettings(),
+    )
+    joined = JoinedTill(folder, till=till)
+    database.run("pragma max_page_count=1")  # as many as there are
+    yield joined, database
+    joined.close()
+
+
+def test_a_full_file_records_what_fits_and_refuses_the_rest_by_name(
+    small: tuple[JoinedTill, Database],
+) -> None:
+    till, database = small
+    outcomes = {}
+    for number in range(40):
+        key = f"01957e3c-9a40-7c11-8d22-{number:012d}"
+        outcomes[key] = till.complete(receipt(), 1_000, key).outcome
+    refused = [key for key, outcome in outcomes.items() if outcome != Outcome.RECORDED]
+    assert refused
+    assert {outcomes[key] for key in refused} == {Outcome.JOURNAL_UNAVAILABLE}
+    assert keys(till) == [key for key in outcomes if key not in refused]
+    database.run("pragma max_page_count=1000000")
+    for key in refused:
+        assert till.complete(receipt(), 1_000, key).outcome == Outcome.RECORDED
+    assert sorted(keys(till)) == sorted(outcomes)
+    assert till.till.journal.stream.is_sound()
+
+
+def test_a_file_that_became_read_only_is_a_named_failure(
+    small: tuple[JoinedTill, Database],
+) -> None:
+    till, database = small
+    database.run("pragma query_only=on")
+    answer = till.complete(receipt(), 1_000)
+    assert answer.outcome == Outcome.JOURNAL_UNAVAILABLE
+    database.run("pragma query_only=off")
+    database.run("pragma max_page_count=1000000")
+    assert till.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+
+
+def test_a_full_cache_is_no_obstacle_to_a_sale(
+    tmp_path: Path, centre: FakeCentre, system: SetSystem
+) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    cache = open_cache_database(str(folder / "cache.db"))
+    till = join_till(
+        identity=IDENTITY,
+        journal=Journal(Database(str(folder / "journal.db")), TILL_ID),
+        cache=Cache(cache),
+        system=system,
+        settings=TillSettings(),
+    )
+    joined = JoinedTill(folder, centre=centre, system=system, till=till)
+    joined.talk()
+    row = customer(points=300)
+    centre.accounts[row.card] = row
+    cache.run("pragma query_only=on")
+    answer = joined.update(TEN)
+    assert answer.outcome == Outcome.CALCULATED
+    assert answer.customer is not None
+    assert answer.customer.points == 300
+    assert joined.complete(TEN, 1_000).outcome == Outcome.RECORDED
+    joined.close()
+
+
+def test_a_connection_that_could_not_even_roll_back_is_given_up_by_name(tmp_path: Path) -> None:
+    till = JoinedTill(tmp_path / "till")
+    till.till.journal.close()
+    with pytest.raises(JournalDamagedError):
+        till.complete(receipt(), 1_000)
+    till.till.cache.close()
+
+
+# Records nobody could read
+
+
+def test_a_record_too_long_for_the_wire_never_enters_the_stream(alone: JoinedTill) -> None:
+    notes = {f"note-{number}": "x" * 200 for number in range(32)}
+    lines = tuple(line(str(number), attributes=notes) for number in range(200))
+    answer = alone.complete(receipt(*lines), 200_000)
+    assert answer.outcome == Outcome.JOURNAL_UNAVAILABLE
+    assert keys(alone) == []
+    assert alone.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+    alone.till.start_incarnation("amnesia")
+    assert keys(alone) == [RECEIPT]
+
+
+def test_the_longest_plain_receipt_fits_a_record(alone: JoinedTill) -> None:
+    alone.take_rules(POINTS)
+    lines = tuple(line(f"line {number}", f"{number:013}") for number in range(2_000))
+    answer = alone.complete(receipt(*lines, card=CARD), 1_800_000)
+    assert answer.outcome == Outcome.RECORDED
+    push = alone.till.journal.stream.next_push()
+    assert push is not None
+    assert max(map(len, push.records)) <= RECORD_BYTES_MAX
+
+
+# One process
+
+
+def test_a_second_agent_over_the_same_folder_is_told_about_the_first(tmp_path: Path) -> None:
+    first = JoinedTill(tmp_path / "till")
+    with pytest.raises(JournalUnavailableError, match="another process") as caught:
+        open_till(tmp_path / "till", IDENTITY, SetSystem(), TillSettings())
+    assert "space" not in str(caught.value)
+    # Not only within this process: SQLite's locks of one process are its own.
+    script = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('select * from stream')"
+    command = [sys.executable, "-c", script, str(tmp_path / "till" / "journal.db")]
+    other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "database is locked" in other.stderr
+    assert first.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+    first.close()

@@ -29,6 +29,8 @@ from central.tills.desk import TillDesk
 log = structlog.get_logger()
 
 _IDLE_S = 1.0
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a database says, or its client in its place, that went away in the middle of a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ async def apply_for_ever(centre: Centre) -> None:
             centre.ingested.clear()
             while await centre.applier.apply_pending():
                 pass
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _LOST as error:
             log.warning("apply_waits", why=repr(error))
         try:
             async with asyncio.timeout(_IDLE_S):

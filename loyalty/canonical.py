@@ -4,10 +4,9 @@ JSON with keys sorted, no spaces, ASCII, integers only.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any
 
 from loyalty.errors import DocumentError
 
@@ -23,21 +22,31 @@ def canonical_bytes(value: object) -> bytes:
     ).encode("ascii")
 
 
+_SCALARS = frozenset({int, str, bool, type(None)})
+
+
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind))
+def _shape(kind: Hashable) -> tuple[tuple[str, ...], str] | None:
+    """Field names and tag of a dataclass; None for any other type."""
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return None
+    tag = getattr(kind, "kind", "")
+    return tuple(f.name for f in fields(kind)), tag if isinstance(tag, str) else ""
 
 
 def _plain(value: object, path: str) -> object:
-    if value is None or isinstance(value, bool | int | str):
+    kind = type(value)
+    if kind in _SCALARS or isinstance(value, str):
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        plain = {name: _plain(getattr(value, name), path) for name in _field_names(type(value))}
-        # "all of" and "none of" have the same fields: without the tag they had the same bytes.
-        kind = getattr(type(value), "kind", None)
-        return {**plain, "kind": kind} if isinstance(kind, str) else plain
+    if (shape := _shape(kind)) is not None:
+        names, tag = shape
+        plain = {name: _plain(getattr(value, name), path) for name in names}
+        if tag:
+            # "all of" and "none of" have the same fields: without the tag they had the same bytes.
+            plain["kind"] = tag
+        return plain
     if isinstance(value, Mapping):
         return {str(key): _plain(inner, f"{path}.{key}") for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(inner, path) for inner in value]
-    raise DocumentError(path, f"{type(value).__name__} has no canonical form")
+    raise DocumentError(path, f"{kind.__name__} has no canonical form")

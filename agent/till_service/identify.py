@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 
+from agent.errors import JournalUnavailableError
 from agent.till_service.till import Till
 from loyalty.account import NOBODY, AccountSnapshot
 from sync.cycle import PATH_SNAPSHOT, Ask
@@ -32,7 +33,8 @@ class Person:
 
     def refreshed(self, till: Till) -> "Person":
         """Return the same customer with what the till knows by now."""
-        return _person(self.card, till.cache.account(self.card)) if self.card else self
+        row = till.cache.account(self.card)
+        return _person(self.card, row) if row is not None else self
 
 
 def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
@@ -46,7 +48,11 @@ def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
     if till.link_up:
         answer = yield Ask(PATH_SNAPSHOT, SnapshotRequest(card=card), SnapshotAnswer)
         if isinstance(answer, SnapshotAnswer) and answer.account is not None:
-            till.cache.put_accounts((answer.account,))
+            try:
+                till.cache.put_accounts((answer.account,))
+            except JournalUnavailableError:
+                # Remembering it would be better; a full disk is no reason not to sell.
+                return _person(card, answer.account)
     return _person(card, till.cache.account(card))
 
 

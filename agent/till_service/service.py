@@ -42,6 +42,7 @@ from sync.signing import check_message
 Steps = Generator[Ask, Message | None, ReceiptAnswer]
 
 _OPEN_RECEIPTS_MAX = 200
+_compared = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(slots=True)
@@ -206,10 +207,9 @@ class TillService:
         return _Case(receipt_id, request, content, person, rules, row)
 
     def _content(self, request: ReceiptRequest) -> bytes:
-        """Canonical bytes of a request, the card number replaced by its keyed hash."""
-        fields = {name: getattr(request, name) for name in request.__struct_fields__}
-        fields["card"] = self._till.card_hash(request.card).hex()
-        return canonical_bytes(fields)
+        """One form of a request to compare by, the card number replaced by its keyed hash."""
+        card = self._till.card_hash(request.card).hex()
+        return _compared.encode(msgspec.structs.replace(request, card=card))
 
     # Calculating
 
@@ -394,9 +394,9 @@ class TillService:
         return answer
 
     def _repeated(self, row: ReceiptRow, content: bytes) -> ReceiptAnswer:
-        if row.request == content:
-            return msgspec.json.decode(row.answer, type=ReceiptAnswer)
         field = _first_difference(row.request, content)
+        if not field:
+            return msgspec.json.decode(row.answer, type=ReceiptAnswer)
         return self._plain(
             row.receipt_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, row.version, field=field
         )
@@ -428,7 +428,7 @@ class TillService:
             receipt_id=case.receipt_id,
             version=case.request.version,
             link="up" if self._till.link_up else "down",
-            calculation=msgspec.Raw(canonical_bytes(calculation)),
+            calculation=msgspec.Raw(msgspec.json.encode(calculation)),
             reserved_points=inputs.right.points,
             customer=CustomerView(
                 known=bool(person.account.account_id),
@@ -476,6 +476,11 @@ def _untouched(receipt_id: str, *, version: int) -> ReceiptRow:
 
 
 def _first_difference(ours: bytes, theirs: bytes) -> str:
-    """Return the name of the first field in which two canonical requests differ."""
+    """Return the name of the first field in which two requests differ; empty when they are the same.
+
+    A field that only one of them has came with another version of the agent and says nothing.
+    """
+    if ours == theirs:
+        return ""
     a, b = msgspec.json.decode(ours), msgspec.json.decode(theirs)
-    return next((name for name in sorted({*a, *b}) if a.get(name) != b.get(name)), "")
+    return next((name for name in sorted(a.keys() & b.keys()) if a[name] != b[name]), "")

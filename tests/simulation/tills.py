@@ -30,8 +30,8 @@ R = TypeVar("R")
 
 Steps = Generator[Any, Any, R]
 
-_PULL_MS = 15 * 60_000
-_HELLO_MS = 45 * 60_000
+_PULL_MS = 150 * 60_000
+_HELLO_MS = 100 * 60_000
 _RETRY_MS = (20_000, 900_000)
 _REQUEST_MS = 20_000
 _ASK_MS = 150

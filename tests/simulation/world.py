@@ -34,9 +34,9 @@ from tests.simulation.workload import (
 
 _HOUR_MS = 3_600_000
 _YEAR_MS = 365 * DAY_MS
-_AUDIT_MS = 3 * _HOUR_MS
+_AUDIT_MS = 4 * _HOUR_MS
 _SETTLE_ROUNDS_MAX = 40
-_ROUND_MS = 30 * 60_000
+_ROUND_MS = 60 * 60_000
 _INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
 
 
@@ -238,7 +238,7 @@ class World:
         housekeeping = self._plant.housekeeping(self._centre)
         draws = self._stream("apply")
         while not self._is_over:
-            await sleep(draws.choice((500, 5_000, 60_000, 600_000)))
+            await sleep(draws.choice((500, 60_000, 600_000, 3_600_000)))
             if self.kernel.now_ms < self._stalled_until_ms:
                 continue
             if housekeeping is not None:

@@ -284,7 +284,7 @@ class FakeCentre:
             raise LinkError("no answer")
         message = question.message
         if isinstance(message, Hello):
-            return self._hello(message)
+            return self.answer_hello(message)
         if isinstance(message, Push):
             return self.stream.push(message)
         if isinstance(message, Pull):
@@ -296,7 +296,8 @@ class FakeCentre:
         assert isinstance(message, ReceiptQuestion)
         return self.receipts.get(message.key, KnownReceipt())
 
-    def _hello(self, hello: Hello) -> HelloAnswer:
+    def answer_hello(self, hello: Hello) -> HelloAnswer:
+        """Judge the stream and open a session."""
         answer = self.stream.hello(hello)
         self.session, self.incarnation = answer.session, hello.incarnation
         return msgspec.structs.replace(

@@ -11,6 +11,8 @@ class LosingDisk(apsw.VFS):
     The worst disk that keeps its word: a write that was not synced is lost, whole, always.
 
     Attributes:
+        durable: what is sure to be on the disk.
+        states: what was sure after each sync so far.
         unsynced: files with writes that a power cut would take.
         write_error, sync_error: what the next calls fail with; None while the disk is well.
     """
@@ -20,6 +22,7 @@ class LosingDisk(apsw.VFS):
         super().__init__(name, "")
         self.name = name
         self.durable: dict[Path, bytes] = {}
+        self.states: list[dict[Path, bytes]] = []
         self.unsynced: set[Path] = set()
         self.write_error: type[apsw.Error] | None = None
         self.sync_error: type[apsw.Error] | None = None
@@ -36,10 +39,14 @@ class LosingDisk(apsw.VFS):
         self.durable.pop(Path(filename), None)
         self.unsynced.discard(Path(filename))
 
-    def cut(self, folder: Path) -> Path:
-        """Write into another folder what the disk would hold had the power been cut now."""
+    def cut(self, folder: Path, *, state: dict[Path, bytes] | None = None) -> Path:
+        """Write into another folder what the disk would hold had the power been cut now.
+
+        Args:
+            state: one of `states`, to have it cut then.
+        """
         folder.mkdir()
-        for path, content in self.durable.items():
+        for path, content in (self.durable if state is None else state).items():
             (folder / path.name).write_bytes(content)
         return folder
 
@@ -77,4 +84,5 @@ class LosingFile(apsw.VFSFile):
         super().xSync(flags)
         if self._path is not None:
             self._disk.durable[self._path] = self._path.read_bytes()
+            self._disk.states.append(dict(self._disk.durable))
             self._disk.unsynced.discard(self._path)

@@ -118,7 +118,7 @@ def test_a_receipt_nobody_knows_is_recorded_for_the_centre_to_work_out(alone: Jo
     shown = alone.take_back(returning(confirm=False))
     assert shown.outcome == Outcome.RECEIPT_UNKNOWN
     answer = alone.take_back(returning())
-    assert (answer.outcome, answer.pending, answer.calculation) == (Outcome.RECORDED, True, None)
+    assert (answer.outcome, answer.pending, answer.calculation) == (Outcome.RECORDED, True, msgspec.UNSET)
     (refund,) = refunds(alone)
     assert bytes(refund.calculation) == b"{}"
 

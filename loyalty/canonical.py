@@ -4,9 +4,8 @@ JSON with keys sorted, no spaces, ASCII, integers only.
 """
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 
 from loyalty.errors import DocumentError
 
@@ -25,13 +24,17 @@ def canonical_bytes(value: object) -> bytes:
 _SCALARS = frozenset({int, str, bool, type(None)})
 
 
-@cache
-def _shape(kind: Hashable) -> tuple[tuple[str, ...], str] | None:
+_Shape = tuple[tuple[str, ...], str]
+_shapes: dict[type, _Shape | None] = {}
+
+
+def _shape(kind: type) -> _Shape | None:
     """Field names and tag of a dataclass; None for any other type."""
-    if not (isinstance(kind, type) and is_dataclass(kind)):
-        return None
-    tag = getattr(kind, "kind", "")
-    return tuple(f.name for f in fields(kind)), tag if isinstance(tag, str) else ""
+    if kind not in _shapes:
+        tag = getattr(kind, "kind", "")
+        names = tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
+        _shapes[kind] = None if names is None else (names, tag if isinstance(tag, str) else "")
+    return _shapes[kind]
 
 
 def _plain(value: object, path: str) -> object:

@@ -76,7 +76,7 @@ def openapi_document() -> dict[str, Any]:
     (*_,), components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
-    # The calculation travels as the very bytes that are recorded; in the types it is raw JSON.
+    # In the types a calculation is raw JSON, encoded once; here stands what it holds.
     for name, inner in (("ReceiptAnswer", "Calculation"), ("ReturnAnswer", "ReturnCalculation")):
         components[name]["properties"]["calculation"] = {"$ref": f"#/components/schemas/{inner}"}
     components["Problem"] = {

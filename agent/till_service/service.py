@@ -476,7 +476,7 @@ def _untouched(receipt_id: str, *, version: int) -> ReceiptRow:
 
 
 def _first_difference(ours: bytes, theirs: bytes) -> str:
-    """Return the name of the first field in which two requests differ; empty when they are the same.
+    """Return the name of the first field in which two requests differ; empty when none does.
 
     A field that only one of them has came with another version of the agent and says nothing.
     """

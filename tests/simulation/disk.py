@@ -18,7 +18,7 @@ class _File:
     """One file: its bytes on the platter, its bytes as processes see them, and the writes in between."""
 
     def __init__(self) -> None:
-        self.durable = b""
+        self.durable = bytearray()
         self.seen = bytearray()
         self.unsynced: list[tuple[int, bytes | None]] = []
 
@@ -34,9 +34,12 @@ class _File:
 
     def sync(self) -> None:
         """Bring everything to the platter."""
-        if self.unsynced:
-            self.durable = bytes(self.seen)
-            self.unsynced.clear()
+        for offset, data in self.unsynced:
+            if data is None:
+                _resize(self.durable, offset)
+            else:
+                _put(self.durable, data, offset)
+        self.unsynced.clear()
 
 
 class PowerCut(apsw.IOError):
@@ -93,7 +96,7 @@ class Disk:
                 _resize(image, offset)
             else:
                 self._land(image, offset, data)
-        file.durable, file.seen, file.unsynced = bytes(image), image, []
+        file.durable, file.seen, file.unsynced = bytearray(image), image, []
 
     def _land(self, image: bytearray, offset: int, data: bytes) -> None:
         """Write what of a write reached the platter."""
@@ -146,7 +149,7 @@ class Disk:
         copy = Disk(random.Random(0))
         for path, file in self._files.items():
             twin = copy.open(path.replace(f"/{name}/", f"/{new_name}/", 1))
-            twin.durable, twin.seen = file.durable, bytearray(file.durable)
+            twin.durable, twin.seen = bytearray(file.durable), bytearray(file.durable)
         return copy
 
 

@@ -40,9 +40,7 @@ def load_keys(data: Path, system: System) -> CentreKeys:
         public.write_text(rules.public.hex() + "\n", encoding="ascii")
     return CentreKeys(
         centre=SigningKey(_read_or_make(folder / "centre.key", system)),
-        rule_public=tuple(
-            bytes.fromhex(line) for line in public.read_text(encoding="ascii").split()
-        ),
+        rule_public=_read_all(public),
         card_key=_read_or_make(folder / "cards.key", system),
         office_token=_read_or_make(folder / "office.token", system).hex(),
     )
@@ -70,12 +68,18 @@ def _read_or_make(path: Path, system: System) -> bytes:
 
 
 def _read(path: Path) -> bytes:
+    return _read_all(path)[0]
+
+
+def _read_all(path: Path) -> tuple[bytes, ...]:
+    """Read a file of one or more keys, one a line."""
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        keys = tuple(map(bytes.fromhex, path.read_text(encoding="ascii").split()))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"key file {path.name} cannot be read: {error}") from error
-    if len(key) != KEY_BYTES:
+    sizes = [len(key) for key in keys] or [0]
+    if any(size != KEY_BYTES for size in sizes):
         raise ConfigurationError(
-            f"key file {path.name} is damaged: it has {len(key)} bytes, not {KEY_BYTES}"
+            f"key file {path.name} is damaged: a key of {min(sizes)} bytes, not {KEY_BYTES}"
         )
-    return key
+    return keys

@@ -26,11 +26,14 @@ class Journal:
         self.receipts = Receipts(database)
         try:
             database.migrate(migration_files())
-            if self.stream.is_open() and not self.stream.is_sound():
-                raise JournalDamagedError("the records are not the chain they should be")
+            self._check_chain()
         except JournalDamagedError:
             database.leave()
             raise
+
+    def _check_chain(self) -> None:
+        if self.stream.is_open() and not self.stream.is_sound():
+            raise JournalDamagedError("the records are not the chain they should be")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

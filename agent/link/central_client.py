@@ -4,6 +4,7 @@ The only module of the agent that imports httpx.
 """
 
 import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +19,14 @@ from agent.identity import Identity
 from agent.system import System
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask
-from sync.errors import BusyError, LinkError, MalformedMessageError, RefusedError, SyncError
+from sync.errors import (
+    BusyError,
+    LinkError,
+    MalformedMessageError,
+    RefusedError,
+    SignatureError,
+    SyncError,
+)
 from sync.limits import BUNDLE_BYTES_MAX
 from sync.messages import EnrolAnswer, EnrolRequest, Manifest, Message, Problem
 from sync.signing import (
@@ -135,11 +143,12 @@ class CentralClient:
             raise LinkError(
                 f"an answer (status {response.status_code}) that is not from the centre"
             )
-        check(
-            self._identity.centre_key,
-            bytes.fromhex(signature),
-            answer_content(nonce, response.status_code, body),
-        )
+        try:
+            given = bytes.fromhex(signature)
+        except ValueError as error:
+            raise SignatureError("the signature of the answer is not hexadecimal") from error
+        content = answer_content(nonce, response.status_code, body)
+        check(self._identity.centre_key, given, content)
         return _body_or_refusal(response)
 
     async def close(self) -> None:
@@ -166,14 +175,37 @@ def open_http(centre_url: str, *, tls: ssl.SSLContext | None = None) -> httpx.As
     """Return a client that takes nothing from the environment.
 
     A stray SSL_CERT_FILE has stopped tills before.
+
+    Raises:
+        LinkError: the address is none.
     """
-    return httpx.AsyncClient(
-        base_url=centre_url,
-        trust_env=False,
-        verify=tls or ssl.create_default_context(),
-        headers={"accept-encoding": "identity"},
-        limits=httpx.Limits(max_connections=4, keepalive_expiry=30),
-    )
+    try:
+        return httpx.AsyncClient(
+            base_url=centre_url,
+            trust_env=False,
+            verify=tls or machine_authorities(),
+            headers={"accept-encoding": "identity"},
+            limits=httpx.Limits(max_connections=4, keepalive_expiry=30),
+        )
+    except httpx.InvalidURL as error:
+        raise LinkError(f"{centre_url!r} is not the address of a centre: {error}") from error
+
+
+def machine_authorities() -> ssl.SSLContext:
+    """Return TLS that trusts the machine's authorities; no variable adds or hides any.
+
+    Asked for its defaults, OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR by itself.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    paths = ssl.get_default_verify_paths()
+    file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
+    if file.is_file() or folder.is_dir():
+        context.load_verify_locations(
+            file if file.is_file() else None, folder if folder.is_dir() else None
+        )
+    else:  # Windows keeps them elsewhere
+        context.load_default_certs()
+    return context
 
 
 async def _send(

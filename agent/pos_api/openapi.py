@@ -111,17 +111,14 @@ def openapi_document() -> dict[str, Any]:
 def _operation(
     path: str, name: str, request: type[Any] | None, answer: type[Any], summary: str
 ) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{answer.__name__}"}
-    problem = {
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    }
+    said, problem = _content(answer.__name__), _content("Problem")
     operation: dict[str, Any] = {
         "operationId": name,
         "summary": summary,
         "responses": {
             "202" if answer is Nothing else "200": {
                 "description": "The answer; its outcome says what happened",
-                "content": {"application/json": {"schema": reference}},
+                **said,
             },
             "401": {"description": "The token is missing or wrong", **problem},
             "422": {
@@ -132,6 +129,7 @@ def _operation(
                 "description": "The journal cannot be written; sell without loyalty",
                 **problem,
             },
+            "default": {"description": "The message says what to do", **problem},
         },
     }
     if "{" in path:
@@ -144,15 +142,22 @@ def _operation(
                 "schema": {"type": "string", "format": "uuid"},
             }
         ]
-        conflict = {"content": {"application/json": {"schema": reference}}}
-        operation["responses"]["409"] = {
-            "description": "Another version or content is already known",
-            **conflict,
+        responses = operation["responses"]
+        responses["409"] = {"description": "Another version or content is already known", **said}
+        responses["503"] |= _content(answer.__name__, "Problem")
+    if answer is ReturnAnswer:
+        operation["responses"]["422"] |= _content("ReturnAnswer", "Problem")
+        operation["responses"]["404"] = {
+            "description": "The receipt is not known here; it may be returned all the same",
+            **_content("ReturnAnswer", "Problem"),
         }
     if request is not None:
-        schema = {"$ref": f"#/components/schemas/{request.__name__}"}
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
+        operation["requestBody"] = {"required": True, **_content(request.__name__)}
     return operation
+
+
+def _content(*names: str) -> dict[str, Any]:
+    """Return the JSON content that is one of the named schemas."""
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"content": {"application/json": {"schema": schema}}}

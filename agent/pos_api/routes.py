@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.errors import JournalDamagedError
+from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.health import Health
 from agent.link.worker import LinkSettings, LinkWorker
 from agent.pos_api.http_server import HttpRequest, HttpResponse, problem
@@ -131,10 +131,9 @@ class PosApi:
         request: HttpRequest,  # noqa: ARG002 - handlers are called alike
         receipt_id: str,
     ) -> HttpResponse:
-        async with self.one_call:
-            answer = await self.thread.run(self.receipts.cancel, receipt_id)
+        answer = await self._said(lambda: self.thread.run(self.receipts.cancel, receipt_id))
         self.link.wake()
-        return _answer(answer.outcome, answer)
+        return answer
 
     async def _return(self, request: HttpRequest, return_id: str) -> HttpResponse:
         body = _read(request, ReturnRequest)
@@ -159,10 +158,17 @@ class PosApi:
         return HttpResponse(202, b"{}")
 
     async def _drive(self, start: Callable[[], Steps | ReturnSteps]) -> HttpResponse:
+        return await self._said(lambda: self.thread.drive(start(), self._ask))
+
+    async def _said(
+        self, work: Callable[[], Awaitable[ReceiptAnswer | ReturnAnswer]]
+    ) -> HttpResponse:
         # One register, one call at a time; a repeat that overtakes its first try waits for it.
         try:
             async with self.one_call:
-                answer: ReceiptAnswer | ReturnAnswer = await self.thread.drive(start(), self._ask)
+                answer = await work()
+        except JournalUnavailableError as error:
+            return problem(503, Outcome.JOURNAL_UNAVAILABLE, message=str(error))
         except JournalDamagedError:
             self.health.journal_damaged.set()
             return problem(
@@ -196,6 +202,8 @@ def _read(request: HttpRequest, kind: type[Body]) -> Body:
         raise BadRequestError(422, "request_invalid", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequestError(400, "not_json", f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise BadRequestError(422, "request_invalid", "the body is nested too deeply") from error
     except ValueError as error:
         raise BadRequestError(422, "request_invalid", str(error)) from error
     return body

@@ -68,11 +68,14 @@ class Cache:
                 )  # fmt: skip
 
     def bundle(self, bundle_hash: str) -> bytes | None:
-        """Return a good bundle's bytes."""
+        """Return a good bundle's bytes, if they can still be read; the caller checks them."""
         row = self._database.row(
             "select content from bundle where hash = ? and state = 'good'", bundle_hash
         )
-        return zstandard.decompress(_blob(row)) if row else None
+        try:
+            return zstandard.decompress(_blob(row)) if row else None
+        except zstandard.ZstdError:
+            return None
 
     def newest_manifest(self) -> Manifest | None:
         """Return the manifest of the good bundle with the highest version."""

@@ -4,6 +4,7 @@ import hashlib
 from collections import OrderedDict
 
 import msgspec
+import structlog
 
 from agent.reference_data.cache import Cache
 from loyalty.account import AccountSnapshot
@@ -16,6 +17,8 @@ from loyalty.errors import LoyaltyError
 from sync.errors import SignatureError
 from sync.messages import Manifest
 from sync.signing import check_message
+
+log = structlog.get_logger()
 
 EMPTY_RULES = compile_bundle(EMPTY_BUNDLE, "")
 """Used while no bundle has arrived: every line at the register's price, nothing earned.
@@ -37,9 +40,17 @@ class RuleBooks:
         self._cache = cache
         self._rule_keys = rule_keys
         self._compiled: OrderedDict[str, Rules] = OrderedDict()
-        manifest = cache.newest_manifest()
-        self.active = self.find(manifest.bundle) if manifest else EMPTY_RULES
-        self.active_version = manifest.version if manifest else 0
+        self.active, self.active_version = self._newest()
+
+    def _newest(self) -> tuple[Rules, int]:
+        """Return the newest rules the cache holds; without any the centre announces them again."""
+        try:
+            manifest = self._cache.newest_manifest()
+            if manifest is not None:
+                return self.find(manifest.bundle), manifest.version
+        except (LookupError, LoyaltyError, msgspec.DecodeError) as error:
+            log.warning("cached_rules_unusable", why=str(error), now="none until they are fetched")
+        return EMPTY_RULES, 0
 
     def find(self, bundle_hash: str) -> Rules:
         """Return compiled rules.
@@ -52,8 +63,8 @@ class RuleBooks:
         rules = self._compiled.get(bundle_hash)
         if rules is None:
             content = self._cache.bundle(bundle_hash)
-            if content is None:
-                raise LookupError(bundle_hash)
+            if content is None or hashlib.sha256(content).hexdigest() != bundle_hash:
+                raise LookupError(f"bundle {bundle_hash[:8]} is not here")
             rules = self._compiled[bundle_hash] = compile_bundle(read_bundle(content), bundle_hash)
             while len(self._compiled) > _COMPILED_MAX:
                 self._compiled.popitem(last=False)
@@ -122,7 +133,7 @@ def read_bundle(content: bytes) -> Bundle:
     """
     try:
         plain = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BundleRefusedError(f"not JSON: {error}") from error
     return decode(Bundle, plain)
 

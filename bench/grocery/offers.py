@@ -100,7 +100,10 @@ def with_one_offer_more(bundle: Bundle, *, version: int) -> Bundle:
     """Return the next version of a bundle: points for fresh produce on top; no price changes."""
     more = Offer(
         offer_id="points-produce",
-        title={"en": "A point more per 1.00 of fresh produce"},
+        title={
+            "en": "A point more per 1.00 of fresh produce",
+            "ru": "Ещё балл за каждую 1.00 овощей и фруктов",
+        },
         who=_HOLDERS,
         lines=Attribute(name="department", one_of=("PRODUCE",)),
         gives=PointsPerMoney(points=1, per_minor=100, lot=_LOT),
@@ -129,7 +132,7 @@ def _card_offer(
     """One offer for a window's prices, or for one price that begins at a quantity."""
     offer = Offer(
         offer_id=f"card-{window.store_id}-{window.week}{window.day and f'-{window.day}'}{ends}",
-        title={"en": "Card price"},
+        title={"en": "Card price", "ru": "Цена по карте"},
         when=_when(selection, window),
         where=Where(stores=(window.store_id,)),
         who=_HOLDERS,
@@ -160,7 +163,7 @@ def _coupon_offers(selection: Selection, derived: Derived) -> list[Offer]:
         offers.append(
             Offer(
                 offer_id=group_name(issue),
-                title={"en": "Coupon"},
+                title={"en": "Coupon", "ru": "Купон"},
                 when=When(starts=f"{campaign.starts}T00:00:00", until=f"{campaign.until}T00:00:00"),
                 who=Who(segments=(segment(issue.campaign_id),)),
                 lines=Attribute(name="group", one_of=(group_name(issue),)),
@@ -182,13 +185,16 @@ def _points_offers() -> tuple[Offer, ...]:
     return (
         Offer(
             offer_id="points-base",
-            title={"en": "1 point per 1.00"},
+            title={"en": "1 point per 1.00", "ru": "1 балл за каждую 1.00"},
             who=_HOLDERS,
             gives=PointsPerMoney(points=1, per_minor=100, lot=_LOT),
         ),
         Offer(
             offer_id="points-private-label",
-            title={"en": "2 points for each item of our own brand"},
+            title={
+                "en": "2 points for each item of our own brand",
+                "ru": "2 балла за каждый товар нашей марки",
+            },
             who=_HOLDERS,
             lines=Attribute(name="brand", one_of=(PRIVATE_LABEL,)),
             gives=PointsPerItem(points=2, lot=_LOT),

@@ -81,7 +81,7 @@ class OfficeRoutes:
         """Calculate like a till, same rules and engine; the balance shown is no right to spend."""
         try:
             wish = msgspec.json.decode(await read_body(request), type=CalculateRequest)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadRequestError("$", str(error)) from error
         account, points = NOBODY, 0
         if wish.card.strip():

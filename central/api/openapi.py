@@ -34,21 +34,41 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
         "Ask for a posted receipt",
     ),
 )
-_JSON_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str], ...] = (
-    ("post", "/v1/calculate", CalculateRequest, Calculation, "Calculate a basket of a thin client"),
-    ("get", "/v1/receipts/{key}", None, Calculation, "The calculation of a posted receipt"),
-    ("get", "/v1/ledger/proof", None, LedgerProof, "Prove the ledger from its entries"),
-    ("get", "/v1/health", None, CentreHealth, "State of the centre"),
+_OFFICE_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str, tuple[int, ...]], ...] = (
+    (
+        "post",
+        "/v1/calculate",
+        CalculateRequest,
+        Calculation,
+        "Calculate a basket of a thin client",
+        (400, 401, 404, 422),
+    ),
+    (
+        "get",
+        "/v1/receipts/{key}",
+        None,
+        Calculation,
+        "The calculation of a posted receipt",
+        (401, 404),
+    ),
+    ("get", "/v1/ledger/proof", None, LedgerProof, "Prove the ledger from its entries", (401,)),
 )
-_OPEN = {"/v1/health"}
+_REFUSALS = {
+    400: "The body is no message of this protocol, or too long",
+    401: "The caller did not prove who it is",
+    403: "The code does not make this caller a till; the message says why",
+    404: "There is no such thing here",
+    409: "The session or stream is not known; say HELLO",
+    422: "The request is readable and not valid; the message names the field",
+}
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """Return the document as a plain JSON value."""
     kinds: list[Any] = [kind for call in _TILL_CALLS for kind in call[1:3]]
-    kinds += [kind for call in _JSON_CALLS for kind in call[2:4] if isinstance(kind, type)]
-    kinds += [messages.EnrolRequest, messages.EnrolAnswer, messages.Problem]
+    kinds += [kind for call in _OFFICE_CALLS for kind in call[2:4] if isinstance(kind, type)]
+    kinds += [messages.EnrolRequest, messages.EnrolAnswer, messages.Problem, CentreHealth]
     _, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
@@ -62,16 +82,20 @@ def openapi_document() -> dict[str, Any]:
             messages.EnrolAnswer,
             "Become a till",
             media=CONTENT_TYPE,
+            refusals=(400, 403),
         )
         | {"security": []}
     }
     paths[cycle.PATH_BUNDLE + "{hash}"] = {"get": _bundle_operation()}
-    for method, path, body, answer, summary in _JSON_CALLS:
-        operation = _operation(path.split("/")[2], body, answer, summary, media="application/json")
+    for method, path, body, answer, summary, refusals in _OFFICE_CALLS:
+        operation = _operation(
+            path.split("/")[2], body, answer, summary, media="application/json", refusals=refusals
+        )
         if "{" in path:
             operation["parameters"] = [_path_parameter(path)]
-        operation["security"] = [] if path in _OPEN else [{"office": []}]
+        operation["security"] = [{"office": []}]
         paths[path] = {method: operation}
+    paths["/v1/health"] = {"get": _health_operation()}
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Tillside centre API", "version": "1", "description": __doc__},
@@ -93,20 +117,30 @@ def openapi_document() -> dict[str, Any]:
 def _till_operation(
     path: str, request: type[Any], answer: type[Any], summary: str
 ) -> dict[str, Any]:
-    operation = _operation(path.rsplit("/", 1)[1], request, answer, summary, media=CONTENT_TYPE)
+    operation = _operation(
+        path.rsplit("/", 1)[1],
+        request,
+        answer,
+        summary,
+        media=CONTENT_TYPE,
+        refusals=(400, 401, 409),
+    )
     operation["security"] = [{"till": []}]
     operation["parameters"] = [
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in (HEADER_TILL, HEADER_SESSION, HEADER_NONCE, HEADER_SIGNATURE)
     ]
-    operation["responses"]["409"] = _problem(
-        "The session or stream is not known; say HELLO", CONTENT_TYPE
-    )
     return operation
 
 
 def _operation(
-    name: str, request: type[Any] | None, answer: type[Any], summary: str, *, media: str
+    name: str,
+    request: type[Any] | None,
+    answer: type[Any],
+    summary: str,
+    *,
+    media: str,
+    refusals: tuple[int, ...],
 ) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": name,
@@ -116,10 +150,7 @@ def _operation(
                 "description": "The answer",
                 "content": {media: {"schema": _reference(answer)}},
             },
-            "401": _problem("The caller did not prove who it is", media),
-            "422": _problem(
-                "The request is readable and not valid; the message names the field", media
-            ),
+            **{str(status): _problem(_REFUSALS[status], media) for status in refusals},
         },
     }
     if request is not None:
@@ -128,6 +159,19 @@ def _operation(
             "content": {media: {"schema": _reference(request)}},
         }
     return operation
+
+
+def _health_operation() -> dict[str, Any]:
+    content = {"application/json": {"schema": _reference(CentreHealth)}}
+    return {
+        "operationId": "health",
+        "summary": "State of the centre",
+        "security": [],
+        "responses": {
+            "200": {"description": "It works", "content": content},
+            "503": {"description": "It cannot do its work", "content": content},
+        },
+    }
 
 
 def _bundle_operation() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from central.rights.issuing import wish_for_home
 from central.system import System
 from loyalty.calculation import EarnedLot
 from loyalty.limits import POINTS_MAX
+from sync.limits import COUNT_MAX
 from sync.signing import card_hash
 
 _SQL = load_queries("central.people", "queries.sql")
@@ -60,7 +61,7 @@ class AccountLine(
 ):
     """An account with its cards; card numbers are hashed at once and stored nowhere."""
 
-    account_id: Annotated[int, Meta(ge=1)]
+    account_id: Annotated[int, Meta(ge=1, le=COUNT_MAX)]
     home_store: str
     cards: tuple[str, ...] = ()
     tier: str = ""
@@ -94,7 +95,7 @@ async def load_lines(
             continue
         try:
             line = _decoder.decode(text)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadRequestError(f"line {number}", str(error)) from error
         async with pool.acquire() as connection, connection.transaction():
             if isinstance(line, StoreLine):

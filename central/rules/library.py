@@ -13,15 +13,14 @@ from loyalty.documents import decode
 
 _SQL = load_queries("central.rules", "queries.sql")
 _COMPILED_MAX = 8
+_NO_RULES = compile_bundle(EMPTY_BUNDLE, "")
 
 
 class RuleLibrary:
     """Compiled bundles of this process; the least recently used are compiled again when needed."""
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[str, Rules] = OrderedDict(
-            {"": compile_bundle(EMPTY_BUNDLE, "")}
-        )
+        self._compiled: OrderedDict[str, Rules] = OrderedDict()
 
     async def find(self, connection: Connection, bundle_hash: str) -> Rules:
         """Return the rules of a bundle.
@@ -31,6 +30,8 @@ class RuleLibrary:
         Raises:
             LookupError: no such bundle was ever published here.
         """
+        if not bundle_hash:
+            return _NO_RULES
         rules = self._compiled.get(bundle_hash)
         if rules is None:
             content = await connection.fetchval(_SQL["content"], bundle_hash)

@@ -43,7 +43,7 @@ def read_document(content: bytes) -> Bundle:
     try:
         bundle = decode(Bundle, msgspec.json.decode(content))
         compile_bundle(bundle, "draft")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequestError("$", f"not JSON: {error}") from error
     except DocumentError as error:
         raise BadRequestError(error.path, error.problem) from error

@@ -118,7 +118,10 @@ class TillDesk:
                 )
                 total = await self.rights.give_budget(connection, holder)
                 answer = msgspec.structs.replace(answer, risk_points_total=total)
-        return msgspec.structs.replace(answer, verdict="revoked") if caller.revoked else answer
+        # Amnesia goes first: a revoked till, too, begins a stream that the centre can keep.
+        if caller.revoked and answer.verdict != "amnesia":
+            return msgspec.structs.replace(answer, verdict="revoked")
+        return answer
 
     async def push(self, caller: TillCaller, push: Push) -> PushAnswer:
         """Keep records; a batch that reaches the centre's last record verifies the session."""

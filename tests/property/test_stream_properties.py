@@ -47,6 +47,7 @@ from tests.unit.sync.modelled_centre import ModelledCentre
 TILL_ID = 17
 TABLES = ("stream", "record")
 Image = dict[str, list[Row]]
+WISHES_MAX = 200
 MACHINES = settings(max_examples=200, stateful_step_count=30)
 SEEN: Counter[str] = Counter()
 """Verdicts given since it was cleared: a run that never sees one has proven nothing about it."""
@@ -195,7 +196,7 @@ def talk(till: JournalSide, centre: ModelledCentre, faults: Iterator[str]) -> No
     conversation = converse(till, greet=True)
     with suppress(StopIteration, LinkError):
         wish = next(conversation)
-        while True:
+        for _ in range(WISHES_MAX):
             fault = next(faults, "")
             if fault == "request lost":
                 wish = conversation.throw(LinkError("cut"))
@@ -205,6 +206,7 @@ def talk(till: JournalSide, centre: ModelledCentre, faults: Iterator[str]) -> No
             if fault == "answer lost":
                 wish = conversation.throw(LinkError("cut"))
             wish = conversation.send(answer)
+        raise AssertionError("the conversation does not come to an end")
 
 
 def is_fact(body: bytes) -> bool:
@@ -362,12 +364,15 @@ class SetBackTill(BadLine):
     def take_image(self) -> None:
         self.images.append(self.till.image())
 
-    @rule(ago=st.integers(0, 3))
-    def set_back(self, ago: int) -> None:
+    @rule(ago=st.integers(0, 3), fresh=st.lists(st.booleans(), max_size=3), greets=st.booleans())
+    def set_back(self, ago: int, fresh: list[bool], greets: bool) -> None:
         self.till.set_back(self.images[-1 - ago % len(self.images)])
         # What was in the lost part alone, nobody can bring back.
         left = self.on_disk() | self.at_centre()
         self.recorded = [body for body in self.recorded if body in left]
+        self.recorded += [self.till.append(fact=fact) for fact in fresh]
+        if greets:
+            self.greet(lost=False)
 
     def on_disk(self) -> set[bytes]:
         rows = self.till.database.rows("select body from record")

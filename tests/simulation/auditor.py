@@ -76,6 +76,28 @@ _ALWAYS = {
             json_array_elements(convert_from(i.body, 'utf8')::json->'sources') s where s->>'kind' = 'risk'), 0)""",
 }
 
+_RARE = """
+with record as (
+    select arrival, convert_from(body, 'utf8')::json as body from inbox
+), source as (
+    select s->>'kind' as kind, coalesce((body->>'link_up')::boolean, false) as link_up
+    from record, json_array_elements(body->'sources') s where body->>'kind' = 'sale'
+)
+select kind || case when link_up then ' spent' else ' spent offline' end as what, count(*) as times
+    from source group by 1
+union all select 'stream begun anew: ' || (body->>'reason'), count(*) from record where body->>'kind' = 'open' group by 1
+union all select 'residue returned: ' || (body->>'why'), count(*) from record
+    where body->>'kind' = 'grant_return' group by 1
+union all select 'parked ' || (r.body->>'kind') || ' resolved', count(*) from record r join inbox i using (arrival)
+    where arrival = any($1::bigint[]) and i.applied group by 1
+union all select 'branch kept', count(*) from inbox where branch
+union all select 'outcome ' || outcome, count(*) from outcome group by 1
+union all select 'the pool paid', count(*) from ledger_posting where ledger_account = 'losses' and points < 0
+union all select 'debt', count(*) from ledger_posting where ledger_account = 'debt' and points < 0
+union all select 'authorisation released unused', count(*) from right_grant r where purpose = 'authorisation'
+    and outstanding = 0 and not exists (select from redemption_lot l where l.sale_key = r.sale_key)
+"""
+
 
 class TillFiles(Protocol):
     """What the auditor reads of a till."""
@@ -120,6 +142,7 @@ class Auditor:
     def __init__(self, world: World) -> None:
         self._world = world
         self._heads: dict[tuple[int, bytes], tuple[int, bytes]] = {}
+        self._parked: set[int] = set()
 
     async def audit(self) -> None:
         """Check what holds at every moment.
@@ -133,6 +156,8 @@ class Auditor:
         await self._chains()
         await self._rights_are_covered()
         await self._posted_was_completed()
+        rows = await self._world.pool.fetch("select arrival from inbox where parked_for is not null")
+        self._parked |= {row["arrival"] for row in rows}
         self._world.chronicle.figures["audits"] += 1
 
     async def _chains(self) -> None:
@@ -257,6 +282,7 @@ class Auditor:
         await self._accounts_are_what_paper_says()
         await self._nothing_is_held_for_finished_receipts()
         await self._caches_are_true()
+        await self._count_rare_things()
 
     async def _all_is_acknowledged(self) -> None:
         for till in self._world.tills.values():
@@ -361,11 +387,11 @@ class Auditor:
             lost = key in paper.destroyed or self._is_revoked(key)
             finished = key in paper.sales or key in paper.given_up
             require(lost or not finished, f"{row['outstanding']} points stay held for {key}: {row}")
-        settled = await self._world.pool.fetchval(
-            "select count(*) from right_grant r where purpose = 'authorisation' and outstanding = 0 and not exists"
-            " (select from redemption_lot l where l.sale_key = r.sale_key)"
-        )
-        self._world.chronicle.sometimes["authorisation released unused"] += settled
+
+    async def _count_rare_things(self) -> None:
+        sometimes = self._world.chronicle.sometimes
+        for row in await self._world.pool.fetch(_RARE, sorted(self._parked)):
+            sometimes[row["what"]] += row["times"]
 
     async def _caches_are_true(self) -> None:
         """Every till knows the accounts its store keeps as the centre has them."""

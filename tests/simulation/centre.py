@@ -1,7 +1,7 @@
 """The real centre over a real PostgreSQL, called through its ASGI application; only clock and randomness are simulated."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +91,13 @@ class SimulatedCentre:
         self.joined: Centre = join_centre(pool, keys, self.system, RIGHTS)
         self.pool = pool
         self.applier: Applier = self.joined.applier
+        self.after: Callable[[Request, Response], Awaitable[None]] | None = None
 
     async def handle(self, request: Request) -> Response:
-        """Answer a request; an error that the application does not name is raised."""
+        """Answer a request; an error that the application does not name is raised.
+
+        `after`, if there is one, is called with what came and what was answered: a place for planted bugs.
+        """
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -119,7 +123,10 @@ class SimulatedCentre:
         await self.joined.app(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         body = b"".join(message.get("body", b"") for message in sent[1:])
-        return Response(sent[0]["status"], headers, body)
+        response = Response(sent[0]["status"], headers, body)
+        if self.after is not None:
+            await self.after(request, response)
+        return response
 
     async def load(self, lines: Iterable[dict[str, Any]]) -> None:
         """Load stores and accounts."""

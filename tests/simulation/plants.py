@@ -12,9 +12,11 @@ from central.ledger.books import lock_account
 from central.rights import grants
 from central.streams.apply import Applier
 from central.streams.stored import Decision, StoredRecord
+from sync.cycle import PATH_HELLO
 from sync.messages import Grant, HelloAnswer, Push, PushAnswer
 from sync.records import GrantInRecord, VoidRecord, decode_record
-from tests.simulation.centre import SimulatedCentre
+from sync.signing import HEADER_TILL
+from tests.simulation.centre import Request, Response, SimulatedCentre
 
 SOFTWARE = "simulated"
 
@@ -43,6 +45,12 @@ class AsBuilt:
 
     def housekeeping(self, centre: SimulatedCentre) -> Callable[[], Awaitable[None]] | None:
         """Return what the centre does from time to time besides."""
+        return None
+
+    def after_request(
+        self, centre: SimulatedCentre
+    ) -> Callable[[Request, Response], Awaitable[None]] | None:
+        """Return what the centre does after each request besides."""
         return None
 
 
@@ -184,6 +192,35 @@ class VoidIgnored(AsBuilt):
         return _VoidBlindApplier(right.pool, right.library, right.system)
 
 
+class ClosedAtHello(AsBuilt):
+    """A HELLO brings home at once what the ledger has not heard of, though the till may have it (a bug this product had)."""
+
+    name = "a HELLO closes grants whose arrival is not applied yet"
+
+    def after_request(
+        self, centre: SimulatedCentre
+    ) -> Callable[[Request, Response], Awaitable[None]] | None:
+        """Return the closing."""
+
+        async def close(request: Request, response: Response) -> None:
+            if request.path != PATH_HELLO or response.status != 200:
+                return
+            rows = await centre.pool.fetch(
+                "select grant_id, account_id from right_grant join till using (till_id)"
+                " join till_stream s using (till_id) where till_id = $1 and session_verified"
+                " and s.incarnation = session_incarnation and s.last_seq >= session_seq"
+                " and right_grant.incarnation = session_incarnation and right_grant.session <> till.session"
+                " and state = 'open' and not received and purpose = 'grant' order by grant_id",
+                int(dict(request.headers)[HEADER_TILL]),
+            )
+            for row in rows:
+                async with centre.pool.acquire() as connection, connection.transaction():
+                    await lock_account(connection, row["account_id"])
+                    await grants.close(connection, row["account_id"], row["grant_id"])
+
+        return close
+
+
 PLANTS: tuple[type[AsBuilt], ...] = (
     GrantTakenAgain,
     NotSynced,
@@ -191,4 +228,5 @@ PLANTS: tuple[type[AsBuilt], ...] = (
     Lease,
     ReservedTwice,
     VoidIgnored,
+    ClosedAtHello,
 )

@@ -59,7 +59,7 @@ DAY_MS = 86_400_000
 CARD = "2990 0000 0000 0017"
 OTHER_CARD = "2990 0000 0000 0024"
 CARD_KEY = bytes(range(32))
-TOKEN = "the register's token"
+TOKEN = "6f1c 2b token of one register"
 RECEIPT = "01957e3c-9a40-7c11-8d22-3e4f5a6b7c8d"
 OTHER_RECEIPT = "01957e3c-9a41-7c11-8d22-3e4f5a6b7c8d"
 RETURN = "01957e40-11f0-7a02-9b13-0c1d2e3f4a5b"
@@ -151,7 +151,10 @@ def completing(request: ReceiptRequest, paid_minor: int) -> CompleteRequest:
 
 
 def returning(
-    *line_ids: str, original: str = RECEIPT, confirm: bool = True, moment: str = "2025-03-06T12:00:00"
+    *line_ids: str,
+    original: str = RECEIPT,
+    confirm: bool = True,
+    moment: str = "2025-03-06T12:00:00",
 ) -> ReturnRequest:
     """Return a wish to take lines back; of line 1 when none is named."""
     return ReturnRequest(

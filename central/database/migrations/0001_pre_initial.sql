@@ -261,9 +261,9 @@ begin
     raise exception '% is append-only', tg_table_name;
 end
 $$;
-create trigger ledger_entry_append_only before update or delete on ledger_entry
+create trigger ledger_entry_append_only before update or delete or truncate on ledger_entry
     for each statement execute function refuse_change();
-create trigger ledger_posting_append_only before update or delete on ledger_posting
+create trigger ledger_posting_append_only before update or delete or truncate on ledger_posting
     for each statement execute function refuse_change();
 
 -- Which store keeps which accounts, and what has changed (design: sync 1.7)

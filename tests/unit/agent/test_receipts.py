@@ -170,9 +170,7 @@ def test_an_unknown_card_is_recorded_by_its_hash(alone: JoinedTill) -> None:
     assert sale.inputs.account.identified
 
 
-def test_no_card_number_reaches_the_files_or_the_log(
-    tmp_path: Path, centre: FakeCentre
-) -> None:
+def test_no_card_number_reaches_the_files_or_the_log(tmp_path: Path, centre: FakeCentre) -> None:
     till = JoinedTill(tmp_path / "till", centre=centre)
     with capture_logs() as logs:
         centre.knows(customer(points=100))

@@ -82,7 +82,9 @@ def test_a_line_comes_back_once(sold: JoinedTill) -> None:
     second = sold.take_back(returning("1", "2"), OTHER_RETURN)
     rest = sold.take_back(returning("1"), OTHER_RETURN)
     assert (second.outcome, rest.outcome) == (Outcome.LINE_ALREADY_RETURNED, Outcome.RECORDED)
-    assert sum(reversal(a).money_back_minor for a in (sold.take_back(returning("2")), rest)) == 1_400
+    assert (
+        sum(reversal(a).money_back_minor for a in (sold.take_back(returning("2")), rest)) == 1_400
+    )
 
 
 def test_a_line_that_was_not_sold_does_not_come_back(sold: JoinedTill) -> None:
@@ -118,7 +120,11 @@ def test_a_receipt_nobody_knows_is_recorded_for_the_centre_to_work_out(alone: Jo
     shown = alone.take_back(returning(confirm=False))
     assert shown.outcome == Outcome.RECEIPT_UNKNOWN
     answer = alone.take_back(returning())
-    assert (answer.outcome, answer.pending, answer.calculation) == (Outcome.RECORDED, True, msgspec.UNSET)
+    assert (answer.outcome, answer.pending, answer.calculation) == (
+        Outcome.RECORDED,
+        True,
+        msgspec.UNSET,
+    )
     (refund,) = refunds(alone)
     assert bytes(refund.calculation) == b"{}"
 

@@ -1,0 +1,430 @@
+"""The way to the centre over real sockets: only the centre's own word counts, and every failure has a name."""
+
+import asyncio
+import datetime
+import hashlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.link.central_client import CentralClient, enrol, machine_authorities, open_http
+from loyalty.canonical import canonical_bytes
+from sync.codec import decode, decompress
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT, Ask
+from sync.errors import (
+    BusyError,
+    LinkError,
+    MalformedMessageError,
+    RefusedError,
+    SignatureError,
+)
+from sync.messages import EnrolRequest, HelloAnswer, SnapshotAnswer, SnapshotRequest
+from sync.signing import (
+    HEADER_NONCE,
+    HEADER_SESSION,
+    HEADER_SIGNATURE,
+    HEADER_TILL,
+    NO_SESSION,
+    SigningKey,
+    check,
+    request_content,
+)
+from tests.support import builders
+from tests.support.till import (
+    IDENTITY,
+    STRANGER_KEY,
+    TILL_ID,
+    TILL_SEED,
+    SetSystem,
+    customer,
+    signed_bundle,
+)
+from tests.unit.agent.scripted_centre import (
+    Heard,
+    Reply,
+    ScriptedCentre,
+    always,
+    raw,
+    refusing,
+    scripted_centre,
+    signed,
+)
+
+QUESTION = Ask(PATH_SNAPSHOT, SnapshotRequest(card=b"a card's hash"), SnapshotAnswer)
+ANSWER = SnapshotAnswer(account=customer(points=120))
+SESSION = bytes(15) + b"\x05"
+PORTAL = b"<html><body>Welcome to the mall's Wi-Fi. Please log in.</body></html>"
+
+
+@asynccontextmanager
+async def client_of(url: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[CentralClient]:
+    identity = msgspec.structs.replace(IDENTITY, centre_url=url)
+    client = CentralClient(identity, SetSystem(), tls=tls)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def asked(*replies: Reply, timeout_s: float = 20) -> object:
+    """Ask one question of a centre that replies like this."""
+    async with scripted_centre(*replies) as centre, client_of(centre.url) as client:
+        return await client.ask(QUESTION, session=SESSION, timeout_s=timeout_s)
+
+
+# What is sent
+
+
+async def test_a_request_is_signed_over_everything_that_matters() -> None:
+    async with scripted_centre(signed(ANSWER)) as centre, client_of(centre.url) as client:
+        assert await client.ask(QUESTION, session=SESSION, timeout_s=20) == ANSWER
+    (heard,) = centre.heard
+    assert (heard.method, heard.path) == ("POST", PATH_SNAPSHOT)
+    assert heard.headers[HEADER_TILL] == str(TILL_ID)
+    assert heard.headers[HEADER_SESSION] == SESSION.hex()
+    content = request_content(
+        "POST",
+        PATH_SNAPSHOT,
+        till_id=TILL_ID,
+        session=SESSION,
+        nonce=bytes.fromhex(heard.headers[HEADER_NONCE]),
+        body=heard.body,
+    )
+    check(SigningKey(TILL_SEED).public, bytes.fromhex(heard.headers[HEADER_SIGNATURE]), content)
+    assert decode(SnapshotRequest, heard.body) == QUESTION.message
+
+
+async def test_every_request_has_a_nonce_of_its_own() -> None:
+    async with scripted_centre(signed(ANSWER)) as centre, client_of(centre.url) as client:
+        for _ in range(3):
+            await client.ask(QUESTION, session=SESSION, timeout_s=20)
+    assert len({heard.headers[HEADER_NONCE] for heard in centre.heard}) == 3
+
+
+async def test_a_large_request_travels_packed_and_is_signed_as_it_travels() -> None:
+    long = Ask(PATH_SNAPSHOT, SnapshotRequest(card=bytes(100_000)), SnapshotAnswer)
+    async with scripted_centre(signed(ANSWER)) as centre, client_of(centre.url) as client:
+        await client.ask(long, session=SESSION, timeout_s=20)
+    (heard,) = centre.heard
+    assert heard.headers["content-encoding"] == "zstd"
+    assert len(heard.body) < 1_000
+    assert decode(SnapshotRequest, decompress(heard.body, "zstd")) == long.message
+
+
+# What is believed
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 404, 503, 511])
+async def test_an_unsigned_answer_is_a_line_that_is_down(status: int) -> None:
+    portal = raw(status, PORTAL, "Content-Type: text/html", "Location: http://login.example/")
+    with pytest.raises(LinkError, match=f"status {status}") as caught:
+        await asked(always(portal))
+    assert not isinstance(caught.value, BusyError)
+
+
+async def test_an_answer_signed_by_somebody_else_is_refused() -> None:
+    with pytest.raises(SignatureError):
+        await asked(signed(ANSWER, by=STRANGER_KEY))
+
+
+@pytest.mark.parametrize("signature", ["", "not hexadecimal", "00", "00" * 64, "é"])
+async def test_a_signature_that_is_none_is_refused(signature: str) -> None:
+    with pytest.raises((SignatureError, LinkError)):
+        await asked(always(raw(200, b"\x80", f"{HEADER_SIGNATURE}: {signature}")))
+
+
+async def test_an_answer_to_another_request_is_refused() -> None:
+    first: list[bytes] = []
+
+    def remember(heard: Heard) -> bytes:
+        first.append(signed(ANSWER)(heard) or b"")
+        return first[0]
+
+    async with scripted_centre(remember, lambda _: first[0]) as centre:
+        async with client_of(centre.url) as client:
+            await client.ask(QUESTION, session=SESSION, timeout_s=20)
+            with pytest.raises(SignatureError):
+                await client.ask(QUESTION, session=SESSION, timeout_s=20)
+
+
+async def test_an_answer_changed_on_the_way_is_refused() -> None:
+    def changed(heard: Heard) -> bytes:
+        answer = signed(ANSWER)(heard) or b""
+        return answer[:-1] + bytes([answer[-1] ^ 1])
+
+    with pytest.raises(SignatureError):
+        await asked(changed)
+
+
+async def test_a_status_changed_on_the_way_is_refused() -> None:
+    def changed(heard: Heard) -> bytes:
+        return (signed(ANSWER)(heard) or b"").replace(b" 200 ", b" 503 ", 1)
+
+    with pytest.raises(SignatureError):
+        await asked(changed)
+
+
+async def test_a_signed_answer_of_another_kind_is_malformed() -> None:
+    greeting = Ask(PATH_HELLO, QUESTION.message, HelloAnswer)
+    async with scripted_centre(signed(ANSWER)) as centre, client_of(centre.url) as client:
+        with pytest.raises(MalformedMessageError, match="HelloAnswer"):
+            await client.ask(greeting, session=SESSION, timeout_s=20)
+
+
+# What the centre says instead
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("Retry-After: 7", 7), ("Retry-After: 2.5", 2.5), ("Retry-After: soon", 1), ("X: y", 1)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_busy_centre_says_when_to_come_back(
+    header: str, seconds: float, status: int
+) -> None:
+    with pytest.raises(BusyError) as caught:
+        await asked(signed(ANSWER, header, status=status))
+    assert caught.value.retry_after_s == seconds
+
+
+async def test_no_centre_makes_a_till_wait_for_days() -> None:
+    with pytest.raises(BusyError) as caught:
+        await asked(signed(ANSWER, "Retry-After: 9999999", status=503))
+    assert caught.value.retry_after_s == 600
+
+
+async def test_a_refusal_carries_its_name() -> None:
+    with pytest.raises(RefusedError, match="do something else") as caught:
+        await asked(refusing("session_unknown", 401))
+    assert caught.value.code == "session_unknown"
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_a_gateway_that_failed_is_a_line_that_is_down(status: int) -> None:
+    with pytest.raises(LinkError, match=str(status)):
+        await asked(signed(ANSWER, status=status))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        raw(200, b"half", length=100),
+        raw(200, b"not gzip", "Content-Encoding: gzip"),
+    ],
+)
+async def test_what_is_no_answer_is_a_line_that_is_down(reply: bytes) -> None:
+    with pytest.raises(LinkError):
+        await asked(always(reply))
+
+
+async def test_a_centre_that_says_nothing_is_given_up_after_the_time_allowed() -> None:
+    with pytest.raises(LinkError):
+        await asked(always(None), timeout_s=0.05)
+
+
+async def test_nobody_there_is_a_line_that_is_down() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
+            with pytest.raises(LinkError, match="ConnectError"):
+                await client.ask(QUESTION, session=NO_SESSION, timeout_s=20)
+
+
+# Bundles
+
+
+BUNDLE = builders.bundle(
+    *(builders.offer(f"offer {hashlib.sha256(bytes([n])).hexdigest()}") for n in range(100))
+)
+MANIFEST, CONTENT = signed_bundle(BUNDLE)
+PACKED = zstandard.compress(CONTENT)
+
+
+def ranged(heard: Heard) -> bytes:
+    """Answer like a server that knows ranges."""
+    asked_range = heard.headers.get("range")
+    if asked_range is None:
+        return raw(200, PACKED)
+    first = int(asked_range.removeprefix("bytes=").removesuffix("-"))
+    return raw(206, PACKED[first:], f"Content-Range: bytes {first}-/{len(PACKED)}")
+
+
+def broken_at(count: int) -> Reply:
+    """Answer the first bytes of what was asked for, then break off."""
+
+    def reply(heard: Heard) -> bytes:
+        first = int(heard.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        rest = PACKED[first:]
+        return raw(206 if first else 200, rest[:count], length=len(rest))
+
+    return reply
+
+
+async def fetched(*replies: Reply) -> tuple[bytes, ScriptedCentre]:
+    async with scripted_centre(*replies) as centre, client_of(centre.url) as client:
+        return await client.fetch_bundle(MANIFEST, timeout_s=20), centre
+
+
+async def test_a_bundle_is_fetched_by_its_hash() -> None:
+    content, centre = await fetched(ranged)
+    assert content == CONTENT == canonical_bytes(BUNDLE)
+    assert [heard.path for heard in centre.heard] == [PATH_BUNDLE + MANIFEST.bundle]
+
+
+async def test_a_broken_download_goes_on_where_it_stopped() -> None:
+    content, centre = await fetched(broken_at(700), broken_at(500), ranged)
+    assert content == CONTENT
+    assert [heard.headers.get("range") for heard in centre.heard] == [
+        None,
+        "bytes=700-",
+        "bytes=1200-",
+    ]
+
+
+async def test_a_server_that_knows_no_ranges_sends_everything_again() -> None:
+    content, centre = await fetched(broken_at(700), always(raw(200, PACKED)))
+    assert content == CONTENT
+    assert len(centre.heard) == 2
+
+
+async def test_a_bundle_that_cannot_be_had_is_given_up_for_this_time() -> None:
+    async with scripted_centre(always(raw(404))) as centre, client_of(centre.url) as client:
+        with pytest.raises(LinkError, match="404"):
+            await client.fetch_bundle(MANIFEST, timeout_s=20)
+    assert len(centre.heard) == 5
+
+
+@pytest.mark.parametrize("body", [PORTAL, b"", PACKED[:-1], PACKED + b"more"])
+async def test_a_bundle_that_does_not_unpack_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedMessageError):
+        await fetched(always(raw(200, body)))
+
+
+# Enrolment
+
+
+ENROLMENT = EnrolRequest(
+    code="ABCDE-FGHJK",
+    public_key=SigningKey(TILL_SEED).public,
+    hardware="a till",
+    nonce=bytes(16),
+    signature=b"",
+)
+
+
+async def test_a_wrong_code_is_refused_by_name() -> None:
+    async with scripted_centre(refusing("enrolment_refused", 403)) as centre:
+        with pytest.raises(RefusedError) as caught:
+            await enrol(centre.url, ENROLMENT, timeout_s=20)
+    assert caught.value.code == "enrolment_refused"
+
+
+@pytest.mark.parametrize("url", ["", "centre", "http://127.0.0.1:port", "ftp://127.0.0.1/"])
+async def test_an_address_that_is_none_is_a_line_that_is_down(url: str) -> None:
+    with pytest.raises(LinkError):
+        await enrol(url, ENROLMENT, timeout_s=20)
+
+
+# The environment and TLS
+
+
+class Authority:
+    """A certificate authority of the test, and a server certificate for 127.0.0.1."""
+
+    def __init__(self, folder: Path) -> None:
+        key, name = ec.generate_private_key(ec.SECP256R1()), "an authority of nobody"
+        self.file = folder / "authority.pem"
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        today = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(today - datetime.timedelta(days=1))
+            .not_valid_after(today + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(key, hashes.SHA256())
+        )
+        pem = serialization.Encoding.PEM
+        self.file.write_bytes(certificate.public_bytes(pem))
+        key_file = folder / "key.pem"
+        key_file.write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server.load_cert_chain(self.file, key_file)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_the_environment_adds_no_authority(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = authority.file.parent
+    monkeypatch.setenv(variable, str(authority.file if variable.endswith("FILE") else folder))
+    async with scripted_centre(signed(ANSWER), tls=authority.server) as centre:
+        async with client_of(centre.url) as client:
+            with pytest.raises(LinkError):
+                await client.ask(QUESTION, session=SESSION, timeout_s=20)
+    assert centre.heard == []
+
+
+async def test_a_certificate_file_that_is_missing_stops_no_till(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/there/is/no/such/file")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert await asked(signed(ANSWER)) == ANSWER
+
+
+def test_the_machines_own_authorities_are_trusted_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_environment = machine_authorities()
+    monkeypatch.setenv("SSL_CERT_FILE", "/there/is/no/such/file")
+    monkeypatch.setenv("SSL_CERT_DIR", "/there/is/no/such/folder")
+    stray = machine_authorities()
+    assert stray.cert_store_stats() == with_environment.cert_store_stats()
+    assert stray.verify_mode == ssl.CERT_REQUIRED
+    assert stray.check_hostname
+
+
+async def test_an_own_authority_can_be_given(authority: Authority) -> None:
+    own = ssl.create_default_context(cafile=str(authority.file))
+    async with scripted_centre(signed(ANSWER), tls=authority.server) as centre:
+        async with client_of(centre.url, tls=own) as client:
+            assert await client.ask(QUESTION, session=SESSION, timeout_s=20) == ANSWER
+
+
+async def test_connections_are_few_and_closed() -> None:
+    async with scripted_centre(always(None)) as centre, open_http(centre.url) as http:
+        calls = [asyncio.create_task(http.get("/")) for _ in range(8)]
+        await centre.until(lambda: len(centre.heard) == 4)
+        assert centre.connections == 4
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)

@@ -1,0 +1,236 @@
+"""The centre's command line: what it says, and how it ends."""
+
+import asyncio
+import io
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+import structlog
+
+from central import __version__
+from central.cli import main
+from loyalty.documents import encode
+from tests.support.builders import bundle, offer
+
+STORE = '{"kind": "store", "store": "367"}\n'
+CUSTOMER = (
+    '{"kind": "account", "account_id": 7, "home_store": "367", "cards": ["4000"],'
+    ' "lots": [{"points": 300, "active_from": "2025-01-01"}]}\n'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    said: str
+    complained: str
+
+
+def run(*arguments: str) -> Ended:
+    """Run a command in this process; no stream of it stays with pytest, which would close it."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(list(arguments))
+        except SystemExit as ended:  # argparse ends by itself
+            code = int(ended.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def given(database: str, tmp_path: Path) -> list[str]:
+    """Options that name the test's own database and folder."""
+    return ["--database", database, "--data", str(tmp_path)]
+
+
+@pytest.fixture
+def rules_file(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(encode(bundle(offer("ten")))), encoding="utf-8")
+    return path
+
+
+def fetchval(dsn: str, sql: str) -> object:
+    async def ask() -> object:
+        connection = await asyncpg.connect(dsn)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def test_a_day_of_operations(
+    given: list[str], rules_file: Path, tmp_path: Path, database: str
+) -> None:
+    customers = tmp_path / "customers.jsonl"
+    customers.write_text(STORE + CUSTOMER, encoding="utf-8")
+    assert run("migrate", *given) == Ended(0, "the schema is up to date\n", "")
+    loaded = run("load", *given, str(customers))
+    assert loaded.said == "1 stores and 1 accounts loaded, 0 were known\n"
+    again = run("load", *given, str(customers), "--json")
+    assert json.loads(again.said) == {"stores": 1, "accounts": 0, "accounts_known": 1}
+    published = json.loads(run("rules", *given, "publish", str(rules_file), "--json").said)
+    assert (published["version"], published["offers"]) == (1, 1)
+    assert fetchval(database, "select hash from bundle") == published["bundle"]
+    code = json.loads(run("enrol", *given, "--store", "367", "--slot", "2", "--json").said)
+    assert (code["store"], code["slot"], len(code["code"])) == ("367", "2", 12)
+    plain = run("enrol", *given, "--store", "367", "--slot", "3", "--no-vault").said
+    assert "good for one day" in plain
+    assert "tillside-agent enrol --centre URL --code " in plain
+    assert fetchval(database, "select count(*) from enrolment_code where is_vault") == 1
+    funded = run("fund-pool", *given, "20000")
+    assert funded.said == "the risk pool holds 20000 free of 20000 funded points\n"
+    proof = run("verify-ledger", *given)
+    assert proof.code == 0
+    assert proof.said.count("ok    ") == 8
+    assert "1 accounts" in proof.said
+
+
+def test_a_ledger_that_is_not_proven_ends_with_1(given: list[str], tmp_path: Path) -> None:
+    customers = tmp_path / "customers.jsonl"
+    customers.write_text(STORE + CUSTOMER, encoding="utf-8")
+    run("load", *given, str(customers))
+
+    async def damage() -> None:
+        connection = await asyncpg.connect(given[1])
+        await connection.execute("update account set posted = posted + 1")
+        await connection.close()
+
+    asyncio.run(damage())
+    proof = run("verify-ledger", *given)
+    assert proof.code == 1
+    assert "BROKEN every account's totals equal" in proof.said
+    report = run("verify-ledger", *given, "--json")
+    assert report.code == 1
+    assert json.loads(report.said)["balanced"] is False
+
+
+def test_rules_are_checked_without_a_database(rules_file: Path, tmp_path: Path) -> None:
+    nowhere = ["--data", str(tmp_path / "none"), "--database", "postgresql://127.0.0.1:1/none"]
+    good = run("rules", *nowhere, "check", str(rules_file))
+    assert good == Ended(0, "version 1: 1 offers, sound\n", "")
+    assert not (tmp_path / "none").exists()
+    rules_file.write_text('{"version": 1, "programme": {}}', encoding="utf-8")
+    bad = run("rules", *nowhere, "check", str(rules_file))
+    assert bad == Ended(1, "", "tillside-central: $.programme.programme_id: is missing\n")
+
+
+def test_a_bad_line_of_customers_is_named(given: list[str], tmp_path: Path) -> None:
+    customers = tmp_path / "customers.jsonl"
+    customers.write_text(STORE + '{"kind": "account", "account_id": "x"}\n', encoding="utf-8")
+    ended = run("load", *given, str(customers))
+    assert ended.code == 1
+    assert ended.complained.startswith("tillside-central: line 2: ")
+    assert "$.account_id" in ended.complained
+
+
+def test_a_file_that_is_not_there_is_named(given: list[str]) -> None:
+    ended = run("load", *given, "nowhere.jsonl")
+    assert ended.code == 1
+    assert "nowhere.jsonl" in ended.complained
+
+
+def test_a_code_for_an_unknown_store_is_refused(given: list[str]) -> None:
+    ended = run("enrol", *given, "--store", "999", "--slot", "1")
+    assert ended == Ended(
+        1, "", "tillside-central: store: there is no store '999'; load stores first\n"
+    )
+
+
+@pytest.mark.parametrize("points", ["0", "-5"])
+def test_a_pool_is_not_funded_with_nothing(given: list[str], points: str) -> None:
+    ended = run("fund-pool", *given, "--", points)
+    assert ended == Ended(1, "", "tillside-central: points must be above zero\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PORT", "70000", "port must be 0 to 65535"),
+        ("PORT", "many", "$.port"),
+        ("GRANT_DAYS", "0", "grant_days"),
+        ("RISK_POINTS_PER_TILL", "-1", "bounds must not be negative"),
+    ],
+)
+def test_a_bad_setting_ends_with_78_and_is_named(
+    tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    os.environ[f"TILLSIDE_CENTRAL_{name}"] = value
+    try:
+        ended = run("serve", "--data", str(tmp_path))
+    finally:
+        del os.environ[f"TILLSIDE_CENTRAL_{name}"]
+    assert ended.code == 78
+    assert says in ended.complained
+
+
+def test_an_address_that_cannot_be_read_ends_with_78(tmp_path: Path) -> None:
+    ended = run("serve", "--data", str(tmp_path), "--database", "mysql://somewhere")
+    assert ended.code == 78
+
+
+def test_no_database_ends_with_69(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        dsn = f"postgresql://tillside:secret@127.0.0.1:{taken.getsockname()[1]}/tillside"
+        ended = run("migrate", "--data", str(tmp_path), "--database", dsn)
+    assert ended.code == 69
+    assert "nobody answers at 127.0.0.1" in ended.complained
+    assert "secret" not in ended.complained
+
+
+@pytest.mark.parametrize("name", ["centre.key", "cards.key", "office.token", "rules.pub"])
+def test_a_damaged_key_ends_with_78_and_is_named(
+    given: list[str], rules_file: Path, tmp_path: Path, name: str
+) -> None:
+    assert run("rules", *given, "publish", str(rules_file)).code == 0
+    (tmp_path / "keys" / name).write_text("rubbish", encoding="ascii")
+    ended = run("rules", *given, "publish", str(rules_file))
+    assert ended.code == 78
+    assert name in ended.complained
+    assert "rubbish" not in ended.complained
+
+
+def test_the_rule_key_may_be_kept_elsewhere(
+    given: list[str], rules_file: Path, tmp_path: Path
+) -> None:
+    run("rules", *given, "publish", str(rules_file))
+    kept = (tmp_path / "keys" / "rules.key").rename(tmp_path / "safe.key")
+    missing = run("rules", *given, "publish", str(rules_file))
+    assert (missing.code, "give its file with --key" in missing.complained) == (78, True)
+    assert run("rules", *given, "publish", str(rules_file), "--key", str(kept)).code == 0
+    assert not (tmp_path / "keys" / "rules.key").exists()
+
+
+def test_keys_are_for_nobody_else_to_read(
+    given: list[str], rules_file: Path, tmp_path: Path
+) -> None:
+    run("rules", *given, "publish", str(rules_file))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()}
+    del modes["rules.pub"]
+    assert modes == dict.fromkeys(("centre.key", "rules.key", "cards.key", "office.token"), 0o600)
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+
+
+def test_help_and_version() -> None:
+    assert run("--version") == Ended(0, f"tillside-central {__version__}\n", "")
+    for command in ("serve", "migrate", "load", "rules", "enrol", "fund-pool", "verify-ledger"):
+        shown = run(command, "--help")
+        assert shown.code == 0
+        assert f"Example: tillside-central {command}" in shown.said
+    assert run().code == 2

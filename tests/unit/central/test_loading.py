@@ -1,0 +1,114 @@
+"""Loading customers: a bad line is named, a repeat changes nothing, card numbers are stored nowhere."""
+
+import json
+
+import pytest
+
+from central.errors import BadRequestError
+from central.people.loading import Loaded, load_lines
+from sync.signing import card_hash
+from tests.support.centre import KEYS, JoinedCentre, LotState, Totals
+
+ACCOUNT = {
+    "kind": "account",
+    "account_id": 7,
+    "home_store": "store-1",
+    "cards": ["4000 0001"],
+    "tier": "gold",
+    "segments": ["baby", "pets"],
+    "lots": [
+        {"points": 100, "active_from": "2025-01-01", "expires_on": "2025-12-31"},
+        {"points": 20, "active_from": "2025-01-01", "name": "gift", "restriction": "dairy"},
+    ],
+}
+
+
+async def load(centre: JoinedCentre, *lines: bytes) -> Loaded:
+    return await load_lines(
+        centre.pool, lines, card_key=KEYS.card_key, system=centre.system
+    )
+
+
+async def test_a_customer_arrives_with_cards_lots_and_an_entry(centre: JoinedCentre) -> None:
+    assert await centre.load(ACCOUNT) == Loaded(accounts=1)
+    assert await centre.totals(7) == Totals(120)
+    assert await centre.lots(7) == [LotState(100), LotState(20)]
+    row = await centre.pool.fetchrow("select tier, segments, home_store, debt from account")
+    assert row is not None
+    assert tuple(row) == ("gold", ["baby", "pets"], "store-1", 0)
+    entries = await centre.pool.fetch("select kind, subject from ledger_entry")
+    assert [tuple(entry) for entry in entries] == [("earn", "opening:7")]
+    cards = await centre.pool.fetch("select card, account_id from card")
+    assert [tuple(card) for card in cards] == [(card_hash(KEYS.card_key, "4000 0001"), 7)]
+
+
+async def test_no_table_holds_a_card_number(centre: JoinedCentre) -> None:
+    await centre.load(ACCOUNT)
+    tables = await centre.pool.fetch(
+        "select table_name from information_schema.tables where table_schema = 'public'"
+    )
+    for (table,) in tables:
+        rows = await centre.pool.fetch(f'select t::text as row from "{table}" t')
+        assert not any("4000" in row["row"] for row in rows), table
+
+
+async def test_a_repeated_file_changes_nothing(centre: JoinedCentre) -> None:
+    store: dict[str, object] = {"kind": "store", "store": "store-2", "region": "south"}
+    assert await centre.load(store, ACCOUNT) == Loaded(stores=1, accounts=1)
+    assert await centre.load(store, ACCOUNT) == Loaded(stores=1, accounts_known=1)
+    assert await centre.totals(7) == Totals(120)
+    assert await centre.pool.fetchval("select count(*) from card") == 1
+
+
+async def test_a_known_customer_may_get_another_card_and_no_more_points(
+    centre: JoinedCentre,
+) -> None:
+    await centre.load(ACCOUNT)
+    await centre.load({**ACCOUNT, "cards": ["4000 0002"]})
+    assert await centre.pool.fetchval("select count(*) from card where account_id = 7") == 2
+    assert await centre.totals(7) == Totals(120)
+
+
+async def test_a_card_stays_with_the_customer_who_has_it(centre: JoinedCentre) -> None:
+    await centre.load(ACCOUNT, {**ACCOUNT, "account_id": 8})
+    assert await centre.pool.fetchval("select account_id from card") == 7
+
+
+async def test_empty_lines_are_passed_over(centre: JoinedCentre) -> None:
+    text = json.dumps(ACCOUNT).encode()
+    assert await load(centre, b"\n", text + b"\n", b"  \n") == Loaded(accounts=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"{", "^line 2: "),
+        (b"[" * 100_000, "^line 2: "),
+        (b"\xff", "^line 2: "),
+        (b"[]", "^line 2: Expected `object`"),
+        (b'{"kind": "shop", "store": "s"}', r"^line 2: .*\$.kind"),
+        (b'{"kind": "store"}', "^line 2: .*missing required field `store`"),
+        (b'{"kind": "store", "store": ""}', r"^line 2: .*\$.store"),
+        (b'{"kind": "store", "store": "s", "colour": 1}', "^line 2: .*unknown field `colour`"),
+        (json.dumps({**ACCOUNT, "account_id": 0}).encode(), r"^line 2: .*\$.account_id"),
+        (json.dumps({**ACCOUNT, "account_id": 2**80}).encode(), r"^line 2: .*\$.account_id"),
+        (json.dumps({**ACCOUNT, "cards": [1]}).encode(), r"^line 2: .*\$.cards\[0\]"),
+        (
+            json.dumps({**ACCOUNT, "lots": [{"points": 0, "active_from": "2025-01-01"}]}).encode(),
+            r"^line 2: .*\$.lots\[0\].points",
+        ),
+        (
+            json.dumps({**ACCOUNT, "lots": [{"points": 5, "active_from": "soon"}]}).encode(),
+            r"^line 2: .*\$.lots\[0\].active_from",
+        ),
+    ],
+)
+async def test_a_bad_line_names_its_number_and_field(
+    centre: JoinedCentre, line: bytes, says: str
+) -> None:
+    good = b'{"kind": "store", "store": "store-2"}'
+    with pytest.raises(BadRequestError, match=says):
+        await load(centre, good, line, b'{"kind": "store", "store": "store-3"}')
+    stores = await centre.pool.fetch("select store_id from store order by store_id")
+    assert [row["store_id"] for row in stores] == ["store-1", "store-2"]  # what stood before it
+    assert await centre.pool.fetchval("select count(*) from account") == 0

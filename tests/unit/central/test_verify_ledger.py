@@ -1,0 +1,167 @@
+"""The proof of the ledger: sound after honest work, and each kind of damage is seen by its check."""
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from central.ledger.verify import CHECKS
+from tests.support.builders import line
+from tests.support.centre import JoinedCentre, PoolState, Totals
+from tests.support.till_probe import risk, take
+
+DAMAGES = [
+    # A posting was changed, removed, or moved to another lot.
+    ("update ledger_posting set points = points + 1 where ledger_account = 'taken_back'", {"entries"}),
+    (
+        "delete from ledger_posting where (account_id, entry_id) in"
+        " (select account_id, entry_id from ledger_entry where kind = 'take_back')",
+        {"entries", "accounts", "lots"},
+    ),
+    (
+        "update ledger_posting set lot_id = (select min(lot_id) from lot where account_id = 7)"
+        " where account_id = 7 and ledger_account = 'member'",
+        {"lots"},
+    ),
+    # Totals of an account.
+    ("update account set posted = posted + 1 where account_id = 8", {"accounts"}),
+    ("update account set held = held + 1 where account_id = 7", {"accounts"}),
+    ("update account set debt = debt + 1 where account_id = 8", {"accounts"}),
+    # A lot lost points, or points went from one lot to another.
+    (
+        "update lot set available = available - 1, taken_back = taken_back + 1"
+        " where account_id = 8 and available > 0",
+        {"accounts", "lots"},
+    ),
+    (
+        "update lot set available = available - 1, issued = issued - 1 where lot_id ="
+        " (select max(lot_id) from lot where account_id = 7);"
+        " update lot set available = available + 1, issued = issued + 1 where lot_id ="
+        " (select min(lot_id) from lot where account_id = 7)",
+        {"lots"},
+    ),
+    (
+        "update lot set held = held - 1, available = available + 1 where account_id = 7 and held > 0",
+        {"accounts", "lots"},
+    ),
+    # A right.
+    ("update right_grant set outstanding = outstanding - 1 where state = 'open'", {"accounts", "grants"}),
+    ("update right_grant_lot set points = points + 1", {"grants", "lots"}),
+    # A receipt that says something else than was posted, or was posted twice.
+    ("update receipt set redeemed_points = redeemed_points + 1 where sale_key = 's1'", {"receipts"}),
+    ("update receipt set earned_points = earned_points - 1 where sale_key = 's1'", {"receipts"}),
+    ("update ledger_entry set subject = 'elsewhere' where subject = 's1' and kind = 'earn'", {"receipts"}),
+    (
+        "with entry as (insert into ledger_entry (account_id, kind, subject, at_ms) values (8, 'earn', 's2', 0)"
+        " returning entry_id), lot as (insert into lot (account_id, name, active_from, issued, available)"
+        " values (8, 'more', '2025-01-01', 5, 5) returning lot_id),"
+        " total as (update account set posted = posted + 5 where account_id = 8)"
+        " insert into ledger_posting select 8, entry_id, 1, 'member', lot_id, 5 from entry, lot"
+        " union all select 8, entry_id, 2, 'issued', 0, -5 from entry",
+        {"receipts", "once"},
+    ),
+    ("update receipt set equal = false where sale_key = 's1'", {"equal"}),
+    # The risk pool.
+    ("update risk_pool set free = free - 1, losses = losses + 1", {"pool"}),
+    ("update risk_pool set free = free - 1, budgets = budgets + 1", {"pool"}),
+    ("update risk_pool set uncovered = 1", {"pool"}),
+    ("update till_stream set risk_points_settled = risk_points_settled + 1", {"pool"}),
+]  # fmt: skip
+
+
+@pytest_asyncio.fixture
+async def worked(centre: JoinedCentre) -> JoinedCentre:
+    """A ledger that holds an entry of every kind and points in every place."""
+    await centre.fund(1_000)
+    till = await centre.till(is_vault=True)
+    await centre.customer(7, 300, home="store-1")
+    await centre.customer(8, 20)
+    (grant,) = (await till.pull()).grants
+    await centre.post(
+        till,
+        till.sale("s1", account=7, sources=[take(grant, 100)]),
+        till.sale("s2", line("1"), line("2"), account=8, sources=[risk(50)]),
+        till.refund("r1", "s2", "1"),
+        till.sale("s3", account=7, sources=[take(grant, 10)]),
+    )
+    (right,) = (await till.authorise("s4", 8, 40)).authorisations
+    await centre.post(till, till.sale("s4", account=8, sources=[take(right)]))
+    await centre.post(till, till.refund("r2", "s2", "2"))
+    return centre
+
+
+async def test_honest_work_is_balanced_and_every_check_had_something_to_look_at(
+    worked: JoinedCentre,
+) -> None:
+    proof = await worked.proof()
+    assert proof.balanced
+    assert [check.name for check in proof.checks] == list(CHECKS)
+    assert proof.figures["receipts"] == 4
+    assert proof.figures["accounts"] == 2
+    assert proof.figures["held"] == 190
+    kinds = await worked.pool.fetch("select distinct kind from ledger_entry order by kind")
+    assert [row["kind"] for row in kinds] == ["earn", "give_back", "redeem", "take_back"]
+    assert (await worked.risk_pool()).budgets == 450
+    assert await worked.totals(7) == Totals(300 - 110 + 90 + 99, 190)
+
+
+@pytest.mark.parametrize(("damage", "seen_by"), DAMAGES, ids=range(len(DAMAGES)))
+async def test_damage_is_seen_by_its_check(
+    worked: JoinedCentre, damage: str, seen_by: set[str]
+) -> None:
+    async with worked.pool.acquire() as connection:
+        for table in ("ledger_entry", "ledger_posting"):
+            await connection.execute(f"alter table {table} disable trigger user")
+        done = await connection.execute(damage)
+        for table in ("ledger_entry", "ledger_posting"):
+            await connection.execute(f"alter table {table} enable trigger user")
+    assert done.split()[-1] != "0", "the damage was done to nothing"
+    proof = await worked.proof()
+    assert {check.name for check in proof.checks if check.broken} == seen_by
+    assert not proof.balanced
+    worked.broken_checks = seen_by
+
+
+def test_every_check_is_seen_failing() -> None:
+    assert set().union(*(seen_by for _, seen_by in DAMAGES)) == set(CHECKS)
+
+
+@pytest.mark.parametrize("table", ["ledger_entry", "ledger_posting"])
+@pytest.mark.parametrize(
+    "change", ["update {} set account_id = account_id", "delete from {}", "truncate {} cascade"]
+)
+async def test_the_ledger_refuses_to_be_changed(
+    worked: JoinedCentre, table: str, change: str
+) -> None:
+    with pytest.raises(asyncpg.RaiseError, match="is append-only"):
+        await worked.pool.execute(change.format(table))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update account set held = posted + 1 where account_id = 7",
+        "update account set debt = -1",
+        "update lot set available = available + 1",
+        "update lot set available = -1, redeemed = redeemed + available + 1",
+        "update right_grant set outstanding = points + 1",
+        "update right_grant set state = 'closed'",
+        "update right_grant_lot set points = -1",
+        "update risk_pool set free = free + 1",
+        "update risk_pool set free = -1, losses = losses + free + 1",
+        "update redemption_lot set given_back = points + 1",
+        "insert into ledger_posting values (7, 1, 99, 'member', 0, 0)",
+    ],
+)
+async def test_the_tables_refuse_what_can_never_be_true(worked: JoinedCentre, change: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await worked.pool.execute(change)
+
+
+async def test_an_overdraft_the_pool_could_not_pay_is_seen(centre: JoinedCentre) -> None:
+    await centre.fund(30)
+    till = await centre.till(greet=False)
+    await till.hello()
+    await centre.customer(7)
+    await centre.post(till, till.sale("s1", account=7, sources=[risk(100)]))
+    assert await centre.risk_pool() == PoolState(0, 0, 30, 70)
+    centre.broken_checks = {"pool"}

@@ -1,0 +1,10 @@
+"""Keeps simulated worlds running for long: `python -m bench.soak --minutes 60`; everything else is `bench.simulate`'s."""
+
+import sys
+
+from bench.simulate import main
+
+MINUTES_DEFAULT = 60.0
+
+if __name__ == "__main__":
+    sys.exit(main(minutes_default=MINUTES_DEFAULT))

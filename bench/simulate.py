@@ -1,6 +1,7 @@
-"""Runs simulated worlds by seed and says what was done, what broke and what was found: `python -m bench.simulate --seeds 200`.
+"""Runs simulated worlds by seed and says what was done, what broke and what was found.
 
-A seed that finds something prints the line that repeats it. The figures go to `var/simulate/report.json`.
+Run it with `python -m bench.simulate --seeds 200`. A seed that finds something prints the line that
+repeats it. The figures go to `var/simulate/report.json`.
 """
 
 import argparse
@@ -115,7 +116,11 @@ def worlds() -> Iterator[Worlds]:
 
 
 def main(arguments: list[str] | None = None, *, minutes_default: float = 0.0) -> int:
-    """Run the command; returns its exit status, 1 when something was found or a planted bug was not."""
+    """Run the command.
+
+    Returns:
+        The exit status, 1 when something was found or a planted bug was not.
+    """
     options = _options(arguments, minutes_default)
     sums, planted, caught = Sums(), 0, 0
     started = time.monotonic()
@@ -215,9 +220,9 @@ def _report(sums: Sums, *, planted: int, caught: int, seconds: float) -> None:
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(
-        f"\n{sums.runs} worlds, {sums.till_days} till-days ({sums.till_days / 365:.2f} till-years), "
-        f"{sums.figures['sales']} sales, {sums.figures['returns']} returns, "
-        f"{sums.figures['audits']} audits in {seconds:.0f} s"
+        f"\n{sums.runs} worlds, {sums.till_days} till-days"
+        f" ({sums.till_days / 365:.2f} till-years), {sums.figures['sales']} sales,"
+        f" {sums.figures['returns']} returns, {sums.figures['audits']} audits in {seconds:.0f} s"
     )
     print("faults:    " + ", ".join(f"{n} {k}" for k, n in sorted(sums.faults.items())))
     print("sometimes: " + ", ".join(f"{n} {k}" for k, n in sorted(sums.sometimes.items())))

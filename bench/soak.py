@@ -1,4 +1,7 @@
-"""Keeps simulated worlds running for long: `python -m bench.soak --minutes 60`; everything else is `bench.simulate`'s."""
+"""Keeps simulated worlds running for long: `python -m bench.soak --minutes 60`.
+
+Everything else is `bench.simulate`'s.
+"""
 
 import sys
 

@@ -109,7 +109,7 @@ class CentralClient:
                 async for chunk in response.aiter_raw():
                     got += chunk
         except httpx.HTTPError as error:
-            raise LinkError(f"bundle: {type(error).__name__}") from error
+            raise LinkError(f"bundle: {type(error).__name__} {error}".rstrip()) from error
 
     def _signed(
         self, method: str, path: str, *, session: bytes, nonce: bytes, body: bytes
@@ -219,7 +219,7 @@ async def _send(
     try:
         return await http.request(method, path, timeout=timeout_s, **request)
     except (httpx.HTTPError, ssl.SSLError, OSError) as error:
-        raise LinkError(f"{path}: {type(error).__name__}") from error
+        raise LinkError(f"{path}: {type(error).__name__} {error}".rstrip()) from error
 
 
 def _body_or_refusal(response: httpx.Response) -> bytes:

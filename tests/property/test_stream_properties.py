@@ -41,7 +41,15 @@ from sync.messages import (
     Push,
     PushAnswer,
 )
-from sync.records import FACTS, GrantInRecord, Record, VoidRecord, decode_record, encode_record
+from sync.records import (
+    FACTS,
+    GrantInRecord,
+    OpenRecord,
+    Record,
+    VoidRecord,
+    decode_record,
+    encode_record,
+)
 from tests.unit.sync.modelled_centre import ModelledCentre
 
 TILL_ID = 17
@@ -250,7 +258,8 @@ class BadLine(RuleBasedStateMachine):
     @rule(again=st.booleans())
     def fail_to_record(self, again: bool) -> None:
         with suppress(_DiskFull), self.till.journal.transaction():
-            self.till.stream.append(GrantInRecord(at_ms=0, grant_id="never"))
+            seq = self.till.stream.append(GrantInRecord(at_ms=0, grant_id="never"))
+            assert self.till.head.seq == seq
             raise _DiskFull
         if again:
             self.till.reopen()
@@ -360,11 +369,11 @@ class SetBackTill(BadLine):
         super().__init__()
         self.images = [self.till.image()]
 
-    @rule()
+    @invariant()
     def take_image(self) -> None:
         self.images.append(self.till.image())
 
-    @rule(ago=st.integers(0, 3), fresh=st.lists(st.booleans(), max_size=3), greets=st.booleans())
+    @rule(ago=st.integers(0, 5), fresh=st.lists(st.booleans(), max_size=3), greets=st.booleans())
     def set_back(self, ago: int, fresh: list[bool], greets: bool) -> None:
         self.till.set_back(self.images[-1 - ago % len(self.images)])
         # What was in the lost part alone, nobody can bring back.
@@ -450,3 +459,26 @@ def test_batches_are_filled() -> None:
     push = till.next_push()
     assert push is not None
     assert len(push.records) == BATCH_RECORDS_MAX
+
+
+@given(st.lists(st.booleans(), max_size=8), st.data())
+def test_new_incarnation_repeats_every_fact_that_is_not_acknowledged_and_no_right(
+    kinds: list[bool], data: st.DataObject
+) -> None:
+    till = JournalSide()
+    bodies = till.bodies() + [till.append(fact=fact) for fact in kinds]
+    acked = data.draw(st.integers(0, len(bodies)))
+    with till.journal.transaction():
+        till.stream.move_acked(acked, durable_seq=acked)
+    old = till.head
+    till.restart("amnesia", number_min=7)
+    opening, *repeated = till.bodies()
+    assert repeated == [body for body in bodies[acked:] if is_fact(body)]
+    assert decode_record(opening) == OpenRecord(
+        at_ms=0,
+        incarnation_number=7,
+        reason="amnesia",
+        previous_incarnation=old.incarnation.hex(),
+        previous_head=old.head.hex(),
+    )
+    assert (till.head.acked_seq, till.bodies(old.incarnation)) == (0, bodies)

@@ -156,7 +156,9 @@ class Auditor:
         await self._chains()
         await self._rights_are_covered()
         await self._posted_was_completed()
-        rows = await self._world.pool.fetch("select arrival from inbox where parked_for is not null")
+        rows = await self._world.pool.fetch(
+            "select arrival from inbox where parked_for is not null"
+        )
         self._parked |= {row["arrival"] for row in rows}
         self._world.chronicle.figures["audits"] += 1
 
@@ -417,7 +419,6 @@ class Auditor:
 
 
 def _account(row: tuple[Any, ...]) -> tuple[bytes, int, str]:
-
 
     body = msgspec.msgpack.decode(row[1])
     return row[0], body["points"] + body["held_points"], body["snapshot"].get("tier", "")

@@ -138,9 +138,7 @@ class Kernel:
         error: Exception | None = None
         while not running.is_over:
             try:
-                wish = (
-                    running.process.throw(error) if error else running.process.send(value)
-                )
+                wish = running.process.throw(error) if error else running.process.send(value)
             except StopIteration:
                 running.is_over = True
                 return

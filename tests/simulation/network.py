@@ -64,9 +64,7 @@ class Network:
             identity.place.store, _signed(identity, ask, session=session, nonce=nonce), ms_max
         )
         signature = bytes.fromhex(response.headers[HEADER_SIGNATURE])
-        check(
-            identity.centre_key, signature, answer_content(nonce, response.status, response.body)
-        )
+        check(identity.centre_key, signature, answer_content(nonce, response.status, response.body))
         body = decompress(response.body, response.headers.get("tillside-encoding", ""))
         if response.status != 200:
             problem = decode(Problem, body)

@@ -251,9 +251,7 @@ class SimulatedTill:
             return None
         ms_max = _AUTHORISE_MS if ask.path == PATH_AUTHORISE else _ASK_MS
         try:
-            return await self._network.ask(
-                self.identity, ask, session=till.session, ms_max=ms_max
-            )
+            return await self._network.ask(self.identity, ask, session=till.session, ms_max=ms_max)
         except SyncError as error:
             if self.life == life:
                 if isinstance(error, LinkError):

@@ -31,6 +31,7 @@ DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _OPEN_HOURS = (8, 22)
 _TRIES_MAX = 4
+_LOOK_UP_MS = 20 * _MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,11 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
             needs=NeedsLines(amount_minor_min=draws.randint(500, 4_000)),
             combines=Combines(order=200),
         ),
-        Offer(offer_id="each", gives=PointsPerItem(points=draws.randint(1, 4)), who=Who(identified=True)),
+        Offer(
+            offer_id="each",
+            gives=PointsPerItem(points=draws.randint(1, 4)),
+            who=Who(identified=True),
+        ),
     )
     return Bundle(
         version=version,
@@ -143,7 +148,10 @@ class Register:
         """Serve customers in opening hours until told to close; then settle what is open."""
         mean_ms = self._minutes_between * _MINUTE_MS
         while not self.is_closing:
-            await sleep(min(int(self._draws.expovariate(1 / mean_ms)), 2 * DAY_MS))
+            rest_ms = int(self._draws.expovariate(1 / mean_ms))
+            while rest_ms > 0 and not self.is_closing:
+                await sleep(min(rest_ms, _LOOK_UP_MS))
+                rest_ms -= _LOOK_UP_MS
             hour = self._kernel.now_ms % DAY_MS // 3_600_000
             if self.is_closing or not _OPEN_HOURS[0] <= hour < _OPEN_HOURS[1]:
                 continue

@@ -391,7 +391,9 @@ class World:
                 till.wake()
             await self.kernel.run(self.kernel.now_ms + _ROUND_MS)
             try:
-                require(all(each.is_done for each in self._registers), "a register still has receipts")
+                require(
+                    all(each.is_done for each in self._registers), "a register still has receipts"
+                )
                 await self._auditor.audit_rest()
             except ViolationError as error:
                 violation = error

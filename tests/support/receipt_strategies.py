@@ -270,7 +270,11 @@ def bundles(draw: st.DrawFn) -> Bundle:
 
 
 def _named(one: Offer, offer_id: str) -> Offer:
-    return replace(one, offer_id=offer_id)
+    named = replace(one, offer_id=offer_id)
+    if isinstance(one.gives, PointsPerMoney | PointsPerItem):
+        # Groups hold for price offers only; a bundle that says otherwise is refused.
+        return replace(named, combines=replace(one.combines, group=""))
+    return named
 
 
 @st.composite

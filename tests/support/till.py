@@ -1,4 +1,4 @@
-"""A whole till over real SQLite files in a folder, and a centre in memory that speaks the protocol just enough."""
+"""A whole till over real SQLite files, and a centre in memory that speaks just enough."""
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable
@@ -10,7 +10,10 @@ import msgspec
 
 from agent.bootstrap import IDENTITY_FILE, open_till
 from agent.identity import Identity, save_identity
+from agent.journal.database import Database
+from agent.journal.journal import Journal
 from agent.link.till_side import JournalTillSide
+from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
 from agent.till_service.messages import (
     CompleteRequest,
@@ -22,7 +25,7 @@ from agent.till_service.messages import (
 )
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
-from agent.till_service.till import Till, TillSettings
+from agent.till_service.till import Till, TillSettings, join_till
 from loyalty.account import AccountSnapshot, LotPart, RedeemRequest
 from loyalty.basket import BasketLine, Place
 from loyalty.bundle import Bundle
@@ -466,7 +469,7 @@ class JoinedTill:
         self.till.books.take(*signed_bundle(bundle), self.till.identity.place)
 
     def own_records(self) -> list[Record]:
-        """Return the current stream as the till would push it after losing every acknowledgement."""
+        """Return all records of the current stream, acknowledged or not."""
         stream = self.till.journal.stream
         with self.till.journal.transaction():
             acked_seq = stream.head().acked_seq
@@ -486,6 +489,26 @@ class JoinedTill:
         return JoinedTill(
             self.folder, centre=self.centre, system=self.system, identity=self.till.identity
         )
+
+
+def joined_over(
+    journal: Database,
+    folder: Path,
+    *,
+    cache: Database | None = None,
+    system: SetSystem | None = None,
+    centre: FakeCentre | None = None,
+) -> JoinedTill:
+    """Return a till over databases a test has opened by itself."""
+    system = system or SetSystem()
+    till = join_till(
+        identity=IDENTITY,
+        journal=Journal(journal, TILL_ID),
+        cache=Cache(cache or open_cache_database(str(folder / "cache.db"))),
+        system=system,
+        settings=TillSettings(),
+    )
+    return JoinedTill(folder, centre=centre, system=system, till=till)
 
 
 def enrolled_folder(folder: Path, identity: Identity = IDENTITY) -> Path:

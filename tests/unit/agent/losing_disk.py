@@ -1,4 +1,6 @@
-"""A disk under SQLite that forgets what was not synced when the power is cut, and fails when told to."""
+"""A disk under SQLite that loses what was not synced, and fails when told to."""
+
+# ruff: noqa: N802 - the names are SQLite's
 
 from pathlib import Path
 
@@ -27,13 +29,11 @@ class LosingDisk(apsw.VFS):
         self.write_error: type[apsw.Error] | None = None
         self.sync_error: type[apsw.Error] | None = None
 
-    def xOpen(  # noqa: N802 - SQLite's name
-        self, name: str | apsw.URIFilename | None, flags: list[int]
-    ) -> "LosingFile":
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "LosingFile":
         """Open a file."""
         return LosingFile(self, name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: FBT001, N802 - SQLite's
+    def xDelete(self, filename: str, syncdir: bool) -> None:
         """Delete a file, for good."""
         super().xDelete(filename, syncdir)
         self.durable.pop(Path(filename), None)
@@ -63,7 +63,7 @@ class LosingFile(apsw.VFSFile):
         named = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._path = Path(named) if named else None
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
+    def xWrite(self, data: bytes, offset: int) -> None:
         """Write, not yet surely."""
         if self._disk.write_error is not None:
             raise self._disk.write_error
@@ -71,13 +71,13 @@ class LosingFile(apsw.VFSFile):
         if self._path is not None:
             self._disk.unsynced.add(self._path)
 
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's name
+    def xTruncate(self, newsize: int) -> None:
         """Shorten, not yet surely."""
         super().xTruncate(newsize)
         if self._path is not None:
             self._disk.unsynced.add(self._path)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
+    def xSync(self, flags: int) -> None:
         """Make everything written so far sure."""
         if self._disk.sync_error is not None:
             raise self._disk.sync_error

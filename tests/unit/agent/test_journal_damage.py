@@ -1,4 +1,4 @@
-"""A damaged journal is set aside whole, the till goes on with a new one, and nothing is repaired silently."""
+"""A damaged journal is set aside whole, and the till goes on with a new one."""
 
 import shutil
 from collections.abc import Callable

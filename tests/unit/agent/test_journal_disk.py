@@ -11,9 +11,8 @@ import pytest
 from agent.bootstrap import open_till
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.database import Database
-from agent.journal.journal import Journal
-from agent.reference_data.cache import Cache, open_cache_database
-from agent.till_service.till import TillSettings, join_till
+from agent.reference_data.cache import open_cache_database
+from agent.till_service.till import TillSettings
 from loyalty.outcomes import Outcome
 from sync.cycle import PATH_PULL, Ask
 from sync.limits import RECORD_BYTES_MAX
@@ -26,11 +25,11 @@ from tests.support.till import (
     IDENTITY,
     OTHER_RECEIPT,
     RECEIPT,
-    TILL_ID,
     FakeCentre,
     JoinedTill,
     SetSystem,
     customer,
+    joined_over,
     receipt,
     returning,
 )
@@ -43,26 +42,6 @@ PRAGMAS = (
     "pragma journal_mode=wal",
     "pragma synchronous=full",
 )
-
-
-def joined_over(
-    journal: Database,
-    folder: Path,
-    *,
-    cache: Database | None = None,
-    system: SetSystem | None = None,
-    centre: FakeCentre | None = None,
-) -> JoinedTill:
-    """Return a till over a journal that is open already."""
-    system = system or SetSystem()
-    till = join_till(
-        identity=IDENTITY,
-        journal=Journal(journal, TILL_ID),
-        cache=Cache(cache or open_cache_database(str(folder / "cache.db"))),
-        system=system,
-        settings=TillSettings(),
-    )
-    return JoinedTill(folder, centre=centre, system=system, till=till)
 
 
 @pytest.fixture

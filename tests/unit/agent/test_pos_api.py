@@ -1,4 +1,4 @@
-"""The register's API over real HTTP, with no centre to be had: every bad request is named, every answer documented."""
+"""The register's API over real HTTP, no centre to be had: every answer is documented."""
 
 import asyncio
 import json
@@ -21,6 +21,16 @@ from tests.support.till import (
     RECEIPT,
     RETURN,
     TOKEN,
+)
+from tests.unit.agent.register import (
+    DOCUMENT,
+    PAID,
+    SALE,
+    UPDATE,
+    Body,
+    Register,
+    register_of,
+    schema_validator,
 )
 
 

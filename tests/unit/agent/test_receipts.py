@@ -1,4 +1,4 @@
-"""The way of a receipt at the till: versions, repeats, completion for ever, training, rules that stay."""
+"""A receipt's way at the till: versions, repeats, completion for ever, training, its rules."""
 
 from pathlib import Path
 

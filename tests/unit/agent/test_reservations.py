@@ -1,4 +1,4 @@
-"""Points set aside for a receipt: durable first, never more than somebody gave, never another customer's."""
+"""Points set aside for a receipt: durable first, never more than given, never another's."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule bundles at the till: verified before they are kept, the last good one stays, the cache may vanish."""
+"""Rule bundles: verified before they are kept, the last good one stays, the cache may go."""
 
 import json
 import sqlite3

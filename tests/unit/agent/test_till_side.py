@@ -1,4 +1,4 @@
-"""The till in conversation: its stream never loses a fact, its rights live in one session of one incarnation."""
+"""The till in conversation: no fact is ever lost, a right lives in one incarnation."""
 
 from pathlib import Path
 

@@ -1,0 +1,105 @@
+"""Whole worlds under one seed: nothing printed is lost, nothing is spent twice, whatever breaks; and the auditor can fail."""
+
+import traceback
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from central.database.pool import Pool
+from tests.simulation import faults
+from tests.simulation.centre import open_simulation_pool
+from tests.simulation.faults import Size
+from tests.simulation.plants import PLANTS, AsBuilt
+from tests.simulation.world import Run, run_world
+from tests.support.postgres import ScratchDatabases
+
+REGRESSIONS = [
+    line.split(maxsplit=2)
+    for line in (Path(__file__).parent / "regressions.txt").read_text("utf-8").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+FRESH = Size(days=2)
+PLANT_SEEDS_MAX = 4
+
+
+@pytest_asyncio.fixture
+async def world_pool(database: str) -> AsyncIterator[Pool]:
+    pool = await open_simulation_pool(database)
+    yield pool
+    await pool.close()
+
+
+def sound(run: Run) -> None:
+    """Fail with the seed and the last events unless the run found nothing."""
+    if not run.violation:
+        return
+    cause = run.chronicle.error
+    raised = "".join(traceback.format_exception(cause)) if cause else ""
+    tail = "\n".join(run.chronicle.tail)
+    pytest.fail(
+        f"seed {run.seed}: {run.violation}\n{raised}\nlast events:\n{tail}\n"
+        f"again: python -m bench.simulate --seed {run.seed} --days {run.days}",
+        pytrace=False,
+    )
+
+
+async def test_a_world_of_faults_comes_to_rest_with_every_point_explained(
+    world_pool: Pool, seed: int
+) -> None:
+    run = await run_world(world_pool, seed, size=FRESH)
+    sound(run)
+    assert run.chronicle.figures["sales"] > 0
+    assert sum(run.chronicle.faults.values()) > 10
+
+
+async def test_an_honest_world_needs_nobody_to_pay(world_pool: Pool) -> None:
+    run = await run_world(world_pool, 1, faults=faults.NONE, size=Size(days=1))
+    sound(run)
+    assert run.chronicle.figures["sales"] > 0
+    assert not run.chronicle.faults
+
+
+@pytest.mark.parametrize(
+    ("old_seed", "days", "found"), REGRESSIONS, ids=[line[0] for line in REGRESSIONS]
+)
+async def test_a_seed_that_once_failed_passes(
+    world_pool: Pool, old_seed: str, days: str, found: str
+) -> None:
+    sound(await run_world(world_pool, int(old_seed), size=Size(days=int(days))))
+
+
+async def test_the_same_seed_is_the_same_run(scratch_databases: ScratchDatabases) -> None:
+    digests = []
+    for _ in range(2):
+        dsn = scratch_databases.create()
+        pool = await open_simulation_pool(dsn)
+        try:
+            run = await run_world(pool, 77, size=Size(days=1))
+        finally:
+            await pool.close()
+            scratch_databases.drop(dsn)
+        sound(run)
+        digests.append(run.digest)
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=[plant.__name__ for plant in PLANTS])
+async def test_a_planted_bug_is_found(
+    plant: type[AsBuilt], scratch_databases: ScratchDatabases
+) -> None:
+    found = ""
+    for seed in range(1, PLANT_SEEDS_MAX + 1):
+        dsn = scratch_databases.create()
+        pool = await open_simulation_pool(dsn)
+        try:
+            run = await run_world(pool, seed, size=FRESH, plant=plant())
+        finally:
+            await pool.close()
+            scratch_databases.drop(dsn)
+        found = run.violation
+        if found:
+            assert run.chronicle.error is None, found
+            return
+    assert found, f"{plant.name}: not found in {PLANT_SEEDS_MAX} seeds"

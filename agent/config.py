@@ -1,5 +1,6 @@
 """The agent's settings: one TOML file, each key also an environment variable `TILLSIDE_<KEY>`."""
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "retry_delay_s_max",
             "request_timeout_s",
         ):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive")
         for name in ("ask_budget_ms", "authorise_budget_ms", "risk_points_per_receipt_max"):
             if getattr(self, name) < 0:

@@ -30,7 +30,7 @@ async def enrol_till(
     Raises:
         EnrolmentError: it is enrolled already, the centre cannot be reached, or refuses the code.
     """
-    data.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a command; nothing else waits
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - a command; nothing else waits
     target = data / IDENTITY_FILE
     if target.exists():
         raise EnrolmentError(

@@ -19,6 +19,9 @@ from agent.journal.schema import migration_files
 if "apsw" in sys.modules:
     raise AgentError("maintenance must run in a process of its own")
 
+_WAIT_S = 1.0
+"""For a file in use; a service that runs does not give it away, so waiting longer is no use."""
+
 
 def migrate_journal(path: Path) -> list[str]:
     """Bring a journal's schema up to date; returns the migrations applied.
@@ -28,7 +31,7 @@ def migrate_journal(path: Path) -> list[str]:
     """
     applied = []
     with _named(path):
-        database = sqlite_utils.Database(path)
+        database = sqlite_utils.Database(sqlite3.connect(path, timeout=_WAIT_S))
         database.execute("create table if not exists migration (name text primary key) strict")
         done = {row["name"] for row in database["migration"].rows}
         for name, text in migration_files():
@@ -81,7 +84,7 @@ def _named(path: Path) -> Iterator[None]:
 def _read_only(path: Path) -> sqlite_utils.Database:
     if not path.exists():
         raise AgentError(f"{path} does not exist; give the till's data folder with --data")
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_WAIT_S)
     return sqlite_utils.Database(connection)
 
 

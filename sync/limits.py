@@ -4,7 +4,8 @@ from typing import Final
 
 BATCH_RECORDS_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 1_048_576
-RECORD_BYTES_MAX: Final = 1_048_576
+RECORD_BYTES_MAX: Final = 3_145_728
+"""Room for the longest basket with its calculation; travels alone, in a message of its own."""
 COUNT_MAX: Final = 2**62
 """Of every number both databases keep; far below their largest, so that sums still fit."""
 MESSAGE_BYTES_MAX: Final = 4_194_304

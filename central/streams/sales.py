@@ -52,6 +52,8 @@ async def apply_sale(
         printed = msgspec.json.decode(sale.calculation, type=Calculation)
     except (LookupError, msgspec.ValidationError) as error:
         return rejected(f"not a receipt of this centre: {error}")
+    if not _points_add_up(printed):
+        return rejected("its points do not add up")
     recalculated = await recalculate(connection, sale, library)
     equal = recalculated == bytes(sale.calculation)
     if not await _insert(
@@ -72,6 +74,19 @@ async def apply_sale(
     if not equal:
         return Decision("accepted", "the centre calculates otherwise; posted as printed")
     return Decision("accepted")
+
+
+def _points_add_up(printed: Calculation) -> bool:
+    """Say whether the ledger can follow the points of a receipt: parts above zero that make the sums."""
+    effects = [effect.points for line in printed.lines for effect in line.effects]
+    earned = [lot.points for lot in printed.earned]
+    redeemed = [part.points for part in printed.redeemed]
+    return (
+        min((*effects, 0)) == 0
+        and min((*earned, *redeemed, 1)) > 0
+        and sum(effects) == sum(earned) == printed.totals.earned_points
+        and sum(redeemed) == printed.totals.redeemed_points
+    )
 
 
 async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLibrary) -> bytes:

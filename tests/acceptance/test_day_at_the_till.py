@@ -3,7 +3,8 @@
 import json
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -41,26 +42,25 @@ def nothing() -> None:
     return
 
 
-@dataclass(slots=True)
 class Register:
     """A simulated register before a real agent; `at_call` happens once, before that call is made."""
 
-    till: TillProcess
-    printer: MemoryPrinter = field(default_factory=MemoryPrinter)
-    at_call: dict[str, Callable[[], None]] = field(default_factory=dict)
-    at_silence: Callable[[], None] = nothing
-    sold: int = 0
-    _register: SimulatedRegister | None = None
+    def __init__(self, till: TillProcess) -> None:
+        self.till = till
+        self.at_call: dict[str, Callable[[], None]] = {}
+        self.at_silence: Callable[[], None] = nothing
+        self.client = till.new_client()
+        self.sold = 0
+        self._printer = MemoryPrinter()
+        self._register = SimulatedRegister(
+            till.name,
+            self.client,
+            self._printer,
+            wait=lambda _: self.at_silence(),
+            before_call=lambda name: self.at_call.pop(name, nothing)(),
+        )
 
     def play(self, *steps: Step) -> SessionReport:
-        if self._register is None:
-            self._register = SimulatedRegister(
-                self.till.name,
-                self.till.new_client(),
-                self.printer,
-                wait=lambda _: self.at_silence(),
-                before_call=lambda name: self.at_call.pop(name, nothing)(),
-            )
         self.sold += 1
         subject = str(uuid5(UUID(int=self.till.till_id), str(self.sold)))
         return self._register.play(subject, steps, moment="2025-03-05T12:00:00")
@@ -79,7 +79,7 @@ class Register:
 
     @property
     def receipts(self) -> list[PrintedReceipt]:
-        return [paper for paper in self.printer.documents if isinstance(paper, PrintedReceipt)]
+        return [paper for paper in self._printer.documents if isinstance(paper, PrintedReceipt)]
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Shop:
 
     def wait_for_tills(self, what: str, holds: Callable[[Mapping[str, Any]], bool]) -> None:
         for till in self.tills():
-            wait_until(lambda till=till: holds(till.figures()), f"{till.name}: {what}", till.process)  # type: ignore[misc]
+            wait_until(partial(_holds, till, holds), f"{till.name}: {what}", till.process)
 
     def talk(self) -> None:
         for till in self.tills():
@@ -118,6 +118,10 @@ class Shop:
         self.talk()
         self.wait_for_tills("records wait", lambda figures: figures["records_waiting"] == 0)
         wait_until(lambda: self.office("/v1/health")["waiting"] == 0, "the centre does not apply")
+
+
+def _holds(till: TillProcess, holds: Callable[[Mapping[str, Any]], bool]) -> bool:
+    return holds(till.figures())
 
 
 @pytest.fixture
@@ -136,7 +140,8 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             rig.start_tills()
             _load(centre, *(_customer(*opening) for opening in OPENING.items()))
             first, second = (Register(till) for till in rig.tills.values())
-            yield Shop(rig, first, second)
+            with first.client, second.client:
+                yield Shop(rig, first, second)
         finally:
             rig.stop()
 
@@ -165,9 +170,11 @@ def test_a_day_with_a_cut_line_and_a_killed_agent(shop: Shop) -> None:
     shop.talk()
     shop.wait_for_tills(
         "no rules, risk budget or points",
-        lambda figures: figures["bundle_version"] == 1
-        and figures["risk_points_left"] == 500
-        and figures["rights_points"] > 0,
+        lambda figures: (
+            figures["bundle_version"] == 1
+            and figures["risk_points_left"] == 500
+            and figures["rights_points"] > 0
+        ),
     )
     assert first.sell(1_999, 500, account=12).earned_points == 249
     assert second.sell(700).earned_points == 0

@@ -234,6 +234,7 @@ class Sent:
     history: list[bytes]
 
 
+nexts = st.sampled_from(("greet", "push", "record"))
 fates = st.sampled_from(("arrives", "request lost", "answer lost", "request late", "answer late"))
 
 
@@ -373,14 +374,17 @@ class SetBackTill(BadLine):
     def take_image(self) -> None:
         self.images.append(self.till.image())
 
-    @rule(ago=st.integers(0, 5), fresh=st.lists(st.booleans(), max_size=3), greets=st.booleans())
-    def set_back(self, ago: int, fresh: list[bool], greets: bool) -> None:
+    @rule(ago=st.integers(0, 5), fresh=st.lists(st.booleans(), max_size=3), then=nexts)
+    def set_back(self, ago: int, fresh: list[bool], then: str) -> None:
         self.till.set_back(self.images[-1 - ago % len(self.images)])
         # What was in the lost part alone, nobody can bring back.
         left = self.on_disk() | self.at_centre()
         self.recorded = [body for body in self.recorded if body in left]
+        if then == "push":
+            self.record_and_push(fresh, "arrives", 6)
+            return
         self.recorded += [self.till.append(fact=fact) for fact in fresh]
-        if greets:
+        if then == "greet":
             self.greet(lost=False)
 
     def on_disk(self) -> set[bytes]:

@@ -1,4 +1,7 @@
-"""The real centre over a real PostgreSQL, called through its ASGI application; only clock and randomness are simulated."""
+"""The real centre over a real PostgreSQL, called through its ASGI application.
+
+Only its clock and its randomness are simulated.
+"""
 
 import random
 from collections.abc import Awaitable, Callable, Iterable
@@ -96,7 +99,7 @@ class SimulatedCentre:
     async def handle(self, request: Request) -> Response:
         """Answer a request; an error that the application does not name is raised.
 
-        `after`, if there is one, is called with what came and what was answered: a place for planted bugs.
+        `after`, if there is one, is called with request and answer: a place for planted bugs.
         """
         scope = {
             "type": "http",
@@ -174,7 +177,7 @@ async def _keep_as_it_is(_: object) -> None:
 
 
 async def open_simulation_pool(dsn: str) -> Pool:
-    """Connect as the product does, without cleaning connections between uses: one user, nothing to clean."""
+    """Connect as the product does; with one user there is nothing to clean between uses."""
     return await asyncpg.create_pool(
         dsn,
         min_size=1,

@@ -1,4 +1,4 @@
-"""What happened in a world: the log that names a run, faults by kind, and the rare things that did happen."""
+"""What happened in a world: the log that names a run, faults by kind, and rare things."""
 
 import hashlib
 from collections import Counter, deque
@@ -17,7 +17,7 @@ class Chronicle:
 
     Attributes:
         faults: injected, by kind.
-        sometimes: rare events that did happen; each must be seen in a large run, else it tests less than it says.
+        sometimes: rare events that did happen; each must be seen in a large run.
         figures: plain counts, such as sales.
         tail: the last events, for whoever looks for a cause.
         error: what the product raised and nobody named, with its traceback.

@@ -1,8 +1,8 @@
 """A disk in memory under SQLite: what was synced survives a power cut, of the rest some sectors do.
 
-An honest disk: a sync keeps its promise. Unsynced writes survive or not one by one, out of order, torn at
-512 bytes, now and then with rubbish in the torn sector. Everything SQLite asks of the machine (randomness,
-time, waiting) comes from the seed, so that a run repeats to the byte.
+An honest disk: a sync keeps its promise. Unsynced writes survive or not one by one, out of order,
+torn at 512 bytes, now and then with rubbish in the torn sector. Everything SQLite asks of the
+machine (randomness, time, waiting) comes from the seed, so that a run repeats to the byte.
 """
 
 import random
@@ -15,7 +15,7 @@ VFS_NAME = "tillside-simulated"
 
 
 class _File:
-    """One file: its bytes on the platter, its bytes as processes see them, and the writes in between."""
+    """One file: what is on the platter, what processes see, and the writes in between."""
 
     def __init__(self) -> None:
         self.durable = bytearray()
@@ -145,7 +145,7 @@ class Disk:
         )
 
     def copy_of_durable(self, name: str, new_name: str) -> "Disk":
-        """Return a disk under another name with what the platter has: the worst a power cut now would leave."""
+        """Return a disk with what the platter has: the worst a power cut now would leave."""
         copy = Disk(random.Random(0))
         for path, file in self._files.items():
             twin = copy.open(path.replace(f"/{name}/", f"/{new_name}/", 1))
@@ -217,7 +217,7 @@ class _OpenFile:
 
 
 class SimulatedVfs(apsw.VFS):
-    """Gives SQLite the disks by the first part of a path: `/till-3/journal.db` is on disk `till-3`."""
+    """Gives SQLite a disk by the first part of a path: of `/till-3/journal.db` it is `till-3`."""
 
     def __init__(self, draws: random.Random, now_ms: Callable[[], int]) -> None:
         """Registers itself under `VFS_NAME` until `unregister`."""
@@ -229,14 +229,16 @@ class SimulatedVfs(apsw.VFS):
     def _disk(self, path: str) -> Disk:
         return self.disks[path.split("/")[1]]
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _OpenFile:  # noqa: N802
+    def xOpen(  # type: ignore[override]  # noqa: N802 - apsw takes whatever has the methods
+        self, name: str | apsw.URIFilename | None, flags: list[int]
+    ) -> _OpenFile:
         assert name is not None, "nothing here needs a temporary file"
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         disk = self._disk(path)
         disk.require_power()
         return _OpenFile(disk, path)
 
-    def xDelete(self, name: str, sync: bool) -> None:  # noqa: FBT001, N802
+    def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
         disk = self._disk(name)
         disk.count_operation()
         disk.delete(name)

@@ -75,7 +75,7 @@ class Size:
 
     stores: int = 3
     tills_per_store: int = 2
-    lanes_per_till: int = 1
+    lanes_per_till: int = 2
     customers: int = 20
     days: int = 4
-    minutes_between_customers: float = 90.0
+    minutes_between_customers: float = 150.0

@@ -1,7 +1,8 @@
-"""Virtual time: processes that sleep, wait for each other and touch the real centre, one step at a time.
+"""Virtual time: processes that sleep, wait for each other and touch the real centre, step by step.
 
-A process is a coroutine. It awaits `sleep` and `Waiter.wait` in virtual time, and `really` for work that
-takes no virtual time at all (the centre's, which runs on the real event loop while the world stands still).
+A process is a coroutine. It awaits `sleep` and `Waiter.wait` in virtual time, and `really` for work
+that takes no virtual time at all: the centre's, which runs on the real event loop while the world
+stands still.
 """
 
 import heapq

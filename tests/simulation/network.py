@@ -1,4 +1,4 @@
-"""The line between a till and the centre: cuts, losses, delays and repeats of the very same signed bytes."""
+"""The line between a till and the centre: cuts, losses, delays, repeats of the very same bytes."""
 
 import random
 

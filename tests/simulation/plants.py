@@ -1,4 +1,4 @@
-"""Planted bugs: the simulation must find each of them; the product knows nothing of these switches."""
+"""Planted bugs: the simulation must find each; the product knows nothing of these switches."""
 
 from collections.abc import Awaitable, Callable
 
@@ -62,7 +62,8 @@ class _ForgetfulSide(JournalTillSide):
         if grant.session == till.session:
             held = Rights(till.journal.rights._database)  # noqa: SLF001 - a bug knows no manners
             held.give_up(grant.grant_id)
-            held._database.run("delete from held_right where grant_id = ?", grant.grant_id)  # noqa: SLF001
+            sql = "delete from held_right where grant_id = ?"
+            held._database.run(sql, grant.grant_id)  # noqa: SLF001
             held.receive(grant)
             record = GrantInRecord(at_ms=till.clock.now_ms(), grant_id=grant.grant_id)
             till.journal.stream.append(record)
@@ -116,7 +117,7 @@ class _TrustingSide(JournalTillSide):
 
 
 class AckedWhenSent(AsBuilt):
-    """The acknowledged pointer moves when a batch is sent, and a stream that begins anew leaves the rest behind."""
+    """The acknowledged pointer moves when a batch is sent, and never back."""
 
     name = "records count as acknowledged when they are sent"
 
@@ -135,8 +136,8 @@ class Lease(AsBuilt):
 
         async def release() -> None:
             rows = await centre.pool.fetch(
-                "select grant_id, account_id from right_grant where state = 'open' and not_after_ms < $1"
-                " order by grant_id",
+                "select grant_id, account_id from right_grant"
+                " where state = 'open' and not_after_ms < $1 order by grant_id",
                 centre.system.now_ms(),
             )
             for row in rows:
@@ -193,7 +194,7 @@ class VoidIgnored(AsBuilt):
 
 
 class ClosedAtHello(AsBuilt):
-    """A HELLO brings home at once what the ledger has not heard of, though the till may have it (a bug this product had)."""
+    """A HELLO brings home what the ledger has not heard of yet (a bug this product once had)."""
 
     name = "a HELLO closes grants whose arrival is not applied yet"
 
@@ -209,8 +210,9 @@ class ClosedAtHello(AsBuilt):
                 "select grant_id, account_id from right_grant join till using (till_id)"
                 " join till_stream s using (till_id) where till_id = $1 and session_verified"
                 " and s.incarnation = session_incarnation and s.last_seq >= session_seq"
-                " and right_grant.incarnation = session_incarnation and right_grant.session <> till.session"
-                " and state = 'open' and not received and purpose = 'grant' order by grant_id",
+                " and right_grant.incarnation = session_incarnation"
+                " and right_grant.session <> till.session and state = 'open'"
+                " and not received and purpose = 'grant' order by grant_id",
                 int(dict(request.headers)[HEADER_TILL]),
             )
             for row in rows:

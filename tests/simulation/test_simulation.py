@@ -1,4 +1,4 @@
-"""Whole worlds under one seed: nothing printed is lost, nothing is spent twice, whatever breaks; and the auditor can fail."""
+"""Whole worlds: nothing printed is lost, nothing spent twice, whatever breaks; and it can fail."""
 
 import traceback
 from collections.abc import AsyncIterator

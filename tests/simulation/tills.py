@@ -1,7 +1,8 @@
-"""A real till in a simulated machine: disk that may lose power, clock that may jump, process that may end anywhere."""
+"""A real till in a simulated machine, whose power, clock and process may fail at any moment."""
 
 import random
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import apsw
@@ -9,7 +10,6 @@ import apsw
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.identity import Identity
 from agent.journal.database import Database
-from agent.link.till_side import JournalTillSide
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
 from agent.till_service.returns import ReturnService
@@ -170,10 +170,9 @@ class SimulatedTill:
         self.disk.is_off = True
         if till is not None:
             for close in (till.journal.close, till.cache.close):
-                try:
+                # No power: nothing more is written.
+                with suppress(apsw.Error, JournalDamagedError, JournalUnavailableError):
                     close()
-                except (apsw.Error, JournalDamagedError, JournalUnavailableError):
-                    pass  # no power: nothing more is written
         self.disk.come_back(lost_power=lost_power)
         if lost_power:
             self.newest_bundle = 0
@@ -182,32 +181,32 @@ class SimulatedTill:
     def _guarded(self, work: Callable[[], R]) -> R:
         """Run the agent's code; raises MachineOffError when the process does not outlive it."""
         try:
-            result = work()
+            result: R | None = work()
         except JournalDamagedError:
             if not self.disk.is_off:
                 self._chronicle.note(f"{self.name} found damage while it ran")
                 self.stop(lost_power=False)
                 self._kernel.at(self._kernel.now_ms + 30_000, self.restart)
                 raise MachineOffError from None
-            result = None  # type: ignore[assignment]
+            result = None
         except (JournalUnavailableError, apsw.Error):
             if not self.disk.is_off:
                 raise
-            result = None  # type: ignore[assignment]
+            result = None
         if self.disk.is_off:
             self._chronicle.fault("power cut while writing", self.name)
             self.stop(lost_power=True)
             self._kernel.at(self._kernel.now_ms + 60_000, self.restart)
             raise MachineOffError
         self._watch_bundle()
-        return result
+        return result  # type: ignore[return-value]
 
     def restart(self) -> None:
         """Start the agent unless it runs."""
-        if not self.is_up:
+        if self.till is None:
+            before = self.life
             self.start()
-            if self.is_up:
-                self._chronicle.sometimes["crash recovered"] += 1
+            self._chronicle.sometimes["crash recovered"] += self.life == before
 
     def _watch_bundle(self) -> None:
         if self.till is not None:
@@ -217,7 +216,7 @@ class SimulatedTill:
 
     # The register's calls
 
-    async def call(self, start: Callable[[], Steps[R] | R]) -> R | None:
+    async def call(self, start: Callable[[], Any]) -> Any:  # noqa: ANN401 - an answer of the call
         """Have the agent answer a call; None when it is down or ends before it has answered."""
         while self._is_busy and self.is_up:
             await sleep(20)
@@ -234,9 +233,9 @@ class SimulatedTill:
                 if self.life != life:
                     steps.close()
                     return None
-                done, value = self._guarded(lambda: _advance(steps, reply))  # noqa: B023 - runs at once
+                done, value = self._guarded(lambda: _advance(steps, reply))  # noqa: B023
             self.wake()
-            return value  # type: ignore[no-any-return]
+            return value
         except MachineOffError:
             return None
         finally:
@@ -264,7 +263,7 @@ class SimulatedTill:
 
     def wake(self) -> None:
         """Have the link talk to the centre soon."""
-        self._wake.resolve(True)
+        self._wake.resolve("woken")
 
     async def _link(self, life: int) -> None:
         await sleep(self._draws.randint(100, 5_000))
@@ -312,12 +311,12 @@ class SimulatedTill:
                 raise MachineOffError
             if error is not None:
                 thrown = error
-                done, wish = self._guarded(lambda: _throw(steps, thrown))  # noqa: B023 - runs at once
+                done, wish = self._guarded(lambda: _throw(steps, thrown))  # noqa: B023
             else:
                 heard = reply
                 assert self.till is not None
                 self.till.link_up = True
-                done, wish = self._guarded(lambda: _advance(steps, heard))  # noqa: B023 - runs at once
+                done, wish = self._guarded(lambda: _advance(steps, heard))  # noqa: B023
 
     async def _answer(self, wish: Ask | Fetch) -> Message | bytes:
         if isinstance(wish, Fetch):
@@ -332,7 +331,7 @@ class SimulatedTill:
     def journal_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return rows of the journal as the running agent sees them."""
         assert self.till is not None
-        return list(self.till.journal._database.rows(sql))  # noqa: SLF001 - the auditor reads the file itself
+        return list(self.till.journal._database.rows(sql))  # noqa: SLF001 - the file itself
 
     def cache_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return rows of the cache."""
@@ -340,7 +339,7 @@ class SimulatedTill:
         return list(self.till.cache._database.rows(sql))  # noqa: SLF001 - as above
 
 
-def _advance(steps: Generator[Any, Any, R], reply: Any) -> tuple[bool, Any]:  # noqa: ANN401 - as generators are
+def _advance(steps: Generator[Any, Any, R], reply: Any) -> tuple[bool, Any]:  # noqa: ANN401
     try:
         return False, steps.send(reply)
     except StopIteration as end:

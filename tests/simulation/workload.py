@@ -1,4 +1,4 @@
-"""Customers, offers and registers: who buys what, redeems, goes back for a bag, cancels, repeats, returns."""
+"""Customers, offers and registers: who buys, redeems, goes back for a bag, cancels, returns."""
 
 import random
 from collections.abc import Callable, Generator
@@ -19,7 +19,7 @@ from agent.till_service.messages import (
 )
 from loyalty.account import RedeemRequest
 from loyalty.basket import BasketLine
-from loyalty.bundle import Bundle, Programme, Product, RedemptionTerms
+from loyalty.bundle import Bundle, Product, Programme, RedemptionTerms
 from loyalty.offers import Combines, NeedsLines, Offer, Percent, PointsPerItem, PointsPerMoney, Who
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.kernel import Kernel, sleep
@@ -114,7 +114,7 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
     )
 
 
-class Closing(Exception):  # noqa: N818 - closing time is no error
+class Closing(Exception):
     """The register gave the receipt up; there is nothing more to do for it."""
 
 
@@ -168,9 +168,9 @@ class Register:
         self.is_done = True
 
     async def settle(self) -> int:
-        """Cancel what was sold without loyalty; take it back if the till had recorded it after all."""
+        """Cancel what was sold without loyalty; take back what the till had recorded after all."""
         for key, lines in list(self._unsettled):
-            answer = await self._till.call(lambda: self._till.receipts.cancel(key))  # noqa: B023 - at once
+            answer = await self._till.call(lambda: self._till.receipts.cancel(key))  # noqa: B023
             if answer is None:
                 break
             if answer.outcome == "receipt_closed":
@@ -221,7 +221,10 @@ class Register:
         return str(done.outcome)
 
     async def _return_call(self, return_id: str, request: ReturnRequest) -> ReturnAnswer | None:
-        return await self.persist(lambda: self._till.returns.handle(return_id, request))
+        answer: ReturnAnswer | None = await self.persist(
+            lambda: self._till.returns.handle(return_id, request)
+        )
+        return answer
 
     # For a sale
 

@@ -1,9 +1,10 @@
-"""One world under one seed: stores, tills, customers, a centre, everything that goes wrong, and the auditor."""
+"""One world under one seed: stores, tills, customers, a centre, faults, and the auditor."""
 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import apsw
 import structlog
@@ -35,8 +36,9 @@ from tests.simulation.workload import (
 _HOUR_MS = 3_600_000
 _YEAR_MS = 365 * DAY_MS
 _AUDIT_MS = 4 * _HOUR_MS
-_SETTLE_ROUNDS_MAX = 10
+_SETTLE_ROUNDS_MAX = 6
 _APPLY_PAUSES_MS = (500, 60_000, 600_000, 3_600_000)
+_REVOKED_SHARE = 0.3
 _ROUND_MS = 60 * 60_000
 _INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
 
@@ -60,7 +62,7 @@ class Run:
 
 @contextmanager
 def quiet_logs() -> Iterator[None]:
-    """Keep the product's logs off the screen; what matters of them is checked in tables and files."""
+    """Keep the product's logs off the screen; what matters is checked in tables and files."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     try:
@@ -140,7 +142,7 @@ class World:
         self._customers = customers
         self._audited = AuditedWorld(
             pool=pool,
-            tills=self._tills,  # type: ignore[arg-type] - a dict of something wider
+            tills=self._tills,
             paper=self._paper,
             chronicle=self.chronicle,
             opening={each.account_id: each.opening_points for each in customers},
@@ -259,30 +261,36 @@ class World:
     # What goes wrong, and what merely happens
 
     def _schedule_faults(self) -> None:
-        faults, days, draws = self._faults, self._size.days, self._draws
-        at = self.kernel.at
-        for _ in range(days):
-            at(draws.randrange(days * DAY_MS), self._publish_soon)
+        faults, at = self._faults, self.kernel.at
+        for _ in range(self._size.days):
+            at(self._some_moment(), self._publish_soon)
         for customer in self._customers:
             if customer.is_late:
-                at(draws.randrange(days * DAY_MS), lambda who=customer: self._introduce(who))  # type: ignore[misc]
+                at(self._some_moment(), partial(self._introduce, customer))
         for store in self._stores:
             for at_ms in self._moments(faults.cuts_per_store_day):
-                at(at_ms, lambda where=store: self._cut(where))  # type: ignore[misc]
+                at(at_ms, partial(self._cut, store))
         for till in self._tills.values():
-            for rate, what in (
-                (faults.kills_per_till_day, self._kill),
-                (faults.power_cuts_per_till_day, self._cut_power),
-                (faults.spoiled_journals_per_till_day, self._spoil),
-                (faults.clock_jumps_per_till_day, self._jump),
-            ):
-                for at_ms in self._moments(rate):
-                    at(at_ms, lambda do=what, it=till: do(it))  # type: ignore[misc]
+            self._schedule_faults_of(till)
         for at_ms in self._moments(faults.stalls_per_day):
             at(at_ms, self._stall)
-        for till_id in draws.sample(sorted(self._tills), min(faults.revoked_tills, 1)):
-            if draws.random() < 0.3:
-                at(draws.randrange(days * DAY_MS), lambda who=till_id: self._revoke(who))  # type: ignore[misc]
+        for till_id in self._draws.sample(sorted(self._tills), faults.revoked_tills):
+            if self._draws.random() < _REVOKED_SHARE:
+                at(self._some_moment(), partial(self._revoke, till_id))
+
+    def _schedule_faults_of(self, till: SimulatedTill) -> None:
+        faults = self._faults
+        for rate, what in (
+            (faults.kills_per_till_day, self._kill),
+            (faults.power_cuts_per_till_day, self._cut_power),
+            (faults.spoiled_journals_per_till_day, self._spoil),
+            (faults.clock_jumps_per_till_day, self._jump),
+        ):
+            for at_ms in self._moments(rate):
+                self.kernel.at(at_ms, partial(what, till))
+
+    def _some_moment(self) -> int:
+        return self._draws.randrange(self._size.days * DAY_MS)
 
     def _moments(self, per_day: float) -> list[int]:
         draws, end_ms = self._draws, self._size.days * DAY_MS
@@ -373,7 +381,7 @@ class World:
     # Rest
 
     async def _come_to_rest(self) -> None:
-        """Heal everything, let tills and centre talk for some rounds, and audit what must then be true."""
+        """Heal everything, let tills and centre talk for some rounds, and audit the rest."""
         self._network.faults = fault_rates.NONE
         self._network.cut_stores.clear()
         self._stalled_until_ms = 0

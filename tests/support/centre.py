@@ -203,7 +203,9 @@ class JoinedCentre:
         response = await self.http.post(PATH_ENROL, content=encode_message(request))
         return read_answer(response, EnrolAnswer)
 
-    async def till(self, store: str = STORE, *, is_vault: bool = False, greet: bool = True) -> TillProbe:
+    async def till(
+        self, store: str = STORE, *, is_vault: bool = False, greet: bool = True
+    ) -> TillProbe:
         """Enrol a till and let it say HELLO; unless it is a vault, customers' points are not set aside for it."""
         key = self.new_key()
         identity = await self.enrol_with(await self.code(store, is_vault=is_vault), key)

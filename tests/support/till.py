@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import convert
 
 from agent.bootstrap import IDENTITY_FILE, open_till
 from agent.identity import Identity, save_identity
@@ -145,12 +146,12 @@ def receipt(
 def reserving(request: ReceiptRequest, points: int | None = None) -> ReserveRequest:
     """Return the wish to redeem on a receipt: so many points, or as many as possible."""
     wish = RedeemRequest(points=points or 0, as_many_as_possible=points is None)
-    return ReserveRequest(**_fields(request), redeem=wish)
+    return convert({**_fields(request), "redeem": wish}, ReserveRequest)
 
 
 def completing(request: ReceiptRequest, paid_minor: int) -> CompleteRequest:
     """Return the receipt as it is about to be printed."""
-    return CompleteRequest(**_fields(request), paid_minor=paid_minor)
+    return convert({**_fields(request), "paid_minor": paid_minor}, CompleteRequest)
 
 
 def returning(
@@ -369,7 +370,7 @@ def no_answer(_: Question) -> None:
     """Answer like a line that is down."""
 
 
-def driven(steps: Generator[Question, Message | bytes | None, R], answers: Answers) -> R:
+def driven(steps: Generator[Question, Any, R], answers: Answers) -> R:
     """Run a generator of the till to its end, as the till's thread does."""
     try:
         question = next(steps)

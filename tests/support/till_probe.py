@@ -159,7 +159,12 @@ class TillProbe:
     # Talking
 
     def request(
-        self, path: str, message: Message, *, session: bytes | None = None, nonce: bytes | None = None
+        self,
+        path: str,
+        message: Message,
+        *,
+        session: bytes | None = None,
+        nonce: bytes | None = None,
     ) -> httpx.Request:
         """Return a signed request, to be sent, sent again or tampered with."""
         body, encoding = compress(encode(message))
@@ -285,7 +290,7 @@ class TillProbe:
         sources: Sequence[Source] = (),
         link_up: bool = False,
     ) -> SaleRecord:
-        """Return a receipt as this till would print it, calculated by the real engine; one line of 10.00 by default.
+        """Return a receipt as this till would print it, by the real engine; one line by default.
 
         Args:
             account: 0 for nobody, or for a card not known here.

@@ -1,12 +1,12 @@
 """The ledger in tables: rows of events with what must become of them, and totals in between.
 
-A row is `event words | what is expected`; `==` opens a story, `#` a remark; what stands before the first
-story is a preface. Every story runs on a fresh
-centre over a real database, through the tills' real calls, and must leave the ledger balanced.
+A row is `event words | what is expected`; `==` opens a story, `#` a remark; what stands before the
+first story is a preface. Every story runs on a fresh centre over a real database, through the
+tills' real calls, and must leave the ledger balanced.
 
     fund POINTS                              put points into the risk pool
     till NAME [vault]                        enrol a till
-    customer ID POINTS[+POINTS] [home] [card:NUMBER] [ends:DAY,DAY]    load a customer with these lots
+    customer ID POINTS[+POINTS] [home] [card:NUMBER] [ends:DAY,DAY]   load one with these lots
     block ID / revoke NAME / days N          block an account, revoke a till, let days pass
     NAME hello | VERDICT                     compare streams
     NAME pull | RIGHT POINTS ...             get grants, naming them in order of account
@@ -61,7 +61,8 @@ class Story:
 def stories() -> list[Story]:
     found = []
     for path in sorted(FOLDER.glob("*.txt")):
-        title, rows = "", []
+        title = ""
+        rows: list[tuple[int, str]] = []
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, text in enumerate([*lines, "== end"], start=1):
             if text.startswith("=="):
@@ -186,7 +187,9 @@ class Teller:
     def _named(self, names: tuple[str, ...], rights: list[Grant]) -> str:
         assert len(names) == len(rights), f"{len(rights)} rights came: name each before the |"
         self.rights.update(zip(names, rights, strict=True))
-        return " ".join(f"{name} {right.points}" for name, right in self.rights.items() if name in names)
+        return " ".join(
+            f"{name} {right.points}" for name, right in self.rights.items() if name in names
+        )
 
     async def till_sale(
         self, till: TillProbe, key: str, who: str, amounts: str, *sources: str
@@ -271,6 +274,8 @@ OUTCOMES = set(get_args(Decision.__annotations__["outcome"]))
 
 
 def test_the_tables_hold_every_outcome() -> None:
-    expected = {row.partition("|")[2].split()[0] for story in STORIES for _, row in story.rows if "|" in row}
+    expected = {
+        row.partition("|")[2].split()[0] for story in STORIES for _, row in story.rows if "|" in row
+    }
     assert expected >= OUTCOMES - NOT_MADE
     assert not expected & NOT_MADE

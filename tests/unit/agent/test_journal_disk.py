@@ -12,6 +12,7 @@ from agent.bootstrap import open_till
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.database import Database
 from agent.reference_data.cache import open_cache_database
+from agent.till_service.messages import ReceiptAnswer, ReturnAnswer
 from agent.till_service.till import TillSettings
 from loyalty.outcomes import Outcome
 from sync.cycle import PATH_PULL, Ask
@@ -171,7 +172,7 @@ def test_a_disk_that_fails_stops_loyalty_and_not_the_sale(
     on_disk.complete(TEN, 900)
     head = on_disk.till.journal.stream.head()
     setattr(disk, f"{step}_error", error)
-    answers = [
+    answers: list[ReceiptAnswer | ReturnAnswer] = [
         on_disk.update(TEN, OTHER_RECEIPT),
         on_disk.reserve(TEN, 60, OTHER_RECEIPT),
         on_disk.complete(TEN, 900, OTHER_RECEIPT),

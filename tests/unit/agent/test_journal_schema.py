@@ -87,7 +87,10 @@ def test_a_journal_keeps_its_records_through_a_migration(tmp_path: Path) -> None
 def test_the_migrate_command_makes_the_same_schema_as_the_service(tmp_path: Path) -> None:
     service = Database(str(tmp_path / "service.db"))
     service.migrate(migration_files())
-    command = [sys.executable, "-m", "agent", "migrate", "--data", str(tmp_path)]
+    script = (
+        "import sys; sys.modules['pandas'] = None; from agent.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", script, "migrate", "--data", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["applied", "0001_pre_initial.sql"]
     made = Database(str(tmp_path / "journal.db"))

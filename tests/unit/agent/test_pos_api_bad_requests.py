@@ -37,7 +37,7 @@ async def test_without_its_token_no_program_gets_in(register: Register, token: s
         ("GET", "/nothing"),
     ):
         response = await register.http.request(
-            method, path, headers={"Authorization": f"Bearer {token}".strip().encode()}, json=PAID
+            method, path, headers={b"Authorization": f"Bearer {token}".strip().encode()}, json=PAID
         )
         assert response.status_code == 401
         assert response.json()["error"] == "token_wrong"

@@ -100,7 +100,7 @@ def test_a_push_has_at_most_so_many_bytes_and_at_least_one_record(alone: JoinedT
         key = f"01957e3c-9a40-7c11-8d22-{number:012d}"
         assert alone.complete(receipt(*lines), 400_000, key).outcome == Outcome.RECORDED
     stream = alone.till.journal.stream
-    seen = []
+    seen: list[bytes] = []
     while push := stream.next_push():
         sizes = [len(record) for record in push.records]
         assert sum(sizes) <= BATCH_BYTES_MAX or len(sizes) == 1

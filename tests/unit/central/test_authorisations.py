@@ -1,4 +1,4 @@
-"""Points set aside for one receipt: asked for safely twice, settled by the receipt, never by time."""
+"""Points set aside for one receipt: asking twice is safe, the receipt settles, time does not."""
 
 import asyncio
 

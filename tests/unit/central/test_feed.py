@@ -33,9 +33,11 @@ async def test_a_till_hears_of_its_stores_customers(centre: JoinedCentre) -> Non
     (row,) = (await till.pull()).accounts
     assert row == AccountRow(
         card=till.card("4000"),
-        snapshot=AccountSnapshot(identified=True, account_id=7, points=320, version=row.snapshot.version),
+        snapshot=AccountSnapshot(
+            identified=True, account_id=7, points=320, version=row.snapshot.version
+        ),
         points=320,
-    )  # fmt: skip
+    )
     assert await pulled(other) == [8]
     # A customer of another store is known where they have bought once.
     await centre.post(other, other.sale("s1", account=7))

@@ -122,9 +122,7 @@ async def test_with_two_vaults_the_accounts_number_chooses_one(centre: JoinedCen
     first, second = await centre.till(is_vault=True), await centre.till(is_vault=True)
     for account_id in range(10, 16):
         await centre.customer(account_id, 100, home="store-1")
-    got = [
-        {grant.account_id for grant in (await vault.pull()).grants} for vault in (first, second)
-    ]
+    got = [{grant.account_id for grant in (await vault.pull()).grants} for vault in (first, second)]
     assert got == [{10, 12, 14}, {11, 13, 15}]
 
 

@@ -1,4 +1,4 @@
-"""Loading customers: a bad line is named, a repeat changes nothing, card numbers are stored nowhere."""
+"""Loading customers: a bad line is named, a repeat changes nothing, no card number is stored."""
 
 import json
 
@@ -24,9 +24,7 @@ ACCOUNT = {
 
 
 async def load(centre: JoinedCentre, *lines: bytes) -> Loaded:
-    return await load_lines(
-        centre.pool, lines, card_key=KEYS.card_key, system=centre.system
-    )
+    return await load_lines(centre.pool, lines, card_key=KEYS.card_key, system=centre.system)
 
 
 async def test_a_customer_arrives_with_cards_lots_and_an_entry(centre: JoinedCentre) -> None:

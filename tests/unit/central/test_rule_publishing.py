@@ -1,4 +1,4 @@
-"""From a rule document to bytes a till can fetch; what is wrong with a document is named by its place."""
+"""From a rule document to bytes a till can fetch; what is wrong is named by its place."""
 
 import hashlib
 import json
@@ -155,7 +155,9 @@ async def test_a_download_goes_on_where_it_broke(centre: JoinedCentre) -> None:
             assert rest.headers["content-range"] == f"bytes {start}-{size - 1}/{size}"
 
 
-@pytest.mark.parametrize("wanted", ["bytes=1000000-", "bytes=-5", "bytes=1-2", "lines=1-", "bytes=x-"])
+@pytest.mark.parametrize(
+    "wanted", ["bytes=1000000-", "bytes=-5", "bytes=1-2", "lines=1-", "bytes=x-"]
+)
 async def test_a_range_that_is_not_served_is_416(centre: JoinedCentre, wanted: str) -> None:
     made = await centre.publish(bundle(*BUNDLE.offers, version=2))
     path = f"/v1/bundles/{made.bundle_hash}"

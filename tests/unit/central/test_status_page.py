@@ -1,4 +1,4 @@
-"""The status page: says what is so, in English and Russian, and nothing from outside becomes markup."""
+"""The status page, in English and Russian; nothing from outside becomes markup."""
 
 import re
 from html.parser import HTMLParser

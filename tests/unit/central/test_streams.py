@@ -247,7 +247,12 @@ async def test_a_malformed_record_is_kept_and_stands_in_nobodys_way(centre: Join
 
 @pytest.mark.parametrize(
     "key",
-    ["nul \x00 byte", "", "".join(map(chr, range(0x4E00, 0x4E00 + 9_000))), "'; drop table receipt; --"],
+    [
+        "nul \x00 byte",
+        "",
+        "".join(map(chr, range(0x4E00, 0x4E00 + 9_000))),
+        "'; drop table receipt; --",
+    ],
     ids=["nul", "empty", "too long for an index", "quoted"],
 )
 async def test_a_key_of_any_text_stands_in_nobodys_way(centre: JoinedCentre, key: str) -> None:
@@ -270,9 +275,7 @@ async def test_numbers_beyond_the_database_stand_in_nobodys_way(centre: JoinedCe
     printed = bytes(sale.calculation)
     assert b'"paid_minor":1000' in printed
     wild = printed.replace(b'"paid_minor":1000', b'"paid_minor":%d' % 2**80)
-    till.append(
-        OpenRecord(at_ms=2**63, incarnation_number=2**80, reason="far out")
-    )
+    till.append(OpenRecord(at_ms=2**63, incarnation_number=2**80, reason="far out"))
     till.append(_with_calculation(till, "s1", wild))
     (last,) = await centre.post(till, till.sale("s2", account=7))
     assert last.outcome == "accepted"
@@ -286,7 +289,7 @@ def _with_calculation(till: TillProbe, key: str, calculation: bytes) -> bytes:
     body = till.bodies[seq - 1]
     till.forget_after(seq - 1)
     start = body.index(b'"calculation":') + len(b'"calculation":')
-    end = body.index(b'}', body.rindex(b'"totals"')) + 2
+    end = body.index(b"}", body.rindex(b'"totals"')) + 2
     return body[:start] + calculation + body[end:]
 
 

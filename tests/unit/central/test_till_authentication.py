@@ -72,9 +72,7 @@ async def test_a_tampered_body_is_refused_and_nothing_of_it_is_kept(centre: Join
 
 
 @pytest.mark.parametrize("path", [PATH_PULL, PATH_AUTHORISE])
-async def test_a_signature_is_good_for_its_own_path_alone(
-    centre: JoinedCentre, path: str
-) -> None:
+async def test_a_signature_is_good_for_its_own_path_alone(centre: JoinedCentre, path: str) -> None:
     till = await centre.till()
     request = till.request(PATH_PUSH, till.push_message())
     moved = httpx.Request(

@@ -1,4 +1,4 @@
-"""The proof of the ledger: sound after honest work, and each kind of damage is seen by its check."""
+"""The proof of the ledger: sound after honest work; each kind of damage is seen by its check."""
 
 import asyncpg
 import pytest

@@ -6,8 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from loyalty.calculate import calculate
+from loyalty.canonical import canonical_bytes
+from loyalty.limits import BASKET_LINES_MAX
+from sync.codec import decode, encode
 from sync.errors import MalformedMessageError
-from sync.limits import RECORD_BYTES_MAX
+from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
+from sync.messages import Push
 from sync.records import (
     FACTS,
     GrantInRecord,
@@ -20,7 +25,8 @@ from sync.records import (
     decode_record,
     encode_record,
 )
-from tests.golden.wire.examples import RECORDS
+from tests.golden.wire.examples import RECORDS, inputs
+from tests.support.builders import basket, line, offer, rules
 
 VOID = VoidRecord(at_ms=1, key="k", why="")
 
@@ -77,6 +83,7 @@ def test_calculation_is_kept_byte_for_byte() -> None:
     assert bytes(read.calculation) == odd
 
 
+GRANT_RETURN = b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":'
 MALFORMED: dict[str, bytes] = {
     "nothing": b"",
     "not JSON": b"kind=void",
@@ -97,10 +104,9 @@ MALFORMED: dict[str, bytes] = {
     + b"[" * 100_000
     + b"]" * 100_000
     + b"}",
-    "points that are none": b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":0}',
-    "points less than none": b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":-5}',
-    "a lot that gives points": b'{"kind":"grant_return","at_ms":1,"grant_id":"g","why":"","points":5,'
-    b'"lots":[{"lot_id":1,"points":-5}]}',
+    "points that are none": GRANT_RETURN + b"0}",
+    "less than no points": GRANT_RETURN + b"-5}",
+    "a lot that gives": GRANT_RETURN + b'5,"lots":[{"lot_id":1,"points":-5}]}',
     "a moment that is none": b'{"kind":"refund","at_ms":1,"key":"k","original_key":"o","lines":[],'
     b'"moment":{"local":"yesterday"},"place":{"store":"s"}}',
 }
@@ -126,6 +132,42 @@ def test_longest_record_is_read_and_a_longer_one_is_not_looked_at() -> None:
     assert decode_record(encode_record(longest)) == longest
     with pytest.raises(MalformedMessageError, match=f"at most {RECORD_BYTES_MAX} bytes"):
         decode_record(encode_record(longest) + b" ")
+
+
+def test_sale_of_the_longest_basket_is_read() -> None:
+    lines = tuple(
+        line(
+            str(number),
+            f"{1_000_000 + number}",
+            gtin="04006381333931",
+            department="GROCERY",
+            category="SOFT DRINKS/CARBONATED",
+            brand="National",
+        )
+        for number in range(BASKET_LINES_MAX)
+    )
+    longest = msgspec.structs.replace(inputs, basket=basket(*lines))
+    calculation = calculate(
+        longest.basket,
+        rules(offer("everything-twice-cheaper"), offer("and-cheaper-once-more")),
+        moment=longest.moment,
+        place=longest.place,
+        account=longest.account,
+    )
+    sale = msgspec.structs.replace(
+        RECORDS[SaleRecord],
+        inputs=longest,
+        calculation=msgspec.Raw(canonical_bytes(calculation)),
+    )
+    assert len(encode_record(sale)) > RECORD_BYTES_MAX / 4
+    assert decode_record(encode_record(sale)) == sale
+
+
+def test_longest_record_and_largest_batch_fit_in_a_message() -> None:
+    piece = bytes(BATCH_BYTES_MAX // BATCH_RECORDS_MAX)
+    for records in ((bytes(RECORD_BYTES_MAX),), (piece,) * BATCH_RECORDS_MAX):
+        push = Push(incarnation=bytes(8), from_seq=1, previous_hash=bytes(32), records=records)
+        assert decode(Push, encode(push)) == push
 
 
 def test_facts_are_what_happened_and_the_rest_moves_rights() -> None:

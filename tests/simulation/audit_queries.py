@@ -1,0 +1,104 @@
+"""What the auditor asks of the centre's tables: what must never be there, and rare things."""
+
+ALWAYS = {
+    "an entry does not add up to zero": """
+        select count(*) from (
+            select account_id, entry_id from ledger_posting
+            group by account_id, entry_id having sum(points) <> 0) t""",
+    "an entry has no postings": """
+        select count(*) from ledger_entry e where not exists (
+            select from ledger_posting p
+            where (p.account_id, p.entry_id) = (e.account_id, e.entry_id))""",
+    "an account is not the sum of its postings": """
+        select count(*) from account a
+        where posted <> coalesce((
+            select sum(points) from ledger_posting p
+            where p.account_id = a.account_id and ledger_account = 'member'), 0)
+        or debt <> coalesce((
+            select -sum(points) from ledger_posting p
+            where p.account_id = a.account_id and ledger_account = 'debt'), 0)""",
+    "an account is not the sum of its lots": """
+        select count(*) from account a where (posted, held) <> (
+            select coalesce(sum(available + held), 0), coalesce(sum(held), 0)
+            from lot l where l.account_id = a.account_id)""",
+    "an account has less than is held of it": """
+        select count(*) from account where posted < held or held < 0""",
+    "a lot does not keep its points": """
+        select count(*) from lot l
+        where issued <> available + held + redeemed + taken_back
+        or available + held <> (
+            select coalesce(sum(points), 0) from ledger_posting p
+            where p.account_id = l.account_id and p.lot_id = l.lot_id
+            and ledger_account = 'member')""",
+    "a lot holds more or less than rights do": """
+        select count(*) from lot l where held <> (
+            select coalesce(sum(points), 0) from right_grant_lot g
+            where (g.account_id, g.lot_id) = (l.account_id, l.lot_id))""",
+    "a right is not the sum of its lots": """
+        select count(*) from right_grant r where outstanding <> (
+            select coalesce(sum(points), 0) from right_grant_lot g
+            where (g.account_id, g.grant_id) = (r.account_id, r.grant_id))""",
+    "the pool does not add up, or could not pay": """
+        select count(*) from risk_pool
+        where funded <> free + budgets + losses or uncovered <> 0""",
+    "the pool's budgets are not those of the tills": """
+        select count(*) from risk_pool where budgets <> (
+            select sum(risk_points_total - risk_points_settled) from till_stream)""",
+    "the pool's losses are not those of the ledger": """
+        select count(*) from risk_pool where losses <> (
+            select coalesce(-sum(points), 0) from ledger_posting
+            where ledger_account = 'losses')""",
+    "a sale earns or redeems twice": """
+        select count(*) from (
+            select subject from ledger_entry where kind in ('earn', 'redeem')
+            group by subject, kind having count(*) > 1) t""",
+    "a line came back twice": """
+        select count(*) from (
+            select sale_key, line_id from returned_line
+            group by sale_key, line_id having count(*) > 1) t""",
+    "a receipt was recalculated otherwise": "select count(*) from receipt where not equal",
+    "a record that was decided has no outcome, or one that was not has": """
+        select count(*) from inbox i left join outcome o using (arrival)
+        where (i.applied or i.parked_for is not null) <> (o.arrival is not null)
+        and not (o.outcome = 'parked' and not i.applied)""",
+    "a record was set aside as broken": """
+        select count(*) from outcome where reason like 'could not be applied%'""",
+    "a receipt lost more to the pool than it risked": """
+        select count(*) from ledger_entry e join ledger_posting p using (account_id, entry_id)
+        join inbox i using (arrival)
+        where e.kind = 'redeem' and p.ledger_account = 'losses' and -p.points > coalesce((
+            select sum((s->>'points')::bigint)
+            from json_array_elements(convert_from(i.body, 'utf8')::json->'sources') s
+            where s->>'kind' = 'risk'), 0)""",
+}
+"""Each statement counts rows that must not be there, at any moment."""
+
+RARE = """
+with record as (
+    select arrival, convert_from(body, 'utf8')::json as body from inbox
+), source as (
+    select s->>'kind' as kind, coalesce((body->>'link_up')::boolean, false) as link_up
+    from record, json_array_elements(body->'sources') s where body->>'kind' = 'sale'
+)
+select kind || case when link_up then ' spent' else ' spent offline' end as what, count(*) as times
+    from source group by 1
+union all select 'stream begun anew: ' || (body->>'reason'), count(*) from record
+    where body->>'kind' = 'open' group by 1
+union all select 'residue returned: ' || (body->>'why'), count(*) from record
+    where body->>'kind' = 'grant_return' group by 1
+union all select 'parked ' || (r.body->>'kind') || ' resolved', count(*)
+    from record r join inbox i using (arrival)
+    where arrival = any($1::bigint[]) and i.applied group by 1
+union all select 'revoked till began a stream anew', count(*)
+    from record r join outcome o using (arrival)
+    where r.body->>'kind' = 'open' and r.body->>'reason' = 'amnesia' and outcome = 'rejected_kept'
+union all select 'branch kept', count(*) from inbox where branch
+union all select 'outcome ' || outcome, count(*) from outcome group by 1
+union all select 'the pool paid', count(*) from ledger_posting
+    where ledger_account = 'losses' and points < 0
+union all select 'debt', count(*) from ledger_posting where ledger_account = 'debt' and points < 0
+union all select 'authorisation released unused', count(*) from right_grant r
+    where purpose = 'authorisation' and outstanding = 0
+    and not exists (select from redemption_lot l where l.sale_key = r.sale_key)
+"""
+"""Counts of things that a large run must have seen; $1 = arrivals once seen parked."""

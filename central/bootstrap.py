@@ -123,6 +123,7 @@ async def serve(config: CentralConfig, system: System) -> None:
             )
         )
         applying = asyncio.create_task(apply_for_ever(centre), name="apply")
+        applying.add_done_callback(lambda task: _apply_ended(task, server))
         announcing = asyncio.create_task(_announce(server, config))
         try:
             await server.serve()
@@ -130,6 +131,13 @@ async def serve(config: CentralConfig, system: System) -> None:
             for task in (applying, announcing):
                 task.cancel()
             await asyncio.gather(applying, announcing, return_exceptions=True)
+
+
+def _apply_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:
+    """A centre that does not apply must not look well: it ends, and is started anew."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("apply_ended", why=repr(task.exception()))
+        server.should_exit = True
 
 
 async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:

@@ -212,6 +212,21 @@ class Rights:
         )
         return [str(row[0]) for row in rows]
 
+    def held_grants(self) -> list[str]:
+        """Return the grants that still have points nobody has reserved."""
+        rows = self._database.rows(
+            "select grant_id from held_right where points_left > 0 and purpose = 'grant'"
+        )
+        return [str(row[0]) for row in rows]
+
+    def withdraw(self) -> None:
+        """Give up what is not reserved, within the same incarnation.
+
+        The budget stays counted, so that what the centre ever gave is never spent again.
+        """
+        self._database.run("update held_right set points_left = 0, lots = ?", b"[]")
+        self._database.run("update risk_budget set points_total = points_spent")
+
     def void_all(self) -> None:
         """Forget every right: the incarnation they were given to is over (sync 4.2, amnesia)."""
         self._database.run("delete from held_right")

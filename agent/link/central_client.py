@@ -44,6 +44,13 @@ _OK = 200
 _PARTIAL = 206
 _BUSY = frozenset({429, 503})
 _GATEWAY = frozenset({500, 502, 504})
+# A packaged Python looks where the machine it was built on has them.
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 class CentralClient:
@@ -197,12 +204,12 @@ def machine_authorities() -> ssl.SSLContext:
     Asked for its defaults, OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR by itself.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    paths = ssl.get_default_verify_paths()
-    file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
-    if file.is_file() or folder.is_dir():
-        context.load_verify_locations(
-            file if file.is_file() else None, folder if folder.is_dir() else None
-        )
+    built_in = ssl.get_default_verify_paths()
+    files = (file for file in (built_in.openssl_cafile, *_AUTHORITIES) if Path(file).is_file())
+    file = next(files, None)
+    folder = built_in.openssl_capath if Path(built_in.openssl_capath).is_dir() else None
+    if file or folder:
+        context.load_verify_locations(file, folder)
     else:  # Windows keeps them elsewhere
         context.load_default_certs()
     return context

@@ -49,7 +49,7 @@ class JournalTillSide:
         if answer.verdict == "revoked":
             till.revoked = True
             with till.journal.transaction():
-                till.journal.rights.void_all()
+                till.journal.rights.withdraw()
             return
         till.revoked = False
         if answer.verdict == "amnesia":
@@ -59,7 +59,15 @@ class JournalTillSide:
         else:
             with till.journal.transaction():
                 till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
+                if answer.verdict == "rewind":
+                    self._give_up_rights()
                 till.journal.rights.set_risk_total(answer.risk_points_total)
+
+    def _give_up_rights(self) -> None:
+        """The centre lost records, so it may have lost grants too and given their points again."""
+        for grant_id in self._till.journal.rights.held_grants():
+            self._send_home(grant_id, "the centre went back")
+        self._till.journal.rights.withdraw()
 
     def _restart(self, why: str, number_min: int) -> None:
         """Begin a new incarnation; the session was for the old one."""

@@ -209,8 +209,9 @@ class Rig:
                     name, store, folder, self.folder / f"till-{name}.log", free_port()
                 )
                 till.enrol(f"http://127.0.0.1:{self.proxies[store].port}", code)
-                till.start()
                 self.tills[name] = till
+        for till in self.tills.values():
+            till.start()
 
     def stop_tills(self) -> None:
         """Stop all agents; their files may then be read."""

@@ -62,6 +62,7 @@ class RightsDesk:
         What another till holds is asked back; that takes until its next pull and is not waited for.
         """
         async with self._pool.acquire() as connection, connection.transaction():
+            await lock_sale_key(connection, request.key)
             try:
                 account = await lock_account(connection, request.account_id)
             except LookupError:
@@ -124,6 +125,8 @@ class RightsDesk:
         now_ms = self._system.now_ms()
         async with self._pool.acquire() as connection, connection.transaction():
             account = await lock_account(connection, account_id)
+            if not await connection.fetchval(_SQL["hold_session"], holder.till_id, holder.session):
+                return  # a later HELLO ended the session: the wish is its to fulfil
             await connection.execute(_SQL["drop_wish"], holder.till_id, account_id)
             held = await connection.fetchval(
                 _SQL["open_of_account_at"], account_id, holder.till_id, holder.incarnation
@@ -156,15 +159,16 @@ class RightsDesk:
         has to be here and applied: what is not in it was never accepted, and can not be any more
         (rule R2).
         """
-        holding = (holder.till_id, holder.incarnation, holder.session)
-        rows = await self._pool.fetch(_SQL["never_received"], *holding)
-        if not rows or not await self._pool.fetchval(_SQL["stream_applied"], *holding):
-            return
+        rows = await self._pool.fetch(
+            _SQL["never_received"], holder.till_id, holder.incarnation, holder.session
+        )
         for row in rows:
             async with self._pool.acquire() as connection, connection.transaction():
-                await lock_account(connection, row["account_id"])
-                await grants.close(connection, row["account_id"], row["grant_id"])
-                await connection.execute(_SQL["wish"], holder.till_id, row["account_id"])
+                account_id, grant_id = row["account_id"], row["grant_id"]
+                await lock_account(connection, account_id)
+                if await connection.fetchval(_SQL["still_unreceived"], account_id, grant_id):
+                    await grants.close(connection, account_id, grant_id)
+                    await connection.execute(_SQL["wish"], holder.till_id, account_id)
 
     async def give_budget(self, connection: Connection, holder: Holder) -> int:
         """Fill the till's risk budget to its limit; returns all ever given to the incarnation."""
@@ -190,20 +194,34 @@ async def _is_settled(connection: Connection, sale_key: str) -> bool:
     )
 
 
-async def settle_risk(
-    connection: Connection, *, till_id: int, incarnation: bytes, points: int
-) -> None:
+async def lock_sale_key(connection: Connection, sale_key: str) -> None:
+    """Wait for whoever else settles or authorises this receipt; before any account is locked."""
+    await connection.execute(_SQL["lock_sale_key"], sale_key)
+
+
+async def settle_risk(connection: Connection, *, till_id: int, points: int) -> None:
     """Count points of a record against the till's risk budget and free them in the pool.
 
-    What exceeds the budget was never reserved there and is not freed.
+    The oldest incarnation's budget goes first: a record repeated in a new incarnation was paid for
+    by the old one's. What exceeds all budgets was never reserved and is not freed.
     """
-    budget = await connection.fetchrow(_SQL["lock_budget"], till_id, incarnation)
-    if budget is None:
-        return
-    settled = min(points, budget["risk_points_total"] - budget["risk_points_settled"])
-    if settled:
-        await connection.execute(_SQL["settle_budget"], till_id, incarnation, settled)
-        await connection.execute(_SQL["free_budget"], settled)
+    for budget in await connection.fetch(_SQL["lock_open_budgets"], till_id):
+        settled = min(points, budget["risk_points_total"] - budget["risk_points_settled"])
+        if settled:
+            await connection.execute(_SQL["settle_budget"], till_id, budget["incarnation"], settled)
+            await connection.execute(_SQL["free_budget"], settled)
+            points -= settled
+
+
+async def wish_for_new_vault(connection: Connection, *, store_id: str, till_id: int) -> None:
+    """Ask that the points of a new vault's share of its store's customers be set aside for it.
+
+    Accounts whose points another till holds stay with that till until they come home.
+    """
+    vaults = [row["till_id"] for row in await connection.fetch(_SQL["vaults"], store_id)]
+    share = (store_id, len(vaults), vaults.index(till_id), till_id)
+    await connection.execute(_SQL["move_wishes"], *share)
+    await connection.execute(_SQL["wish_for_share"], *share)
 
 
 async def wish_for_home(connection: Connection, *, account_id: int, home_store: str) -> None:

@@ -52,19 +52,34 @@ where till_id = $1 and incarnation = $2 and session = $3 and state = 'open' and 
 order by issued_at_ms, grant_id limit $4;
 
 -- name: never_received
--- Grants of earlier sessions the till has not recorded: it can never accept them any more (rule R2).
-select account_id, grant_id, purpose, till_id, incarnation, outstanding, state from right_grant
-where till_id = $1 and incarnation = $2 and session <> $3 and state = 'open' and not received and purpose = 'grant';
+-- Grants of earlier sessions the till has not recorded: it can never accept them any more (rule R2). One statement,
+-- so one snapshot: this is the live session, and all its stream held at HELLO is here and applied.
+select g.account_id, g.grant_id from right_grant g
+where g.till_id = $1 and g.incarnation = $2 and g.session <> $3 and g.state = 'open' and not g.received
+  and g.purpose = 'grant'
+  and exists (
+      select 1 from till t join till_stream s using (till_id)
+      where t.till_id = $1 and t.session = $3 and s.incarnation = $2 and s.last_seq >= t.session_seq)
+  and not exists (
+      select 1 from inbox i
+      where i.till_id = $1 and i.incarnation = $2 and not i.branch and not i.applied and i.parked_for is null)
+order by g.account_id, g.grant_id;
 
--- name: stream_applied
--- Whether this is the live session, and what the stream held at its HELLO has been applied.
+-- name: still_unreceived
 select exists(
-    select 1 from till join till_stream s using (till_id)
-    where till_id = $1 and session = $3 and s.incarnation = $2 and s.last_seq >= session_seq
-) and not exists(
-    select 1 from inbox
-    where till_id = $1 and incarnation = $2 and not branch and not applied and parked_for is null
-);
+    select 1 from right_grant where account_id = $1 and grant_id = $2 and state = 'open' and not received);
+
+-- name: hold_session
+-- Keeps a HELLO from ending the session until this transaction is over.
+select true from till where till_id = $1 and session = $2 and not revoked for share;
+
+-- name: lock_sale_key
+-- Orders whatever settles a receipt and whatever is authorised for it.
+select pg_advisory_xact_lock(hashtextextended($1, 0));
+
+-- name: lock_open_budgets
+select incarnation, risk_points_total, risk_points_settled from till_stream
+where till_id = $1 and risk_points_total > risk_points_settled order by incarnation_number for update;
 
 -- name: open_of_account_at
 select coalesce(sum(outstanding), 0)::bigint from right_grant
@@ -78,6 +93,18 @@ insert into grant_wish (till_id, account_id) values ($1, $2) on conflict do noth
 
 -- name: wishes
 select account_id from grant_wish where till_id = $1 order by account_id limit $2;
+
+-- name: move_wishes
+-- A new vault takes over its share of the store's customers; an account is never wished for at two tills.
+delete from grant_wish w using account a
+where w.account_id = a.account_id and a.home_store = $1 and a.account_id % $2::bigint = $3 and w.till_id <> $4;
+
+-- name: wish_for_share
+insert into grant_wish (till_id, account_id)
+select $4, a.account_id from account a
+where a.home_store = $1 and a.account_id % $2::bigint = $3 and a.posted > a.held and not exists (
+    select 1 from right_grant g where g.account_id = a.account_id and g.state = 'open' and g.purpose = 'grant')
+on conflict do nothing;
 
 -- name: drop_wish
 delete from grant_wish where till_id = $1 and account_id = $2;

@@ -10,6 +10,7 @@ from central.database.pool import Connection
 from loyalty.bundle import EMPTY_BUNDLE, Bundle
 from loyalty.compilation import Rules, compile_bundle
 from loyalty.documents import decode
+from loyalty.errors import LoyaltyError
 
 _SQL = load_queries("central.rules", "queries.sql")
 _COMPILED_MAX = 8
@@ -28,7 +29,7 @@ class RuleLibrary:
         The empty hash names the rules a till sells under before its first bundle.
 
         Raises:
-            LookupError: no such bundle was ever published here.
+            LookupError: no such bundle was ever published here, or it cannot be read any more.
         """
         if not bundle_hash:
             return _NO_RULES
@@ -37,8 +38,13 @@ class RuleLibrary:
             content = await connection.fetchval(_SQL["content"], bundle_hash)
             if content is None:
                 raise LookupError(bundle_hash)
-            bundle = decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))
-            rules = self._compiled[bundle_hash] = compile_bundle(bundle, bundle_hash)
+            try:
+                bundle = decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))
+                rules = compile_bundle(bundle, bundle_hash)
+            except (LoyaltyError, msgspec.DecodeError, zstandard.ZstdError) as error:
+                # A bundle this release cannot read any more must not stop its receipts.
+                raise LookupError(f"{bundle_hash}: {error}") from error
+            self._compiled[bundle_hash] = rules
             while len(self._compiled) > _COMPILED_MAX:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(bundle_hash)

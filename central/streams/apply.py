@@ -35,6 +35,22 @@ log = structlog.get_logger()
 
 BATCH_RECORDS = 100
 
+_NEXT_ROUND = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+)
+"""The record met somebody else at work; those behind it need not wait for that."""
+_DATABASE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""The database went away, or fails for every record alike."""
+_OF_THE_RECORD = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What a database says of one record's values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Applier:
@@ -45,26 +61,23 @@ class Applier:
     system: System
 
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
-        """Apply records in order of arrival; returns how many were looked at."""
+        """Apply records in order of arrival; returns how many came to an end."""
+        await self.pool.execute(_SQL["unpark_found"])
         rows = await self.pool.fetch(_SQL["to_apply"], records_max)
+        ended = 0
         for row in rows:
-            await self._apply_one(_stored(row))
-        return len(rows)
+            ended += await self._apply_one(_stored(row))
+        return ended
 
-    async def _apply_one(self, stored: StoredRecord) -> None:
+    async def _apply_one(self, stored: StoredRecord) -> bool:
         try:
             await self._in_transaction(stored, self._decide)
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-            return  # still pending; the next round takes it
-        except (
-            AssertionError,
-            ArithmeticError,
-            LookupError,
-            ValueError,
-            asyncpg.DataError,
-            asyncpg.IntegrityConstraintViolationError,
-            asyncpg.ProgramLimitExceededError,
-        ) as error:
+        except _NEXT_ROUND as error:
+            log.warning("record_waits", arrival=stored.arrival, why=type(error).__name__)
+            return False
+        except Exception as error:
+            if isinstance(error, _DATABASE) and not isinstance(error, _OF_THE_RECORD):
+                raise
             # Our bug or a damaged record: keep it, say so loudly, and let the others pass
             # (design: sync 2.3).
             log.exception(
@@ -76,6 +89,7 @@ class Applier:
                 return rejected(reason)
 
             await self._in_transaction(stored, quarantine)
+        return True
 
     async def _in_transaction(
         self,

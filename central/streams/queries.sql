@@ -43,6 +43,14 @@ update inbox set parked_for = $2 where arrival = $1;
 -- name: unpark
 update inbox set parked_for = null where parked_for = $1;
 
+-- name: unpark_found
+-- What was waited for may have come just before the record was parked.
+update inbox i set parked_for = null
+where not i.applied and i.parked_for is not null and case
+    when i.parked_for like 'card:%'
+    then exists (select 1 from card c where c.card = decode(substr(i.parked_for, 6), 'hex'))
+    else exists (select 1 from receipt r where r.sale_key = substr(i.parked_for, 6)) end;
+
 -- name: decide
 insert into outcome (arrival, till_id, incarnation, seq, outcome, reason, points, decided_at_ms)
 values ($1, $2, $3, $4, $5, $6, $7, $8)

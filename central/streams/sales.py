@@ -12,7 +12,7 @@ from central.database.pool import Connection
 from central.ledger import books
 from central.ledger.books import Cause, LockedAccount, lock_account
 from central.rights import grants
-from central.rights.issuing import settle_risk, wish_for_home
+from central.rights.issuing import lock_sale_key, settle_risk, wish_for_home
 from central.rules.library import RuleLibrary
 from central.streams.stored import Decision, StoredRecord, parked_for_card, rejected
 from loyalty.calculate import calculate
@@ -37,6 +37,7 @@ async def apply_sale(
         accepted; adjusted when the same sale key was posted with another content before; parked
         while nobody is known by the card.
     """
+    await lock_sale_key(connection, sale.key)
     before = await connection.fetchrow(_SQL["receipt"], sale.key)
     if before is not None:
         return await _posted_before(connection, sale)
@@ -77,7 +78,7 @@ async def apply_sale(
 
 
 def _points_add_up(printed: Calculation) -> bool:
-    """Say whether the ledger can follow the points of a receipt: parts above zero that make the sums."""
+    """Say whether the ledger can follow a receipt: parts above zero that make its sums."""
     effects = [effect.points for line in printed.lines for effect in line.effects]
     earned = [lot.points for lot in printed.earned]
     redeemed = [part.points for part in printed.redeemed]
@@ -179,12 +180,7 @@ async def _settle_sources(
     held: list[LotTaken] = []
     for source in sale.sources:
         if source.kind == "risk":
-            await settle_risk(
-                connection,
-                till_id=stored.till_id,
-                incarnation=stored.incarnation,
-                points=source.points,
-            )
+            await settle_risk(connection, till_id=stored.till_id, points=source.points)
             continue
         grant = await grants.find(connection, source.grant_id)
         if (
@@ -209,6 +205,7 @@ def _add_up(sources: Sequence[Source], redeemed_points: int) -> bool:
 
 async def apply_void(connection: Connection, stored: StoredRecord, record: VoidRecord) -> Decision:
     """A receipt was given up: what was authorised for it is free again."""
+    await lock_sale_key(connection, record.key)
     await connection.execute(_SQL["insert_void"], record.key, stored.arrival)
     await _release_unused(connection, record.key)
     return Decision("accepted")

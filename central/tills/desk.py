@@ -11,7 +11,7 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
-from central.errors import AuthenticationError
+from central.errors import AuthenticationError, TillRevokedError
 from central.rights.grants import Holder
 from central.rights.issuing import RightsDesk
 from central.rules.publishing import newest_manifest
@@ -70,6 +70,17 @@ class TillCaller:
         if not self.verified or self.revoked or incarnation != self.incarnation:
             raise SessionUnknownError
         return Holder(till_id=self.till_id, incarnation=incarnation, session=self.session)
+
+    def require_trust(self) -> None:
+        """Refuse what a copied request or a revoked till must not learn.
+
+        Raises:
+            SessionUnknownError: the session is not the live one.
+            TillRevokedError: the till was revoked.
+        """
+        self.require_session()
+        if self.revoked:
+            raise TillRevokedError
 
     def require_session(self) -> None:
         """Refuse a session that is not the live one.
@@ -146,7 +157,9 @@ class TillDesk:
             await self.rights.close_unreceived(holder)
             grants = await self.rights.grants_for(holder)
             recalls = await self.rights.recalls_for(holder)
-        scopes = [f"till:{caller.till_id}", f"store:{caller.store_id}"]
+        scopes = [f"till:{caller.till_id}"]
+        if not caller.revoked:
+            scopes.append(f"store:{caller.store_id}")
         rows_max = max(1, min(_ROWS_PER_PULL, pull.bytes_max // _ROW_BYTES_ABOUT))
         async with (
             self.pool.acquire() as connection,
@@ -184,24 +197,18 @@ class TillDesk:
             manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
         )
 
-    async def snapshot(
-        self,
-        caller: TillCaller,  # noqa: ARG002 - every message is answered alike
-        request: SnapshotRequest,
-    ) -> SnapshotAnswer:
+    async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
         """Tell one account as it is now."""
+        caller.require_trust()
         return SnapshotAnswer(account=await find_account(self.pool, request.card))
 
     async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:
         """Set points aside for one receipt."""
         return await self.rights.authorise(request, caller.holder(request.incarnation))
 
-    async def receipt(
-        self,
-        caller: TillCaller,  # noqa: ARG002 - every message is answered alike
-        request: ReceiptRequest,
-    ) -> ReceiptAnswer:
+    async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
         """Tell a posted receipt's calculation, for a return."""
+        caller.require_trust()
         calculation = await self.pool.fetchval(_SQL["receipt_of_key"], request.key)
         lines = await self.pool.fetch(_SQL["lines_returned"], request.key)
         return ReceiptAnswer(

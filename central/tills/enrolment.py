@@ -7,6 +7,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, EnrolmentError
 from central.keys import CentreKeys
+from central.rights.issuing import wish_for_new_vault
 from central.system import System
 from loyalty.basket import Place
 from sync.errors import SignatureError
@@ -113,6 +114,8 @@ async def enrol(
                 request.hardware, code["is_vault"], system.now_ms(),
             )  # fmt: skip
             await connection.execute(_SQL["use_code"], code_hash, till_id, system.now_ms())
+            if code["is_vault"]:
+                await wish_for_new_vault(connection, store_id=code["store_id"], till_id=till_id)
         store = await connection.fetchrow(_SQL["store"], code["store_id"])
     assert store is not None
     return EnrolAnswer(

@@ -43,7 +43,7 @@ def nothing() -> None:
 
 
 class Register:
-    """A simulated register before a real agent; `at_call` happens once, before that call is made."""
+    """A simulated register before a real agent; `at_call` happens once, before that call."""
 
     def __init__(self, till: TillProcess) -> None:
         self.till = till
@@ -93,12 +93,13 @@ class Shop:
     def tills(self) -> list[TillProcess]:
         return [self.first.till, self.second.till]
 
-    def office(self, path: str) -> Any:
+    def office(self, path: str) -> dict[str, Any]:
         token = (self.rig.centre.folder / "keys" / "office.token").read_text(encoding="ascii")
         bearer = {"Authorization": f"Bearer {bytes.fromhex(token.strip()).hex()}"}
         request = urllib.request.Request(self.rig.url + path, headers=bearer)
         with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+            found: dict[str, Any] = json.load(answer)
+        return found
 
     def wait_for_tills(self, what: str, holds: Callable[[Mapping[str, Any]], bool]) -> None:
         for till in self.tills():

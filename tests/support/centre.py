@@ -1,4 +1,4 @@
-"""A joined centre over a test's own database, in a world that stands still until a test moves it."""
+"""A joined centre over a test's own database, in a world that stands until a test moves it."""
 
 import hashlib
 import json
@@ -206,7 +206,11 @@ class JoinedCentre:
     async def till(
         self, store: str = STORE, *, is_vault: bool = False, greet: bool = True
     ) -> TillProbe:
-        """Enrol a till and let it say HELLO; unless it is a vault, customers' points are not set aside for it."""
+        """Enrol a till and let it say HELLO.
+
+        Args:
+            is_vault: customers' points may be set aside for it.
+        """
         key = self.new_key()
         identity = await self.enrol_with(await self.code(store, is_vault=is_vault), key)
         async with self.pool.acquire() as connection:
@@ -224,7 +228,7 @@ class JoinedCentre:
             pass
 
     async def post(self, till: TillProbe, *records: Record) -> list[Outcome]:
-        """Append records to a till's stream, hand them in, apply them; returns what became of each."""
+        """Append records to a till's stream, hand them in, apply; returns what became of each."""
         seqs = [till.append(record) for record in records]
         await till.push()
         await self.apply()
@@ -236,7 +240,7 @@ class JoinedCentre:
     async def outcomes(self, till: TillProbe) -> dict[int, Outcome]:
         """Return what became of each record of the till's contiguous stream."""
         rows = await self.pool.fetch(
-            "select o.seq, o.outcome, o.reason, o.points from outcome o join inbox i using (arrival)"
+            "select o.seq, outcome, reason, points from outcome o join inbox i using (arrival)"
             " where o.till_id = $1 and o.incarnation = $2 and not i.branch order by o.seq",
             till.till_id, till.incarnation,
         )  # fmt: skip
@@ -253,7 +257,8 @@ class JoinedCentre:
     async def lots(self, account_id: int) -> list[LotState]:
         """Return an account's lots in the order they were made."""
         rows = await self.pool.fetch(
-            "select available, held, redeemed, taken_back from lot where account_id = $1 order by lot_id",
+            "select available, held, redeemed, taken_back from lot where account_id = $1"
+            " order by lot_id",
             account_id,
         )
         return [LotState(**row) for row in rows]

@@ -1,4 +1,4 @@
-"""A till as the centre sees it: signs requests, keeps its chain, builds real receipts, and lies when told to."""
+"""A till as the centre sees it: signs, keeps its chain, makes real receipts, lies when told to."""
 
 from collections.abc import Sequence
 from itertools import count

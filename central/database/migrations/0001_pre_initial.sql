@@ -73,6 +73,8 @@ create table inbox (
 );
 create unique index inbox_contiguous on inbox (till_id, incarnation, seq) where not branch;
 create index inbox_to_apply on inbox (arrival) where not applied and parked_for is null;
+create index inbox_unapplied on inbox (till_id, incarnation, seq)
+    where not applied and parked_for is null and not branch;
 create index inbox_parked on inbox (parked_for) where parked_for is not null;
 
 create table outcome (

@@ -1,5 +1,7 @@
 """A disk under SQLite that loses what was not synced, and fails when told to."""
 
+# ruff: noqa: N802 - the names are SQLite's
+
 from pathlib import Path
 
 import apsw

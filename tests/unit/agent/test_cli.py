@@ -101,7 +101,7 @@ async def test_the_status_of_a_running_service(
     data, _ = running
     assert await asyncio.to_thread(main, ["status", "--data", str(data)]) == EXIT_OK
     said = capsys.readouterr().out
-    assert said.startswith(f"till {TILL_ID} of store store-1: link down")
+    assert f"till {TILL_ID} of store store-1: link down\n" in said
     assert "records waiting   1 of 1" in said
     assert "none yet" in said
     assert await asyncio.to_thread(main, ["status", "--json", "--data", str(data)]) == EXIT_OK

@@ -302,8 +302,10 @@ def test_a_connection_that_could_not_even_roll_back_is_given_up_by_name(tmp_path
 
 def test_a_record_too_long_for_the_wire_never_enters_the_stream(alone: JoinedTill) -> None:
     notes = {f"note-{number}": "x" * 200 for number in range(32)}
-    lines = tuple(line(str(number), attributes=notes) for number in range(200))
-    answer = alone.complete(receipt(*lines), 200_000)
+    lines = tuple(
+        line(str(number), attributes=notes) for number in range(RECORD_BYTES_MAX // 6_000)
+    )
+    answer = alone.complete(receipt(*lines), 1_000 * len(lines))
     assert answer.outcome == Outcome.JOURNAL_UNAVAILABLE
     assert keys(alone) == []
     assert alone.complete(receipt(version=2), 1_000).outcome == Outcome.RECORDED

@@ -5,10 +5,17 @@ import asyncio
 import asyncpg
 
 from central.bootstrap import apply_for_ever
+from central.database.pool import Connection
 from central.streams.apply import Applier
 from tests.support.centre import JoinedCentre, Totals
 
 WAIT_S = 20
+
+
+async def _posted(connection: Connection, points: int, loop: asyncio.Task[None]) -> None:
+    while await connection.fetchval("select posted from account") < points:
+        assert not loop.done(), loop
+        await connection.execute("select pg_sleep(0.01)")
 
 
 async def test_two_appliers_share_the_work_and_apply_each_record_once(
@@ -54,13 +61,7 @@ async def test_the_loop_applies_what_comes_and_outlives_a_lost_database(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
-            async with asyncio.timeout(WAIT_S):
-                while (
-                    await killer.fetchval("select posted from account") < number * 100
-                    and not loop.done()
-                ):
-                    await asyncio.sleep(0.01)
-            assert not loop.done()
+            await asyncio.wait_for(_posted(killer, number * 100, loop), WAIT_S)
     finally:
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)

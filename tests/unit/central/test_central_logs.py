@@ -27,7 +27,7 @@ def logged(stream: io.StringIO) -> str:
     with redirect_stderr(stream):
         set_up_logs()
         try:
-            {}[len(card_number)]
+            {0: card_number}[len(card_number)]
         except LookupError:
             structlog.get_logger().exception("record_quarantined", seq=7)
     return stream.getvalue()

@@ -15,8 +15,8 @@ from tests.support.till_probe import TillProbe, risk, take
 
 RECORDS = 60
 VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 1, 7, 2**31, 2**63, -(2**63), 2**80, 1.5, 1e300, "", "x", "1", "nul \x00", "é",
-    "2025-03-05", "9999-12-31", "s1", "risk", [], {}, [1], {"lot_id": 1, "points": 5}, [[[[[]]]]],
+    None, True, -1, 0, 1, 7, 2**31, 2**63, -(2**63), 2**80, 1.5, 1e300, "", "x", "1", "nul \x00",
+    "é", "2025-03-05", "9999-12-31", "s1", "risk", [], {}, [1], {"lot_id": 1, "points": 5}, [[[]]],
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def places(value: object) -> Iterator[tuple[Any, Any]]:
 
 
 def damaged(body: bytes, draw: random.Random) -> bytes:
-    """Return a record with one to three of its values replaced, removed or doubled, or its bytes cut."""
+    """Return a record with some of its values replaced, removed or doubled, or its bytes cut."""
     if draw.random() < 0.05:
         return body[: draw.randrange(len(body))]
     document = json.loads(body)

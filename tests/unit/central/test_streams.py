@@ -11,7 +11,8 @@ from tests.support.till_probe import TillProbe, take
 
 async def kept(centre: JoinedCentre, till: TillProbe, *, branch: bool = False) -> list[int]:
     rows = await centre.pool.fetch(
-        "select seq from inbox where till_id = $1 and incarnation = $2 and branch = $3 order by arrival",
+        "select seq from inbox where till_id = $1 and incarnation = $2 and branch = $3"
+        " order by arrival",
         till.till_id, till.incarnation, branch,
     )  # fmt: skip
     return [row["seq"] for row in rows]
@@ -19,7 +20,8 @@ async def kept(centre: JoinedCentre, till: TillProbe, *, branch: bool = False) -
 
 async def assert_one_outcome_each(centre: JoinedCentre) -> None:
     rows = await centre.pool.fetch(
-        "select i.arrival, i.applied, count(o.arrival) as outcomes from inbox i left join outcome o using (arrival)"
+        "select i.arrival, i.applied, count(o.arrival) as outcomes"
+        " from inbox i left join outcome o using (arrival)"
         " group by i.arrival having count(o.arrival) <> 1 or not i.applied"
     )
     assert rows == []
@@ -103,7 +105,8 @@ async def test_facts_of_a_branch_count_once_and_its_rights_not_at_all(
     await centre.apply()
     assert await centre.totals(7) == Totals(300 - 50 + 95 + 100, 250)
     rows = await centre.pool.fetch(
-        "select o.outcome, o.reason from outcome o join inbox i using (arrival) where i.branch order by arrival"
+        "select outcome, reason from outcome join inbox using (arrival) where branch"
+        " order by arrival"
     )
     assert [tuple(row) for row in rows] == [
         ("accepted", ""),

@@ -9,63 +9,88 @@ from tests.support.builders import line
 from tests.support.centre import JoinedCentre, PoolState, Totals
 from tests.support.till_probe import risk, take
 
+# Paragraphs: the checks that must see the damage, then the damage.
+PARAGRAPHS = """
+entries
+update ledger_posting set points = points + 1 where ledger_account = 'taken_back'
+
+entries accounts lots
+delete from ledger_posting where (account_id, entry_id) in
+    (select account_id, entry_id from ledger_entry where kind = 'take_back')
+
+lots
+update ledger_posting set lot_id = (select min(lot_id) from lot where account_id = 7)
+where account_id = 7 and ledger_account = 'member'
+
+accounts
+update account set posted = posted + 1 where account_id = 8
+
+accounts
+update account set held = held + 1 where account_id = 7
+
+accounts
+update account set debt = debt + 1 where account_id = 8
+
+accounts lots
+update lot set available = available - 1, taken_back = taken_back + 1
+where account_id = 8 and available > 0
+
+accounts lots
+update lot set held = held - 1, available = available + 1 where account_id = 7 and held > 0
+
+lots
+update lot set available = available - 1, issued = issued - 1
+where lot_id = (select max(lot_id) from lot where account_id = 7);
+update lot set available = available + 1, issued = issued + 1
+where lot_id = (select min(lot_id) from lot where account_id = 7)
+
+accounts grants
+update right_grant set outstanding = outstanding - 1 where state = 'open'
+
+grants lots
+update right_grant_lot set points = points + 1
+
+receipts
+update receipt set redeemed_points = redeemed_points + 1 where sale_key = 's1'
+
+receipts
+update receipt set earned_points = earned_points - 1 where sale_key = 's1'
+
+receipts
+update ledger_entry set subject = 'elsewhere' where subject = 's1' and kind = 'earn'
+
+receipts once
+with entry as (
+    insert into ledger_entry (account_id, kind, subject, at_ms) values (8, 'earn', 's2', 0)
+    returning entry_id
+), lot as (
+    insert into lot (account_id, name, active_from, issued, available)
+    values (8, 'more', '2025-01-01', 5, 5) returning lot_id
+), total as (
+    update account set posted = posted + 5 where account_id = 8
+)
+insert into ledger_posting select 8, entry_id, 1, 'member', lot_id, 5 from entry, lot
+union all select 8, entry_id, 2, 'issued', 0, -5 from entry
+
+equal
+update receipt set equal = false where sale_key = 's1'
+
+pool
+update risk_pool set free = free - 1, losses = losses + 1
+
+pool
+update risk_pool set free = free - 1, budgets = budgets + 1
+
+pool
+update risk_pool set uncovered = 1
+
+pool
+update till_stream set risk_points_settled = risk_points_settled + 1
+"""
 DAMAGES = [
-    # A posting was changed, removed, or moved to another lot.
-    ("update ledger_posting set points = points + 1 where ledger_account = 'taken_back'", {"entries"}),
-    (
-        "delete from ledger_posting where (account_id, entry_id) in"
-        " (select account_id, entry_id from ledger_entry where kind = 'take_back')",
-        {"entries", "accounts", "lots"},
-    ),
-    (
-        "update ledger_posting set lot_id = (select min(lot_id) from lot where account_id = 7)"
-        " where account_id = 7 and ledger_account = 'member'",
-        {"lots"},
-    ),
-    # Totals of an account.
-    ("update account set posted = posted + 1 where account_id = 8", {"accounts"}),
-    ("update account set held = held + 1 where account_id = 7", {"accounts"}),
-    ("update account set debt = debt + 1 where account_id = 8", {"accounts"}),
-    # A lot lost points, or points went from one lot to another.
-    (
-        "update lot set available = available - 1, taken_back = taken_back + 1"
-        " where account_id = 8 and available > 0",
-        {"accounts", "lots"},
-    ),
-    (
-        "update lot set available = available - 1, issued = issued - 1 where lot_id ="
-        " (select max(lot_id) from lot where account_id = 7);"
-        " update lot set available = available + 1, issued = issued + 1 where lot_id ="
-        " (select min(lot_id) from lot where account_id = 7)",
-        {"lots"},
-    ),
-    (
-        "update lot set held = held - 1, available = available + 1 where account_id = 7 and held > 0",
-        {"accounts", "lots"},
-    ),
-    # A right.
-    ("update right_grant set outstanding = outstanding - 1 where state = 'open'", {"accounts", "grants"}),
-    ("update right_grant_lot set points = points + 1", {"grants", "lots"}),
-    # A receipt that says something else than was posted, or was posted twice.
-    ("update receipt set redeemed_points = redeemed_points + 1 where sale_key = 's1'", {"receipts"}),
-    ("update receipt set earned_points = earned_points - 1 where sale_key = 's1'", {"receipts"}),
-    ("update ledger_entry set subject = 'elsewhere' where subject = 's1' and kind = 'earn'", {"receipts"}),
-    (
-        "with entry as (insert into ledger_entry (account_id, kind, subject, at_ms) values (8, 'earn', 's2', 0)"
-        " returning entry_id), lot as (insert into lot (account_id, name, active_from, issued, available)"
-        " values (8, 'more', '2025-01-01', 5, 5) returning lot_id),"
-        " total as (update account set posted = posted + 5 where account_id = 8)"
-        " insert into ledger_posting select 8, entry_id, 1, 'member', lot_id, 5 from entry, lot"
-        " union all select 8, entry_id, 2, 'issued', 0, -5 from entry",
-        {"receipts", "once"},
-    ),
-    ("update receipt set equal = false where sale_key = 's1'", {"equal"}),
-    # The risk pool.
-    ("update risk_pool set free = free - 1, losses = losses + 1", {"pool"}),
-    ("update risk_pool set free = free - 1, budgets = budgets + 1", {"pool"}),
-    ("update risk_pool set uncovered = 1", {"pool"}),
-    ("update till_stream set risk_points_settled = risk_points_settled + 1", {"pool"}),
-]  # fmt: skip
+    (damage, frozenset(seen_by.split()))
+    for seen_by, _, damage in (text.partition("\n") for text in PARAGRAPHS.strip().split("\n\n"))
+]
 
 
 @pytest_asyncio.fixture
@@ -106,7 +131,7 @@ async def test_honest_work_is_balanced_and_every_check_had_something_to_look_at(
 
 @pytest.mark.parametrize(("damage", "seen_by"), DAMAGES, ids=range(len(DAMAGES)))
 async def test_damage_is_seen_by_its_check(
-    worked: JoinedCentre, damage: str, seen_by: set[str]
+    worked: JoinedCentre, damage: str, seen_by: frozenset[str]
 ) -> None:
     async with worked.pool.acquire() as connection:
         for table in ("ledger_entry", "ledger_posting"):
@@ -118,7 +143,7 @@ async def test_damage_is_seen_by_its_check(
     proof = await worked.proof()
     assert {check.name for check in proof.checks if check.broken} == seen_by
     assert not proof.balanced
-    worked.broken_checks = seen_by
+    worked.broken_checks = set(seen_by)
 
 
 def test_every_check_is_seen_failing() -> None:

@@ -20,7 +20,7 @@ from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.link.central_client import CentralClient
 from agent.link.worker import LinkWorker
-from agent.pos_api.http_server import HttpServer, serve
+from agent.pos_api.http_server import HttpLimits, HttpServer, serve
 from agent.pos_api.routes import PosApi
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
@@ -36,6 +36,10 @@ IDENTITY_FILE = "identity.json"
 JOURNAL_FILE = "journal.db"
 CACHE_FILE = "cache.db"
 ADDRESS_FILE = "pos-api.json"
+
+
+# A record holds the basket and its calculation; so bounded, it fits the wire (sync.limits).
+_POS_LIMITS = HttpLimits(body_bytes_max=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ async def running_agent(
         health=health,
         one_call=asyncio.Lock(),
     )
-    server = await serve(api.handle, port=config.pos_port)
+    server = await serve(api.handle, port=config.pos_port, limits=_POS_LIMITS)
     _write_address(data, server.port)
     worker = asyncio.create_task(link.run(), name="link")
     worker.add_done_callback(lambda task: _link_ended(task, health))

@@ -16,7 +16,7 @@ from central.bootstrap import opened_database, serve
 from central.config import CentralConfig, make_config
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
-from central.errors import CentralError
+from central.errors import CentralError, NotFoundError
 from central.keys import load_keys, load_rule_key
 from central.ledger.verify import LedgerProof, verify_ledger
 from central.logs import set_up_logs
@@ -72,7 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
         _verify,
         "verify-ledger --json",
     )
-    for each in (load, rules, enrol, fund, verify):
+    revoke = _command(
+        commands, "revoke", "take away what a lost or stolen till may do", _revoke, "revoke 12"
+    )
+    revoke.add_argument("till", type=int, help="its number, as the status page shows it")
+    for each in (load, rules, enrol, fund, verify, revoke):
         each.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -250,6 +254,18 @@ async def _fund(options: argparse.Namespace, config: CentralConfig) -> int:
     assert row is not None
     found = dict(row)
     _say(options, found, f"the risk pool holds {row['free']} free of {row['funded']} funded points")
+    return 0
+
+
+async def _revoke(options: argparse.Namespace, config: CentralConfig) -> int:
+    async with opened_database(config, System()) as pool:
+        done = await pool.execute(
+            load_queries("central.tills", "queries.sql")["revoke"], options.till
+        )
+    if done != "UPDATE 1":
+        raise NotFoundError(f"there is no till {options.till}; the status page lists the tills")
+    words = f"till {options.till} is revoked: it gets no rights and no customers any more"
+    _say(options, {"till": options.till, "revoked": True}, f"{words}; what it sends is kept aside")
     return 0
 
 

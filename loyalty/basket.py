@@ -60,6 +60,12 @@ class BasketLine:
         for name in ("line_id", "sku"):
             if not 0 < len(getattr(self, name)) <= TEXT_CHARACTERS_MAX:
                 raise AmountError(f"{name} must have 1 to {TEXT_CHARACTERS_MAX} characters")
+        texts = (self.gtin, self.department, self.category, self.brand)
+        for text in (*texts, *self.attributes, *self.attributes.values()):
+            if len(text) > TEXT_CHARACTERS_MAX:
+                raise AmountError(
+                    f"line {self.line_id!r}: a text has at most {TEXT_CHARACTERS_MAX} characters"
+                )
         if len(self.attributes) > LINE_ATTRIBUTES_MAX:
             raise AmountError(
                 f"line {self.line_id!r} has more than {LINE_ATTRIBUTES_MAX} attributes"

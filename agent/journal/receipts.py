@@ -59,6 +59,14 @@ class Receipts:
         )
         return [_receipt(row) for row in rows]
 
+    def reserved_before(self, at_ms: int) -> list[ReceiptRow]:
+        """Return receipts reserved before a moment and not finished since."""
+        rows = self._database.rows(
+            f"select {_COLUMNS} from receipt where state = 'reserved' and updated_at_ms < ?",  # noqa: S608 - constant columns
+            at_ms,
+        )
+        return [_receipt(row) for row in rows]
+
     def state_counts(self) -> dict[str, int]:
         """Return how many receipts are in each state."""
         rows = self._database.rows("select state, count(*) from receipt group by state")

@@ -3,6 +3,7 @@
 import structlog
 
 from agent.reference_data.rule_books import BundleRefusedError
+from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
 from sync.errors import SignatureError
 from sync.limits import PULL_BYTES_DEFAULT
@@ -25,6 +26,7 @@ class JournalTillSide:
         """Say where the stream stands; from now on no session is live (rule R2)."""
         till = self._till
         till.session = NO_SESSION
+        cancel_abandoned(till)
         head = till.journal.stream.head()
         return Hello(
             incarnation=head.incarnation,
@@ -88,7 +90,8 @@ class JournalTillSide:
         till = self._till
         if push.incarnation != till.journal.stream.head().incarnation:
             return
-        if answer.verdict == "fork":
+        known = till.journal.stream.hash_at(answer.last_seq)
+        if answer.verdict == "fork" or known != answer.last_hash:
             self._restart("fork", answer.incarnation_number_min)
             return
         with till.journal.transaction():

@@ -8,13 +8,14 @@ The simulator drives the very same generators.
 
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
 from agent.errors import JournalUnavailableError
 from agent.journal.receipts import ReceiptRow
 from agent.journal.rights import spend_right
+from agent.till_service.cancelling import cancel_reserved
 from agent.till_service.identify import Person, identify
 from agent.till_service.messages import (
     CashierMessage,
@@ -36,7 +37,7 @@ from loyalty.wording import say_outcome, say_reason
 from sync.cycle import PATH_AUTHORISE, Ask
 from sync.errors import SignatureError
 from sync.messages import AuthoriseAnswer, AuthoriseRequest, Message
-from sync.records import CalculationInputs, SaleRecord, VoidRecord
+from sync.records import CalculationInputs, SaleRecord
 from sync.signing import check_message
 
 Steps = Generator[Ask, Message | None, ReceiptAnswer]
@@ -162,18 +163,11 @@ class TillService:
         if row is not None and row.state != "reserved":
             closed = Outcome.CANCELLED if row.state == "cancelled" else Outcome.RECEIPT_CLOSED
             return self._plain(receipt_id, closed, row.version)
-        journal, at_ms = self._till.journal, self._till.clock.now_ms()
         if row is None:
             # Durable as well: a completion that comes late finds the receipt closed.
             row = _untouched(receipt_id, version=known.version if known else 0)
         try:
-            with journal.transaction():
-                journal.rights.release(receipt_id)
-                if row.authorisation_asked:
-                    journal.stream.append(
-                        VoidRecord(at_ms=at_ms, key=receipt_id, why="cancelled at the till")
-                    )
-                journal.receipts.put(replace(row, state="cancelled", updated_at_ms=at_ms))
+            cancel_reserved(self._till, row, why="cancelled at the till")
         except JournalUnavailableError:
             return self._plain(receipt_id, Outcome.JOURNAL_UNAVAILABLE, row.version)
         return self._plain(receipt_id, Outcome.CANCELLED, row.version)

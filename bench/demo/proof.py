@@ -5,14 +5,15 @@ Nothing here asks a counter of the product; the chain of each journal is hashed 
 
 import hashlib
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from agent.maintenance import export_table
 from bench.demo.books import Books
 from central.ledger.verify import LedgerProof
 
@@ -125,7 +126,7 @@ def _compare_journal(name: str, data: Path, books: Books, proof: Proof) -> None:
         )
     }
     links: dict[str, str] = {}
-    for row in export_table(data / "journal.db", "record"):
+    for row in _exported_records(data):
         proof.records += 1
         incarnation, body = str(row["incarnation"]), _bytes(row["body"])
         before = links.get(incarnation) or _first_link(till_id, incarnation)
@@ -141,6 +142,13 @@ def _compare_journal(name: str, data: Path, books: Books, proof: Proof) -> None:
             told = bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])["calculation"])
             if calculations.get(str(row["subject"])) != told:
                 proof.bytes_differ.append(str(row["subject"]))
+
+
+def _exported_records(data: Path) -> Iterator[dict[str, Any]]:
+    """Yield a stopped till's records as `tillside-agent export` prints them."""
+    command = [sys.executable, "-m", "agent", "export", "record", "--data", str(data)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    yield from map(json.loads, done.stdout.splitlines())
 
 
 def _first_link(till_id: int, incarnation: str) -> str:

@@ -19,7 +19,7 @@ from tests.architecture.source_tree import ROOT
 from tests.support.builders import A_WEDNESDAY
 from tests.support.till import CARD, TOKEN, JoinedTill, enrolled_folder
 
-LIVES = 3
+LIVES = 2
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 
@@ -106,7 +106,7 @@ def test_a_killed_agent_has_everything_it_answered(tmp_path: Path, seed: int) ->
                 number = len(answers)
                 answers[number] = agent.complete(number)
             begun.append(len(answers))
-            agent.kill_during(begun[0], spins=chance.randrange(200_000))
+            agent.kill_during(begun[0], spins=chance.randrange(400_000))
     with living_agent(data) as agent:
         answers |= {number: agent.complete(number) for number in begun}
     assert agent.process.returncode == 0

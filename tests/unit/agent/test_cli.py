@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,28 +16,81 @@ from agent import __version__
 from agent.bootstrap import ADDRESS_FILE, RunningAgent, running_agent
 from agent.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, main
 from agent.config import AgentConfig
+from agent.journal.database import Database
+from agent.journal.schema import migration_files
 from loyalty.outcomes import Outcome
 from tests.architecture.source_tree import ROOT
 from tests.support.till import CARD, RECEIPT, TILL_ID, JoinedTill, enrolled_folder, receipt
 from tests.unit.agent.scripted_centre import always, raw, scripted_centre
 
 # sqlite-utils loads pandas where there is one; on a till there is none.
-AS_ON_A_TILL = (
-    "import sys; sys.modules['pandas'] = None; from agent.cli import main; sys.exit(main())"
-)
+AS_ON_A_TILL = "import sys; sys.modules['pandas'] = None"
+MAIN = "from agent.cli import main; sys.exit(main())"
+ONE_BY_ONE = f"""
+{AS_ON_A_TILL}
+import contextlib, io, json
+from agent.cli import main
+
+for line in sys.stdin:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main(json.loads(line))
+    print(json.dumps(dict(code=code, out=out.getvalue(), err=err.getvalue())), flush=True)
+"""
+SCHEMA = "select name, sql from sqlite_schema where sql is not null order by name"
 Output = pytest.CaptureFixture[str]
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, which is what a command is."""
-    return subprocess.run(
-        [sys.executable, "-c", AS_ON_A_TILL, *arguments],
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """A process of its own for maintenance commands, one after the other."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ONE_BY_ONE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def run(self, *arguments: str) -> Done:
+        """Run a command as `main` does."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        return Done(**json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Shell]:
+    shell = Shell()
+    yield shell
+    shell.close()
+
+
+def started(script: str, *arguments: str, **environment: str) -> Done:
+    """Run a script in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
         env={**os.environ, **environment},
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -145,54 +200,60 @@ def test_an_enrolment_that_reaches_nobody_says_so(tmp_path: Path, capsys: Output
 
 
 def test_a_till_that_is_not_enrolled_does_not_run(tmp_path: Path) -> None:
-    done = run("run", "--data", str(tmp_path))
-    assert done.returncode == EXIT_CONFIGURATION
-    assert "tillside-agent enrol --centre URL --code CODE" in done.stderr
+    done = started(f"{AS_ON_A_TILL}; {MAIN}", "run", "--data", str(tmp_path))
+    assert done.code == EXIT_CONFIGURATION
+    assert "tillside-agent enrol --centre URL --code CODE" in done.err
 
 
 def test_a_wrong_setting_stops_the_service_before_it_starts(tmp_path: Path) -> None:
-    done = run("run", "--data", str(enrolled_folder(tmp_path / "data")), TILLSIDE_POS_PORT="x")
-    assert done.returncode == EXIT_CONFIGURATION
-    assert "pos_port" in done.stderr
-    assert "Traceback" not in done.stderr
+    data = str(enrolled_folder(tmp_path / "data"))
+    done = started(f"{AS_ON_A_TILL}; {MAIN}", "run", "--data", data, TILLSIDE_POS_PORT="x")
+    assert done.code == EXIT_CONFIGURATION
+    assert "pos_port" in done.err
+    assert "Traceback" not in done.err
 
 
-def test_inspect_counts_the_rows_of_a_stopped_till(sold: Path) -> None:
-    text, as_json = (
-        run("inspect", "--data", str(sold)),
-        run("inspect", "--json", "--data", str(sold)),
-    )
-    assert (text.returncode, as_json.returncode) == (EXIT_OK, EXIT_OK)
-    found = json.loads(as_json.stdout)
+def test_inspect_counts_the_rows_of_a_stopped_till(shell: Shell, sold: Path) -> None:
+    text = shell.run("inspect", "--data", str(sold))
+    as_json = shell.run("inspect", "--json", "--data", str(sold))
+    assert (text.code, as_json.code) == (EXIT_OK, EXIT_OK)
+    found = json.loads(as_json.out)
     assert found["journal.db"]["record"] == 2
     assert found["journal.db"]["receipt"] == 1
     assert found["cache.db"]["account"] == 0
-    assert "record                   2" in text.stdout
+    assert "  record                   2\n" in text.out
 
 
-def test_inspect_reads_what_a_killed_till_left(tmp_path: Path) -> None:
+def test_inspect_does_without_the_cache(shell: Shell, sold: Path) -> None:
+    (sold / "cache.db").unlink()
+    done = shell.run("inspect", "--json", "--data", str(sold))
+    assert list(json.loads(done.out)) == ["journal.db"]
+
+
+def test_inspect_reads_what_a_killed_till_left_and_takes_nothing(
+    shell: Shell, tmp_path: Path
+) -> None:
     till = JoinedTill(tmp_path / "till")
     till.complete(receipt(), 1_000)
     killed = tmp_path / "killed"
-    killed.mkdir()
-    for left in (tmp_path / "till").iterdir():
-        (killed / left.name).write_bytes(left.read_bytes())
+    shutil.copytree(tmp_path / "till", killed)
     till.close()
-    done = run("inspect", "--json", "--data", str(killed))
-    assert json.loads(done.stdout)["journal.db"]["record"] == 2
+    done = shell.run("inspect", "--json", "--data", str(killed))
+    assert json.loads(done.out)["journal.db"]["record"] == 2
     again = JoinedTill(killed)
     assert again.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+    assert len(again.own_records()) == 2
     again.close()
 
 
-def test_export_prints_a_table_as_json_lines_without_any_card(sold: Path) -> None:
-    done = run("export", "record", "--data", str(sold))
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+def test_export_prints_a_table_as_json_lines_without_any_card(shell: Shell, sold: Path) -> None:
+    done = shell.run("export", "record", "--data", str(sold))
+    rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["kind"] for row in rows] == ["open", "sale"]
     assert rows[1]["subject"] == RECEIPT
     assert json.loads(rows[1]["body"])["key"] == RECEIPT
     assert len(rows[1]["hash"]) == 64
-    assert CARD not in done.stdout
+    assert CARD not in done.out
 
 
 @pytest.mark.parametrize(
@@ -205,42 +266,56 @@ def test_export_prints_a_table_as_json_lines_without_any_card(sold: Path) -> Non
     ],
 )
 def test_what_cannot_be_read_is_one_clear_sentence(
-    sold: Path, arguments: list[str], says: str
+    shell: Shell, sold: Path, arguments: list[str], says: str
 ) -> None:
     where = [] if "--data" in arguments else ["--data", str(sold)]
-    done = run(*arguments, *where)
-    assert done.returncode == EXIT_FAILED
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    done = shell.run(*arguments, *where)
+    assert (done.code, done.out) == (EXIT_FAILED, "")
+    assert says in done.err
+    assert done.err.count("\n") == 1
 
 
-def test_a_damaged_file_is_one_clear_sentence_and_stays_as_it_is(sold: Path) -> None:
+@pytest.mark.parametrize("command", [["migrate"], ["inspect"], ["export", "record"]])
+def test_a_damaged_file_is_one_clear_sentence_and_stays_as_it_is(
+    shell: Shell, sold: Path, command: list[str]
+) -> None:
     (sold / "journal.db").write_bytes(b"garbage" * 1_000)
-    for command in (["migrate"], ["inspect"]):
-        done = run(*command, "--data", str(sold))
-        assert done.returncode == EXIT_FAILED
-        assert "sets a damaged file aside" in done.stderr
+    done = shell.run(*command, "--data", str(sold))
+    assert done.code == EXIT_FAILED
+    assert "sets a damaged file aside" in done.err
     assert (sold / "journal.db").read_bytes() == b"garbage" * 1_000
 
 
-async def test_the_files_of_a_running_service_are_let_alone(
-    running: tuple[Path, RunningAgent],
+@pytest.mark.parametrize("command", ["inspect", "migrate"])
+def test_the_files_of_a_running_service_are_let_alone(
+    shell: Shell, tmp_path: Path, command: str
 ) -> None:
-    data, agent = running
-    commands = (["inspect"], ["export", "record"], ["migrate"])
-    for done in await asyncio.gather(
-        *(asyncio.to_thread(run, *command, "--data", str(data)) for command in commands)
-    ):
-        assert done.returncode == EXIT_FAILED
-        assert "stop the service first" in done.stderr
-    assert agent.till.journal.stream.is_sound()
+    till = JoinedTill(tmp_path / "till")
+    done = shell.run(command, "--data", str(tmp_path / "till"))
+    assert done.code == EXIT_FAILED
+    assert "stop the service first" in done.err
+    assert till.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+    till.close()
 
 
-def test_migrating_twice_changes_nothing(sold: Path) -> None:
+def test_migrating_makes_the_schema_once(shell: Shell, tmp_path: Path) -> None:
+    first, second = (shell.run("migrate", "--data", str(tmp_path)) for _ in range(2))
+    assert (first.code, second.code) == (EXIT_OK, EXIT_OK)
+    assert first.out.splitlines() == [f"applied {name}" for name, _ in migration_files()]
+    assert second.out == ""
+    service = Database(str(tmp_path / "service.db"))
+    service.migrate(migration_files())
+    made = Database(str(tmp_path / "journal.db"))
+    assert made.rows(SCHEMA) == service.rows(SCHEMA)
+    assert made.migrate(migration_files()) == []
+    made.close()
+    service.close()
+
+
+def test_migrating_leaves_a_journal_as_it_is(shell: Shell, sold: Path) -> None:
     before = (sold / "journal.db").read_bytes()
-    done = run("migrate", "--data", str(sold))
-    assert (done.returncode, done.stdout) == (EXIT_OK, "")
+    done = shell.run("migrate", "--data", str(sold))
+    assert (done.code, done.out) == (EXIT_OK, "")
     assert (sold / "journal.db").read_bytes() == before
 
 
@@ -248,16 +323,10 @@ def test_migrating_twice_changes_nothing(sold: Path) -> None:
 
 
 def test_a_process_with_the_services_sqlite_refuses_maintenance(sold: Path) -> None:
-    script = AS_ON_A_TILL.replace("from agent", "import apsw; from agent")
-    done = subprocess.run(
-        [sys.executable, "-c", script, "inspect", "--data", str(sold)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == EXIT_FAILED
-    assert "maintenance must run in a process of its own" in done.stderr
+    script = f"{AS_ON_A_TILL}; import apsw; {MAIN}"
+    done = started(script, "inspect", "--data", str(sold))
+    assert done.code == EXIT_FAILED
+    assert "maintenance must run in a process of its own" in done.err
 
 
 @pytest.mark.parametrize(
@@ -270,10 +339,6 @@ def test_a_process_with_the_services_sqlite_refuses_maintenance(sold: Path) -> N
 )
 def test_no_process_loads_both_libraries(imported: str, absent: tuple[str, ...]) -> None:
     script = (
-        f"import sys; sys.modules['pandas'] = None; import {imported};"
-        f" print([name for name in {absent!r} if name in sys.modules])"
+        f"{AS_ON_A_TILL}; import {imported}; print([n for n in {absent!r} if n in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert done.stdout.strip() == "[]"
+    assert started(script) == Done(0, "[]\n", "")

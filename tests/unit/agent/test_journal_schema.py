@@ -1,8 +1,6 @@
 """The journal's schema: applied once, the same whoever applies it, readable by any SQLite."""
 
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +9,8 @@ from agent.errors import JournalUnavailableError
 from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.journal.schema import migration_files
-from tests.architecture.source_tree import ROOT
 from tests.support.till import TILL_ID, JoinedTill
 
-SCHEMA = "select name, sql from sqlite_schema where sql is not null order by name"
 FIRST = "create table first (id integer primary key) strict;"
 TABLES = {
     "migration",
@@ -82,22 +78,6 @@ def test_a_journal_keeps_its_records_through_a_migration(tmp_path: Path) -> None
     database.migrate([*migration_files(), ("9999_later.sql", FIRST)])
     assert Journal(database, TILL_ID).stream.head() == head
     database.close()
-
-
-def test_the_migrate_command_makes_the_same_schema_as_the_service(tmp_path: Path) -> None:
-    service = Database(str(tmp_path / "service.db"))
-    service.migrate(migration_files())
-    script = (
-        "import sys; sys.modules['pandas'] = None; from agent.cli import main; sys.exit(main())"
-    )
-    command = [sys.executable, "-c", script, "migrate", "--data", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split() == ["applied", "0001_pre_initial.sql"]
-    made = Database(str(tmp_path / "journal.db"))
-    assert made.rows(SCHEMA) == service.rows(SCHEMA)
-    assert made.migrate(migration_files()) == []
-    made.close()
-    service.close()
 
 
 def test_the_schema_opens_in_the_standard_librarys_sqlite(everywhere: sqlite3.Connection) -> None:

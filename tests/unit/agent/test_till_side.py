@@ -43,6 +43,7 @@ from tests.support.till import (
     returning,
 )
 
+HOUR_MS = 3_600_000
 HALF = builders.bundle(offer("points", PointsPerMoney(points=1, per_minor=100)))
 TEN = receipt(card=CARD)
 FACTS = (SaleRecord, VoidRecord, RefundRecord)
@@ -460,8 +461,9 @@ def test_an_ended_grant_goes_home_and_what_a_receipt_holds_stays_good(
     joined: JoinedTill, centre: FakeCentre, system: SetSystem
 ) -> None:
     with_rights(joined)
+    system.let_pass(14 * DAY_MS - HOUR_MS)
     joined.reserve(TEN, 30)
-    system.let_pass(15 * DAY_MS)
+    system.let_pass(2 * HOUR_MS)
     joined.talk()
     (home,) = records_of(joined, GrantReturnRecord)
     assert isinstance(home, GrantReturnRecord)
@@ -510,3 +512,46 @@ def test_what_became_of_a_record_is_kept_beside_it(joined: JoinedTill) -> None:
     )
     assert joined.till.journal.stream.is_sound()
     assert keys(records_of(joined, SaleRecord)) == [RECEIPT]
+
+
+# Rights the centre may have given again, and receipts nobody finishes
+
+
+def test_rewind_gives_up_the_rights_the_centre_may_have_lost(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    grant = with_rights(joined)
+    assert joined.till.journal.rights.points_held() == grant.points
+    link = first_link(TILL_ID, joined.till.journal.stream.head().incarnation)
+    answer = HelloAnswer(
+        verdict="rewind",
+        verified=False,
+        session=b"\x07" * 16,
+        last_seq=0,
+        last_hash=link,
+        durable_seq=0,
+        server_time_ms=NOON_MS,
+        incarnation_number_min=9,
+    )
+    joined.side.hello_answered(answer)
+    assert joined.till.journal.rights.points_held() == 0
+    assert joined.till.journal.rights.risk_points_left() == 0
+    (home,) = records_of(joined, GrantReturnRecord)
+    assert isinstance(home, GrantReturnRecord)
+    assert (home.grant_id, home.points) == (grant.grant_id, grant.points)
+    assert centre.granted == [grant]
+
+
+def test_a_receipt_its_register_forgot_gives_back_what_it_holds(joined: JoinedTill) -> None:
+    grant = with_rights(joined)
+    answer = joined.reserve(TEN, 60)
+    assert answer.reserved_points == 60
+    system = joined.till.system
+    assert isinstance(system, SetSystem)
+    system.let_pass(DAY_MS - 1)
+    joined.side.hello()
+    assert joined.till.journal.rights.points_held() == grant.points - 60
+    system.let_pass(2)
+    joined.side.hello()
+    assert joined.till.journal.rights.points_held() == grant.points
+    assert joined.complete(TEN, 940).outcome == Outcome.RECEIPT_CLOSED

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from pysqlite3 import dbapi2 as sqlite3
 
 from bench.demo.proof import Proof, prove
 from bench.demo.replay import Faults, Played

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from central.database.pool import Pool
+from central.rights.grants import Holder
 from central.rights.issuing import DAY_MS, RightsSettings
 from sync.cycle import PATH_HELLO
 from sync.errors import RefusedError
-from sync.messages import HelloAnswer
+from sync.messages import Grant, HelloAnswer
 from sync.records import GrantInRecord
 from sync.signing import NO_SESSION
 from tests.support.centre import NOW_MS, JoinedCentre, LotState, PoolState, Totals, joined_centre
@@ -22,6 +23,14 @@ async def sync(centre: JoinedCentre, till: TillProbe) -> None:
     if len(till.bodies) > till.acked:
         await till.push()
     await centre.apply()
+
+
+async def outstanding(centre: JoinedCentre, grant: Grant) -> int:
+    """Return what the centre still holds for a grant."""
+    points: int = await centre.pool.fetchval(
+        "select outstanding from right_grant where grant_id = $1", grant.grant_id
+    )
+    return points
 
 
 # Who gets a grant, and of what
@@ -232,7 +241,7 @@ async def test_a_grant_whose_arrival_is_handed_in_and_not_applied_yet_stays_out(
     await vault.push()
     await vault.hello()  # the centre has everything, and has applied nothing of it
     await vault.pull()
-    assert await centre.totals(7) == Totals(300, 300)
+    assert await outstanding(centre, grant) == 300
     paid = vault.sale("s1", account=7, sources=[take(grant)])
     assert await centre.post(vault, paid) == [ACCEPTED]
     assert await centre.totals(7) == Totals(70)
@@ -244,13 +253,13 @@ async def test_a_grant_whose_arrival_the_till_has_not_handed_in_yet_stays_out(
     vault = await centre.till(is_vault=True)
     await sync(centre, vault)
     await centre.customer(7, 300, home="store-1")
-    await vault.pull()
+    (grant,) = (await vault.pull()).grants
     assert (await vault.hello()).verified
     await vault.pull()  # out of turn: the record of the arrival is still on the till
-    assert await centre.totals(7) == Totals(300, 300)
+    assert await outstanding(centre, grant) == 300
     await sync(centre, vault)
     await vault.pull()
-    assert await centre.totals(7) == Totals(300, 300)
+    assert await outstanding(centre, grant) == 300
 
 
 async def test_a_late_copy_of_a_hello_brings_nothing_home(centre: JoinedCentre) -> None:
@@ -263,14 +272,31 @@ async def test_a_late_copy_of_a_hello_brings_nothing_home(centre: JoinedCentre) 
     (grant,) = (await vault.pull()).grants
     copy = await vault.send(hello, HelloAnswer)
     assert (copy.verdict, copy.verified) == ("ok", True)  # nobody has its session's number
-    assert await centre.totals(7) == Totals(300, 300)
+    assert await outstanding(centre, grant) == 300
     with pytest.raises(RefusedError, match="session_unknown"):
         await vault.pull()
     await vault.hello()
-    paid = vault.sale("s1", account=7, sources=[take(grant)])
-    assert await centre.post(vault, paid) == [ACCEPTED]
+    await sync(centre, vault)
     await vault.pull()
-    assert (await centre.totals(7)).posted == 70
+    assert await outstanding(centre, grant) == 300
+
+
+async def test_a_slow_pull_of_an_ended_session_neither_gives_nor_takes(
+    centre: JoinedCentre,
+) -> None:
+    vault = await centre.till(is_vault=True)
+    await sync(centre, vault)
+    ended = Holder(till_id=vault.till_id, incarnation=vault.incarnation, session=vault.session)
+    await vault.hello()
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = (await vault.pull()).grants
+    await centre.customer(8, 200, home="store-1")
+    rights = centre.parts.desk.rights  # the old session's pull was let in before the HELLO
+    await rights.close_unreceived(ended)
+    assert await rights.grants_for(ended) == ()
+    assert await outstanding(centre, grant) == 300
+    assert await centre.totals(8) == Totals(200)
+    assert [more.account_id for more in (await vault.pull()).grants if more != grant] == [8]
 
 
 # The risk budget
@@ -326,3 +352,47 @@ async def test_no_budget_without_a_verified_session(centre: JoinedCentre) -> Non
     answer = await till.hello()
     assert (answer.verdict, answer.risk_points_total) == ("rewind", 0)
     assert await centre.risk_pool() == PoolState(1_000)
+
+
+async def test_a_grant_whose_receipt_is_not_applied_yet_is_not_brought_home(
+    centre: JoinedCentre,
+) -> None:
+    vault = await centre.till(is_vault=True)
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = (await vault.pull()).grants
+    await vault.push()  # kept, not applied: the till holds the grant
+    await vault.hello()
+    await vault.pull()
+    assert await outstanding(centre, grant) == 300
+    await centre.apply()
+    await vault.pull()
+    assert await outstanding(centre, grant) == 300
+
+
+async def test_a_new_vault_is_given_the_customers_its_store_already_has(
+    centre: JoinedCentre,
+) -> None:
+    await centre.customer(7, 300, home="store-1")
+    vault = await centre.till(is_vault=True)
+    (grant,) = (await vault.pull()).grants
+    assert (grant.account_id, grant.points) == (7, 300)
+
+
+async def test_a_second_vault_takes_no_customer_whose_points_the_first_holds(
+    centre: JoinedCentre,
+) -> None:
+    await centre.customer(7, 300, home="store-1")
+    first = await centre.till(is_vault=True)
+    await sync(centre, first)
+    assert (await first.pull()).grants
+    second = await centre.till(is_vault=True)
+    assert (await second.pull()).grants == ()
+    assert await centre.totals(7) == Totals(300, 300)
+
+
+async def test_a_revoked_till_learns_nothing_of_customers(centre: JoinedCentre, pool: Pool) -> None:
+    await centre.customer(7, 300, home="store-1")
+    till = await centre.till(is_vault=True)
+    await pool.execute("update till set revoked = true where till_id = $1", till.till_id)
+    answer = await till.pull()
+    assert (answer.accounts, answer.grants) == ((), ())

@@ -101,3 +101,15 @@ def test_a_bad_moment_is_refused(local: str) -> None:
 
 def test_a_moment_knows_its_day() -> None:
     assert moment("2024-02-29T23:59:59").date == "2024-02-29"
+
+
+@pytest.mark.parametrize("field", ["gtin", "department", "category", "brand"])
+def test_a_text_of_a_line_is_bounded(field: str) -> None:
+    with pytest.raises(AmountError, match="at most 200 characters"):
+        line("1", **{field: "x" * 201})
+
+
+def test_an_attribute_of_a_line_is_bounded() -> None:
+    for attributes in ({"x" * 201: "1"}, {"size": "x" * 201}):
+        with pytest.raises(AmountError, match="at most 200 characters"):
+            line("1", attributes=attributes)

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seed", type=int, default=1, help="of everything that is drawn (default 1)"
     )
     parser.add_argument(
-        "--weeks", default="1-32", help="weeks of the data, FIRST-LAST of 1 to 53 (default 1-32)"
+        "--weeks", default="1-24", help="weeks of the data, FIRST-LAST of 1 to 53 (default 1-24)"
     )
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help=f"where everything is kept (default {FOLDER})"

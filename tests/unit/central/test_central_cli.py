@@ -152,6 +152,22 @@ def test_a_code_for_an_unknown_store_is_refused(given: list[str]) -> None:
     )
 
 
+def test_a_till_is_revoked(given: list[str], database: str) -> None:
+    run("migrate", *given)
+    fetchval(
+        database,
+        "with shop as (insert into store (store_id) values ('367') returning store_id)"
+        " insert into till (store_id, slot, public_key, hardware, enrolled_at_ms)"
+        " select store_id, '1', '\\x01', '', 0 from shop returning till_id",
+    )
+    missing = run("revoke", *given, "4711")
+    assert (missing.code, "there is no till 4711" in missing.complained) == (1, True)
+    assert not fetchval(database, "select revoked from till")
+    done = run("revoke", *given, "1", "--json")
+    assert (done.code, json.loads(done.said)) == (0, {"till": 1, "revoked": True})
+    assert fetchval(database, "select revoked from till")
+
+
 @pytest.mark.parametrize("points", ["0", "-5"])
 def test_a_pool_is_not_funded_with_nothing(given: list[str], points: str) -> None:
     ended = run("fund-pool", *given, "--", points)
@@ -229,7 +245,16 @@ def test_keys_are_for_nobody_else_to_read(
 
 def test_help_and_version() -> None:
     assert run("--version") == Ended(0, f"tillside-central {__version__}\n", "")
-    for command in ("serve", "migrate", "load", "rules", "enrol", "fund-pool", "verify-ledger"):
+    for command in (
+        "serve",
+        "migrate",
+        "load",
+        "rules",
+        "enrol",
+        "fund-pool",
+        "verify-ledger",
+        "revoke",
+    ):
         shown = run(command, "--help")
         assert shown.code == 0
         assert f"Example: tillside-central {command}" in shown.said

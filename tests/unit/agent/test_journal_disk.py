@@ -223,6 +223,26 @@ def test_a_full_disk_during_a_conversation_is_a_named_failure_and_the_next_one_c
     assert [r.key for r in centre.records() if isinstance(r, SaleRecord)] == [RECEIPT]
 
 
+def test_a_stream_that_was_rolled_back_goes_on_from_what_is_on_the_disk(
+    on_disk: JoinedTill, disk: LosingDisk, system: SetSystem
+) -> None:
+    stream = on_disk.till.journal.stream
+    before = stream.head()
+
+    def append_and_look() -> None:
+        with on_disk.till.journal.transaction():
+            stream.append(VoidRecord(at_ms=system.now_ms(), key=RECEIPT, why="test"))
+            assert stream.head().seq == before.seq + 1
+
+    disk.sync_error = apsw.IOError
+    with pytest.raises(JournalUnavailableError):
+        append_and_look()
+    disk.sync_error = None
+    assert stream.head() == before
+    assert on_disk.complete(TEN, 900).outcome == Outcome.RECORDED
+    assert stream.is_sound()
+
+
 # SQLite's own quota, without any disk of ours
 
 

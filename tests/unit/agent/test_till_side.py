@@ -214,6 +214,7 @@ def test_amnesia_voids_rights_and_repeats_unacknowledged_facts_with_the_same_byt
     joined.take_back(returning())
     unsent = joined.till.journal.stream.next_push()
     assert unsent is not None
+    told(joined, recalls=(centre.granted[0].grant_id,))  # moves a right: void with its stream
     older = joined.till.journal.stream.head().incarnation
     # The centre has seen a stream of this till with a higher number: this file is a restored copy.
     joined.side.hello()

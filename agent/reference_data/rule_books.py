@@ -90,6 +90,11 @@ class RuleBooks:
                 fail the self-test, or the version does not rise; the last good bundle stays active.
         """
         self._check_signature(manifest)
+        if hashlib.sha256(content).hexdigest() != manifest.bundle:
+            # Damaged on its way: nothing is held against the bundle, the next pull brings it again.
+            raise BundleRefusedError(
+                f"bundle {manifest.bundle[:8]}: the bytes are not the ones announced"
+            )
         try:
             rules = self._tried(manifest, content, place)
         except BundleRefusedError:
@@ -108,10 +113,6 @@ class RuleBooks:
         raise SignatureError(f"bundle {manifest.bundle[:8]} is signed by no rule key of this till")
 
     def _tried(self, manifest: Manifest, content: bytes, place: Place) -> Rules:
-        if hashlib.sha256(content).hexdigest() != manifest.bundle:
-            raise BundleRefusedError(
-                f"bundle {manifest.bundle[:8]}: the bytes are not the ones announced"
-            )
         if manifest.version <= self.active_version:
             raise BundleRefusedError(
                 f"bundle {manifest.bundle[:8]}: version {manifest.version} is not newer"

@@ -130,10 +130,12 @@ class TillProbe:
 
     # The stream
 
-    def open_stream(self, number: int, *, reason: str = "first start") -> None:
+    def open_stream(
+        self, number: int, *, reason: str = "first start", incarnation: bytes = b""
+    ) -> None:
         """Begin an incarnation; rights are void."""
         self.number = number
-        self.incarnation = (self.till_id << 32 | number).to_bytes(8, "big")
+        self.incarnation = incarnation or (self.till_id << 32 | number).to_bytes(8, "big")
         self.bodies: list[bytes] = []
         self.hashes: list[bytes] = []
         self.acked = 0

@@ -104,7 +104,7 @@ async def connected(server: HttpServer) -> AsyncIterator[Peer]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, by turns of the loop
             await asyncio.sleep(0)
 
 

@@ -105,6 +105,21 @@ async def test_a_late_commit_is_waited_for_and_not_lost(
         await late.close()
 
 
+async def test_numbers_taken_out_of_turn_lose_nothing(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    for account_id in range(1, 17):
+        await centre.customer(account_id, card=f"card {account_id}")
+    for first, numbers_from in ((1, 2_000), (9, 1_000)):  # the later transaction has smaller ones
+        await centre.pool.execute(
+            "insert into feed (id, scope, account_id) overriding system value"
+            " select $2 + n, 'store:store-1', n from generate_series($1::int, $1 + 7) n",
+            first, numbers_from,
+        )  # fmt: skip
+    page = await till.pull(bytes_max=1_024)
+    assert [row.snapshot.account_id for row in page.accounts] == list(range(1, 9))
+    assert await pulled(till) == list(range(9, 17))
+
+
 async def test_many_writers_at_once_lose_nothing_and_repeat_nothing(
     centre: JoinedCentre, database: str, seed: int
 ) -> None:

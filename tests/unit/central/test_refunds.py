@@ -47,6 +47,35 @@ async def test_points_go_back_to_the_lots_that_paid(centre: JoinedCentre) -> Non
     assert await centre.lots(7) == [LotState(100), LotState(100), LotState(0, taken_back=85)]
 
 
+async def test_each_line_gives_back_to_the_lot_that_paid_for_it(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await centre.customer(7, 100, 100, ends=["2025-06-01"])
+    (right,) = (await till.authorise("s1", 7, 200)).authorisations
+    two = till.sale("s1", line("1"), line("2"), account=7, sources=[take(right)])
+    await centre.post(till, two, till.refund("r1", "s1", "1"))
+    assert (await centre.lots(7))[:2] == [LotState(100), LotState(0, 0, 100)]
+    await centre.post(till, till.refund("r2", "s1", "2"))
+    assert (await centre.lots(7))[:2] == [LotState(100), LotState(100)]
+
+
+async def test_where_other_lots_paid_than_printed_they_get_back_before_the_pool(
+    centre: JoinedCentre,
+) -> None:
+    await centre.fund(2_000)
+    till, other = await centre.till(is_vault=True), await centre.till()
+    await centre.customer(7, 100, home="store-1")
+    (grant,) = (await till.pull()).grants
+    await centre.post(till, till.sale("s1", line(gross_minor=400), account=7))
+    foreign = other.sale("s2", line("1"), line("2"), account=7, sources=[take(grant)])
+    assert await centre.post(other, foreign) == [ACCEPTED]
+    assert (await centre.lots(7))[:2] == [LotState(0, 100), LotState(0, 0, 40)]
+    assert (await centre.risk_pool()).losses == 60
+    assert await centre.post(other, other.refund("r1", "s2", "1")) == [ACCEPTED]
+    first, paid, *_ = await centre.lots(7)
+    assert first == LotState(0, 100)
+    assert (paid.redeemed, (await centre.risk_pool()).losses) == (0, 50)
+
+
 async def test_what_the_pool_paid_goes_back_to_the_pool(centre: JoinedCentre) -> None:
     await centre.fund(1_000)
     till = await centre.till()

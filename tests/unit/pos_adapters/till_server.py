@@ -112,7 +112,7 @@ def _scanned(line: BasketLine) -> ScannedLine:
 
 
 def _answered(answer: TillAnswer) -> HttpResponse:
-    calculation = None
+    calculation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     if answer.calculation is not None:
         calculation = msgspec.Raw(msgspec.json.encode(answer.calculation))
     messages = tuple(CashierMessage(said.code, said.text) for said in answer.messages)

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
+import structlog
 
 pytest_plugins = ["tests.support.postgres"]
 
@@ -54,6 +55,12 @@ def pytest_runtest_makereport(
         node = item.nodeid.split("[")[0]
         report.sections.append(("repeat this failure", f"pytest '{node}' --seed={seed}"))
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_on_standard_error() -> None:
+    """Keep log lines apart from what commands print, as the programs do."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,6 +18,7 @@ class Person:
         card: keyed hash of the card; empty for nobody.
         points: last known balance that nobody holds, plus what is held for tills; shown,
             never spent.
+        available_points: of them those that nobody held when the till was told.
     """
 
     card: bytes = b""
@@ -25,6 +26,7 @@ class Person:
     masked_name: str = ""
     blocked: bool = False
     points: int = 0
+    available_points: int = 0
 
     @property
     def identified(self) -> bool:
@@ -65,4 +67,5 @@ def _person(card: bytes, row: AccountRow | None) -> Person:
         masked_name=row.masked_name,
         blocked=row.blocked,
         points=row.points + row.held_points,
+        available_points=row.points,
     )

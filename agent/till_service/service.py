@@ -322,9 +322,10 @@ class TillService:
         account_id = case.person.account.account_id
         with till.journal.transaction():
             rights.unreserve(case.receipt_id)
-            # The risk budget stands in for points the customer is known to have and no right
-            # covers.
-            uncovered = case.person.points - rights.points_left(account_id, case.receipt_id, now_ms)
+            # The risk budget stands in for an authorisation that could not be had: for points the
+            # customer has and nobody holds. What another till holds may be spent there.
+            here = rights.points_left(account_id, case.receipt_id, now_ms)
+            uncovered = min(case.person.available_points, case.person.points - here)
             taken = rights.reserve(
                 case.receipt_id,
                 account_id,

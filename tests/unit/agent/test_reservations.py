@@ -393,6 +393,14 @@ def test_points_the_till_holds_for_a_customer_are_not_risked_a_second_time(
     assert joined.till.journal.rights.risk_points_left() == 100
 
 
+def test_points_another_till_holds_are_not_risked(joined: JoinedTill, centre: FakeCentre) -> None:
+    at_risk(joined)
+    centre.knows(customer(points=10, held_points=290, version=2))
+    joined.talk()
+    answer = joined.reserve(TEN, 100)
+    assert answer.reserved_points == 10
+
+
 def test_nothing_is_risked_for_an_unknown_card(joined: JoinedTill) -> None:
     answer = at_risk(joined).reserve(receipt(card=OTHER_CARD), 100)
     assert (answer.outcome, answer.reserved_points) == (Outcome.RIGHTS_EXHAUSTED, 0)

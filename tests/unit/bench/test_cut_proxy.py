@@ -341,6 +341,9 @@ def test_reset_cuts_both_sides_of_open_and_of_new_connections(
 ) -> None:
     client = connect(proxy, opened)
     centre = upstream.accept()
+    # The kernel accepts before the proxy knows: a byte through it says that both sides are joined.
+    client.sendall(b"x")
+    assert centre.recv(1) == b"x"
     status = proxy.set("reset")
     assert (status.connections, status.cut_connections) == (0, 1)
     assert was_reset(client)

@@ -30,8 +30,8 @@ from tests.support.postgres import folder_for_postgres
 
 STORE = "green"
 FUNDED = 5_000
-OPENING = {10: 300, 11: 400, 12: 0}
-"""Points by account: the store's first till holds those of 10 and 12, its second those of 11."""
+OPENING = {10: 700, 11: 400, 12: 0}
+"""Points by account: the first till holds 500 (the cap) of 10's, the second those of 11."""
 
 
 def card(account_id: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
-from sync.records import LotTaken, SaleRecord
+from sync.records import LotTaken, SaleRecord, Source
 from tests.support.builders import line
 from tests.support.centre import JoinedCentre, LotState, PoolState, Totals
 from tests.support.till_probe import TillProbe, risk, take
@@ -79,6 +79,27 @@ async def test_one_grant_pays_several_receipts_and_is_closed_by_the_last(
     assert await centre.post(till, *sales) == [ACCEPTED] * 3
     assert await centre.totals(7) == Totals(3 * 90)
     assert await centre.pool.fetchval("select state from right_grant") == "closed"
+
+
+async def test_the_lots_a_receipt_names_are_taken_and_others_stand_in_for_what_they_lack(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till(is_vault=True)
+    await centre.customer(7, 100, 100, home="store-1")
+    (grant,) = (await till.pull()).grants
+    second = grant.lots[1].lot_id
+    for key, points, lots in (
+        ("s1", 60, [LotState(0, 100), LotState(0, 40, 60)]),
+        ("s2", 70, [LotState(0, 70, 30), LotState(0, 0, 100)]),
+    ):
+        named = Source(
+            kind="grant",
+            grant_id=grant.grant_id,
+            points=points,
+            lots=(LotTaken(second, points),),
+        )
+        await centre.post(till, till.sale(key, account=7, sources=[named]))
+        assert (await centre.lots(7))[:2] == lots
 
 
 async def test_an_authorisation_pays(centre: JoinedCentre) -> None:

@@ -41,7 +41,7 @@ nanomsg: $(ENVIRONMENT) ## Add the nanomsg bus to .venv (needs libnanomsg-dev an
 	$(PY) -m pip install --disable-pip-version-check --quiet --require-hashes --no-build-isolation --use-pep517 \
 		--no-cache-dir -r requirements/nanomsg.lock
 
-demo: $(ENVIRONMENT) ## Two stores, four tills, real baskets, a cut line and its end (DEMO_ARGS=..., KEEP=1 keeps the files)
+demo: $(ENVIRONMENT) ## Two stores, four tills, real baskets, a cut line and its end (DEMO_ARGS=..., KEEP=1 leaves it running)
 	$(PY) -m bench.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
 
 test: $(ENVIRONMENT) ## Run the tests (PYTEST_ARGS='tests/unit -k chain')

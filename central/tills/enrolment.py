@@ -1,4 +1,4 @@
-"""One-time codes: for a store and a slot, short-lived, few tries, kept as hashes (sync 4.1)."""
+"""One-time codes: for a store and a slot, good for a day, kept as hashes (design: sync 4.1)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from sync.signing import check, enrol_content
 _SQL = load_queries("central.tills", "queries.sql")
 
 CODE_LIFETIME_MS = 24 * 3_600_000
-CODE_TRIES_MAX = 5
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_CHARACTERS = 10
 
@@ -47,7 +46,7 @@ async def make_code(
     text += _check_character(text)
     expires_at_ms = system.now_ms() + CODE_LIFETIME_MS
     await connection.execute(
-        _SQL["insert_code"], _hash(text), store_id, slot, is_vault, expires_at_ms, CODE_TRIES_MAX
+        _SQL["insert_code"], _hash(text), store_id, slot, is_vault, expires_at_ms
     )
     return NewCode(f"{text[:5]}-{text[5:]}", store_id, slot, expires_at_ms)
 

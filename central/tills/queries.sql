@@ -6,10 +6,10 @@ insert into store (store_id, region, banner, time_zone) values ($1, $2, $3, $4)
 on conflict (store_id) do update set region = excluded.region, banner = excluded.banner, time_zone = excluded.time_zone;
 
 -- name: insert_code
-insert into enrolment_code (code_hash, store_id, slot, is_vault, expires_at_ms, tries_left) values ($1, $2, $3, $4, $5, $6);
+insert into enrolment_code (code_hash, store_id, slot, is_vault, expires_at_ms) values ($1, $2, $3, $4, $5);
 
 -- name: lock_code
-select code_hash, store_id, slot, is_vault, expires_at_ms, tries_left, till_id from enrolment_code
+select code_hash, store_id, slot, is_vault, expires_at_ms, till_id from enrolment_code
 where code_hash = $1 for update;
 
 -- name: use_code

@@ -38,7 +38,6 @@ create table enrolment_code (
     slot text not null,
     is_vault boolean not null,
     expires_at_ms bigint not null,
-    tries_left integer not null,
     till_id bigint references till,
     used_at_ms bigint
 );

@@ -155,7 +155,7 @@ def _compared(
 
 def _keep(rig: Rig) -> None:
     for till in rig.tills.values():
-        till.start()
+        till.start(pull_interval_s=5)
     print(f"\nstatus page: {rig.url}/\nCtrl-C stops everything")
     try:
         while True:

@@ -29,6 +29,8 @@ class ReturnService:
 
     def __init__(self, till: Till) -> None:
         self._till = till
+        # What the last preview showed: confirming posts just that, whatever the centre says now.
+        self._shown: tuple[str, Calculation] | None = None
 
     def handle(self, return_id: str, request: ReturnRequest) -> ReturnSteps:
         """Preview a return, or confirm it durably; a preview shows just what confirming posts."""
@@ -38,6 +40,10 @@ class ReturnService:
         if before := self._till.journal.receipts.find_return(return_id):
             return self._repeated(return_id, request, content, before)
         original, returned = yield from self._original(request.original_receipt_id)
+        if original is None and self._shown is not None and self._shown[0] == return_id:
+            original = self._shown[1]
+        if original is not None and not request.confirm:
+            self._shown = (return_id, original)
         result: ReturnCalculation | None = None
         if original is not None:
             found = calculate_return(original, request.line_ids, returned)

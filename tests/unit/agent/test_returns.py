@@ -172,3 +172,19 @@ def test_the_centre_is_asked_about_a_return_only_while_the_link_is_up(
     joined.talk()
     joined.take_back(returning(confirm=False, original=OTHER_RECEIPT))
     assert [asked.key for asked in centre.asked(ReceiptRequest)] == [OTHER_RECEIPT]
+
+
+def test_confirming_posts_what_the_preview_showed_though_the_centre_falls_silent(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    joined.talk()
+    joined.complete(BOTH, 1_400)
+    calculation = joined.till.journal.receipts.find(RECEIPT)
+    assert calculation is not None
+    other = "01957e3c-9a40-7c11-8d22-3e4f5a6b7caa"
+    centre.receipts[other] = ReceiptAnswer(calculation=calculation.calculation)
+    shown = joined.take_back(returning(confirm=False, original=other))
+    joined.cut_off()
+    confirmed = joined.take_back(returning(original=other))
+    assert (confirmed.outcome, confirmed.pending) == (Outcome.RECORDED, False)
+    assert confirmed.calculation == shown.calculation

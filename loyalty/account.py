@@ -38,7 +38,10 @@ class AccountSnapshot:
         account_id: 0 when the account is not known here.
         points: what may be shown as balance; informs, decides nothing.
         in_birthday_window: a flag, so that the date itself need not be known.
-        counters: uses of limited offers by offer id; carried, not yet asked for by any offer.
+        personal_offers: ids of the offers made to this customer.
+        purchases: receipts posted so far; the present one is the next.
+        counters: by name: uses of limited offers, stamps, points redeemed a day (`counters`).
+        last_used: by the same names, when and where a limit was last used up, as people say it.
         version: rises with every change at the centre.
     """
 
@@ -48,7 +51,10 @@ class AccountSnapshot:
     segments: tuple[str, ...] = ()
     points: int = 0
     in_birthday_window: bool = False
+    personal_offers: tuple[str, ...] = ()
+    purchases: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
+    last_used: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
 
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from loyalty.errors import AmountError
-from loyalty.limits import AMOUNT_MINOR_MAX, BUNDLE_OFFERS_MAX, BUNDLE_PRODUCTS_MAX, PPM
+from loyalty.limits import (
+    AMOUNT_MINOR_MAX,
+    BUNDLE_OFFERS_MAX,
+    BUNDLE_PRODUCTS_MAX,
+    LOT_DAYS_MAX,
+    PPM,
+)
 from loyalty.offers import Offer
 
 
@@ -23,6 +29,9 @@ class RedemptionTerms:
         line_left_minor_min: what must be left to pay on each line;
             fiscal rules allow no line of zero.
         points_min: fewer points than this are not redeemed at all.
+        points_per_day_max: the most one account redeems on a local day; 0 = no maximum.
+        mode: `discount` lowers the lines' prices, so that no line falls below
+            `line_left_minor_min`; `tender` is a payment beside money, prices stay.
     """
 
     receipt_share_max_ppm: int = 500_000
@@ -30,12 +39,58 @@ class RedemptionTerms:
     left_to_pay_minor_min: int = 1
     line_left_minor_min: int = 1
     points_min: int = 1
+    points_per_day_max: int = 0
+    mode: Literal["discount", "tender"] = "discount"
 
     def __post_init__(self) -> None:
         if not (0 <= self.receipt_share_max_ppm <= PPM and 0 <= self.line_share_max_ppm <= PPM):
             raise AmountError(f"shares must be 0 to {PPM}")
-        if min(self.left_to_pay_minor_min, self.line_left_minor_min) < 0 or self.points_min < 1:
+        minimums = (self.left_to_pay_minor_min, self.line_left_minor_min, self.points_per_day_max)
+        if min(minimums) < 0 or self.points_min < 1:
             raise AmountError("minimums must not be negative, points_min at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptTerms:
+    """What all offers together may take off a receipt; 0 = no maximum.
+
+    Attributes:
+        discount_share_max_ppm: share of the gross amount.
+        line_left_minor_min: what discounts leave to pay on each line;
+            fiscal rules allow no line of zero.
+    """
+
+    discount_minor_max: int = 0
+    discount_share_max_ppm: int = 0
+    line_left_minor_min: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.discount_share_max_ppm <= PPM:
+            raise AmountError(f"discount_share_max_ppm must be 0 to {PPM}")
+        if min(self.discount_minor_max, self.line_left_minor_min) < 0:
+            raise AmountError("maximums and minimums must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnTerms:
+    """What a return does to points and to offers it breaks (design: receipt 7).
+
+    Attributes:
+        earned: which earned points a return takes back: `only_pending` those not active yet,
+            `within_balance` what the account still has, `unlimited` all (what is missing is owed
+            and repaid by later earnings), `from_refund` what is missing is deducted from the money.
+        grace_days: a lot that has expired since gets points back with so many days to spend them.
+        broken_condition: what remains of a discount whose condition the return breaks stays
+            (`keep`) or is deducted from the money refunded (`charge_back`).
+    """
+
+    earned: Literal["only_pending", "within_balance", "unlimited", "from_refund"] = "unlimited"
+    grace_days: int = 14
+    broken_condition: Literal["keep", "charge_back"] = "keep"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.grace_days <= LOT_DAYS_MAX:
+            raise AmountError(f"grace_days must be 0 to {LOT_DAYS_MAX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +98,7 @@ class Programme:
     """One loyalty programme: one purse, one currency.
 
     Attributes:
+        points_in_benefit: points count at their value where the best combination is sought.
         point_value_minor: with `point_value_points`, what points are worth:
             10 points = 1.00 is 100 and 10.
     """
@@ -51,6 +107,9 @@ class Programme:
     currency: str
     point_value_minor: int = 1
     point_value_points: int = 1
+    points_in_benefit: bool = False
+    receipt: ReceiptTerms = field(default_factory=ReceiptTerms)
+    returns: ReturnTerms = field(default_factory=ReturnTerms)
     redemption: RedemptionTerms = field(default_factory=RedemptionTerms)
 
     def __post_init__(self) -> None:

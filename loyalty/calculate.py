@@ -5,7 +5,9 @@ The result depends on the final state alone, never on the order in which the cas
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from loyalty import counters
 from loyalty.account import (
     NO_REDEMPTION,
     NO_RIGHT,
@@ -15,15 +17,34 @@ from loyalty.account import (
     SpendRight,
 )
 from loyalty.basket import Basket, Moment, Place
-from loyalty.calculation import CalculatedLine, Calculation, Effect, Reason, Totals
-from loyalty.combination import Candidate, Combination, best_combination
-from loyalty.compilation import EVERYWHERE, Rules
-from loyalty.earning import earn
-from loyalty.matching import Line, Situation, canonical_lines, matches, obstacle
+from loyalty.bundle import Programme
+from loyalty.calculation import (
+    CalculatedLine,
+    Calculation,
+    Counted,
+    Effect,
+    FrozenTerms,
+    HandOut,
+    RedeemedPart,
+    Totals,
+)
+from loyalty.candidates import Candidates, find_candidates, set_scene
+from loyalty.combination import Combination, Extra, best_combination
+from loyalty.compilation import Rules
+from loyalty.earning import Spent, earn, points_by_offer
+from loyalty.explaining import (
+    conditions,
+    hand_out_reasons,
+    hints,
+    points_reasons,
+    price_reasons,
+)
+from loyalty.limits import COMBINATION_NODES_MAX
 from loyalty.money import ROUNDING_RULE
-from loyalty.offers import CardPrice, Offer, PointsPerItem, PointsPerMoney
-from loyalty.reasons import HINTS, ReasonCode
-from loyalty.redemption import Redemption, redeem
+from loyalty.offers import Gift, IssuedCoupon, Message, PartnerPoints, Stamps
+from loyalty.redemption import Redemption, redeem, redeemed_today, value_minor
+from loyalty.rewards import stamps_on
+from loyalty.scene import Candidate, Scene
 
 
 def calculate(
@@ -35,36 +56,53 @@ def calculate(
     account: AccountSnapshot = NOBODY,
     request: RedeemRequest = NO_REDEMPTION,
     right: SpendRight = NO_RIGHT,
+    nodes_max: int = COMBINATION_NODES_MAX,
 ) -> Calculation:
     """Calculate a receipt.
 
     Args:
         right: points set aside for this receipt; redemption never exceeds it.
+        nodes_max: what the search for the best combination may look at; both sides use the same.
 
     Returns:
         The calculation; equal inputs give equal bytes on every machine.
     """
-    lines = canonical_lines(basket, rules)
-    situation = Situation(basket, lines, account, moment)
-    reasons: list[Reason] = []
-    prices, points = _candidates(_touching(rules, situation, place), situation, reasons)
-    combination = best_combination(prices)
-    discount_by_line = _by_line(combination.discounts, len(lines))
-    left = _less([line.source.gross_minor for line in lines], discount_by_line)
+    programme = rules.bundle.programme
+    index = rules.on(place, moment.date)
+    scene = set_scene(basket, index, programme.receipt)
+    found = find_candidates(basket, index, scene, account, moment)
+    combination = best_combination(
+        found.prices,
+        scene,
+        programme.receipt,
+        extra=_worth_of_points(found.points, scene, rules),
+        nodes_max=nodes_max,
+    )
+    left = combination.left
     redemption = redeem(
-        lines,
+        scene.lines,
         left,
-        programme=rules.bundle.programme,
+        programme=programme,
         request=request if account.identified else NO_REDEMPTION,
         right=right,
+        redeemed_today=redeemed_today(account, moment),
     )
-    paid = _less(left, redemption.minor_by_line)
-    lots, points_by_offer = earn(points, paid, moment)
-    reasons += _price_reasons(prices, combination)
-    reasons += _points_reasons(points, points_by_offer)
-    effects = _effects(lines, [*prices, *points], combination.discounts, points_by_offer)
-    calculated = _lines(lines, discount_by_line, redemption, effects)
+    paid = [owed - redeemed for owed, redeemed in zip(left, redemption.minor_by_line, strict=True)]
+    earning = earn(found.points, Spent(scene.gross, left, paid), scene, moment)
+    given = _handed_out(found.hand_outs, paid, scene)
+    reasons = found.reasons
+    reasons += price_reasons(found.prices, combination, scene)
+    reasons += points_reasons(found.points, earning)
+    reasons += hand_out_reasons(found.hand_outs, given)
     reasons.sort(key=lambda reason: (reason.offer_id, reason.code))
+    effects = _effects(scene, [*found.prices, *found.points], combination, earning.by_offer)
+    calculated = _lines(scene, left, redemption, paid, effects)
+    counted: tuple[Counted, ...] = ()
+    if account.identified:
+        acted = {*combination.discounts, *earning.by_offer, *(each.offer_id for each in given)}
+        capped = programme.redemption.points_per_day_max
+        counted = _counted(found, acted, scene, moment, redemption.points if capped else 0)
+    charges_back = programme.returns.broken_condition == "charge_back"
     result = Calculation(
         bundle=rules.bundle_hash,
         rounding=ROUNDING_RULE,
@@ -73,145 +111,160 @@ def calculate(
         store=place.store,
         lines=calculated,
         totals=_totals(calculated),
-        earned=tuple(lots),
-        redeemed=redemption.parts,
+        earned=tuple(earning.lots),
+        redeemed=_with_ends(redemption.parts, right),
         redeemable_points_max=redemption.points_max if account.identified else 0,
+        hand_outs=given,
+        counted=counted,
+        conditions=conditions(combination, scene) if charges_back else (),
         reasons=tuple(reasons),
-        hints=tuple(reason for reason in reasons if reason.code in HINTS),
+        hints=tuple(hints(reasons, combination)),
         proven=combination.proven,
         gap_minor=combination.gap_minor,
+        terms=_frozen(programme),
     )
-    _assert_sound(result, lines, redemption, right)
+    _assert_sound(result, scene, redemption, right, programme.redemption.mode)
     return result
 
 
-def _less(amounts: Sequence[int], off: Sequence[int]) -> list[int]:
-    """Subtract line by line."""
-    return [amount - taken for amount, taken in zip(amounts, off, strict=True)]
+def _frozen(programme: Programme) -> FrozenTerms:
+    """Return what a return or a print needs when this programme may be gone."""
+    return FrozenTerms(
+        point_value_minor=programme.point_value_minor,
+        point_value_points=programme.point_value_points,
+        mode=programme.redemption.mode,
+        returns=programme.returns,
+    )
 
 
-def _by_line(by_offer: dict[str, dict[int, int]], lines_count: int) -> list[int]:
-    """Sum amounts by offer and line index over the offers."""
-    totals = [0] * lines_count
-    for amounts in by_offer.values():
-        for index, amount in amounts.items():
-            totals[index] += amount
-    return totals
+def _with_ends(parts: Iterable[RedeemedPart], right: SpendRight) -> tuple[RedeemedPart, ...]:
+    """Name the end of each part's lot, which decides whether a return needs the grace."""
+    ends = {lot.lot_id: lot.expires_on for lot in right.lots if lot.expires_on}
+    return tuple(
+        replace(part, expires_on=ends[part.lot_id]) if part.lot_id in ends else part
+        for part in parts
+    )
 
 
-def _touching(rules: Rules, situation: Situation, place: Place) -> list[Offer]:
-    """Return the offers the index says could act, each once, in a total order."""
-    index = rules.offers_on(place, situation.moment.date)
-    found: dict[str, Offer] = {offer.offer_id: offer for offer in index.get(EVERYWHERE, ())}
-    for line in situation.lines:
-        for key in (*line.attributes.items(), *(("group", group) for group in line.groups)):
-            for offer in index.get(key, ()):
-                found[offer.offer_id] = offer
-    for code in situation.basket.codes:
-        for offer in index.get(("code", code), ()):
-            found[offer.offer_id] = offer
-    return sorted(found.values(), key=lambda o: (o.combines.order, -o.priority, o.offer_id))
+def _worth_of_points(points: Sequence[Candidate], scene: Scene, rules: Rules) -> Extra | None:
+    """Return what points earned are worth, where the programme counts them as benefit."""
+    programme = rules.bundle.programme
+    if not (programme.points_in_benefit and points):
+        return None
+
+    def worth(left: Sequence[int]) -> int:
+        earned = points_by_offer(points, Spent(scene.gross, left, left), scene)
+        total = sum(sum(by_line.values()) for by_line in earned.values())
+        return value_minor(total, programme)
+
+    return worth
 
 
-def _candidates(
-    offers: Iterable[Offer], situation: Situation, reasons: list[Reason]
-) -> tuple[list[Candidate], list[Candidate]]:
-    prices: list[Candidate] = []
-    points: list[Candidate] = []
-    for offer in offers:
-        if blocked := obstacle(offer, situation):
-            reasons.append(blocked)
-            continue
-        gives_points = isinstance(offer.gives, PointsPerMoney | PointsPerItem)
-        barred = "earn" if gives_points else "discount"
-        lines = tuple(
-            line for line in _lines_of(offer, situation.lines) if barred not in line.product.barred
-        )
-        if not offer.combines.on_reduced:
-            lines = tuple(line for line in lines if not line.source.pos_reduced)
-        if not lines:
-            reasons.append(Reason(offer_id=offer.offer_id, code=ReasonCode.LINES_EXCLUDED))
-        else:
-            (points if gives_points else prices).append(Candidate(offer, lines))
-    return prices, points
-
-
-def _lines_of(offer: Offer, lines: Sequence[Line]) -> Iterable[Line]:
-    found = (line for line in lines if matches(offer.lines, line))
-    if isinstance(offer.gives, CardPrice):
-        prices = offer.gives.prices
-        return (line for line in found if line.source.sku in prices)
-    return found
-
-
-def _price_reasons(candidates: Sequence[Candidate], combination: Combination) -> Iterable[Reason]:
+def _handed_out(
+    candidates: Iterable[Candidate], paid: Sequence[int], scene: Scene
+) -> tuple[HandOut, ...]:
+    given: list[HandOut] = []
     for candidate in candidates:
-        offer_id = candidate.offer.offer_id
-        if offer_id in combination.discounts:
-            off = sum(combination.discounts[offer_id].values())
-            yield Reason(
-                offer_id=offer_id, code=ReasonCode.APPLIED, figures={"discount_minor": off}
-            )
-        elif offer_id in combination.lost_to:
-            yield Reason(
-                offer_id=offer_id,
-                code=ReasonCode.LOST_TO,
-                figures={"to": combination.lost_to[offer_id]},
-            )
-        else:
-            yield Reason(offer_id=offer_id, code=ReasonCode.NOTHING_TO_GIVE)
+        gives, offer_id = candidate.compiled.offer.gives, candidate.offer_id
+        if isinstance(gives, Gift):
+            times = 1
+            if gives.for_each_units:
+                units = sum(scene.lines[line].units for line in candidate.lines)
+                times = units // gives.for_each_units
+            if times:
+                given.append(
+                    HandOut(
+                        offer_id=offer_id, kind="gift", what=gives.sku, quantity=gives.units * times
+                    )
+                )
+        elif isinstance(gives, IssuedCoupon):
+            given.append(HandOut(offer_id=offer_id, kind="coupon", what=gives.coupon))
+        elif isinstance(gives, Message):
+            given.append(HandOut(offer_id=offer_id, kind="message", what=""))
+        elif isinstance(gives, PartnerPoints):
+            spent = sum(paid[line] for line in candidate.lines)
+            if points := spent * gives.points // gives.per_minor:
+                given.append(
+                    HandOut(
+                        offer_id=offer_id,
+                        kind="partner_points",
+                        what=gives.partner,
+                        quantity=points,
+                    )
+                )
+    return tuple(given)
 
 
-def _points_reasons(
-    candidates: Sequence[Candidate], by_offer: dict[str, dict[int, int]]
-) -> Iterable[Reason]:
-    for candidate in candidates:
-        offer_id = candidate.offer.offer_id
-        if offer_id in by_offer:
-            points = sum(by_offer[offer_id].values())
-            yield Reason(offer_id=offer_id, code=ReasonCode.APPLIED, figures={"points": points})
-        else:
-            yield Reason(offer_id=offer_id, code=ReasonCode.NOTHING_TO_GIVE)
+def _counted(
+    found: Candidates,
+    acted: set[str],
+    scene: Scene,
+    moment: Moment,
+    redeemed: int,
+) -> tuple[Counted, ...]:
+    """Return what posting the receipt adds to the account's counters.
+
+    Args:
+        acted: ids of the offers that gave something.
+        redeemed: points, where the programme limits them a day; else 0.
+    """
+    plus: dict[str, int] = {}
+    for candidate in (*found.prices, *found.points, *found.hand_outs):
+        offer = candidate.compiled.offer
+        if offer.limits.uses_per_account_max and offer.offer_id in acted:
+            plus[counters.uses(offer, moment.date)] = 1
+        if isinstance(offer.gives, Stamps):
+            # Offers that share a card see the same units: a unit is stamped once.
+            name = counters.stamps(offer.gives.counter)
+            plus[name] = max(plus.get(name, 0), stamps_on(candidate, scene))
+    if redeemed:
+        plus[counters.redeemed(moment.date)] = redeemed
+    return tuple(Counted(counter=name, plus=plus[name]) for name in sorted(plus) if plus[name])
 
 
 def _effects(
-    lines: Sequence[Line],
+    scene: Scene,
     candidates: Sequence[Candidate],
-    discounts: dict[str, dict[int, int]],
+    combination: Combination,
     points: dict[str, dict[int, int]],
 ) -> list[list[Effect]]:
-    effects: list[list[Effect]] = [[] for _ in lines]
+    effects: list[list[Effect]] = [[] for _ in scene.lines]
+    discounts = combination.discounts
     for candidate in candidates:
-        offer_id = candidate.offer.offer_id
-        for index, off in discounts.get(offer_id, {}).items():
-            effects[index].append(Effect(offer_id=offer_id, discount_minor=off))
-        for index, earned in points.get(offer_id, {}).items():
-            effects[index].append(Effect(offer_id=offer_id, points=earned))
+        offer_id = candidate.compiled.offer.offer_id
+        if offer_id in discounts:
+            for line, off in discounts[offer_id].items():
+                effects[line].append(Effect(offer_id=offer_id, discount_minor=off))
+        if offer_id in points:
+            for line, earned in points[offer_id].items():
+                effects[line].append(Effect(offer_id=offer_id, points=earned))
     return effects
 
 
 def _lines(
-    lines: Sequence[Line],
-    discounts: Sequence[int],
+    scene: Scene,
+    left: Sequence[int],
     redemption: Redemption,
+    paid: Sequence[int],
     effects: Sequence[Sequence[Effect]],
 ) -> tuple[CalculatedLine, ...]:
     calculated = []
-    for line, off, own in zip(lines, discounts, effects, strict=True):
-        redeemed = redemption.minor_by_line[line.index]
+    for line in scene.lines:
+        at, source = line.index, line.source
+        own = effects[at]
         calculated.append(
             CalculatedLine(
-                line_id=line.source.line_id,
-                source_line_id=line.source.line_id,
-                sku=line.source.sku,
-                quantity=line.source.quantity,
-                gross_minor=line.source.gross_minor,
-                discount_minor=off,
-                redeemed_minor=redeemed,
-                redeemed_points=redemption.points_by_line[line.index],
-                paid_minor=line.source.gross_minor - off - redeemed,
+                line_id=source.line_id,
+                sku=source.sku,
+                quantity=source.quantity,
+                gross_minor=source.gross_minor,
+                discount_minor=source.gross_minor - left[at],
+                redeemed_minor=redemption.minor_by_line[at],
+                redeemed_points=redemption.points_by_line[at],
+                paid_minor=paid[at],
                 earned_points=sum(effect.points for effect in own),
                 effects=tuple(own),
+                by_weight=source.by_weight,
             )
         )
     return tuple(calculated)
@@ -229,15 +282,20 @@ def _totals(lines: Sequence[CalculatedLine]) -> Totals:
 
 
 def _assert_sound(
-    result: Calculation, lines: Sequence[Line], redemption: Redemption, right: SpendRight
+    result: Calculation, scene: Scene, redemption: Redemption, right: SpendRight, mode: str
 ) -> None:
     """What must always hold (design: receipt 1); a breach is our bug, and reaches no receipt."""
-    for calculated, line in zip(result.lines, lines, strict=True):
-        floor = min(line.floor_minor, line.source.gross_minor)
-        assert calculated.paid_minor >= floor, f"line {calculated.line_id} below its floor"
-        assert (
-            min(calculated.discount_minor, calculated.redeemed_minor, calculated.earned_points) >= 0
-        )
+    for calculated, line in zip(result.lines, scene.lines, strict=True):
+        floor = min(line.floor_minor, calculated.gross_minor)
+        # Points as a tender lower no price.
+        price = calculated.paid_minor
+        if mode == "tender":
+            price += calculated.redeemed_minor
+        assert price >= floor, f"line {calculated.line_id} below its floor"
+        assert calculated.discount_minor >= 0
+        assert calculated.redeemed_minor >= 0
+        assert calculated.paid_minor >= 0
+        assert calculated.earned_points >= 0
     totals = result.totals
     assert totals.gross_minor == totals.discount_minor + totals.redeemed_minor + totals.paid_minor
     assert (

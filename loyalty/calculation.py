@@ -6,6 +6,9 @@ are what the till records and the centre repeats.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+from loyalty.bundle import ReturnTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +22,16 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedeemedPart:
-    """Points of one lot that pay for one line; lot 0 = covered by the risk budget."""
+    """Points of one lot that pay for one line; lot 0 = covered by the risk budget.
+
+    Attributes:
+        expires_on: the lot's end as the till knew it, `YYYY-MM-DD`; empty = never, or not known.
+    """
 
     line_id: str
     lot_id: int
     points: int
+    expires_on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +39,11 @@ class CalculatedLine:
     """One line after the calculation; `gross_minor = discount_minor + redeemed_minor + paid_minor`.
 
     Attributes:
-        source_line_id: the register's line this one belongs to;
-            more than one may where fiscal rules split a line.
+        line_id: the register's name of the line; amounts spread evenly over its pieces, so that a
+            part of them can be returned (`returns`) or printed (`fiscal`).
     """
 
     line_id: str
-    source_line_id: str
     sku: str
     quantity: int
     gross_minor: int
@@ -46,6 +53,7 @@ class CalculatedLine:
     paid_minor: int
     earned_points: int
     effects: tuple[Effect, ...] = ()
+    by_weight: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,54 @@ class EarnedLot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOut:
+    """Something the cashier hands out, the register prints or a partner is told.
+
+    Attributes:
+        kind: `gift`, `coupon`, `message` or `partner_points`.
+        what: SKU, coupon or partner; for a message empty, its text is in the offer.
+        quantity: pieces, or points.
+    """
+
+    offer_id: str
+    kind: str
+    what: str
+    quantity: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What posting this receipt adds to a counter of the account.
+
+    Attributes:
+        lines: those it was counted on, so that returning them takes it off again, each unit its
+            share, the last unit what is left; none = all lines of the receipt.
+    """
+
+    counter: str
+    plus: int
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What an offer that acted needed, kept for returns that break it (design: receipt 7).
+
+    Attributes:
+        counts: `quantity` (thousandths), `amount` (gross minor units) or `distinct` (SKUs).
+        at_least: what was needed, for one set.
+        sets: how many times the offer acted on it.
+        lines: the lines that were counted.
+    """
+
+    offer_id: str
+    counts: str
+    at_least: int
+    lines: tuple[str, ...]
+    sets: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """Why an offer was or was not applied.
 
@@ -72,6 +128,23 @@ class Reason:
     offer_id: str
     code: str
     figures: Mapping[str, int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenTerms:
+    """What printing and returning this receipt need of the programme it was calculated with.
+
+    Frozen here, because a return comes when the till may no longer have that bundle.
+
+    Attributes:
+        point_value_minor: with `point_value_points`, what points are worth.
+        mode: how redeemed points appear on the receipt (`bundle.RedemptionTerms`).
+    """
+
+    point_value_minor: int = 1
+    point_value_points: int = 1
+    mode: Literal["discount", "tender"] = "discount"
+    returns: ReturnTerms = field(default_factory=ReturnTerms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +165,11 @@ class Calculation:
 
     Attributes:
         bundle: hash of the rule bundle, hexadecimal.
-        redeemable_points_max: what the caps would allow with enough points,
-            whatever the spend right.
         proven: no other combination serves the customer better;
             else `gap_minor` bounds what might be missing.
+        redeemable_points_max: what the caps would allow with enough points,
+            whatever the spend right.
+        conditions: only where the programme's returns ask for them.
         hints: reasons worth telling the customer ("2.00 more and ...").
     """
 
@@ -109,7 +183,11 @@ class Calculation:
     earned: tuple[EarnedLot, ...] = ()
     redeemed: tuple[RedeemedPart, ...] = ()
     redeemable_points_max: int = 0
+    hand_outs: tuple[HandOut, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     reasons: tuple[Reason, ...] = ()
     hints: tuple[Reason, ...] = ()
     proven: bool = True
     gap_minor: int = 0
+    terms: FrozenTerms = field(default_factory=FrozenTerms)

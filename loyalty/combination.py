@@ -1,26 +1,26 @@
-"""Which of the offers that may act do act: the set that serves the customer best (receipt 4).
+"""Which of the offers that may act do act, and which units each multi-buy holds (receipt 4).
 
-Offers of one group exclude each other. Offers that share no line, directly or through a group,
-cannot influence each other, so each independent component is searched by itself. The order in which
-chosen offers act on a line is fixed (order, then priority, then id): a value belongs to every set.
+The choice is the best for the customer within the rules of combination. What no choice can
+influence is settled first; what is left falls apart into components that share no line and no rule,
+each searched by itself (`search`). The order in which chosen offers act is fixed, so that a value
+belongs to every choice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
+from loyalty.acting import act, member_takes, takes
+from loyalty.bundle import ReceiptTerms
 from loyalty.limits import COMBINATION_NODES_MAX, PPM
-from loyalty.matching import Line
-from loyalty.money import round_half_up, split
-from loyalty.offers import AmountOff, CardPrice, Offer, Percent
+from loyalty.offers import AmountOff, Percent, Steps
+from loyalty.scene import CLAIMING, Candidate, Held, Scene, State, begin
+from loyalty.search import Budget, Choice, Component, Leave, search
 
+_KEEPS_STATE = (*CLAIMING, Steps)
+"""Rewards whose sets or steps are asked for again, for conditions and hints."""
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An offer that may act, with the lines it may act on."""
-
-    offer: Offer
-    lines: tuple[Line, ...]
+Extra = Callable[[Sequence[int]], int]
+"""What a basket is worth beside its discounts, from what is left to pay on each line."""
 
 
 @dataclass(slots=True)
@@ -29,30 +29,272 @@ class Combination:
 
     Attributes:
         discounts: offer id -> line index -> minor units, only what is above zero.
-        lost_to: offer id -> id of the member of its group that was taken instead.
+        acted: the offers that acted, in that order, with the units each multi-buy held and the
+            state it met.
+        lost_to: offer id -> id of the offer that was taken instead.
+        cut: offers that the receipt's own maximum left nothing for.
+        left: what is left to pay, by line index.
     """
 
+    left: list[int]
     discounts: dict[str, dict[int, int]] = field(default_factory=dict)
+    held: dict[str, Held | None] = field(default_factory=dict)
     lost_to: dict[str, str] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
     proven: bool = True
     gap_minor: int = 0
+    acted: list[tuple[Candidate, State]] = field(default_factory=list)
 
 
-def best_combination(candidates: Sequence[Candidate]) -> Combination:
-    """Return the set of price offers that takes most off the basket.
+def best_combination(
+    candidates: Sequence[Candidate],
+    scene: Scene,
+    terms: ReceiptTerms,
+    *,
+    extra: Extra | None = None,
+    nodes_max: int = COMBINATION_NODES_MAX,
+) -> Combination:
+    """Return the choice of price offers that serves the customer best.
 
-    Ties go to the set whose members come first by priority, then by id. The search counts nodes,
-    never time; past `COMBINATION_NODES_MAX` a component takes each group's best member by itself
-    and the result says how much more another choice might have given.
+    Ties go to the set whose members come first by priority, then by id.
+
+    Args:
+        candidates: in acting order.
+        extra: counted with the discounts where the programme says so.
+        nodes_max: what the search may look at before it answers with the best found and a bound.
     """
-    result = Combination()
-    for component in _components(candidates):
-        _search(component, result)
+    result = Combination(scene.gross[:])
+    actors = _settle_groups(candidates, scene, result)
+    choices = _choices(actors)
+    contesting = _contesting(actors, scene)
+    chosen: list[tuple[Candidate, Held | None]]
+    if choices or contesting:
+        search_terms = _Terms(choices, contesting, extra, nodes_max)
+        chosen = _choose(actors, scene, search_terms, result)
+    else:
+        chosen = [(actor, None) for actor in actors]
+    _act_all(chosen, scene, terms, result)
     return result
 
 
-def _components(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    parent = list(range(len(candidates)))
+# Groups that no search is needed for
+
+
+def _settle_groups(
+    candidates: Sequence[Candidate], scene: Scene, result: Combination
+) -> list[Candidate]:
+    """Keep one member of groups of mode `first`; let groups that are best per line act as one."""
+    if not any(c.compiled.offer.combines.group for c in candidates):
+        return list(candidates)
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        if group := candidate.compiled.offer.combines.group:
+            groups.setdefault(group, []).append(candidate)
+    settled = [c for c in candidates if not c.compiled.offer.combines.group]
+    start = begin(scene)
+    for members in groups.values():
+        mode = members[0].offer.combines.mode
+        if mode == "best":
+            settled += members
+        elif mode == "first":
+            by_priority = _by_preference(members)
+            winner = next((member for member in by_priority if takes(member, start)), None)
+            if winner:
+                settled.append(winner)
+                _beaten(members, winner, result)
+        else:
+            lines = sorted(frozenset().union(*(c.lines for c in members)))
+            settled.append(Candidate(members[0].compiled, tuple(lines), members=tuple(members)))
+    settled.sort(key=lambda c: c.rank)
+    return settled
+
+
+def _beaten(members: Iterable[Candidate], winner: Candidate, result: Combination) -> None:
+    for member in members:
+        if member is not winner:
+            result.lost_to[member.offer_id] = winner.offer_id
+
+
+# What is there to choose
+
+
+def _choices(actors: Sequence[Candidate]) -> list[Choice]:
+    """Return the choices there are: group members, offers that exclude or endanger each other."""
+    groups: dict[str, list[Candidate]] = {}
+    for actor in actors:
+        if actor.compiled.offer.combines.group and not actor.members:
+            groups.setdefault(actor.compiled.offer.combines.group, []).append(actor)
+    optional = _optional(actors)
+    if not groups and not optional:
+        return []
+    choices = [
+        Choice(_by_preference(members), _leave(members, optional))
+        for members in groups.values()
+        if len(members) > 1 or members[0].rank in optional
+    ]
+    chosen = {member.rank for choice in choices for member in choice.members}
+    choices += [
+        Choice([actor], _leave([actor], optional))
+        for actor in actors
+        if actor.rank in optional and actor.rank not in chosen
+    ]
+    return choices
+
+
+def _by_preference(members: Iterable[Candidate]) -> list[Candidate]:
+    return sorted(members, key=lambda c: (-c.offer.priority, c.offer_id))
+
+
+def _leave(members: Iterable[Candidate], optional: Mapping[int, Leave]) -> Leave:
+    found = {optional.get(member.rank, "never") for member in members}
+    return "freely" if "freely" in found else "for_another" if "for_another" in found else "never"
+
+
+def _optional(actors: Sequence[Candidate]) -> dict[int, Leave]:
+    """Return, by rank, offers that may be left out: so that another can act, or gives more."""
+    optional: dict[int, Leave] = {}
+    if not any(actor.compiled.endangered for actor in actors):
+        return optional
+    present = {actor.offer_id: actor for actor in actors}
+    for actor in actors:
+        for other in actor.compiled.offer.combines.not_with:
+            if other in present and other != actor.offer_id:
+                optional.setdefault(actor.rank, "for_another")
+                optional.setdefault(present[other].rank, "for_another")
+        counted = _counted_when_acting(actor)
+        for earlier in actors:
+            if earlier.rank < actor.rank and not earlier.reach.isdisjoint(counted):
+                optional[earlier.rank] = "freely"
+    return optional
+
+
+def _counted_when_acting(actor: Candidate) -> frozenset[int]:
+    """Return the lines on which earlier discounts can take this offer's condition away."""
+    lines = frozenset(line for counted, _ in actor.counted for line in counted)
+    gives = actor.compiled.offer.gives
+    if isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running":
+        lines |= frozenset(actor.lines)
+    return lines
+
+
+# What the choices can influence
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the search is about, and what it may spend."""
+
+    choices: list[Choice]
+    contesting: set[int]
+    extra: Extra | None
+    nodes_max: int
+
+
+def _choose(
+    actors: Sequence[Candidate], scene: Scene, terms: _Terms, result: Combination
+) -> list[tuple[Candidate, Held | None]]:
+    deciding = {member.rank for choice in terms.choices for member in choice.members}
+    deciding |= terms.contesting
+    start = begin(scene)
+    dependent = list(actors)
+    if terms.extra is None:
+        dependent = _dependent(actors, deciding, start)
+        dependent = _without_tails(dependent, deciding, scene)
+    budget = Budget(terms.nodes_max)
+    held: dict[int, Held | None] = {}
+    left_out: set[int] = set()
+    # Points tie everything together: they are counted on what all discounts leave.
+    components = (
+        _components(dependent, terms.choices)
+        if terms.extra is None
+        else [Component(dependent, terms.choices)]
+    )
+    for component in components:
+        found = search(component, start, budget, terms.extra)
+        held.update(found.held)
+        left_out |= {actor.rank for actor in component.actors} - found.held.keys()
+        result.lost_to.update(found.lost_to)
+        result.proven = result.proven and found.proven
+        result.gap_minor += found.gap_minor
+    return [(actor, held.get(actor.rank)) for actor in actors if actor.rank not in left_out]
+
+
+def _contesting(actors: Sequence[Candidate], scene: Scene) -> set[int]:
+    """Return the ranks of multi-buys some of whose units another one wants."""
+    wanting: dict[int, list[int]] = {}
+    for actor in actors:
+        if actor.claims:
+            for line in actor.reach:
+                if scene.lines[line].pieces:
+                    wanting.setdefault(line, []).append(actor.rank)
+    return {rank for ranks in wanting.values() if len(ranks) > 1 for rank in ranks}
+
+
+def _dependent(actors: Sequence[Candidate], deciding: set[int], start: State) -> list[Candidate]:
+    """Return the offers whose discount depends on a choice; let the others act on the state.
+
+    An offer none of whose lines a choice has touched yet acts the same whatever is chosen. It may
+    act before offers that come earlier elsewhere: they share no line with it.
+    """
+    touched: set[int] = set()
+    dependent = []
+    for actor in actors:
+        reach = actor.reach.union(*(lines for lines, _ in actor.counted))
+        if actor.rank in deciding or not touched.isdisjoint(reach):
+            touched |= reach
+            dependent.append(actor)
+        else:
+            act(actor, start)
+    return dependent
+
+
+def _without_tails(dependent: list[Candidate], deciding: set[int], scene: Scene) -> list[Candidate]:
+    """Drop late offers whose discount falls by a cent at most for each cent taken off before.
+
+    What acts last, on the sum of at least all lines of a component, is best served by the
+    component's own best: it ties nothing together and cannot change a choice.
+    """
+    kept: list[Candidate] = []
+    rest = list(dependent)
+    while rest:
+        actor = rest.pop()
+        if actor.rank not in deciding and _acts_on_a_sum(actor, scene):
+            own = frozenset(actor.lines)
+            later = any(not own.isdisjoint(other.reach) for other in kept)
+            if not later and all(
+                own.isdisjoint(reach) or reach <= own for reach in _reaches([*rest, *kept])
+            ):
+                continue
+        kept.append(actor)
+    kept.reverse()
+    return kept
+
+
+def _reaches(actors: Sequence[Candidate]) -> list[frozenset[int]]:
+    """Return all lines of each component."""
+    return [
+        frozenset().union(*(actor.reach for actor in component.actors))
+        for component in _components(actors, [])
+    ]
+
+
+def _acts_on_a_sum(actor: Candidate, scene: Scene) -> bool:
+    gives, offer = actor.compiled.offer.gives, actor.compiled.offer
+    plain = (isinstance(gives, Percent) and gives.rounding == "offer") or (
+        isinstance(gives, AmountOff) and gives.per == "receipt"
+    )
+    if not plain or actor.members or actor.counted or offer.combines.base == "initial":
+        return False
+    assert isinstance(gives, Percent | AmountOff)
+    limits = offer.limits
+    selects = limits.units_max or limits.units_per_line_max or limits.once_per_code
+    if gives.units.which != "all" or selects or limits.unit_price_minor_min:
+        return False
+    return not any(scene.floor_minor[line] for line in actor.lines)
+
+
+def _components(dependent: Sequence[Candidate], choices: Sequence[Choice]) -> list[Component]:
+    parent = list(range(len(dependent)))
 
     def root(i: int) -> int:
         while parent[i] != i:
@@ -61,140 +303,85 @@ def _components(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
         return i
 
     first_seen: dict[int | str, int] = {}
-    for i, candidate in enumerate(candidates):
-        ties: list[int | str] = [line.index for line in candidate.lines]
-        if candidate.offer.combines.group:
-            ties.append(candidate.offer.combines.group)
+    at = {actor.offer_id: i for i, actor in enumerate(dependent)}
+    for i, actor in enumerate(dependent):
+        ties: list[int | str] = list(actor.reach.union(*(lines for lines, _ in actor.counted)))
+        combines = actor.compiled.offer.combines
+        if combines.group:
+            ties.append(combines.group)
         for tie in ties:
             parent[root(i)] = root(first_seen.setdefault(tie, i))
-    components: dict[int, list[Candidate]] = {}
-    for i, candidate in enumerate(candidates):
-        components.setdefault(root(i), []).append(candidate)
-    return list(components.values())
-
-
-def _search(component: list[Candidate], result: Combination) -> None:
-    free = [c for c in component if not c.offer.combines.group]
-    groups: dict[str, list[Candidate]] = {}
-    for candidate in sorted(component, key=lambda c: (-c.offer.priority, c.offer.offer_id)):
-        if candidate.offer.combines.group:
-            groups.setdefault(candidate.offer.combines.group, []).append(candidate)
-    choices = [_members_to_try(members) for _, members in sorted(groups.items())]
-    nodes = 1
-    for members in choices:
-        nodes *= len(members)
-    if nodes > COMBINATION_NODES_MAX:
-        result.proven = False
-        result.gap_minor += _upper_bound(
-            [*free, *(c for members in groups.values() for c in members)]
+        for other in combines.not_with:
+            if other in at:
+                parent[root(i)] = root(at[other])
+    members: dict[int, list[Candidate]] = {}
+    for i, actor in enumerate(dependent):
+        members.setdefault(root(i), []).append(actor)
+    of_member = {member.rank: choice for choice in choices for member in choice.members}
+    return [
+        Component(
+            actors,
+            list({id(c): c for a in actors if (c := of_member.get(a.rank))}.values()),
         )
-        choices = [[max(members, key=lambda c: _total(_act([c])))] for members in choices]
-    best: dict[str, dict[int, int]] = {}
-    best_total = -1
-    taken: tuple[Candidate, ...] = ()
-    for chosen in product(*choices):
-        discounts = _act([*free, *chosen])
-        if (total := _total(discounts)) > best_total:
-            best, best_total, taken = discounts, total, chosen
-    if nodes > COMBINATION_NODES_MAX:
-        result.gap_minor -= best_total
-    result.discounts.update(best)
-    for winner in taken:
-        # A winner that gives nothing has beaten nobody.
-        if winner.offer.offer_id in best:
-            result.lost_to.update(
-                {
-                    member.offer.offer_id: winner.offer.offer_id
-                    for member in groups[winner.offer.combines.group]
-                    if member is not winner
-                }
-            )
+        for actors in members.values()
+    ]
 
 
-def _members_to_try(members: list[Candidate]) -> list[Candidate]:
-    if members[0].offer.combines.mode == "first":
-        return next(([m] for m in members if _total(_act([m]))), members[:1])
-    return members
+# The chosen offers act
 
 
-def _upper_bound(candidates: Iterable[Candidate]) -> int:
-    # Alone, on the untouched price, no offer gives less than beside others.
-    return sum(_total(_act([c])) for c in candidates)
+def _act_all(
+    chosen: Sequence[tuple[Candidate, Held | None]],
+    scene: Scene,
+    terms: ReceiptTerms,
+    result: Combination,
+) -> None:
+    state = begin(scene)
+    most = _most_off(scene, terms)
+    for actor, held in chosen:
+        before = state.copy() if isinstance(actor.compiled.offer.gives, _KEEPS_STATE) else state
+        per_member = _by_member(actor, state) if actor.members else None
+        offs = act(actor, state, held, most)
+        if most >= 0:
+            if not offs and most == 0:
+                result.cut.add(actor.offer_id)
+            most -= sum(offs.values())
+        result.acted.append((actor, before))
+        result.held[actor.offer_id] = held
+        if per_member is not None:
+            _book_members(actor, offs, per_member, result)
+        elif offs:
+            result.discounts[actor.offer_id] = offs
+    result.left = state.left
 
 
-def _total(discounts: dict[str, dict[int, int]]) -> int:
-    return sum(sum(by_line.values()) for by_line in discounts.values())
+def _most_off(scene: Scene, terms: ReceiptTerms) -> int:
+    limits = []
+    if terms.discount_minor_max:
+        limits.append(terms.discount_minor_max)
+    if terms.discount_share_max_ppm:
+        limits.append(sum(scene.gross) * terms.discount_share_max_ppm // PPM)
+    return min(limits, default=-1)
 
 
-def _act(chosen: Iterable[Candidate]) -> dict[str, dict[int, int]]:
-    """Let the chosen offers act one after the other; return what each takes off each line."""
-    running: dict[int, int] = {}
-    discounts: dict[str, dict[int, int]] = {}
-    key = _acting_order
-    for candidate in sorted(chosen, key=key):
-        room = [
-            max(0, running.setdefault(line.index, line.source.gross_minor) - line.floor_minor)
-            for line in candidate.lines
-        ]
-        bases = _bases(candidate, running)
-        wanted = _wanted(candidate, bases)
-        taken: dict[int, int] = {}
-        for line, off in zip(candidate.lines, _within(candidate.offer, wanted, room), strict=True):
-            if off:
-                taken[line.index] = off
-                running[line.index] -= off
-        if taken:
-            discounts[candidate.offer.offer_id] = taken
-    return discounts
+def _by_member(actor: Candidate, state: State) -> dict[int, Candidate]:
+    """Return the member that takes most off each line."""
+    best: dict[int, tuple[int, Candidate]] = {}
+    for member in actor.members:
+        for line, off in member_takes(member, state).items():
+            if line not in best or off > best[line][0]:
+                best[line] = (off, member)
+    return {line: member for line, (_, member) in best.items()}
 
 
-def _acting_order(candidate: Candidate) -> tuple[int, int, str]:
-    return (candidate.offer.combines.order, -candidate.offer.priority, candidate.offer.offer_id)
-
-
-def _bases(candidate: Candidate, running: dict[int, int]) -> list[int]:
-    if candidate.offer.combines.base == "initial":
-        return [line.source.gross_minor for line in candidate.lines]
-    return [running[line.index] for line in candidate.lines]
-
-
-def _wanted(candidate: Candidate, bases: list[int]) -> list[int]:
-    """What the reward would take off each line if nothing stood in its way."""
-    gives = candidate.offer.gives
-    if isinstance(gives, Percent):
-        total = round_half_up(sum(bases) * gives.rate_ppm, PPM)
-        return split(total, bases) if total else [0] * len(bases)
-    if isinstance(gives, AmountOff):
-        total = min(gives.amount_minor, sum(bases))
-        return split(total, bases) if total else [0] * len(bases)
-    if isinstance(gives, CardPrice):
-        wanted = []
-        for line, base in zip(candidate.lines, bases, strict=True):
-            price = gives.prices[line.source.sku]
-            wanted.append(
-                max(
-                    0,
-                    base
-                    - round_half_up(price.amount_minor * line.source.quantity, price.per_quantity),
-                )
-            )
-        return wanted
-    raise TypeError(f"{type(gives).__name__} takes nothing off a price")
-
-
-def _within(offer: Offer, wanted: list[int], room: list[int]) -> list[int]:
-    """Cut what is wanted to the lines' floors and the offer's maximum.
-
-    For amounts, refused shares move to other lines.
-    """
-    total = min(sum(wanted), sum(room))
-    if offer.discount_minor_max:
-        total = min(total, offer.discount_minor_max)
-    if isinstance(offer.gives, AmountOff):
-        weights = [w if r else 0 for w, r in zip(wanted, room, strict=True)]
-        total = min(total, sum(r for r, w in zip(room, weights, strict=True) if w))
-        return split(total, weights, room) if total else [0] * len(wanted)
-    cut = [min(w, r) for w, r in zip(wanted, room, strict=True)]
-    if sum(cut) > total:
-        return split(total, cut, cut)
-    return cut
+def _book_members(
+    actor: Candidate, offs: dict[int, int], by_line: dict[int, Candidate], result: Combination
+) -> None:
+    for line, off in offs.items():
+        result.discounts.setdefault(by_line[line].offer_id, {})[line] = off
+    if not offs:
+        return
+    for member in actor.members:
+        if member.offer_id not in result.discounts:
+            line = next((line for line in member.lines if line in by_line), min(by_line))
+            result.lost_to[member.offer_id] = by_line[line].offer_id

@@ -7,30 +7,175 @@ The cost of a receipt then grows with the offers that touch it, not with the off
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from loyalty.basket import Place
+from loyalty.basket import BasketLine, Place
 from loyalty.bundle import Bundle, Product
+from loyalty.checking.structure import structural_errors
+from loyalty.checking.wording import say_finding
+from loyalty.conditions import Check, RunningNeed, compile_need, running_needs
 from loyalty.errors import RuleSetError
+from loyalty.matching import LineView, Matcher, compile_match, depends_on_line, nodes_above
 from loyalty.offers import (
     AllOf,
     AnyOf,
     Attribute,
+    BuyGet,
     CardPrice,
+    EveryLine,
+    Gift,
+    IssuedCoupon,
     LineMatch,
+    Message,
     Need,
     NeedsAll,
     NeedsCode,
-    NeedsLines,
     Offer,
+    PartnerPoints,
+    PartsSet,
+    PointsMultiplier,
     PointsPerItem,
     PointsPerMoney,
+    PointsPerReceipt,
+    SameLines,
+    Stamps,
+    Steps,
+    When,
 )
 
 Key = tuple[str, str]
-EVERYWHERE: Key = ("", "")
-"""The key of offers no line attribute can rule out."""
+"""Attribute and value; an attribute with a slash behind it is asked for by a node of its tree."""
 
 _DAYS_CACHED_MAX = 4
+_VIEWS_CACHED_MAX = 50_000
 _NO_PRODUCT = Product()
+POINTS = (PointsPerMoney, PointsPerItem, PointsPerReceipt, PointsMultiplier)
+HAND_OUTS = (Gift, IssuedCoupon, Message, PartnerPoints)
+
+
+@dataclass(slots=True, eq=False)
+class CompiledOffer:
+    """An offer with what is asked of it at every receipt worked out once.
+
+    Attributes:
+        rank: its place in the acting order of the whole bundle.
+        barred: a product barred from this takes no part; empty for hand-outs.
+        parts: matchers of a set's parts, or of buy_get's other lines; else empty.
+        wholesale: it acts on every line of the basket.
+        need: what must be there; None when nothing.
+        running: needs that are asked when the offer acts.
+        guarded: somebody, some time or something must be there for it to act.
+        special: it asks for more than its lines: parts, running needs, stamps, codes.
+        endangered: other offers may keep it from acting, or what they take off may.
+    """
+
+    offer: Offer
+    rank: int
+    barred: str
+    match: Matcher
+    parts: tuple[Matcher, ...]
+    wholesale: bool
+    by_line: bool
+    need: Check | None
+    running: tuple[RunningNeed, ...]
+    guarded: bool
+    endangered: bool
+    special: bool
+
+
+@dataclass(slots=True)
+class _SkuView(LineView):
+    touching: tuple[CompiledOffer, ...] = ()
+    by_line: bool = False
+
+
+@dataclass(slots=True)
+class DayIndex:
+    """Offers that can apply at one place on one local day, found by what lines carry.
+
+    Attributes:
+        wholesale: those that act on every line; `anywhere`: those no line attribute can rule out.
+        trees: names of attributes that some offer asks for by a node of a tree.
+    """
+
+    bundle: Bundle
+    groups_of: dict[str, tuple[str, ...]]
+    wholesale: list[CompiledOffer] = field(default_factory=list)
+    anywhere: list[CompiledOffer] = field(default_factory=list)
+    by_key: dict[Key, list[CompiledOffer]] = field(default_factory=dict)
+    by_code: dict[str, list[CompiledOffer]] = field(default_factory=dict)
+    by_code_prefix: list[tuple[str, CompiledOffer]] = field(default_factory=list)
+    trees: set[str] = field(default_factory=set)
+    _views: dict[str, _SkuView] = field(default_factory=dict)
+
+    def add(self, compiled: CompiledOffer) -> None:
+        """Put an offer where lines or codes find it."""
+        exact, prefixes = _codes_needed(compiled.offer.needs)
+        if exact or prefixes:
+            for code in exact:
+                self.by_code.setdefault(code, []).append(compiled)
+            self.by_code_prefix.extend((prefix, compiled) for prefix in prefixes)
+        elif compiled.wholesale:
+            self.wholesale.append(compiled)
+        elif keys := _keys(compiled.offer):
+            for key in keys:
+                self.by_key.setdefault(key, []).append(compiled)
+            self.trees.update(name[:-1] for name, _ in keys if name.endswith("/"))
+        else:
+            self.anywhere.append(compiled)
+
+    def view(self, line: BasketLine) -> _SkuView:
+        """Return what offers see of a line, and the offers whose lines it is among."""
+        if line.attributes or line.gtin or line.department or line.category or line.brand:
+            return self._make_view(line)
+        view = self._views.get(line.sku)
+        if view is None:
+            view = self._make_view(line)
+            if not view.by_line:
+                if len(self._views) >= _VIEWS_CACHED_MAX:
+                    self._views.clear()
+                self._views[line.sku] = view
+                view.source = None
+        return view
+
+    def offers_for_codes(self, codes: Iterable[str]) -> list[CompiledOffer]:
+        """Return the offers that some of these codes open, each once."""
+        found: dict[int, CompiledOffer] = {}
+        for code in codes:
+            for compiled in self.by_code.get(code, ()):
+                found[compiled.rank] = compiled
+            for prefix, compiled in self.by_code_prefix:
+                if code.startswith(prefix):
+                    found[compiled.rank] = compiled
+        return list(found.values())
+
+    def _make_view(self, line: BasketLine) -> _SkuView:
+        product = self.bundle.catalogue.get(line.sku, _NO_PRODUCT)
+        attributes = {
+            **line.attributes,
+            "sku": line.sku,
+            "gtin": line.gtin,
+            "department": line.department or product.department,
+            "category": line.category or product.category,
+            "brand": line.brand or product.brand,
+        }
+        view = _SkuView(product, attributes, self.groups_of.get(line.sku, ()), line)
+        found: dict[int, CompiledOffer] = {}
+        for compiled in self._candidates(view):
+            if compiled.match(view) or any(part(view) for part in compiled.parts):
+                found[compiled.rank] = compiled
+            view.by_line = view.by_line or compiled.by_line
+        view.touching = tuple(found.values())
+        return view
+
+    def _candidates(self, view: LineView) -> Iterable[CompiledOffer]:
+        yield from self.anywhere
+        by_key = self.by_key
+        for name, value in view.attributes.items():
+            yield from by_key.get((name, value), ())
+            if name in self.trees:
+                for node in nodes_above(value):
+                    yield from by_key.get((name + "/", node), ())
+        for group in view.groups:
+            yield from by_key.get(("group", group), ())
 
 
 @dataclass(slots=True)
@@ -40,19 +185,17 @@ class Rules:
     Attributes:
         bundle_hash: hexadecimal SHA-256 of the bundle's bytes.
         groups_of: product groups of each SKU.
+        compiled: all offers in acting order.
     """
 
     bundle: Bundle
     bundle_hash: str
     groups_of: dict[str, tuple[str, ...]]
     offers_by_id: dict[str, Offer]
-    _days: dict[tuple[Place, str], dict[Key, tuple[Offer, ...]]] = field(default_factory=dict)
+    compiled: tuple[CompiledOffer, ...]
+    _days: dict[tuple[Place, str], DayIndex] = field(default_factory=dict)
 
-    def product(self, sku: str) -> Product:
-        """Return the catalogue's product, or an empty one for an unknown SKU."""
-        return self.bundle.catalogue.get(sku, _NO_PRODUCT)
-
-    def offers_on(self, place: Place, date: str) -> dict[Key, tuple[Offer, ...]]:
+    def on(self, place: Place, date: str) -> DayIndex:
         """Return the index of offers that can apply at this place on this local day.
 
         The last few days are kept, so that a till builds it once a day.
@@ -60,7 +203,10 @@ class Rules:
         key = (place, date)
         index = self._days.get(key)
         if index is None:
-            index = _index(o for o in self.bundle.offers if _is_here(o, place) and _is_on(o, date))
+            index = DayIndex(self.bundle, self.groups_of)
+            for compiled in self.compiled:
+                if _is_here(compiled.offer, place) and _is_on(compiled.offer.when, date):
+                    index.add(compiled)
             if len(self._days) >= _DAYS_CACHED_MAX:
                 self._days.pop(next(iter(self._days)))
             self._days[key] = index
@@ -74,74 +220,75 @@ def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:
         RuleSetError: the offers contradict each other or name something the bundle lacks; a
             compiled bundle never fails at a till.
     """
-    _check(bundle)
+    if errors := structural_errors(bundle):
+        said = [say_finding(error, "en") for error in errors]
+        raise RuleSetError("\n".join(f"{each.problem}; {each.remedy}" for each in said))
     groups_of: dict[str, list[str]] = {}
     for name in sorted(bundle.groups):
         for sku in bundle.groups[name]:
             groups_of.setdefault(sku, []).append(name)
+    in_order = sorted(bundle.offers, key=acting_order)
     return Rules(
         bundle,
         bundle_hash,
         {sku: tuple(names) for sku, names in groups_of.items()},
         {offer.offer_id: offer for offer in bundle.offers},
+        tuple(_compile(offer, rank) for rank, offer in enumerate(in_order)),
     )
 
 
-def _check(bundle: Bundle) -> None:
-    seen: set[str] = set()
-    modes: dict[str, tuple[str, str]] = {}
-    for offer in bundle.offers:
-        if offer.offer_id in seen:
-            raise RuleSetError(
-                f"offer {offer.offer_id!r} stands in the bundle twice; give each offer its own id"
-            )
-        seen.add(offer.offer_id)
-        for group in _groups_of_offer(offer):
-            if group not in bundle.groups:
-                raise RuleSetError(
-                    f"offer {offer.offer_id!r} names product group {group!r},"
-                    " which the bundle lacks; add it to groups"
-                )
-        if offer.when.starts and offer.when.until and offer.when.starts >= offer.when.until:
-            raise RuleSetError(
-                f"offer {offer.offer_id!r} ends before it starts; swap when.starts and when.until"
-            )
-        if offer.combines.group and isinstance(offer.gives, PointsPerMoney | PointsPerItem):
-            raise RuleSetError(
-                f"offer {offer.offer_id!r} gives points and names group {offer.combines.group!r};"
-                " groups hold for price offers only, leave combines.group out"
-            )
-        if offer.combines.group:
-            mode, by = modes.setdefault(offer.combines.group, (offer.combines.mode, offer.offer_id))
-            if mode != offer.combines.mode:
-                raise RuleSetError(
-                    f"offers {by!r} and {offer.offer_id!r} give group"
-                    f" {offer.combines.group!r} two modes; choose one"
-                )
+def acting_order(offer: Offer) -> tuple[int, int, str]:
+    """Return the key of the order in which offers act (receipt 4)."""
+    return (offer.combines.order, -offer.priority, offer.offer_id)
 
 
-def _groups_of_offer(offer: Offer) -> Iterable[str]:
-    yield from _groups_named(offer.lines)
-    yield from _groups_needed(offer.needs)
-    if isinstance(offer.gives, PointsPerMoney | PointsPerItem) and offer.gives.lot.restriction:
-        yield offer.gives.lot.restriction
+def _compile(offer: Offer, rank: int) -> CompiledOffer:
+    gives = offer.gives
+    parts = parts_of(offer)
+    points = isinstance(gives, POINTS)
+    need = None if offer.needs == NeedsAll() else compile_need(offer.needs)
+    running = tuple(running_needs(offer.needs))
+    who = offer.who.asks_for_customer or points or bool(offer.limits.uses_per_account_max)
+    return CompiledOffer(
+        offer=offer,
+        rank=rank,
+        barred="" if isinstance(gives, HAND_OUTS) else "earn" if points else "discount",
+        match=_match(offer),
+        parts=tuple(compile_match(part) for part in parts),
+        wholesale=isinstance(offer.lines, EveryLine)
+        and not parts
+        and not isinstance(gives, CardPrice),
+        by_line=any(depends_on_line(match) for match in (offer.lines, *parts)),
+        need=need,
+        running=running,
+        guarded=who or need is not None or offer.when != When(),
+        endangered=bool(offer.combines.not_with)
+        or bool(running)
+        or (isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running"),
+        special=bool(parts or running) or isinstance(gives, Stamps) or offer.limits.once_per_code,
+    )
 
 
-def _groups_needed(need: Need) -> Iterable[str]:
-    if isinstance(need, NeedsLines):
-        yield from _groups_named(need.match)
-    elif hasattr(need, "of"):
-        for part in need.of:
-            yield from _groups_needed(part)
+def parts_of(offer: Offer) -> tuple[LineMatch, ...]:
+    """Return the lines of a set's parts, or of what `buy_get` gives beside what is bought."""
+    gives = offer.gives
+    if isinstance(gives, PartsSet):
+        if isinstance(offer.lines, EveryLine):
+            return tuple(part.lines for part in gives.parts)
+        return tuple(AllOf(of=(offer.lines, part.lines)) for part in gives.parts)
+    if isinstance(gives, BuyGet) and not isinstance(gives.get_lines, SameLines):
+        return (gives.get_lines,)
+    return ()
 
 
-def _groups_named(match: LineMatch) -> Iterable[str]:
-    if isinstance(match, Attribute):
-        if match.name == "group":
-            yield from match.one_of
-    elif hasattr(match, "of"):
-        for part in match.of:
-            yield from _groups_named(part)
+def _match(offer: Offer) -> Matcher:
+    match = compile_match(offer.lines)
+    if isinstance(offer.gives, CardPrice):
+        prices = offer.gives.prices
+        if isinstance(offer.lines, EveryLine):
+            return lambda view: view.attributes["sku"] in prices
+        return lambda view: view.attributes["sku"] in prices and match(view)
+    return match
 
 
 def _is_here(offer: Offer, place: Place) -> bool:
@@ -155,49 +302,45 @@ def _is_here(offer: Offer, place: Place) -> bool:
     )
 
 
-def _is_on(offer: Offer, date: str) -> bool:
+def _is_on(when: When, date: str) -> bool:
     # Texts of days and moments order like the times they name;
     # a day is touched unless wholly outside.
-    return (not offer.when.starts or offer.when.starts[:10] <= date) and (
-        not offer.when.until or offer.when.until > f"{date}T00:00:00"
+    return (not when.starts or when.starts[:10] <= date) and (
+        not when.until or when.until > f"{date}T00:00:00"
     )
 
 
-def _index(offers: Iterable[Offer]) -> dict[Key, tuple[Offer, ...]]:
-    lists: dict[Key, list[Offer]] = {}
-    for offer in offers:
-        for key in _keys(offer):
-            lists.setdefault(key, []).append(offer)
-    return {key: tuple(found) for key, found in lists.items()}
-
-
 def _keys(offer: Offer) -> set[Key]:
-    codes = _codes_needed(offer.needs)
-    if codes:
-        return {("code", code) for code in codes}
+    """Return keys one of which every line carries that the offer is about; none: any line may."""
     if isinstance(offer.gives, CardPrice):
         return {("sku", sku) for sku in offer.gives.prices}
-    return _line_keys(offer.lines) or {EVERYWHERE}
+    parts = parts_of(offer)
+    matched = parts if isinstance(offer.gives, PartsSet) else (offer.lines, *parts)
+    each = [line_keys(match) for match in matched]
+    return set().union(*each) if all(each) else set()
 
 
-def _codes_needed(need: Need) -> tuple[str, ...]:
+def _codes_needed(need: Need) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return codes and code prefixes one of which must be presented; none when none must."""
     if isinstance(need, NeedsCode):
-        return need.one_of
+        return need.one_of, (need.prefix,) if need.prefix else ()
     if isinstance(need, NeedsAll):
         for part in need.of:
-            if found := _codes_needed(part):
+            if (found := _codes_needed(part)) != ((), ()):
                 return found
-    return ()
+    return (), ()
 
 
-def _line_keys(match: LineMatch) -> set[Key]:
+def line_keys(match: LineMatch) -> set[Key]:
     """Return keys one of which every matching line carries; an empty set means there are none."""
     if isinstance(match, Attribute):
+        if match.beneath:
+            return {(match.name + "/", node) for node in match.beneath}
         return {(match.name, value) for value in match.one_of}
     if isinstance(match, AllOf):
-        choices = [keys for part in match.of if (keys := _line_keys(part))]
+        choices = [keys for part in match.of if (keys := line_keys(part))]
         return min(choices, key=lambda keys: (len(keys), sorted(keys)), default=set())
     if isinstance(match, AnyOf):
-        parts = [_line_keys(part) for part in match.of]
+        parts = [line_keys(part) for part in match.of]
         return set().union(*parts) if all(parts) else set()
     return set()

@@ -110,14 +110,18 @@ def _one_scalar_of(kinds: tuple[type[Any], ...], value: object, path: str) -> ob
     return value
 
 
-_WORDS: dict[type[Any], str] = {int: "an integer", str: "a text", bool: "true or false"}
+_WORDS: dict[type[Any], str] = {
+    int: "an integer",
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def _json_name(value: object) -> str:
     return {
         dict: "an object",
         list: "a list",
-        type(None): "null",
         float: "a number with a fraction",
     }.get(type(value), _WORDS.get(type(value), type(value).__name__))
 
@@ -153,7 +157,7 @@ def _record(kind: type[Any], value: dict[str, object], path: str, depth: int) ->
     tag = getattr(kind, "kind", None)
     found = {}
     for name, inner in value.items():
-        if name == "kind" and tag is not None:
+        if name == "kind" and isinstance(tag, str):
             if inner != tag:
                 raise DocumentError(f"{path}.kind", f"must be {tag}")
             continue

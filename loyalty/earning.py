@@ -1,47 +1,186 @@
 """Points earned on what was really paid (design: receipt 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from loyalty.basket import Moment
 from loyalty.calculation import EarnedLot
-from loyalty.combination import Candidate
+from loyalty.limits import PPM
 from loyalty.money import split
-from loyalty.offers import LotTerms, PointsPerItem, PointsPerMoney
+from loyalty.offers import (
+    LotTerms,
+    PointsMultiplier,
+    PointsPerItem,
+    PointsPerMoney,
+    PointsPerReceipt,
+    PointsReward,
+)
+from loyalty.scene import Candidate, Scene
 
 
-def earn(
-    candidates: Sequence[Candidate], paid_minor: Sequence[int], moment: Moment
-) -> tuple[list[EarnedLot], dict[str, dict[int, int]]]:
-    """Return the lots earned and, by offer, the points of each line index.
+@dataclass(slots=True)
+class Spent:
+    """What each line costs, by line index: before discounts, after them, after redeemed points."""
+
+    gross: Sequence[int]
+    discounted: Sequence[int]
+    paid: Sequence[int]
+
+
+@dataclass(slots=True)
+class Earning:
+    """Points earned.
+
+    Attributes:
+        by_offer: offer id -> line index -> points, only what is above zero.
+        lost_to: offer id -> the member of its group that was taken instead.
+    """
+
+    lots: list[EarnedLot] = field(default_factory=list)
+    by_offer: dict[str, dict[int, int]] = field(default_factory=dict)
+    lost_to: dict[str, str] = field(default_factory=dict)
+
+
+def earn(candidates: Sequence[Candidate], spent: Spent, scene: Scene, moment: Moment) -> Earning:
+    """Return the lots earned and, by offer, the points of each line.
 
     Args:
-        candidates: points offers that may act, in the order they are to be listed.
-        paid_minor: by line index, after discounts and redeemed points.
+        candidates: points offers that may act, in acting order.
     """
-    lots: list[EarnedLot] = []
-    by_offer: dict[str, dict[int, int]] = {}
+    result = Earning()
+    if not candidates:
+        return result
+    result.by_offer = points_by_offer(candidates, spent, scene, result.lost_to)
     for candidate in candidates:
-        gives = candidate.offer.gives
-        lines = [line for line in candidate.lines if "earn" not in line.product.barred]
-        if isinstance(gives, PointsPerMoney):
-            weights = [paid_minor[line.index] for line in lines]
-            points = sum(weights) * gives.points // gives.per_minor
-        elif isinstance(gives, PointsPerItem):
-            weights = [line.units if paid_minor[line.index] else 0 for line in lines]
-            points = sum(weights) * gives.points
+        if by_line := result.by_offer.get(candidate.offer_id):
+            gives = candidate.compiled.offer.gives
+            assert isinstance(gives, PointsReward)
+            points = sum(by_line.values())
+            result.lots.append(_lot(candidate.offer_id, points, gives.lot, moment))
+    return result
+
+
+def points_by_offer(
+    candidates: Sequence[Candidate],
+    spent: Spent,
+    scene: Scene,
+    lost_to: dict[str, str] | None = None,
+) -> dict[str, dict[int, int]]:
+    """Return offer id -> line index -> points, groups settled, multipliers last."""
+    found: dict[str, dict[int, int]] = {}
+    multipliers = []
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        if isinstance(candidate.compiled.offer.gives, PointsMultiplier):
+            multipliers.append(candidate)
+        elif group := candidate.compiled.offer.combines.group:
+            groups.setdefault(group, []).append(candidate)
+        elif points := _given(candidate, spent, scene):
+            found[candidate.offer_id] = points
+    for members in groups.values():
+        _settle(members, spent, scene, found, {} if lost_to is None else lost_to)
+    for candidate in multipliers:
+        if points := _multiplied(candidate, found):
+            found[candidate.offer_id] = points
+    return found
+
+
+def _given(candidate: Candidate, spent: Spent, scene: Scene) -> dict[int, int]:
+    gives = candidate.compiled.offer.gives
+    lines = candidate.lines
+    if isinstance(gives, PointsPerMoney):
+        amounts = getattr(spent, gives.basis)
+        weights = [amounts[line] for line in lines]
+        total = sum(weights)
+        if gives.counting == "whole_steps":
+            points = total // gives.per_minor * gives.points
         else:
-            continue
-        if candidate.offer.points_max:
-            points = min(points, candidate.offer.points_max)
-        if not points:
-            continue
-        shares = split(points, weights)
-        by_offer[candidate.offer.offer_id] = {
-            line.index: share for line, share in zip(lines, shares, strict=True) if share
-        }
-        lots.append(_lot(candidate.offer.offer_id, points, gives.lot, moment))
-    return lots, by_offer
+            points = total * gives.points // gives.per_minor
+    elif isinstance(gives, PointsPerItem):
+        paid = spent.paid
+        weights = [scene.lines[line].units if paid[line] else 0 for line in lines]
+        points = sum(weights) * gives.points
+    else:
+        assert isinstance(gives, PointsPerReceipt)
+        weights = [spent.paid[line] for line in lines]
+        points = gives.points if any(weights) else 0
+    return _shared(candidate, points, lines, weights)
+
+
+def _shared(
+    candidate: Candidate, points: int, lines: Sequence[int], weights: Sequence[int]
+) -> dict[int, int]:
+    most = candidate.compiled.offer.limits.points_max
+    if most and points > most:
+        points = most
+    if not points:
+        return {}
+    if len(lines) == 1:
+        return {lines[0]: points}
+    shares = split(points, weights)
+    return {line: share for line, share in zip(lines, shares, strict=True) if share}
+
+
+def _settle(
+    members: Sequence[Candidate],
+    spent: Spent,
+    scene: Scene,
+    found: dict[str, dict[int, int]],
+    lost_to: dict[str, str],
+) -> None:
+    """Let the member of a group that gives most earn, or on each line the one that gives most."""
+    mode = members[0].offer.combines.mode
+    by_priority = sorted(members, key=lambda m: (-m.offer.priority, m.offer_id))
+    if mode == "best_per_line":
+        _settle_lines(by_priority, spent, scene, found, lost_to)
+        return
+    given = {member.offer_id: _given(member, spent, scene) for member in by_priority}
+    totals = {offer_id: sum(points.values()) for offer_id, points in given.items()}
+    if mode == "first":
+        winner = next((offer_id for offer_id, total in totals.items() if total), None)
+    else:
+        winner = max(totals, key=totals.__getitem__)
+    if winner is None or not totals[winner]:
+        return
+    found[winner] = given[winner]
+    lost_to.update({offer_id: winner for offer_id in totals if offer_id != winner})
+
+
+def _settle_lines(
+    members: Sequence[Candidate],
+    spent: Spent,
+    scene: Scene,
+    found: dict[str, dict[int, int]],
+    lost_to: dict[str, str],
+) -> None:
+    best: dict[int, tuple[int, str]] = {}
+    for member in members:
+        for line in member.lines:
+            alone = Candidate(member.compiled, (line,))
+            points = _given(alone, spent, scene).get(line, 0)
+            if points > best.get(line, (0, ""))[0]:
+                best[line] = (points, member.offer_id)
+    for line in sorted(best):
+        points, offer_id = best[line]
+        found.setdefault(offer_id, {})[line] = points
+    for member in members:
+        if member.offer_id not in found:
+            winner = next((best[line][1] for line in member.lines if line in best), "")
+            if winner:
+                lost_to[member.offer_id] = winner
+
+
+def _multiplied(candidate: Candidate, found: Mapping[str, Mapping[int, int]]) -> dict[int, int]:
+    gives = candidate.compiled.offer.gives
+    assert isinstance(gives, PointsMultiplier)
+    weights = dict.fromkeys(candidate.lines, 0)
+    for offer_id in gives.of:
+        for line, points in found.get(offer_id, {}).items():
+            if line in weights:
+                weights[line] += points
+    points = sum(weights.values()) * (gives.factor_ppm - PPM) // PPM
+    return _shared(candidate, points, candidate.lines, list(weights.values()))
 
 
 def _lot(offer_id: str, points: int, terms: LotTerms, moment: Moment) -> EarnedLot:

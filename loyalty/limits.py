@@ -18,7 +18,13 @@ BUNDLE_OFFERS_MAX: Final = 200_000
 BUNDLE_PRODUCTS_MAX: Final = 5_000_000
 CONDITION_DEPTH_MAX: Final = 20
 
-COMBINATION_NODES_MAX: Final = 1_000
+SET_UNITS_MAX: Final = 100
+"""Units of one set of a multi-buy."""
+
+UNITS_HELD_MAX: Final = 1_000
+"""The dearest units of a basket that a set of named parts or of two kinds looks at."""
+
+COMBINATION_NODES_MAX: Final = 2_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
 
 PPM: Final = 1_000_000

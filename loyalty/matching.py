@@ -1,209 +1,135 @@
-"""Which lines an offer acts on, and what keeps it from acting."""
+"""Which lines an offer is about: the tree of `lines` turned once into a function (receipt 3, 9)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 
-from loyalty.account import AccountSnapshot
-from loyalty.basket import Basket, BasketLine, Moment
+from loyalty.basket import BasketLine
 from loyalty.bundle import Product
-from loyalty.calculation import Reason
-from loyalty.compilation import Rules
 from loyalty.limits import UNIT_THOUSANDTHS
+from loyalty.money import round_half_up
 from loyalty.offers import (
     AllOf,
     AnyOf,
     Attribute,
+    EveryLine,
     LineMatch,
-    Need,
-    NeedsAll,
-    NeedsAny,
-    NeedsCode,
-    NeedsLines,
-    NeedsTender,
-    NoneOf,
-    Offer,
-    PointsPerItem,
-    PointsPerMoney,
+    NumberRange,
 )
-from loyalty.reasons import ReasonCode
+
+Matcher = Callable[["LineView"], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class LineView:
+    """What offers see of a line; lines that say nothing of their own share their SKU's view.
+
+    Attributes:
+        attributes: every attribute offers may ask for, groups apart.
+        groups: product groups of the SKU.
+        source: the basket's line; None in a view shared by all lines of a SKU.
+    """
+
+    product: Product
+    attributes: Mapping[str, str]
+    groups: tuple[str, ...]
+    source: BasketLine | None = None
+
+
+def compile_match(match: LineMatch) -> Matcher:
+    """Return a function that says whether a line belongs to the match."""
+    if isinstance(match, EveryLine):
+        return _every
+    if isinstance(match, Attribute):
+        return _attribute(match)
+    if isinstance(match, NumberRange):
+        return _in_range(match)
+    parts = tuple(compile_match(part) for part in match.of)
+    if isinstance(match, AllOf):
+        return lambda view: all(part(view) for part in parts)
+    if isinstance(match, AnyOf):
+        return lambda view: any(part(view) for part in parts)
+    return lambda view: not any(part(view) for part in parts)
+
+
+def depends_on_line(match: LineMatch) -> bool:
+    """Say whether two lines of one SKU may differ in it (a range of price, amount, quantity)."""
+    if isinstance(match, NumberRange):
+        return True
+    return any(depends_on_line(part) for part in getattr(match, "of", ()))
+
+
+def nodes_above(value: str) -> list[str]:
+    """Return a node of a tree and all nodes it lies beneath: `a/b` -> `a`, `a/b`."""
+    steps = value.split("/")
+    return ["/".join(steps[:depth]) for depth in range(1, len(steps) + 1)]
+
+
+def _every(_: LineView) -> bool:
+    return True
+
+
+def _attribute(match: Attribute) -> Matcher:
+    name = match.name
+    if name == "group":
+        wanted = frozenset(match.one_of)
+        return lambda view: not wanted.isdisjoint(view.groups)
+    if match.one_of:
+        values = frozenset(match.one_of)
+        return lambda view: view.attributes.get(name, "") in values
+    if match.prefix:
+        prefix = match.prefix
+        return lambda view: view.attributes.get(name, "").startswith(prefix)
+    nodes = frozenset(match.beneath)
+    return lambda view: not nodes.isdisjoint(nodes_above(view.attributes.get(name, "")))
+
+
+def _in_range(match: NumberRange) -> Matcher:
+    name, low, high = match.name, match.at_least, match.at_most
+
+    def in_range(view: LineView) -> bool:
+        number = _number(name, view)
+        return number is not None and low <= number <= high
+
+    return in_range
+
+
+def _number(name: str, view: LineView) -> int | None:
+    source = view.source
+    if source is not None:
+        if name == "gross_minor":
+            return source.gross_minor
+        if name == "quantity":
+            return source.quantity
+        if name == "unit_price_minor":
+            return round_half_up(source.gross_minor * UNIT_THOUSANDTHS, source.quantity)
+    text = view.attributes.get(name, "")
+    digits = text.removeprefix("-")
+    # Nothing but plain digits: what int() takes beside them differs from JSON and from people.
+    return int(text) if digits.isascii() and digits.isdigit() else None
+
+
+@dataclass(slots=True)
 class Line:
     """A basket line with what the catalogue adds.
 
     Attributes:
         index: its place in the canonical order.
-        attributes: every attribute offers may ask for, groups apart.
         floor_minor: the least that must stay to be paid because of a regulated price.
+        pieces: whole pieces; 0 for a weighed line.
     """
 
     index: int
     source: BasketLine
-    product: Product
-    groups: tuple[str, ...]
-    attributes: dict[str, str]
+    view: LineView
     floor_minor: int
+    pieces: int
+
+    @property
+    def product(self) -> Product:
+        """The catalogue's product."""
+        return self.view.product
 
     @property
     def units(self) -> int:
         """Whole pieces; a weighed line is one."""
-        return 1 if self.source.by_weight else self.source.quantity // UNIT_THOUSANDTHS
-
-
-def canonical_lines(basket: Basket, rules: Rules) -> list[Line]:
-    """Return the lines completed from the catalogue.
-
-    They are ordered by id, so that the order of scanning cannot matter.
-    """
-    lines = []
-    for index, source in enumerate(sorted(basket.lines, key=lambda line: line.line_id)):
-        product = rules.product(source.sku)
-        attributes = {
-            **source.attributes,
-            "sku": source.sku,
-            "gtin": source.gtin,
-            "department": source.department or product.department,
-            "category": source.category or product.category,
-            "brand": source.brand or product.brand,
-        }
-        floor = -(-product.floor_minor_per_unit * source.quantity // UNIT_THOUSANDTHS)
-        lines.append(
-            Line(index, source, product, rules.groups_of.get(source.sku, ()), attributes, floor)
-        )
-    return lines
-
-
-def matches(match: LineMatch, line: Line) -> bool:
-    """Say whether the line belongs to the match."""
-    if isinstance(match, Attribute):
-        if match.name == "group":
-            return any(group in match.one_of for group in line.groups)
-        value = line.attributes.get(match.name, "")
-        return value in match.one_of if match.one_of else value.startswith(match.prefix)
-    if isinstance(match, AllOf):
-        return all(matches(part, line) for part in match.of)
-    if isinstance(match, AnyOf):
-        return any(matches(part, line) for part in match.of)
-    if isinstance(match, NoneOf):
-        return not any(matches(part, line) for part in match.of)
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything about a receipt that offers may ask for."""
-
-    basket: Basket
-    lines: list[Line]
-    account: AccountSnapshot
-    moment: Moment
-
-
-def obstacle(offer: Offer, situation: Situation) -> Reason | None:
-    """Return why the offer cannot act, or None when it can."""
-    for check in (_who, _when):
-        if found := check(offer, situation):
-            return found
-    return _unmet(offer.needs, offer, situation)
-
-
-def _who(offer: Offer, situation: Situation) -> Reason | None:
-    who, account = offer.who, situation.account
-    # Points need somebody to belong to.
-    asks = who.identified or who.tiers or who.segments or who.birthday
-    if (asks or isinstance(offer.gives, PointsPerMoney | PointsPerItem)) and not account.identified:
-        return Reason(offer_id=offer.offer_id, code=ReasonCode.NOT_IDENTIFIED)
-    if who.tiers and account.tier not in who.tiers:
-        return Reason(
-            offer_id=offer.offer_id, code=ReasonCode.NOT_IN_TIER, figures={"tier": account.tier}
-        )
-    if who.segments and not set(who.segments) & set(account.segments):
-        return Reason(offer_id=offer.offer_id, code=ReasonCode.NOT_IN_SEGMENT)
-    if who.birthday and not account.in_birthday_window:
-        return Reason(offer_id=offer.offer_id, code=ReasonCode.NOT_BIRTHDAY)
-    return None
-
-
-def _when(offer: Offer, situation: Situation) -> Reason | None:
-    when, local = offer.when, situation.moment.local
-    if (when.starts and local < when.starts) or (when.until and local >= when.until):
-        return Reason(
-            offer_id=offer.offer_id,
-            code=ReasonCode.NOT_THIS_HOUR,
-            figures={"from": when.starts, "until": when.until},
-        )
-    if when.weekdays:
-        weekday = date.fromisoformat(situation.moment.date).isoweekday()
-        if weekday not in when.weekdays:
-            return Reason(
-                offer_id=offer.offer_id, code=ReasonCode.NOT_TODAY, figures={"weekday": weekday}
-            )
-    clock = local[11:16]
-    if when.hours and not any(start <= clock < end for start, end in when.hours):
-        spans = ", ".join(f"{start}-{end}" for start, end in when.hours)
-        return Reason(
-            offer_id=offer.offer_id,
-            code=ReasonCode.NOT_THIS_HOUR,
-            figures={"hours": spans, "now": clock},
-        )
-    return None
-
-
-def _unmet(need: Need, offer: Offer, situation: Situation) -> Reason | None:
-    if isinstance(need, NeedsAll):
-        return next((found for part in need.of if (found := _unmet(part, offer, situation))), None)
-    if isinstance(need, NeedsLines):
-        return _lines_missing(need, offer, situation)
-    if isinstance(need, NeedsCode):
-        held = bool(set(need.one_of) & set(situation.basket.codes))
-        return None if held else Reason(offer_id=offer.offer_id, code=ReasonCode.CODE_MISSING)
-    if isinstance(need, NeedsTender):
-        held = situation.basket.tender in need.one_of
-        return (
-            None
-            if held
-            else Reason(
-                offer_id=offer.offer_id,
-                code=ReasonCode.TENDER_MISSING,
-                figures={"tender": need.one_of[0]},
-            )
-        )
-    parts = [_unmet(part, offer, situation) for part in need.of]
-    if isinstance(need, NeedsAny):
-        return None if None in parts else next(iter(parts), None)
-    return (
-        Reason(offer_id=offer.offer_id, code=ReasonCode.CONDITION_NOT_MET)
-        if None in parts
-        else None
-    )
-
-
-def _lines_missing(need: NeedsLines, offer: Offer, situation: Situation) -> Reason | None:
-    found = [line for line in situation.lines if matches(need.match, line)]
-    asks: tuple[tuple[ReasonCode, int, Callable[[], int]], ...] = (
-        (
-            ReasonCode.QUANTITY_MISSING,
-            need.quantity_min,
-            lambda: sum(line.source.quantity for line in found),
-        ),
-        (
-            ReasonCode.AMOUNT_MISSING,
-            need.amount_minor_min,
-            lambda: sum(line.source.gross_minor for line in found),
-        ),
-        (
-            ReasonCode.DISTINCT_MISSING,
-            need.distinct_min,
-            lambda: len({line.source.sku for line in found}),
-        ),
-    )
-    for code, wanted, count in asks:
-        if wanted and (have := count()) < wanted:
-            return Reason(
-                offer_id=offer.offer_id,
-                code=code,
-                figures={"have": have, "need": wanted, "missing": wanted - have},
-            )
-    return None
+        return self.pieces or 1

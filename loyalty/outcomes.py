@@ -24,6 +24,8 @@ class Outcome(StrEnum):
     RECEIPT_CLOSED = "receipt_closed"
     LINE_UNKNOWN = "line_unknown"
     LINE_ALREADY_RETURNED = "line_already_returned"
+    NOT_WHOLE_PIECES = "not_whole_pieces"
+    QUANTITY_NOT_LEFT = "quantity_not_left"
     NOT_IDENTIFIED = "not_identified"
     POINTS_INSUFFICIENT = "points_insufficient"
     POINTS_HELD_ELSEWHERE = "points_held_elsewhere"

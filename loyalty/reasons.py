@@ -12,6 +12,9 @@ class ReasonCode(StrEnum):
     NOT_IN_TIER = "not_in_tier"
     NOT_IN_SEGMENT = "not_in_segment"
     NOT_BIRTHDAY = "not_birthday"
+    NOT_PERSONAL = "not_personal"
+    NOT_THIS_PURCHASE = "not_this_purchase"
+    LIMIT_USED = "limit_used"
     NOT_TODAY = "not_today"
     NOT_THIS_HOUR = "not_this_hour"
     CODE_MISSING = "code_missing"
@@ -19,12 +22,21 @@ class ReasonCode(StrEnum):
     QUANTITY_MISSING = "quantity_missing"
     AMOUNT_MISSING = "amount_missing"
     DISTINCT_MISSING = "distinct_missing"
+    PART_MISSING = "part_missing"
+    STAMPS_MISSING = "stamps_missing"
     CONDITION_NOT_MET = "condition_not_met"
     LINES_EXCLUDED = "lines_excluded"
+    RECEIPT_LIMIT = "receipt_limit"
     NOTHING_TO_GIVE = "nothing_to_give"
 
 
 HINTS = frozenset(
-    {ReasonCode.QUANTITY_MISSING, ReasonCode.AMOUNT_MISSING, ReasonCode.DISTINCT_MISSING}
+    {
+        ReasonCode.QUANTITY_MISSING,
+        ReasonCode.AMOUNT_MISSING,
+        ReasonCode.DISTINCT_MISSING,
+        ReasonCode.PART_MISSING,
+        ReasonCode.STAMPS_MISSING,
+    }
 )
 """Reasons the customer can still do something about."""

@@ -3,6 +3,7 @@
 The engine speaks in codes and figures; nothing but this package knows how people say them.
 """
 
+import re
 from collections.abc import Mapping
 from string import Formatter
 from typing import Final, Literal
@@ -20,18 +21,33 @@ Figures = Mapping[str, int | str]
 CATALOGUES: Final[Mapping[str, Catalogue]] = {"en": ENGLISH, "ru": RUSSIAN}
 
 _MINOR_IN_WHOLE = 100
-_AMOUNTS = {"have", "need", "missing"}
+_AMOUNTS = {"have", "need", "missing", "stamps"}
+_NO_TITLES: Final[Mapping[str, str]] = {}
+_LAST_USED: Final = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<clock>\d{2}:\d{2})(:\d{2})?( store (?P<store>.+))?"
+)
 
 
-def say_reason(reason: Reason, title: str, language: str, *, audience: Audience = "cashier") -> str:
-    """Say why an offer did or did not act.
+def say_reason(
+    reason: Reason,
+    title: str,
+    language: str,
+    *,
+    audience: Audience = "cashier",
+    titles: Mapping[str, str] = _NO_TITLES,
+) -> str:
+    """Say why an offer did or did not act, or what is missing for it to act (a hint).
 
     Args:
         title: the offer's name in that language; empty = its id.
         language: `en`, `ru` or a tag that begins so (`ru-RU`); anything else is said in English.
+        titles: names in that language by offer id, for another offer the reason speaks of;
+            customers hear no id.
     """
     catalogue = _catalogue(language)
     figures = {name: _said(name, reason, catalogue) for name in reason.figures}
+    figures |= _handed_out(reason, catalogue)
+    figures["to_title"] = titles.get(str(reason.figures.get("to", "")), "")
     texts = catalogue.reasons.get(reason.code, ("{title}: {code}.",))
     if audience == "customer":
         texts = catalogue.reasons_for_customer.get(reason.code, texts)
@@ -86,17 +102,42 @@ def _fullest(texts: tuple[str, ...], said: Mapping[str, str]) -> str:
 def _said(name: str, reason: Reason, catalogue: Catalogue) -> str:
     value = reason.figures[name]
     if isinstance(value, int) and name in _AMOUNTS:
-        if reason.code == ReasonCode.QUANTITY_MISSING:
-            return _quantity(value, _is_weighed(reason.figures), catalogue)
-        if reason.code == ReasonCode.AMOUNT_MISSING:
-            return _money(value, catalogue)
-        if reason.code == ReasonCode.DISTINCT_MISSING:
-            return _counted(value, "product", catalogue)
+        return _amount(value, reason, catalogue)
     if isinstance(value, int) and name == "weekday":
         return catalogue.weekdays[value - 1]
     if isinstance(value, str) and name in {"from", "until"}:
         return _moment(value, catalogue)
+    if isinstance(value, str) and name == "period":
+        return catalogue.periods.get(value, value)
+    if isinstance(value, str) and name == "last":
+        return _last_used(value, catalogue)
     return _said_by_name(name, value, catalogue)
+
+
+def _amount(value: int, reason: Reason, catalogue: Catalogue) -> str:
+    if reason.code == ReasonCode.QUANTITY_MISSING:
+        return _quantity(value, _is_weighed(reason.figures), catalogue)
+    if reason.code == ReasonCode.AMOUNT_MISSING:
+        return _money(value, catalogue)
+    if reason.code == ReasonCode.DISTINCT_MISSING:
+        return _counted(value, "product", catalogue)
+    if reason.code == ReasonCode.PART_MISSING:
+        return _quantity(value, False, catalogue)  # noqa: FBT003 - units come whole
+    if reason.code == ReasonCode.STAMPS_MISSING:
+        return _counted(value, "stamp", catalogue)
+    return str(value)
+
+
+def _handed_out(reason: Reason, catalogue: Catalogue) -> dict[str, str]:
+    """Name what an offer handed out by its kind: pieces, a code and points are said differently."""
+    quantity, kind = reason.figures.get("quantity"), reason.figures.get("kind")
+    if kind == "coupon":
+        return {"coupon": str(reason.figures.get("what", ""))}
+    if kind == "partner_points" and isinstance(quantity, int):
+        return {"partner_points": _counted(quantity, "point", catalogue)}
+    if kind == "gift" and isinstance(quantity, int):
+        return {"gift_quantity": _counted(quantity, "piece", catalogue)}
+    return {}
 
 
 def _said_by_name(name: str, value: int | str, catalogue: Catalogue) -> str:
@@ -137,3 +178,12 @@ def _moment(text: str, catalogue: Catalogue) -> str:
     year, month, of_month = day.split("-")
     said = catalogue.day_form.format(year=year, month=month, day=of_month)
     return f"{said} {clock[:5]}".strip()
+
+
+def _last_used(text: str, catalogue: Catalogue) -> str:
+    found = _LAST_USED.fullmatch(text)
+    if not found:
+        return text
+    moment = _moment(f"{found['day']}T{found['clock']}", catalogue)
+    store = catalogue.store_form.format(store=found["store"]) if found["store"] else ""
+    return f"{moment} {store}".strip()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Texts = Mapping[str, tuple[str, ...]]
-Noun = Literal["piece", "product", "point"]
+Noun = Literal["piece", "product", "point", "stamp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,8 @@ class Catalogue:
         outcomes: texts by outcome, in the same way.
         nouns: forms of a noun behind a number, in the order `noun_form` counts them.
         weekdays: Monday first, as the texts of `not_today` need them.
+        periods: what the periods of a limit are called behind "1 of 1".
+        store_form: a `store`, behind a moment.
         day_form: a day from `year`, `month` and `day`.
         noun_form: which form follows a number that is not negative.
     """
@@ -32,6 +34,8 @@ class Catalogue:
     outcomes_for_customer: Texts
     nouns: Mapping[Noun, tuple[str, ...]]
     weekdays: tuple[str, ...]
+    periods: Mapping[str, str]
+    store_form: str
     kilogram: str
     decimal_mark: str
     day_form: str

@@ -8,9 +8,13 @@ REASONS: Final[Texts] = {
     "applied": (
         "{title}: {discount_minor} off.",
         "{title}: plus {points}.",
+        "{title}: hand out {what}, {gift_quantity}.",
+        "{title}: coupon {coupon} for a later purchase.",
+        "{title}: plus {partner_points} at {what}.",
         "{title}: applied.",
     ),
     "lost_to": (
+        '{title}: not given, "{to_title}" counts instead.',
         "{title}: not given, offer {to} counts instead.",
         "{title}: another offer counts instead.",
     ),
@@ -21,6 +25,16 @@ REASONS: Final[Texts] = {
     ),
     "not_in_segment": ("{title}: this customer is not among those invited.",),
     "not_birthday": ("{title}: only around the customer's birthday.",),
+    "not_personal": ("{title}: not among this customer's personal offers.",),
+    "not_this_purchase": (
+        "{title}: not on purchase number {number}.",
+        "{title}: not on this purchase.",
+    ),
+    "limit_used": (
+        "{title}: used up: {used} of {limit} {period}, last {last}.",
+        "{title}: used up: {used} of {limit} {period}.",
+        "{title}: used up.",
+    ),
     "not_today": ("{title}: not on {weekday}.", "{title}: not today."),
     "not_this_hour": (
         "{title}: only {hours}, it is {now} now.",
@@ -34,14 +48,29 @@ REASONS: Final[Texts] = {
         "{title}: only when paid by {tender}.",
         "{title}: not with this kind of payment.",
     ),
-    "quantity_missing": ("{title}: add {missing}.", "{title}: add more of these goods."),
+    "quantity_missing": (
+        "{title}: {missing} more and it counts.",
+        "{title}: more of these goods and it counts.",
+    ),
     "amount_missing": (
-        "{title}: goods for {missing} are missing.",
+        "{title}: goods for {missing} more and it counts.",
         "{title}: the sum is too small.",
     ),
-    "distinct_missing": ("{title}: add {missing}.", "{title}: add other goods of the offer."),
+    "distinct_missing": (
+        "{title}: {missing} more and it counts.",
+        "{title}: other goods of the offer and it counts.",
+    ),
+    "part_missing": (
+        "{title}: {missing} of {part} more and it counts.",
+        "{title}: a part of the set is missing.",
+    ),
+    "stamps_missing": (
+        "{title}: {stamps} so far, {missing} more and it counts.",
+        "{title}: stamps are missing.",
+    ),
     "condition_not_met": ("{title}: does not go with what is in this basket.",),
     "lines_excluded": ("{title}: the goods in this basket take no part.",),
+    "receipt_limit": ("{title}: this receipt already has the largest discount allowed.",),
     "nothing_to_give": ("{title}: gives nothing on this receipt.",),
 }
 
@@ -49,23 +78,51 @@ REASONS_FOR_CUSTOMER: Final[Texts] = {
     "applied": (
         "{title}: you save {discount_minor}.",
         "{title}: you get {points}.",
+        "{title}: you get {what}, {gift_quantity}.",
+        "{title}: you get the coupon {coupon} for a later purchase.",
+        "{title}: you get {partner_points} at {what}.",
         "{title}: applied.",
     ),
-    "lost_to": ("{title}: another offer counts instead.",),
+    "lost_to": (
+        '{title}: "{to_title}" counts instead.',
+        "{title}: another offer counts instead.",
+    ),
     "not_identified": ("{title}: show your card.",),
     "not_in_tier": ("{title}: not for your tier.",),
     "not_in_segment": ("{title}: for invited customers.",),
     "not_birthday": ("{title}: around your birthday.",),
+    "not_personal": ("{title}: not among your personal offers.",),
+    "not_this_purchase": (
+        "{title}: not on your purchase number {number}.",
+        "{title}: not on this purchase.",
+    ),
+    "limit_used": (
+        "{title}: you have used it: {used} of {limit} {period}, last {last}.",
+        "{title}: you have used it: {used} of {limit} {period}.",
+        "{title}: you have used it.",
+    ),
     "code_missing": ("{title}: show your coupon.",),
     "quantity_missing": (
-        "Add {missing} and get: {title}.",
-        "Add more of these goods and get: {title}.",
+        "{missing} more and you get: {title}.",
+        "More of these goods and you get: {title}.",
     ),
-    "amount_missing": ("Spend {missing} more and get: {title}.", "Spend more and get: {title}."),
+    "amount_missing": (
+        "Goods for {missing} more and you get: {title}.",
+        "Some more goods and you get: {title}.",
+    ),
     "distinct_missing": (
-        "Add {missing} and get: {title}.",
-        "Add other goods of the offer and get: {title}.",
+        "{missing} more and you get: {title}.",
+        "Other goods of the offer and you get: {title}.",
     ),
+    "part_missing": (
+        "{missing} of {part} more and you get: {title}.",
+        "The rest of the set and you get: {title}.",
+    ),
+    "stamps_missing": (
+        "You have {stamps}; {missing} more and you get: {title}.",
+        "Some more stamps and you get: {title}.",
+    ),
+    "receipt_limit": ("{title}: you already have the largest discount for one receipt.",),
     "nothing_to_give": ("{title}: nothing to add on this receipt.",),
 }
 
@@ -97,6 +154,11 @@ OUTCOMES: Final[Texts] = {
     "line_already_returned": (
         "Line {line} has been returned already.",
         "The line has been returned already.",
+    ),
+    "not_whole_pieces": ("These goods come back in whole pieces.",),
+    "quantity_not_left": (
+        "Not so much is left of line {line}: less was sold, or some came back before.",
+        "Not so much is left of the line: less was sold, or some came back before.",
     ),
     "not_identified": ("No customer yet: ask for the card or the phone number.",),
     "points_insufficient": (
@@ -178,6 +240,7 @@ NOUNS: Final[dict[Noun, tuple[str, ...]]] = {
     "piece": ("piece", "pieces"),
     "product": ("different product", "different products"),
     "point": ("point", "points"),
+    "stamp": ("stamp", "stamps"),
 }
 
 
@@ -201,6 +264,14 @@ ENGLISH: Final = Catalogue(
         "Saturdays",
         "Sundays",
     ),
+    periods={
+        "ever": "in all",
+        "year": "this year",
+        "month": "this month",
+        "week": "this week",
+        "day": "today",
+    },
+    store_form="store {store}",
     kilogram="kg",
     decimal_mark=".",
     day_form="{year}-{month}-{day}",

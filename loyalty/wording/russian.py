@@ -8,9 +8,13 @@ REASONS: Final[Texts] = {
     "applied": (
         "{title}: скидка {discount_minor}.",
         "{title}: плюс {points}.",
+        "{title}: выдать: {what}, {gift_quantity}.",
+        "{title}: купон {coupon} на следующую покупку.",
+        "{title}: плюс {partner_points} у партнёра {what}.",
         "{title}: действует.",
     ),
     "lost_to": (
+        "{title}: не действует, вместо неё — «{to_title}».",
         "{title}: не действует, вместо неё — акция {to}.",
         "{title}: вместо неё действует другая акция.",
     ),
@@ -21,6 +25,16 @@ REASONS: Final[Texts] = {
     ),
     "not_in_segment": ("{title}: этого покупателя нет среди приглашённых.",),
     "not_birthday": ("{title}: только ко дню рождения покупателя.",),
+    "not_personal": ("{title}: нет среди личных предложений этого покупателя.",),
+    "not_this_purchase": (
+        "{title}: не на покупку № {number}.",
+        "{title}: не на эту покупку.",
+    ),
+    "limit_used": (
+        "{title}: использовано: {used} из {limit} {period}, последний раз {last}.",
+        "{title}: использовано: {used} из {limit} {period}.",
+        "{title}: уже использовано.",
+    ),
     "not_today": ("{title}: по {weekday} не действует.", "{title}: сегодня не действует."),
     "not_this_hour": (
         "{title}: действует {hours}, сейчас {now}.",
@@ -34,17 +48,29 @@ REASONS: Final[Texts] = {
         "{title}: только при оплате: {tender}.",
         "{title}: не действует при таком способе оплаты.",
     ),
-    "quantity_missing": ("{title}: добавьте ещё {missing}.", "{title}: добавьте ещё этих товаров."),
+    "quantity_missing": (
+        "{title}: ещё {missing} — и акция действует.",
+        "{title}: ещё этих товаров — и акция действует.",
+    ),
     "amount_missing": (
-        "{title}: не хватает товаров на {missing}.",
+        "{title}: ещё товаров на {missing} — и акция действует.",
         "{title}: сумма слишком мала.",
     ),
     "distinct_missing": (
-        "{title}: добавьте ещё {missing}.",
-        "{title}: добавьте другие товары акции.",
+        "{title}: ещё {missing} — и акция действует.",
+        "{title}: ещё другие товары акции — и акция действует.",
+    ),
+    "part_missing": (
+        "{title}: ещё {missing} ({part}) — и акция действует.",
+        "{title}: не хватает части набора.",
+    ),
+    "stamps_missing": (
+        "{title}: пока {stamps}, ещё {missing} — и акция действует.",
+        "{title}: штампов пока не хватает.",
     ),
     "condition_not_met": ("{title}: не сочетается с тем, что есть в чеке.",),
     "lines_excluded": ("{title}: товары в чеке не участвуют.",),
+    "receipt_limit": ("{title}: в этом чеке уже наибольшая допустимая скидка.",),
     "nothing_to_give": ("{title}: в этом чеке ничего не даёт.",),
 }
 
@@ -52,26 +78,51 @@ REASONS_FOR_CUSTOMER: Final[Texts] = {
     "applied": (
         "{title}: ваша выгода {discount_minor}.",
         "{title}: вы получите {points}.",
+        "{title}: вы получите: {what}, {gift_quantity}.",
+        "{title}: вы получите купон {coupon} на следующую покупку.",
+        "{title}: вы получите {partner_points} у партнёра {what}.",
         "{title}: действует.",
     ),
-    "lost_to": ("{title}: вместо неё действует другая акция.",),
+    "lost_to": (
+        "{title}: вместо неё — «{to_title}».",
+        "{title}: вместо неё действует другая акция.",
+    ),
     "not_identified": ("{title}: предъявите карту.",),
     "not_in_tier": ("{title}: не для вашего уровня.",),
     "not_in_segment": ("{title}: для приглашённых покупателей.",),
     "not_birthday": ("{title}: ко дню вашего рождения.",),
+    "not_personal": ("{title}: нет среди ваших личных предложений.",),
+    "not_this_purchase": (
+        "{title}: не на вашу покупку № {number}.",
+        "{title}: не на эту покупку.",
+    ),
+    "limit_used": (
+        "{title}: вы использовали {used} из {limit} {period}, последний раз {last}.",
+        "{title}: вы использовали {used} из {limit} {period}.",
+        "{title}: вы уже использовали.",
+    ),
     "code_missing": ("{title}: предъявите купон.",),
     "quantity_missing": (
-        "Добавьте ещё {missing} — и получите: {title}.",
-        "Добавьте ещё этих товаров — и получите: {title}.",
+        "Ещё {missing} — и вы получите: {title}.",
+        "Ещё этих товаров — и вы получите: {title}.",
     ),
     "amount_missing": (
-        "Добавьте товаров ещё на {missing} — и получите: {title}.",
-        "Добавьте товаров — и получите: {title}.",
+        "Ещё товаров на {missing} — и вы получите: {title}.",
+        "Ещё немного товаров — и вы получите: {title}.",
     ),
     "distinct_missing": (
-        "Добавьте ещё {missing} — и получите: {title}.",
-        "Добавьте другие товары акции — и получите: {title}.",
+        "Ещё {missing} — и вы получите: {title}.",
+        "Ещё другие товары акции — и вы получите: {title}.",
     ),
+    "part_missing": (
+        "Ещё {missing} ({part}) — и вы получите: {title}.",
+        "Ещё остальное из набора — и вы получите: {title}.",
+    ),
+    "stamps_missing": (
+        "У вас {stamps}; ещё {missing} — и вы получите: {title}.",
+        "Ещё немного штампов — и вы получите: {title}.",
+    ),
+    "receipt_limit": ("{title}: у вас уже наибольшая скидка на один чек.",),
     "nothing_to_give": ("{title}: в этом чеке добавить нечего.",),
 }
 
@@ -103,6 +154,11 @@ OUTCOMES: Final[Texts] = {
     "line_already_returned": (
         "Позиция {line} уже возвращена.",
         "Эта позиция уже возвращена.",
+    ),
+    "not_whole_pieces": ("Этот товар возвращают целыми штуками.",),
+    "quantity_not_left": (
+        "В позиции {line} столько не осталось: продано меньше или часть уже возвращена.",
+        "В позиции столько не осталось: продано меньше или часть уже возвращена.",
     ),
     "not_identified": ("Покупатель не определён: попросите карту или номер телефона.",),
     "points_insufficient": (
@@ -182,11 +238,11 @@ OUTCOMES_FOR_CUSTOMER: Final[Texts] = {
     "rejected_kept": ("Этот чек проверяется.",),
 }
 
-# Behind "add" stands the accusative; it differs from the nominative in the first form alone.
 NOUNS: Final[dict[Noun, tuple[str, ...]]] = {
-    "piece": ("штуку", "штуки", "штук"),
+    "piece": ("штука", "штуки", "штук"),
     "product": ("другой товар", "других товара", "других товаров"),
     "point": ("балл", "балла", "баллов"),
+    "stamp": ("штамп", "штампа", "штампов"),
 }
 
 
@@ -214,6 +270,14 @@ RUSSIAN: Final = Catalogue(
         "субботам",
         "воскресеньям",
     ),
+    periods={
+        "ever": "за всё время",
+        "year": "в этом году",
+        "month": "в этом месяце",
+        "week": "на этой неделе",
+        "day": "сегодня",
+    },
+    store_form="магазин {store}",
     kilogram="кг",
     decimal_mark=",",
     day_form="{day}.{month}.{year}",

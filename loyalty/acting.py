@@ -1,0 +1,133 @@
+"""What one offer takes off each line, within what stands in its way (receipt 3, 4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from loyalty.limits import UNIT_THOUSANDTHS
+from loyalty.money import split
+from loyalty.offers import NForM, Steps
+from loyalty.rewards import Wish, formed, step_reached, step_wish, wishes
+from loyalty.scene import CLAIMING, Candidate, Held, State
+
+
+def act(
+    candidate: Candidate, state: State, held: Held | None = None, most_minor: int = -1
+) -> dict[int, int]:
+    """Let an offer act on the state.
+
+    Args:
+        held: the units a multi-buy holds; None = all.
+        most_minor: what the receipt still allows; below 0 = no maximum.
+
+    Returns:
+        What it takes off, by line index; only what is above zero.
+    """
+    offs = takes(candidate, state, held, most_minor)
+    left = state.left
+    for line, off in offs.items():
+        left[line] -= off
+    if isinstance(candidate.compiled.offer.gives, CLAIMING):
+        for line, off in offs.items():
+            state.claimed_off[line] += off
+    return offs
+
+
+def takes(
+    candidate: Candidate, state: State, held: Held | None = None, most_minor: int = -1
+) -> dict[int, int]:
+    """Return what the offer would take off, by line index; the state stays as it is."""
+    for lines, amount in candidate.counted:
+        if sum(state.left[line] for line in lines) < amount:
+            return {}
+    if candidate.members:
+        return _best_per_line(candidate.members, state, most_minor)
+    wish = wishes(candidate, state, held)
+    return _cut(candidate, wish, state, most_minor) if wish.total else {}
+
+
+def most_taken(candidate: Candidate, state: State, held: Held | None = None) -> int:
+    """Return a bound: on no lower prices and with no fewer units the offer takes off more.
+
+    Floors are left out of it: a set they make worthless gives way to another.
+    """
+    for lines, amount in candidate.counted:
+        if sum(state.left[line] for line in lines) < amount:
+            return 0
+    if candidate.members:
+        return sum(_best_per_line(candidate.members, state, -1).values())
+    gives, limit = candidate.compiled.offer.gives, candidate.compiled.offer.limits
+    if isinstance(gives, NForM) and gives.free == "cheapest_of_all":
+        most = formed(candidate, state, held, replace(gives, free="cheapest_of_set")).off_minor
+    elif isinstance(gives, CLAIMING):
+        most = formed(candidate, state, held).off_minor
+    elif isinstance(gives, Steps):
+        _, reached = step_reached(candidate, gives, state)
+        tried = [step_wish(candidate, step, state).total for step in gives.steps[:reached]]
+        most = max(tried, default=0)
+    else:
+        most = wishes(candidate, state, held).total
+    return min(most, limit.discount_minor_max) if limit.discount_minor_max else most
+
+
+# What stands in the way
+
+
+def room(candidate: Candidate, line: int, state: State) -> int:
+    """Return what may still be taken off a line."""
+    scene = state.scene
+    least = scene.floor_minor[line]
+    own = candidate.compiled.offer.limits.unit_price_minor_min
+    if own:
+        quantity = scene.lines[line].source.quantity
+        least = max(least, -(-own * quantity // UNIT_THOUSANDTHS))
+    return max(0, state.left[line] - least)
+
+
+def _cut(candidate: Candidate, wish: Wish, state: State, most_minor: int) -> dict[int, int]:
+    by_line = wish.by_line
+    limit = candidate.compiled.offer.limits.discount_minor_max
+    if limit and (most_minor < 0 or limit < most_minor):
+        most_minor = limit
+    rooms = {line: room(candidate, line, state) for line in by_line}
+    fits = all(off <= rooms[line] for line, off in by_line.items())
+    if fits and (most_minor < 0 or wish.total <= most_minor):
+        return {line: off for line, off in by_line.items() if off}
+    total = wish.total if most_minor < 0 else min(wish.total, most_minor)
+    if not wish.moves:
+        cut = {line: min(off, rooms[line]) for line, off in by_line.items()}
+        return _split_over(min(total, sum(cut.values())), cut, cut)
+    offs = _split_over(total, by_line, rooms)
+    if wish.others and (refused := total - sum(offs.values())):
+        rooms = {line: room(candidate, line, state) for line in wish.others}
+        offs |= _split_over(refused, wish.others, rooms)
+    return offs
+
+
+def _split_over(total: int, weights: Mapping[int, int], rooms: Mapping[int, int]) -> dict[int, int]:
+    """Split over the lines with a weight what they have room for."""
+    able = [rooms[line] if weight else 0 for line, weight in weights.items()]
+    total = min(total, sum(able))
+    if not total:
+        return {}
+    shares = split(total, list(weights.values()), able)
+    return {line: off for line, off in zip(weights, shares, strict=True) if off}
+
+
+def _best_per_line(members: Sequence[Candidate], state: State, most_minor: int) -> dict[int, int]:
+    best: dict[int, int] = {}
+    for member in members:
+        for line, off in member_takes(member, state).items():
+            best[line] = max(best.get(line, 0), off)
+    if 0 <= most_minor < sum(best.values()):
+        shares = split(most_minor, list(best.values()))
+        best = dict(zip(best, shares, strict=True))
+    return {line: best[line] for line in sorted(best) if best[line]}
+
+
+def member_takes(member: Candidate, state: State) -> dict[int, int]:
+    """Return what a member of a group that is best per line takes off, each line by itself."""
+    found: dict[int, int] = {}
+    for line in member.lines:
+        alone = Candidate(member.compiled, (line,), counter=member.counter, codes=member.codes)
+        found.update(_cut(alone, wishes(alone, state, None), state, -1))
+    return found

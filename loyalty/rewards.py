@@ -1,0 +1,344 @@
+"""What a reward asks for on the state that earlier offers left (receipt 3, 4)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loyalty import multibuy
+from loyalty.limits import PPM, UNIT_THOUSANDTHS
+from loyalty.money import round_half_up, split
+from loyalty.offers import (
+    AmountOff,
+    CardPrice,
+    FixedPrice,
+    NForM,
+    PartsSet,
+    Percent,
+    PercentOff,
+    PriceEach,
+    Stamps,
+    Step,
+    Steps,
+    UnitRates,
+)
+from loyalty.scene import CLAIMING, Candidate, Held, Scene, State
+
+
+@dataclass(slots=True)
+class Wish:
+    """What an offer would take off if nothing stood in its way.
+
+    Attributes:
+        by_line: by line index; sums up to `total`.
+        moves: what a line refuses moves to the others: the total belongs to the offer as a whole.
+        others: weights of further lines that take what all of these refuse.
+    """
+
+    total: int
+    by_line: dict[int, int]
+    moves: bool = False
+    others: dict[int, int] = field(default_factory=dict)
+
+
+_NOTHING = Wish(0, {})
+
+
+def wishes(candidate: Candidate, state: State, held: Held | None) -> Wish:
+    """Return what the reward asks for on this state."""
+    gives = candidate.compiled.offer.gives
+    if isinstance(gives, CLAIMING):
+        return _multibuy(candidate, state, held)
+    return _REWARDS[type(gives)](candidate, gives, state)
+
+
+def formed(
+    candidate: Candidate,
+    state: State,
+    held: Held | None = None,
+    instead: NForM | None = None,
+) -> multibuy.Formed:
+    """Return the sets a multi-buy forms on this state; `instead` stands in for its reward."""
+    offer = candidate.compiled.offer
+    gives = instead or offer.gives
+    assert isinstance(gives, CLAIMING)
+    units = [
+        _held_units(lines, candidate, state, held)
+        for lines in (
+            candidate.parts if isinstance(gives, PartsSet) else (candidate.lines, *candidate.parts)
+        )
+    ]
+    limits = offer.limits
+    sets = limits.sets_max
+    if limits.once_per_code:
+        sets = min(sets, candidate.codes) if sets else candidate.codes
+    return multibuy.form(
+        gives, units, multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
+    )
+
+
+def _held_units(
+    lines: Sequence[int], candidate: Candidate, state: State, held: Held | None
+) -> multibuy.Units:
+    initial = candidate.compiled.offer.combines.base == "initial"
+    scene = state.scene
+    classes: list[tuple[int, int, int]] = []
+    for line in lines:
+        pieces = scene.lines[line].pieces
+        if not pieces:
+            continue
+        skip, count = held.get(line, (0, 0)) if held is not None else (0, pieces)
+        if count:
+            price = scene.gross[line] if initial else state.left[line] + state.claimed_off[line]
+            classes += multibuy.units_of(price, pieces, line, skip, count)
+    classes.sort(key=lambda unit: (-unit[0], unit[1]))
+    return classes
+
+
+def _multibuy(candidate: Candidate, state: State, held: Held | None) -> Wish:
+    sets = formed(candidate, state, held)
+    if not sets.off_minor:
+        return _NOTHING
+    gives = candidate.compiled.offer.gives
+    assert isinstance(gives, CLAIMING)
+    if gives.spread == "set" or isinstance(gives, PartsSet):
+        return _shared(sets.off_minor, _sorted(sets.claimed), moves=True)
+    wish = _shared(sets.off_minor, _sorted(sets.rewarded), moves=True)
+    wish.others |= {
+        line: cost for line, cost in _sorted(sets.claimed).items() if line not in sets.rewarded
+    }
+    return wish
+
+
+def _sorted(by_line: Mapping[int, int]) -> dict[int, int]:
+    return {line: by_line[line] for line in sorted(by_line)}
+
+
+# Rewards on lines
+
+_Reward = Callable[[Candidate, object, State], Wish]
+
+
+def _bases(candidate: Candidate, state: State) -> list[int]:
+    if candidate.compiled.offer.combines.base == "initial":
+        gross = state.scene.gross
+        return [gross[line] for line in candidate.lines]
+    left = state.left
+    return [left[line] for line in candidate.lines]
+
+
+def _selected(
+    candidate: Candidate, state: State, which: str = "all", count: int = 0
+) -> list[tuple[int, int, int]] | None:
+    """Return the units to make cheaper, in the order they are chosen; None = all of all lines."""
+    limits = candidate.compiled.offer.limits
+    most = limits.units_max
+    if limits.once_per_code:
+        most = min(most, candidate.codes) if most else candidate.codes
+    if which == "all" and not (most or limits.units_per_line_max):
+        return None
+    units = _line_units(candidate, state, candidate.lines)
+    if which == "cheapest":
+        units.sort(key=lambda unit: (unit[0], unit[1]))
+    if which != "all":
+        most = min(most, count) if most else count
+    by_line: dict[int, int] = {}
+    chosen = []
+    left = most or sum(n for _, _, n in units)
+    for price, line, n in units:
+        taken = min(n, left)
+        if limits.units_per_line_max:
+            taken = min(taken, limits.units_per_line_max - by_line.get(line, 0))
+        if taken > 0:
+            chosen.append((price, line, taken))
+            by_line[line] = by_line.get(line, 0) + taken
+            left -= taken
+    return chosen
+
+
+def _line_units(
+    candidate: Candidate, state: State, lines: Sequence[int]
+) -> list[tuple[int, int, int]]:
+    """Return all units of the lines, dearest first; a weighed line is one."""
+    initial = candidate.compiled.offer.combines.base == "initial"
+    scene = state.scene
+    units: list[tuple[int, int, int]] = []
+    for line in lines:
+        price = scene.gross[line] if initial else state.left[line] + state.claimed_off[line]
+        pieces = scene.lines[line].units
+        units += multibuy.units_of(price, pieces, line, 0, pieces)
+    units.sort(key=lambda unit: (-unit[0], unit[1]))
+    return units
+
+
+def _by_line(units: Sequence[tuple[int, int, int]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for price, line, count in units:
+        found[line] = found.get(line, 0) + price * count
+    return found
+
+
+def _pieces_of(units: Sequence[tuple[int, int, int]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for _, line, count in units:
+        found[line] = found.get(line, 0) + count
+    return found
+
+
+def _shared(total: int, weights: Mapping[int, int], *, moves: bool = False) -> Wish:
+    if not total:
+        return _NOTHING
+    shares = split(total, list(weights.values()))
+    wish = Wish(total, dict(zip(weights, shares, strict=True)), moves)
+    if moves and 0 in shares:
+        wish.others = {line: weights[line] for line, share in wish.by_line.items() if not share}
+    return wish
+
+
+def _summed(by_line: dict[int, int]) -> Wish:
+    return Wish(sum(by_line.values()), by_line)
+
+
+def _base_by_line(
+    candidate: Candidate, state: State, which: str, count: int
+) -> tuple[dict[int, int], Sequence[tuple[int, int, int]] | None]:
+    units = _selected(candidate, state, which, count)
+    if units is None:
+        return dict(zip(candidate.lines, _bases(candidate, state), strict=True)), None
+    found = _by_line(units)
+    return {line: found[line] for line in sorted(found)}, units
+
+
+def _percent(candidate: Candidate, gives: Percent, state: State) -> Wish:
+    bases, _ = _base_by_line(candidate, state, gives.units.which, gives.units.count)
+    if gives.rounding == "line":
+        return _summed(
+            {line: round_half_up(base * gives.rate_ppm, PPM) for line, base in bases.items()}
+        )
+    return _shared(round_half_up(sum(bases.values()) * gives.rate_ppm, PPM), bases, moves=True)
+
+
+def _amount(candidate: Candidate, gives: AmountOff, state: State) -> Wish:
+    bases, units = _base_by_line(candidate, state, gives.units.which, gives.units.count)
+    amount = gives.amount_minor
+    if gives.per == "receipt":
+        return _shared(min(amount, sum(bases.values())), bases, moves=True)
+    if gives.per == "line":
+        return _summed({line: min(amount, base) for line, base in bases.items()})
+    if units is None:
+        lines = state.scene.lines
+        return _summed(
+            {line: min(amount * lines[line].units, base) for line, base in bases.items()}
+        )
+    return _summed(_by_line([(min(amount, price), line, count) for price, line, count in units]))
+
+
+def _price(candidate: Candidate, gives: FixedPrice, state: State) -> Wish:
+    bases, units = _base_by_line(candidate, state, gives.units.which, gives.units.count)
+    amount = gives.amount_minor
+    if gives.per == "receipt":
+        return _shared(max(0, sum(bases.values()) - amount), bases, moves=True)
+    if gives.per == "line":
+        return _summed({line: max(0, base - amount) for line, base in bases.items()})
+    lines = state.scene.lines
+
+    def for_quantity(line: int) -> int:
+        return round_half_up(amount * lines[line].source.quantity, UNIT_THOUSANDTHS)
+
+    if units is None:
+        return _summed({line: max(0, base - for_quantity(line)) for line, base in bases.items()})
+    return _summed(
+        _by_line(
+            [
+                (max(0, price - (amount if lines[line].pieces else for_quantity(line))), line, n)
+                for price, line, n in units
+            ]
+        )
+    )
+
+
+def _card_price(candidate: Candidate, gives: CardPrice, state: State) -> Wish:
+    lines, prices = state.scene.lines, gives.prices
+    bases, units = _base_by_line(candidate, state, "all", 0)
+    counts = None if units is None else _pieces_of(units)
+    found = {}
+    for line, base in bases.items():
+        source = lines[line].source
+        price = prices[source.sku]
+        # Chosen pieces cost their part of the price; a weighed line is chosen whole.
+        whole = counts is None or not lines[line].pieces
+        quantity = source.quantity if whole else counts[line] * UNIT_THOUSANDTHS
+        off = base - round_half_up(price.amount_minor * quantity, price.per_quantity)
+        if off > 0:
+            found[line] = off
+    return _summed(found)
+
+
+def _unit_rates(candidate: Candidate, gives: UnitRates, state: State) -> Wish:
+    groups = [candidate.lines] if gives.per == "receipt" else [(line,) for line in candidate.lines]
+    found: dict[int, int] = {}
+    for lines in groups:
+        units = _line_units(candidate, state, lines)
+        if gives.first == "cheapest":
+            units.sort(key=lambda unit: (unit[0], unit[1]))
+        exact: dict[int, int] = dict.fromkeys(lines, 0)
+        at = 0
+        last = len(gives.rates_ppm) - 1
+        for price, line, count in units:
+            step = at
+            while step < at + count:
+                # Beyond the last rate all units are alike.
+                alike = 1 if step < last else at + count - step
+                exact[line] += price * alike * gives.rates_ppm[min(step, last)]
+                step += alike
+            at += count
+        found.update(_shared(round_half_up(sum(exact.values()), PPM), exact).by_line)
+    return Wish(sum(found.values()), found, moves=gives.per == "receipt")
+
+
+def step_reached(candidate: Candidate, gives: Steps, state: State) -> tuple[int, int]:
+    """Return what counts for the steps, and how many steps it reaches."""
+    if gives.by == "quantity":
+        counts = sum(state.scene.lines[line].source.quantity for line in candidate.lines)
+    else:
+        amounts = state.left if gives.basis == "running" else state.scene.gross
+        counts = sum(amounts[line] for line in candidate.lines)
+    return counts, sum(step.at_least <= counts for step in gives.steps)
+
+
+def _steps(candidate: Candidate, gives: Steps, state: State) -> Wish:
+    _, reached = step_reached(candidate, gives, state)
+    return step_wish(candidate, gives.steps[reached - 1], state) if reached else _NOTHING
+
+
+def step_wish(candidate: Candidate, step: Step, state: State) -> Wish:
+    """Return what one step takes off."""
+    off = step.off
+    if isinstance(off, PercentOff):
+        return _percent(candidate, Percent(rate_ppm=off.rate_ppm), state)
+    if isinstance(off, PriceEach):
+        return _price(candidate, FixedPrice(amount_minor=off.amount_minor), state)
+    return _amount(candidate, AmountOff(amount_minor=off.amount_minor), state)
+
+
+def stamps_on(candidate: Candidate, scene: Scene) -> int:
+    """Return how many stamps this receipt adds."""
+    return sum(scene.lines[line].units for line in candidate.lines)
+
+
+def _stamps(candidate: Candidate, gives: Stamps, state: State) -> Wish:
+    number = stamps_on(candidate, state.scene)
+    rewards = (candidate.counter % gives.every + number) // gives.every
+    if not rewards:
+        return _NOTHING
+    units = _selected(candidate, state, gives.which, rewards) or []
+    return _shared(multibuy.taken_off(gives.off, units), _sorted(_by_line(units)), moves=True)
+
+
+_REWARDS: dict[type, _Reward] = {
+    Percent: _percent,  # type: ignore[dict-item]
+    AmountOff: _amount,  # type: ignore[dict-item]
+    FixedPrice: _price,  # type: ignore[dict-item]
+    CardPrice: _card_price,  # type: ignore[dict-item]
+    UnitRates: _unit_rates,  # type: ignore[dict-item]
+    Steps: _steps,  # type: ignore[dict-item]
+    Stamps: _stamps,  # type: ignore[dict-item]
+}

@@ -1,0 +1,349 @@
+"""Branch and bound over the choices of one component (receipt 4).
+
+The search counts nodes, never time, so that both sides compute the same. Its bound: on the state
+before any choice no offer takes less off than later, beside others, with fewer units to use.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from loyalty.acting import act, most_taken
+from loyalty.rewards import formed
+from loyalty.scene import Candidate, Held, State
+
+_NO_VALUE = -1
+
+
+Leave = Literal["never", "for_another", "freely"]
+"""When none of a choice's members may act: only where an acting offer excludes each of them, or
+whenever that serves the customer."""
+
+
+@dataclass(slots=True)
+class Choice:
+    """One of `members` acts, or none where that is allowed."""
+
+    members: list[Candidate]
+    leave: Leave
+
+
+@dataclass(slots=True)
+class Component:
+    """Offers that depend on each other, in acting order, and what there is to choose."""
+
+    actors: list[Candidate]
+    choices: list[Choice]
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many nodes may still be looked at."""
+
+    nodes: int
+
+    def spend(self) -> bool:
+        """Take one node; false when there is none left."""
+        self.nodes -= 1
+        return self.nodes >= 0
+
+
+@dataclass(slots=True)
+class Found:
+    """The best choice of a component.
+
+    Attributes:
+        held: the offers that act, by rank, with the units each holds; None = all it can use.
+        lost_to: offer id -> id of the offer taken instead.
+    """
+
+    held: dict[int, Held | None] = field(default_factory=dict)
+    lost_to: dict[str, str] = field(default_factory=dict)
+    proven: bool = True
+    gap_minor: int = 0
+
+
+Extra = Callable[[Sequence[int]], int]
+
+
+def search(component: Component, start: State, budget: Budget, extra: Extra | None) -> Found:
+    """Return the best choice, or the best found within the budget and how much is open."""
+    return _Search(component, start, budget, extra).run()
+
+
+class _Search:
+    """One search; `best` rises, `open_bound` is the most that unvisited choices could give."""
+
+    def __init__(
+        self, component: Component, start: State, budget: Budget, extra: Extra | None
+    ) -> None:
+        self._start = start
+        self._budget = budget
+        self._extra = extra
+        self._choices = component.choices
+        deciding = {member.rank for choice in component.choices for member in choice.members}
+        self._always = [actor for actor in component.actors if actor.rank not in deciding]
+        self._alone = {a.rank: most_taken(a, start) for a in component.actors}
+        self._best = _NO_VALUE
+        self._best_acting: dict[int, tuple[Candidate, Held | None]] = {}
+        self._open_bound = _NO_VALUE
+        self._excludes = _exclusions(component.actors)
+        self._most_extra = extra(start.left) if extra else 0
+
+    def run(self) -> Found:
+        fixed = sum(self._alone[actor.rank] for actor in self._always)
+        self._greedy_first(fixed)
+        self._descend(0, list(self._always), fixed + self._most_extra)
+        found = Found({rank: held for rank, (_, held) in self._best_acting.items()})
+        if self._open_bound > self._best:
+            found.proven = False
+            found.gap_minor = self._open_bound - self._best
+        self._say_losers(found)
+        return found
+
+    def _greedy_first(self, fixed: int) -> None:
+        """Look at the choice of each choice's best member alone: a first value to beat."""
+        acting = list(self._always)
+        total = fixed
+        for choice in self._choices:
+            ranked = sorted(choice.members, key=lambda m: (-self._alone[m.rank], m.rank))
+            member = next((m for m in ranked if self._fits(m, acting)), None)
+            if member:
+                acting.append(member)
+                total += self._alone[member.rank]
+        if self._choices:
+            self._visit(acting, total + self._most_extra)
+
+    def _descend(self, at: int, acting: list[Candidate], bound: int) -> None:
+        """Choose for `choices[at]` and on; `bound` holds for what is chosen so far."""
+        rest = sum(
+            max((self._alone[m.rank] for m in choice.members), default=0)
+            for choice in self._choices[at:]
+        )
+        if self._beaten(bound + rest):
+            return
+        if at == len(self._choices):
+            if self._may_leave_the_others(acting):
+                self._visit(acting, bound)
+            return
+        choice = self._choices[at]
+        fitting = [member for member in choice.members if self._fits(member, acting)]
+        for member in fitting:
+            self._descend(at + 1, [*acting, member], bound + self._alone[member.rank])
+        if choice.leave != "never" or not fitting:
+            self._descend(at + 1, acting, bound)
+
+    def _beaten(self, bound: int) -> bool:
+        if self._budget.nodes <= 0 and self._best > _NO_VALUE:
+            self._open_bound = max(self._open_bound, bound)
+            return True
+        return bound < self._best
+
+    def _may_leave_the_others(self, acting: Sequence[Candidate]) -> bool:
+        ranks = {actor.rank for actor in acting}
+        return all(
+            choice.leave == "freely"
+            or any(member.rank in ranks for member in choice.members)
+            or not any(self._fits(member, acting) for member in choice.members)
+            for choice in self._choices
+        )
+
+    def _fits(self, member: Candidate, acting: Sequence[Candidate]) -> bool:
+        excluded = self._excludes.get(member.rank)
+        return not excluded or all(actor.rank not in excluded for actor in acting)
+
+    def _visit(self, acting: list[Candidate], bound: int) -> None:
+        """Find the best units for a set of acting offers."""
+        acting = sorted(acting, key=lambda actor: actor.rank)
+        units = _Units(acting, self._start, self._budget, self._extra, self._alone, self._best)
+        units.run(bound)
+        self._open_bound = max(self._open_bound, units.open_bound)
+        better = units.best > self._best
+        if better or (units.best == self._best and self._comes_first(acting)):
+            self._best = units.best
+            self._best_acting = {
+                actor.rank: (actor, units.best_held.get(actor.rank)) for actor in acting
+            }
+
+    def _comes_first(self, acting: Sequence[Candidate]) -> bool:
+        mine = [(actor, None) for actor in acting]
+        return _preference(mine) < _preference(list(self._best_acting.values()))
+
+    def _say_losers(self, found: Found) -> None:
+        acting = {rank: actor for rank, (actor, _) in self._best_acting.items()}
+        for choice in self._choices:
+            for member in choice.members:
+                if member.rank in acting:
+                    continue
+                winner = next((m for m in choice.members if m.rank in acting), None)
+                excluded = self._excludes.get(member.rank, set())
+                winner = winner or next((acting[r] for r in sorted(excluded) if r in acting), None)
+                winner = winner or next(iter(acting.values()), None)
+                if winner:
+                    found.lost_to[member.offer_id] = winner.offer_id
+
+
+def _preference(acting: Sequence[tuple[Candidate, object]]) -> list[tuple[int, str]]:
+    return sorted((-actor.offer.priority, actor.offer_id) for actor, _ in acting)
+
+
+def _exclusions(actors: Sequence[Candidate]) -> dict[int, set[int]]:
+    """Return, by rank, the ranks an offer may not act beside."""
+    by_id = {actor.offer_id: actor.rank for actor in actors}
+    excludes: dict[int, set[int]] = {}
+    for actor in actors:
+        for other in actor.compiled.offer.combines.not_with:
+            if other in by_id and by_id[other] != actor.rank:
+                excludes.setdefault(actor.rank, set()).add(by_id[other])
+                excludes.setdefault(by_id[other], set()).add(actor.rank)
+    return excludes
+
+
+class _Units:
+    """Which of the acting multi-buys holds each unit that several of them want."""
+
+    def __init__(
+        self,
+        acting: Sequence[Candidate],
+        start: State,
+        budget: Budget,
+        extra: Extra | None,
+        alone: dict[int, int],
+        to_beat: int,
+    ) -> None:
+        self._acting = acting
+        self._start = start
+        self._budget = budget
+        self._extra = extra
+        self._alone = alone
+        self._to_beat = to_beat
+        self.best = _NO_VALUE
+        self.best_held: dict[int, Held] = {}
+        self.open_bound = _NO_VALUE
+        self._claims = [actor for actor in acting if actor.claims]
+        self._contested = self._contested_lines()
+
+    def _contested_lines(self) -> list[tuple[int, list[Candidate]]]:
+        wanting: dict[int, list[Candidate]] = {}
+        for actor in self._claims:
+            for line in actor.reach:
+                if self._start.scene.lines[line].pieces:
+                    wanting.setdefault(line, []).append(actor)
+        contested = [(line, actors) for line, actors in wanting.items() if len(actors) > 1]
+        left, lines = self._start.left, self._start.scene.lines
+        contested.sort(key=lambda at: (-left[at[0]] // lines[at[0]].pieces, at[0]))
+        return contested
+
+    def run(self, bound: int) -> None:
+        if not self._contested:
+            self._budget.spend()
+            self._simulate({})
+            return
+        shares: dict[int, dict[int, int]] = {actor.rank: {} for actor in self._claims}
+        self._simulate(self._greedy())
+        self._descend(0, shares, bound, dict(self._alone))
+
+    def _descend(
+        self, at: int, shares: dict[int, dict[int, int]], bound: int, values: dict[int, int]
+    ) -> None:
+        if bound <= self.best or bound < self._to_beat:
+            return
+        if not self._budget.spend():
+            self.open_bound = max(self.open_bound, bound)
+            return
+        if at == len(self._contested):
+            self._simulate(shares)
+            return
+        line, actors = self._contested[at]
+        pieces = self._start.scene.lines[line].pieces
+        for division in _divisions(pieces, len(actors)):
+            values_now, bound_now = dict(values), bound
+            for actor, count in zip(actors, division, strict=True):
+                shares[actor.rank][line] = count
+                if count < pieces:
+                    value = self._value(actor, shares)
+                    bound_now += value - values_now[actor.rank]
+                    values_now[actor.rank] = value
+            self._descend(at + 1, shares, bound_now, values_now)
+            if self._budget.nodes <= 0:
+                self.open_bound = max(self.open_bound, bound)
+                break
+        for actor in actors:
+            del shares[actor.rank][line]
+
+    def _value(self, actor: Candidate, shares: dict[int, dict[int, int]]) -> int:
+        """Return what the offer takes off alone with all units not given to others yet."""
+        lines = self._start.scene.lines
+        given = shares[actor.rank]
+        held = {
+            line: (0, given.get(line, lines[line].pieces))
+            for line in actor.reach
+            if lines[line].pieces
+        }
+        return most_taken(actor, self._start, held)
+
+    def _greedy(self) -> dict[int, dict[int, int]]:
+        """Let the offer that takes most off take what it uses, then the next with what is left."""
+        lines = self._start.scene.lines
+        free = {line: lines[line].pieces for line, _ in self._contested}
+        shares: dict[int, dict[int, int]] = {actor.rank: {} for actor in self._claims}
+        waiting = list(self._claims)
+        while waiting:
+            offers = []
+            for actor in waiting:
+                held = {
+                    line: (0, free.get(line, lines[line].pieces))
+                    for line in actor.reach
+                    if lines[line].pieces
+                }
+                offers.append((-most_taken(actor, self._start, held), actor.rank, held))
+            _, rank, held = min(offers, key=lambda offer: offer[:2])
+            actor = next(a for a in waiting if a.rank == rank)
+            waiting.remove(actor)
+            used = formed(actor, self._start, held).pieces
+            for line in actor.reach & free.keys():
+                shares[rank][line] = used.get(line, 0)
+                free[line] -= used.get(line, 0)
+        for line, actors in self._contested:
+            shares[actors[0].rank][line] += free[line]
+        return shares
+
+    def _simulate(self, shares: dict[int, dict[int, int]]) -> None:
+        """Let all offers act with their units; keep the choice when it is better."""
+        held = self._held(shares) if shares else {}
+        state = self._start.copy()
+        before = sum(state.left)
+        for actor in self._acting:
+            act(actor, state, held.get(actor.rank))
+        value = before - sum(state.left)
+        if self._extra:
+            value += self._extra(state.left)
+        if value > self.best:
+            self.best = value
+            self.best_held = held
+
+    def _held(self, shares: dict[int, dict[int, int]]) -> dict[int, Held]:
+        """Return what each multi-buy holds; of a line's units the earlier one has the dearer."""
+        lines = self._start.scene.lines
+        taken: dict[int, int] = {}
+        held: dict[int, Held] = {}
+        for actor in self._claims:
+            own: dict[int, tuple[int, int]] = {}
+            for line in actor.reach:
+                if lines[line].pieces:
+                    count = shares[actor.rank].get(line, lines[line].pieces)
+                    skip = taken.get(line, 0)
+                    own[line] = (skip, count)
+                    taken[line] = skip + count
+            held[actor.rank] = own
+        return held
+
+
+def _divisions(pieces: int, parts: int) -> Iterator[tuple[int, ...]]:
+    """Yield every way to divide pieces over parts, most to the first ones first."""
+    if parts == 1:
+        yield (pieces,)
+        return
+    for first in range(pieces, -1, -1):
+        for rest in _divisions(pieces - first, parts - 1):
+            yield (first, *rest)

@@ -5,19 +5,22 @@ PY := .venv/bin/python
 DEMO_ARGS ?=
 SEEDS ?= 200
 SOAK_ARGS ?=
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
 ENVIRONMENT := .venv/.installed
+# What the engine is measured beside; the product's environment stays free of it.
+PEERS := var/bench/peers/.installed
 LOCK_TOOLS := build/lock-tools
 COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg demo test check package simulate soak golden lock clean
+.PHONY: help environment nanomsg demo test check package simulate soak bench bench-engine golden lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 environment: $(ENVIRONMENT) ## Make .venv from the lock (PYTHON=python3.12 chooses another Python)
 
@@ -64,6 +67,16 @@ simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one wor
 soak: $(ENVIRONMENT) ## Keep a centre and its tills busy for long and watch them (SOAK_ARGS=...)
 	$(PY) -m bench.soak $(SOAK_ARGS)
 
+bench: bench-engine ## Measure everything there is a measurement for
+
+bench-engine: $(ENVIRONMENT) $(if $(findstring --no-peers,$(BENCH_ARGS)),,$(PEERS)) ## Measure the calculation beside its peers (BENCH_ARGS='--quick --only a,b')
+	$(PY) -m bench.engine $(BENCH_ARGS)
+
+$(PEERS): requirements/bench-peers.lock | $(ENVIRONMENT)
+	$(PY) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench-peers.lock
+	@touch $@
+
 golden: $(ENVIRONMENT) ## Write the golden files anew; read the difference before you keep it
 	$(PY) -m pytest --update-golden $(PYTEST_ARGS)
 
@@ -72,6 +85,7 @@ lock: ## Make requirements/*.lock anew from pyproject.toml (UPGRADE=1 takes the 
 	@$(LOCK_TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet 'uv>=0.9'
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.lock
 	$(COMPILE) --group pyproject.toml:nanomsg -c requirements/dev.lock -o requirements/nanomsg.lock
+	$(COMPILE) requirements/bench-peers.in -o requirements/bench-peers.lock
 
 clean: ## Remove what was made here: .venv, caches, builds, the demo's files
 	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -47,6 +47,7 @@ EXPECTED = (
     "parked sale resolved",
     "residue returned: expired",
     "residue returned: recalled",
+    "return of a part of a line",
     "return of a receipt unknown at the till",
     "risk spent offline",
     "second return of a line refused",

@@ -20,6 +20,7 @@ from central.database.embedded import EmbeddedServer, start_embedded
 from central.database.migrations import migrate
 from central.database.pool import Pool, open_pool
 from central.keys import CentreKeys, load_keys
+from central.people.birthdays import turn_birthdays
 from central.rights.issuing import RightsDesk, RightsSettings
 from central.rules.library import RuleLibrary
 from central.streams.apply import Applier
@@ -29,6 +30,7 @@ from central.tills.desk import TillDesk
 log = structlog.get_logger()
 
 _IDLE_S = 1.0
+_BIRTHDAYS_S = 3600.0
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a database says, or its client in its place, that went away in the middle of a statement."""
 
@@ -109,6 +111,18 @@ async def apply_for_ever(centre: Centre) -> None:
             continue
 
 
+async def turn_birthdays_for_ever(centre: Centre, days: int) -> None:
+    """Open and close birthday windows every hour, until cancelled."""
+    while True:
+        try:
+            turned = await turn_birthdays(centre.pool, now_ms=centre.system.now_ms(), days=days)
+            if turned:
+                log.info("birthday_windows_turned", accounts=turned)
+        except _LOST as error:
+            log.warning("birthdays_wait", why=repr(error))
+        await asyncio.sleep(_BIRTHDAYS_S)
+
+
 async def serve(config: CentralConfig, system: System) -> None:
     """Serve until SIGTERM or SIGINT."""
     async with opened_database(config, system) as pool:
@@ -124,13 +138,16 @@ async def serve(config: CentralConfig, system: System) -> None:
         )
         applying = asyncio.create_task(apply_for_ever(centre), name="apply")
         applying.add_done_callback(lambda task: _apply_ended(task, server))
-        announcing = asyncio.create_task(_announce(server, config))
+        beside = (
+            asyncio.create_task(_announce(server, config)),
+            asyncio.create_task(turn_birthdays_for_ever(centre, config.birthday_days)),
+        )
         try:
             await server.serve()
         finally:
-            for task in (applying, announcing):
+            for task in (applying, *beside):
                 task.cancel()
-            await asyncio.gather(applying, announcing, return_exceptions=True)
+            await asyncio.gather(applying, *beside, return_exceptions=True)
 
 
 def _apply_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:

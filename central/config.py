@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 
 from central.errors import ConfigurationError
+from central.people.birthdays import DAYS_DEFAULT
 from central.rights.issuing import RightsSettings
 
 PREFIX = "TILLSIDE_CENTRAL_"
 _PORT_MAX = 65535
+_BIRTHDAY_DAYS_MAX = 180
 
 
 class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +26,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         host, port: where the API and the status page are served; port 0 takes a free one.
         grant_points_max: the most set aside of one account for its home store.
         risk_points_per_till: unsettled overdraft budget of one till; 0 = none ever.
+        birthday_days: a birthday window reaches so far before and after the birthday.
     """
 
     data: str
@@ -34,6 +37,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     grant_points_max: int = 500
     risk_points_per_till: int = 500
     grant_days: int = 14
+    birthday_days: int = DAYS_DEFAULT
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _PORT_MAX:
@@ -45,6 +49,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(
                 "bounds must not be negative; grant_days and connections_max at least 1"
             )
+        if not 0 <= self.birthday_days <= _BIRTHDAY_DAYS_MAX:
+            raise ValueError(f"birthday_days must be 0 to {_BIRTHDAY_DAYS_MAX}")
 
     def rights(self) -> RightsSettings:
         """Return the part the rights desk needs."""

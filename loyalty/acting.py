@@ -36,13 +36,17 @@ def takes(
     candidate: Candidate, state: State, held: Held | None = None, most_minor: int = -1
 ) -> dict[int, int]:
     """Return what the offer would take off, by line index; the state stays as it is."""
-    for lines, amount in candidate.counted:
-        if sum(state.left[line] for line in lines) < amount:
-            return {}
+    if not _has_what_it_counts(candidate, state):
+        return {}
     if candidate.members:
         return _best_per_line(candidate.members, state, most_minor)
     wish = wishes(candidate, state, held)
     return _cut(candidate, wish, state, most_minor) if wish.total else {}
+
+
+def _has_what_it_counts(candidate: Candidate, state: State) -> bool:
+    left = state.left
+    return all(sum(left[at] for at in lines) >= amount for lines, amount in candidate.counted)
 
 
 def most_taken(candidate: Candidate, state: State, held: Held | None = None) -> int:
@@ -50,9 +54,8 @@ def most_taken(candidate: Candidate, state: State, held: Held | None = None) -> 
 
     Floors are left out of it: a set they make worthless gives way to another.
     """
-    for lines, amount in candidate.counted:
-        if sum(state.left[line] for line in lines) < amount:
-            return 0
+    if not _has_what_it_counts(candidate, state):
+        return 0
     if candidate.members:
         return sum(_best_per_line(candidate.members, state, -1).values())
     gives, limit = candidate.compiled.offer.gives, candidate.compiled.offer.limits
@@ -127,6 +130,8 @@ def _best_per_line(members: Sequence[Candidate], state: State, most_minor: int) 
 def member_takes(member: Candidate, state: State) -> dict[int, int]:
     """Return what a member of a group that is best per line takes off, each line by itself."""
     found: dict[int, int] = {}
+    if not _has_what_it_counts(member, state):
+        return found
     for line in member.lines:
         alone = Candidate(member.compiled, (line,), counter=member.counter, codes=member.codes)
         found.update(_cut(alone, wishes(alone, state, None), state, -1))

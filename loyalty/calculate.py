@@ -29,8 +29,9 @@ from loyalty.calculation import (
     Totals,
 )
 from loyalty.candidates import Candidates, find_candidates, set_scene
-from loyalty.combination import Combination, Extra, best_combination
+from loyalty.combination import Combination, best_combination
 from loyalty.compilation import Rules
+from loyalty.conditions import Situation
 from loyalty.earning import Spent, earn, points_by_offer
 from loyalty.explaining import (
     conditions,
@@ -45,6 +46,7 @@ from loyalty.offers import Gift, IssuedCoupon, Message, PartnerPoints, Stamps
 from loyalty.redemption import Redemption, redeem, redeemed_today, value_minor
 from loyalty.rewards import stamps_on
 from loyalty.scene import Candidate, Scene
+from loyalty.search import Extra
 
 
 def calculate(
@@ -69,8 +71,9 @@ def calculate(
     """
     programme = rules.bundle.programme
     index = rules.on(place, moment.date)
-    scene = set_scene(basket, index, programme.receipt)
-    found = find_candidates(basket, index, scene, account, moment)
+    scene, by_line = set_scene(basket, index, programme.receipt)
+    situation = Situation(basket, scene.lines, sum(scene.gross), account, moment)
+    found = find_candidates(situation, index, scene, by_line)
     combination = best_combination(
         found.prices,
         scene,

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from loyalty import counters
-from loyalty.account import AccountSnapshot
-from loyalty.basket import Basket, Moment
+from loyalty.basket import Basket
 from loyalty.bundle import ReceiptTerms
 from loyalty.calculation import Reason
 from loyalty.compilation import CompiledOffer, DayIndex
@@ -30,11 +29,16 @@ class Candidates:
     reasons: list[Reason] = field(default_factory=list)
 
 
-def set_scene(basket: Basket, index: DayIndex, terms: ReceiptTerms) -> Scene:
-    """Return the basket's lines, completed from the catalogue.
+Touching = dict[CompiledOffer, list[int]]
+"""Offers that lines bring in, with the indexes of these lines."""
 
-    They are ordered by id, so that the order of scanning cannot matter.
+
+def set_scene(basket: Basket, index: DayIndex, terms: ReceiptTerms) -> tuple[Scene, Touching]:
+    """Return the basket's lines, completed from the catalogue, and the offers they bring in.
+
+    The lines are ordered by id, so that the order of scanning cannot matter.
     """
+    touching: Touching = {}
     lines: list[Line] = []
     gross: list[int] = []
     floors: list[int] = []
@@ -51,16 +55,24 @@ def set_scene(basket: Basket, index: DayIndex, terms: ReceiptTerms) -> Scene:
         floors.append(min(max(floor, terms.line_left_minor_min), source.gross_minor))
         barred = barred or bool(product.barred)
         reduced = reduced or source.pos_reduced
-    return Scene(lines, gross, floors, any_barred=barred, any_reduced=reduced)
+        for compiled in view.touching:
+            if compiled in touching:
+                touching[compiled].append(at)
+            else:
+                touching[compiled] = [at]
+    return Scene(lines, gross, floors, any_barred=barred, any_reduced=reduced), touching
 
 
 def find_candidates(
-    basket: Basket, index: DayIndex, scene: Scene, account: AccountSnapshot, moment: Moment
+    situation: Situation, index: DayIndex, scene: Scene, by_line: Touching
 ) -> Candidates:
-    """Return the offers that may act on the basket."""
-    situation = Situation(basket, scene.lines, sum(scene.gross), account, moment)
+    """Return the offers that may act on the basket.
+
+    Args:
+        by_line: the offers that its lines bring in.
+    """
     result = Candidates()
-    for compiled, lines in _touching(basket, index, scene.lines):
+    for compiled, lines in _touching(situation.basket, index, scene.lines, by_line):
         offer = compiled.offer
         gives_points = compiled.barred == "earn"
         if compiled.guarded:
@@ -81,19 +93,11 @@ def find_candidates(
 
 
 def _touching(
-    basket: Basket, index: DayIndex, lines: Sequence[Line]
+    basket: Basket, index: DayIndex, lines: Sequence[Line], by_line: Touching
 ) -> list[tuple[CompiledOffer, Sequence[int]]]:
-    """Return the offers that some line, code or nothing at all brings in, in acting order."""
-    found: dict[CompiledOffer, list[int]] = {}
-    for line in lines:
-        at = line.index
-        for compiled in line.view.touching:
-            if compiled in found:
-                found[compiled].append(at)
-            else:
-                found[compiled] = [at]
+    """Return the offers that some line, a code or nothing at all brings in, in acting order."""
     every = range(len(lines))
-    touching: list[tuple[CompiledOffer, Sequence[int]]] = list(found.items())
+    touching: list[tuple[CompiledOffer, Sequence[int]]] = list(by_line.items())
     touching += [(compiled, every) for compiled in index.wholesale]
     if basket.codes:
         touching += [
@@ -154,11 +158,6 @@ def _special(
 
 
 def _codes_presented(offer: Offer, basket: Basket) -> int:
-    """Return how many of the codes presented the offer asks for; one shown twice counts twice."""
+    """Return how many of the presented codes the offer asks for; one shown twice counts once."""
     wanted = list(names_codes(offer.needs))
-    return sum(
-        any(
-            code in need.one_of or (need.prefix and code.startswith(need.prefix)) for need in wanted
-        )
-        for code in basket.codes
-    )
+    return sum(any(need.accepts(code) for need in wanted) for code in set(basket.codes))

@@ -6,6 +6,7 @@ may be a text, a basket may be a list of lines, points to redeem may be a number
 
 import types
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from loyalty.account import (
@@ -20,6 +21,7 @@ from loyalty.account import (
 from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.documents import decode
 from loyalty.errors import AmountError, DocumentError
+from loyalty.limits import POINTS_MAX
 
 T = TypeVar("T")
 
@@ -37,6 +39,10 @@ class CaseAccount(AccountSnapshot):
     identified: bool = True
     lots: tuple[LotPart, ...] = ()
     right_points: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.right_points <= POINTS_MAX:
+            raise AmountError(f"right_points must be 0 to {POINTS_MAX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +128,7 @@ def _request(redeem: int | str | RedeemRequest) -> RedeemRequest:
 def _document(value: object) -> CaseDocument:
     if not isinstance(value, dict):
         raise DocumentError("$", "must be an object")
-    forms = get_type_hints(CaseDocument)
+    forms = _forms()
     found: dict[str, Any] = {}
     for name, inner in value.items():
         if name not in forms:
@@ -133,6 +139,11 @@ def _document(value: object) -> CaseDocument:
         if name not in found:
             raise DocumentError(f"$.{name}", "is missing")
     return CaseDocument(**found)
+
+
+@cache
+def _forms() -> dict[str, Any]:
+    return get_type_hints(CaseDocument)
 
 
 def _form_of(annotation: Any, value: object, path: str) -> type[Any]:  # noqa: ANN401 - a type or a union of types

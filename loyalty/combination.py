@@ -6,7 +6,7 @@ each searched by itself (`search`). The order in which chosen offers act is fixe
 belongs to every choice.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loyalty.acting import act, member_takes, takes
@@ -14,13 +14,10 @@ from loyalty.bundle import ReceiptTerms
 from loyalty.limits import COMBINATION_NODES_MAX, PPM
 from loyalty.offers import AmountOff, Percent, Steps
 from loyalty.scene import CLAIMING, Candidate, Held, Scene, State, begin
-from loyalty.search import Budget, Choice, Component, Leave, search
+from loyalty.search import Aim, Budget, Choice, Component, Extra, Leave, search
 
 _KEEPS_STATE = (*CLAIMING, Steps)
 """Rewards whose sets or steps are asked for again, for conditions and hints."""
-
-Extra = Callable[[Sequence[int]], int]
-"""What a basket is worth beside its discounts, from what is left to pay on each line."""
 
 
 @dataclass(slots=True)
@@ -69,7 +66,8 @@ def best_combination(
     contesting = _contesting(actors, scene)
     chosen: list[tuple[Candidate, Held | None]]
     if choices or contesting:
-        search_terms = _Terms(choices, contesting, extra, nodes_max)
+        aim = Aim(extra, _most_off(scene, terms)) if extra else Aim()
+        search_terms = _Terms(choices, contesting, aim, nodes_max)
         chosen = _choose(actors, scene, search_terms, result)
     else:
         chosen = [(actor, None) for actor in actors]
@@ -153,7 +151,7 @@ def _leave(members: Iterable[Candidate], optional: Mapping[int, Leave]) -> Leave
 def _optional(actors: Sequence[Candidate]) -> dict[int, Leave]:
     """Return, by rank, offers that may be left out: so that another can act, or gives more."""
     optional: dict[int, Leave] = {}
-    if not any(actor.compiled.endangered for actor in actors):
+    if not any(actor.endangered for actor in actors):
         return optional
     present = {actor.offer_id: actor for actor in actors}
     for actor in actors:
@@ -161,20 +159,11 @@ def _optional(actors: Sequence[Candidate]) -> dict[int, Leave]:
             if other in present and other != actor.offer_id:
                 optional.setdefault(actor.rank, "for_another")
                 optional.setdefault(present[other].rank, "for_another")
-        counted = _counted_when_acting(actor)
+        counted = actor.counted_when_acting
         for earlier in actors:
             if earlier.rank < actor.rank and not earlier.reach.isdisjoint(counted):
                 optional[earlier.rank] = "freely"
     return optional
-
-
-def _counted_when_acting(actor: Candidate) -> frozenset[int]:
-    """Return the lines on which earlier discounts can take this offer's condition away."""
-    lines = frozenset(line for counted, _ in actor.counted for line in counted)
-    gives = actor.compiled.offer.gives
-    if isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running":
-        lines |= frozenset(actor.lines)
-    return lines
 
 
 # What the choices can influence
@@ -186,7 +175,7 @@ class _Terms:
 
     choices: list[Choice]
     contesting: set[int]
-    extra: Extra | None
+    aim: Aim
     nodes_max: int
 
 
@@ -197,7 +186,7 @@ def _choose(
     deciding |= terms.contesting
     start = begin(scene)
     dependent = list(actors)
-    if terms.extra is None:
+    if terms.aim.beside is None:
         dependent = _dependent(actors, deciding, start)
         dependent = _without_tails(dependent, deciding, scene)
     budget = Budget(terms.nodes_max)
@@ -206,11 +195,11 @@ def _choose(
     # Points tie everything together: they are counted on what all discounts leave.
     components = (
         _components(dependent, terms.choices)
-        if terms.extra is None
+        if terms.aim.beside is None
         else [Component(dependent, terms.choices)]
     )
     for component in components:
-        found = search(component, start, budget, terms.extra)
+        found = search(component, start, budget, terms.aim)
         held.update(found.held)
         left_out |= {actor.rank for actor in component.actors} - found.held.keys()
         result.lost_to.update(found.lost_to)
@@ -239,7 +228,7 @@ def _dependent(actors: Sequence[Candidate], deciding: set[int], start: State) ->
     touched: set[int] = set()
     dependent = []
     for actor in actors:
-        reach = actor.reach.union(*(lines for lines, _ in actor.counted))
+        reach = actor.reach | actor.counted_lines
         if actor.rank in deciding or not touched.isdisjoint(reach):
             touched |= reach
             dependent.append(actor)
@@ -283,7 +272,7 @@ def _acts_on_a_sum(actor: Candidate, scene: Scene) -> bool:
     plain = (isinstance(gives, Percent) and gives.rounding == "offer") or (
         isinstance(gives, AmountOff) and gives.per == "receipt"
     )
-    if not plain or actor.members or actor.counted or offer.combines.base == "initial":
+    if not plain or actor.members or actor.counted_lines or offer.combines.base == "initial":
         return False
     assert isinstance(gives, Percent | AmountOff)
     limits = offer.limits
@@ -305,7 +294,7 @@ def _components(dependent: Sequence[Candidate], choices: Sequence[Choice]) -> li
     first_seen: dict[int | str, int] = {}
     at = {actor.offer_id: i for i, actor in enumerate(dependent)}
     for i, actor in enumerate(dependent):
-        ties: list[int | str] = list(actor.reach.union(*(lines for lines, _ in actor.counted)))
+        ties: list[int | str] = list(actor.reach | actor.counted_lines)
         combines = actor.compiled.offer.combines
         if combines.group:
             ties.append(combines.group)
@@ -343,7 +332,7 @@ def _act_all(
         per_member = _by_member(actor, state) if actor.members else None
         offs = act(actor, state, held, most)
         if most >= 0:
-            if not offs and most == 0:
+            if not offs and takes(actor, state, held):
                 result.cut.add(actor.offer_id)
             most -= sum(offs.values())
         result.acted.append((actor, before))

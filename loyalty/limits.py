@@ -24,8 +24,15 @@ SET_UNITS_MAX: Final = 100
 UNITS_HELD_MAX: Final = 1_000
 """The dearest units of a basket that a set of named parts or of two kinds looks at."""
 
+PURSES_WEIGHED_MAX: Final = 5
+"""Kinds of lots, by what they may pay for, up to which every way to spend them is weighed."""
+
 COMBINATION_NODES_MAX: Final = 2_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
+
+PACKING_ROUNDS_FIRST: Final = 60
+PACKING_ROUNDS_LATER: Final = 8
+"""How often prices of contested units are bettered, at first and after each division."""
 
 PPM: Final = 1_000_000
 UNIT_THOUSANDTHS: Final = 1_000

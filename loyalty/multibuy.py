@@ -96,16 +96,18 @@ def taken_off(off: Off, units: Iterable[tuple[int, int, int]]) -> int:
 _FREE = PercentOff(rate_ppm=PPM)
 
 
+def shape(gives: NForM | EveryNth | BuyGet) -> tuple[int, int, Off, bool]:
+    """Return units of a set, units paid in full, what comes off the others, may a last set be short."""
+    if isinstance(gives, NForM):
+        return gives.units, gives.pay, _FREE, False
+    if isinstance(gives, EveryNth):
+        return gives.every, gives.every - 1, gives.off, False
+    return gives.buy_units + gives.get_units, gives.buy_units, gives.off, gives.partial
+
+
 def _one_kind(gives: NForM | EveryNth | BuyGet, held: Units, cap: Cap) -> Formed:
     """Sets of `n` units of one kind, the cheapest `n - paid` of each are cheaper."""
-    partial = False
-    if isinstance(gives, NForM):
-        n, paid, off = gives.units, gives.pay, _FREE
-    elif isinstance(gives, EveryNth):
-        n, paid, off = gives.every, gives.every - 1, gives.off
-    else:
-        n, paid, off = gives.buy_units + gives.get_units, gives.buy_units, gives.off
-        partial = gives.partial
+    n, paid, off, partial = shape(gives)
     have = sum(count for _, _, count in held)
     sets, rest = divmod(have, n)
     if partial and rest > paid:
@@ -247,7 +249,7 @@ def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
     sets = 0
     while not cap.sets or sets < cap.sets:
         sets += 1
-        chosen = _dearest_filling(in_order, parts_of, [size * sets for size in sizes])
+        chosen = dearest_filling(in_order, parts_of, [size * sets for size in sizes])
         if chosen is None:
             break
         cost = sum(price for price, _, _ in chosen)
@@ -267,7 +269,7 @@ def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
     return best
 
 
-def _dearest_filling(
+def dearest_filling(
     in_order: Sequence[tuple[int, int, int]],
     parts_of: dict[tuple[int, int, int], list[int]],
     sizes: Sequence[int],

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from loyalty import counters
 from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Moment
 from loyalty.bundle import Programme
 from loyalty.calculation import RedeemedPart
-from loyalty.limits import PPM
+from loyalty.limits import PPM, PURSES_WEIGHED_MAX
 from loyalty.matching import Line
 from loyalty.money import split
 
@@ -74,9 +75,7 @@ def redeem(
     wanted = min(wanted, right.points)
     if not wanted:
         return Redemption(0, 0, none, none, (), points_max)
-    plan = _Plan(lines, rooms, programme, wanted=wanted, cap_minor=cap_minor)
-    for purse in _purses(right, lines, rooms):
-        plan.spend(purse)
+    plan = _best_plan(lines, rooms, programme, right, wanted=wanted, cap_minor=cap_minor)
     if plan.points < terms.points_min:
         return Redemption(0, 0, none, none, (), points_max)
     return plan.result(points_max)
@@ -134,23 +133,65 @@ class _Purse:
 def _purses(right: SpendRight, lines: Sequence[Line], rooms: Sequence[int]) -> list[_Purse]:
     """Return what may be spent, the most special first: what reaches fewest lines (receipt 5)."""
     payable = [i for i, room in enumerate(rooms) if room]
-    by_restriction: dict[str, _Purse] = {}
-    general = _Purse(tuple(payable), [])
-    for lot in spending_order(right.lots):
-        if not lot.restriction:
-            general.lots.append((lot.lot_id, lot.points))
-            continue
-        purse = by_restriction.get(lot.restriction)
-        if purse is None:
-            reach = tuple(i for i in payable if lot.restriction in lines[i].view.groups)
-            purse = by_restriction[lot.restriction] = _Purse(reach, [])
-        purse.lots.append((lot.lot_id, lot.points))
-    # Those that end sooner stand first already, and sorting keeps that among equals.
-    purses = sorted(by_restriction.values(), key=lambda purse: len(purse.reach))
+    reaches = {"": tuple(payable)}
+    for lot in right.lots:
+        if lot.restriction not in reaches:
+            reaches[lot.restriction] = tuple(
+                i for i in payable if lot.restriction in lines[i].view.groups
+            )
+    in_order = sorted(
+        spending_order(right.lots),
+        key=lambda lot: (not lot.restriction, len(reaches[lot.restriction])),
+    )
+    purses: list[_Purse] = []
+    last = None
+    for lot in in_order:
+        if lot.restriction != last:
+            purses.append(_Purse(reaches[lot.restriction], []))
+            last = lot.restriction
+        purses[-1].lots.append((lot.lot_id, lot.points))
     unlotted = right.points - sum(lot.points for lot in right.lots)
     if unlotted > 0:
-        general.lots.append((0, unlotted))
-    return [purse for purse in (*purses, general) if purse.reach and purse.lots]
+        if last != "":
+            purses.append(_Purse(reaches[""], []))
+        purses[-1].lots.append((0, unlotted))
+    return [purse for purse in purses if purse.reach]
+
+
+def _best_plan(
+    lines: Sequence[Line],
+    rooms: list[int],
+    programme: Programme,
+    right: SpendRight,
+    *,
+    wanted: int,
+    cap_minor: int,
+) -> "_Plan":
+    """Return the plan that redeems most, and of these the one that spends the most special lots.
+
+    Purses that pay as much as they can, one after the other, redeem most in money. In points they
+    may fall short where a point is worth more than the room of a line it has to share: then each
+    of the other purses wastes less than a point, and leaving out fewer points than there are
+    purses, at the right places, is enough to use what they waste.
+    """
+    purses = _purses(right, lines, rooms)
+
+    def planned(less: Sequence[int]) -> _Plan:
+        plan = _Plan(lines, rooms, programme, wanted=wanted, cap_minor=cap_minor)
+        for purse, points in zip(purses, less, strict=True):
+            plan.spend(purse, points)
+        plan.drop_idle_points()
+        return plan
+
+    best = planned([0] * len(purses))
+    if best.points >= wanted or not best.wasted or len(purses) > PURSES_WEIGHED_MAX:
+        return best
+    for less in product(range(len(purses)), repeat=len(purses)):
+        if 0 < sum(less) < len(purses):
+            other = planned(less)
+            if other.points > best.points:
+                best = other
+    return best
 
 
 @dataclass(slots=True)
@@ -169,13 +210,17 @@ class _Plan:
     wanted: int
     cap_minor: int
     points: int = 0
+    wasted: bool = False
     paid: list[tuple[_Purse, int, dict[int, int]]] = field(default_factory=list)
 
-    def spend(self, purse: _Purse) -> None:
-        """Let a purse pay as much as it may."""
-        points = min(purse.points, self.wanted - self.points)
-        minor = min(value_minor(points, self.programme), self.cap_minor - self._minor())
-        if minor <= 0:
+    def spend(self, purse: _Purse, less: int = 0) -> None:
+        """Let a purse pay as much as it may, but for `less` points."""
+        points = min(purse.points, self.wanted - self.points) - less
+        # Rounded over all purses together, so that no purse loses a part of a minor unit.
+        before = value_minor(self.points, self.programme)
+        minor = value_minor(self.points + points, self.programme) - before
+        minor = min(minor, self.cap_minor - before)
+        if points <= 0 or minor < 0:
             return
         by_line: dict[int, int] = {}
         self.paid.append((purse, 0, by_line))
@@ -186,11 +231,23 @@ class _Plan:
         moved = direct
         while moved < minor and (step := self._augment(len(self.paid) - 1, minor - moved)):
             moved += step
-        points = min(points, points_worth(moved, self.programme))
-        points = _fewest_for(value_minor(points, self.programme), self.programme)
-        _take_back(by_line, moved - value_minor(points, self.programme))
+        most = points_worth(before + moved, self.programme) - self.points
+        self.wasted = self.wasted or most < points
+        points = min(points, most)
+        _take_back(by_line, moved - (value_minor(self.points + points, self.programme) - before))
         self.paid[-1] = (purse, points, by_line)
         self.points += points
+
+    def drop_idle_points(self) -> None:
+        """Give back points that buy nothing, the most general ones first."""
+        fewest = _fewest_for(value_minor(self.points, self.programme), self.programme)
+        idle = self.points - fewest
+        self.points = fewest
+        for at in reversed(range(len(self.paid))):
+            purse, points, by_line = self.paid[at]
+            step = min(idle, points)
+            self.paid[at] = (purse, points - step, by_line)
+            idle -= step
 
     def _minor(self) -> int:
         return sum(sum(by_line.values()) for _, _, by_line in self.paid)
@@ -238,7 +295,12 @@ class _Plan:
         parts: list[RedeemedPart] = []
         for purse, points, by_line in self.paid:
             in_order = sorted(line for line, minor in by_line.items() if minor)
-            shares = split(points, [by_line[line] for line in in_order])
+            if not in_order and points:
+                # Their value stands in what another purse pays: parts of a minor unit add up.
+                in_order = [purse.reach[0]]
+                by_line = {purse.reach[0]: 0}
+            weights = [by_line[line] for line in in_order]
+            shares = split(points, weights if any(weights) else [1] * len(weights))
             for line, share in zip(in_order, shares, strict=True):
                 minor_by_line[line] += by_line[line]
                 points_by_line[line] += share

@@ -1,8 +1,9 @@
 """A return reverses recorded effects; nothing is calculated anew (design: receipt 7).
 
 Amounts of a line are spread evenly over its quantity, by one rule: the first j of n thousandths
-carry the j/n-th part, rounded up. A part is the difference of two such sums, so it depends on
-nothing but what came back before and what comes now, and all parts together are the whole.
+carry the j/n-th part. A part is the difference of two such sums, so it depends on nothing but
+what came back before and what comes now, and all parts together are the whole. Money and points
+are rounded up, what was taken off the price is rounded down: together they make the price.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -250,6 +251,11 @@ class _Part:
         whole = self.line.quantity
         return _first(total, self.before + self.now, whole) - _first(total, self.before, whole)
 
+    def off(self, total: int) -> int:
+        """Return this part of what was taken off the line's price."""
+        whole = self.line.quantity
+        return total * (self.before + self.now) // whole - total * self.before // whole
+
 
 def _first(total: int, part: int, whole: int) -> int:
     """Return what the first `part` of `whole` thousandths carry, rounded up."""
@@ -313,9 +319,8 @@ def _unjustified(original: Calculation, returned: Mapping[str, int]) -> int:
             for effect in line.effects:
                 if effect.offer_id == offer_id and effect.discount_minor:
                     total += effect.discount_minor
-                    remaining += effect.discount_minor - _first(
-                        effect.discount_minor, returned[line.line_id], line.quantity
-                    )
+                    gone = effect.discount_minor * returned[line.line_id] // line.quantity
+                    remaining += effect.discount_minor - gone
         justified = min(
             total * min(one.sets, _counted(original, one, returned) // one.at_least) // one.sets
             for one in needed
@@ -343,8 +348,8 @@ def _lines(parts: Sequence[_Part], money_back_minor: int) -> tuple[ReturnedLine,
     money = split(money_back_minor, paid if any(paid) else [1] * len(paid))
     lines = []
     for part, paid_minor, back_minor in zip(parts, paid, money, strict=True):
-        discount_minor = part.share(part.line.discount_minor)
-        redeemed_minor = part.share(part.line.redeemed_minor)
+        discount_minor = part.off(part.line.discount_minor)
+        redeemed_minor = part.off(part.line.redeemed_minor)
         lines.append(
             ReturnedLine(
                 line_id=part.line.line_id,

@@ -60,12 +60,7 @@ def formed(
     offer = candidate.compiled.offer
     gives = instead or offer.gives
     assert isinstance(gives, CLAIMING)
-    units = [
-        _held_units(lines, candidate, state, held)
-        for lines in (
-            candidate.parts if isinstance(gives, PartsSet) else (candidate.lines, *candidate.parts)
-        )
-    ]
+    units = units_held(candidate, state, held)
     limits = offer.limits
     sets = limits.sets_max
     if limits.once_per_code:
@@ -73,6 +68,13 @@ def formed(
     return multibuy.form(
         gives, units, multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
     )
+
+
+def units_held(candidate: Candidate, state: State, held: Held | None) -> list[multibuy.Units]:
+    """Return the units a multi-buy holds, apart for each part of a set and each kind of goods."""
+    whole = isinstance(candidate.compiled.offer.gives, PartsSet)
+    groups = candidate.parts if whole else (candidate.lines, *candidate.parts)
+    return [_held_units(lines, candidate, state, held) for lines in groups]
 
 
 def _held_units(
@@ -258,14 +260,14 @@ def _price(candidate: Candidate, gives: FixedPrice, state: State) -> Wish:
 def _card_price(candidate: Candidate, gives: CardPrice, state: State) -> Wish:
     lines, prices = state.scene.lines, gives.prices
     bases, units = _base_by_line(candidate, state, "all", 0)
-    counts = None if units is None else _pieces_of(units)
+    chosen = {} if units is None else _pieces_of(units)
     found = {}
     for line, base in bases.items():
         source = lines[line].source
         price = prices[source.sku]
         # Chosen pieces cost their part of the price; a weighed line is chosen whole.
-        whole = counts is None or not lines[line].pieces
-        quantity = source.quantity if whole else counts[line] * UNIT_THOUSANDTHS
+        whole = units is None or not lines[line].pieces
+        quantity = source.quantity if whole else chosen[line] * UNIT_THOUSANDTHS
         off = base - round_half_up(price.amount_minor * quantity, price.per_quantity)
         if off > 0:
             found[line] = off

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loyalty.compilation import CompiledOffer
 from loyalty.matching import Line
-from loyalty.offers import BuyGet, EveryNth, NForM, Offer, PartsSet
+from loyalty.offers import BuyGet, EveryNth, NForM, Offer, PartsSet, Steps
 
 CLAIMING = (NForM, EveryNth, BuyGet, PartsSet)
 """Rewards that use units in sets."""
@@ -72,6 +72,25 @@ class Candidate:
         """It uses units that no other such offer may use."""
         offer = self.compiled.offer
         return isinstance(offer.gives, CLAIMING) and not offer.combines.shares_units
+
+    @property
+    def counted_lines(self) -> frozenset[int]:
+        """Lines whose amount decides whether it acts."""
+        own = frozenset(line for lines, _ in self.counted for line in lines)
+        return own.union(*(member.counted_lines for member in self.members))
+
+    @property
+    def counted_when_acting(self) -> frozenset[int]:
+        """Lines on which earlier discounts can take this offer's condition away."""
+        gives = self.compiled.offer.gives
+        if isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running":
+            return self.counted_lines | frozenset(self.lines)
+        return self.counted_lines
+
+    @property
+    def endangered(self) -> bool:
+        """Other offers may keep it from acting, or what they take off may."""
+        return self.compiled.endangered or any(member.endangered for member in self.members)
 
     @property
     def reach(self) -> frozenset[int]:

@@ -6,7 +6,7 @@ A bound here must be one the type holds to; which two fields must fit together i
 from collections.abc import Mapping
 from typing import Any, Final
 
-from loyalty.account import LotPart, RedeemRequest, SpendRight
+from loyalty.account import LotPart, RedeemRequest
 from loyalty.basket import Basket, BasketLine, Moment
 from loyalty.bundle import Bundle, Product, Programme, ReceiptTerms, RedemptionTerms, ReturnTerms
 from loyalty.cases import CaseAccount, CaseDocument
@@ -106,7 +106,6 @@ FACTS: Final[Mapping[type[Any], Mapping[str, Keywords]]] = {
     Basket: {"lines": {"maxItems": BASKET_LINES_MAX}, "codes": {"maxItems": BASKET_CODES_MAX}},
     Moment: {"local": _MOMENT},
     LotPart: {"points": _POINTS},
-    SpendRight: {"points": _WISH},
     RedeemRequest: {"points": _WISH},
     CaseAccount: {"right_points": _WISH},
     CaseDocument: {

@@ -4,15 +4,18 @@ The search counts nodes, never time, so that both sides compute the same. Its bo
 before any choice no offer takes less off than later, beside others, with fewer units to use.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from loyalty.acting import act, most_taken
-from loyalty.rewards import formed
-from loyalty.scene import Candidate, Held, State
+from loyalty.packing import Claimant, Packing, Shares
+from loyalty.rewards import formed, units_held
+from loyalty.scene import CLAIMING, Candidate, Held, State
 
 _NO_VALUE = -1
+_NOBODY = (1 << 200, "")
+"""Stands behind every offer: of two sets that begin alike the fuller one comes first."""
 
 
 Leave = Literal["never", "for_another", "freely"]
@@ -42,9 +45,9 @@ class Budget:
 
     nodes: int
 
-    def spend(self) -> bool:
-        """Take one node; false when there is none left."""
-        self.nodes -= 1
+    def spend(self, nodes: int) -> bool:
+        """Take nodes; false when there were not so many left."""
+        self.nodes -= nodes
         return self.nodes >= 0
 
 
@@ -64,22 +67,35 @@ class Found:
 
 
 Extra = Callable[[Sequence[int]], int]
+"""What a basket is worth beside its discounts, from what is left to pay on each line."""
 
 
-def search(component: Component, start: State, budget: Budget, extra: Extra | None) -> Found:
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is sought: the most money off, or that and what the basket is worth beside it.
+
+    Attributes:
+        beside: counted with the discounts.
+        most_minor: what the receipt allows in all, where that depends on which offers it cuts;
+            below 0 = no maximum.
+    """
+
+    beside: Extra | None = None
+    most_minor: int = -1
+
+
+def search(component: Component, start: State, budget: Budget, aim: Aim) -> Found:
     """Return the best choice, or the best found within the budget and how much is open."""
-    return _Search(component, start, budget, extra).run()
+    return _Search(component, start, budget, aim).run()
 
 
 class _Search:
     """One search; `best` rises, `open_bound` is the most that unvisited choices could give."""
 
-    def __init__(
-        self, component: Component, start: State, budget: Budget, extra: Extra | None
-    ) -> None:
+    def __init__(self, component: Component, start: State, budget: Budget, aim: Aim) -> None:
         self._start = start
         self._budget = budget
-        self._extra = extra
+        self._aim = aim
         self._choices = component.choices
         deciding = {member.rank for choice in component.choices for member in choice.members}
         self._always = [actor for actor in component.actors if actor.rank not in deciding]
@@ -88,7 +104,7 @@ class _Search:
         self._best_acting: dict[int, tuple[Candidate, Held | None]] = {}
         self._open_bound = _NO_VALUE
         self._excludes = _exclusions(component.actors)
-        self._most_extra = extra(start.left) if extra else 0
+        self._most_extra = aim.beside(start.left) if aim.beside else 0
 
     def run(self) -> Found:
         fixed = sum(self._alone[actor.rank] for actor in self._always)
@@ -142,9 +158,12 @@ class _Search:
     def _may_leave_the_others(self, acting: Sequence[Candidate]) -> bool:
         ranks = {actor.rank for actor in acting}
         return all(
-            choice.leave == "freely"
-            or any(member.rank in ranks for member in choice.members)
-            or not any(self._fits(member, acting) for member in choice.members)
+            any(member.rank in ranks for member in choice.members)
+            or all(
+                not self._fits(member, acting)
+                or (choice.leave == "freely" and _endangers(member, acting))
+                for member in choice.members
+            )
             for choice in self._choices
         )
 
@@ -155,7 +174,7 @@ class _Search:
     def _visit(self, acting: list[Candidate], bound: int) -> None:
         """Find the best units for a set of acting offers."""
         acting = sorted(acting, key=lambda actor: actor.rank)
-        units = _Units(acting, self._start, self._budget, self._extra, self._alone, self._best)
+        units = _Units(acting, self._start, self._budget, self._aim, self._alone, self._best)
         units.run(bound)
         self._open_bound = max(self._open_bound, units.open_bound)
         better = units.best > self._best
@@ -183,8 +202,17 @@ class _Search:
                     found.lost_to[member.offer_id] = winner.offer_id
 
 
+def _endangers(member: Candidate, acting: Sequence[Candidate]) -> bool:
+    """Say whether a condition of an acting offer counts what this one would leave to pay."""
+    return any(
+        actor.rank > member.rank and not member.reach.isdisjoint(actor.counted_when_acting)
+        for actor in acting
+    )
+
+
 def _preference(acting: Sequence[tuple[Candidate, object]]) -> list[tuple[int, str]]:
-    return sorted((-actor.offer.priority, actor.offer_id) for actor, _ in acting)
+    in_order = sorted((-actor.offer.priority, actor.offer_id) for actor, _ in acting)
+    return [*in_order, _NOBODY]
 
 
 def _exclusions(actors: Sequence[Candidate]) -> dict[int, set[int]]:
@@ -207,14 +235,14 @@ class _Units:
         acting: Sequence[Candidate],
         start: State,
         budget: Budget,
-        extra: Extra | None,
+        aim: Aim,
         alone: dict[int, int],
         to_beat: int,
     ) -> None:
         self._acting = acting
         self._start = start
         self._budget = budget
-        self._extra = extra
+        self._aim = aim
         self._alone = alone
         self._to_beat = to_beat
         self.best = _NO_VALUE
@@ -235,58 +263,39 @@ class _Units:
         return contested
 
     def run(self, bound: int) -> None:
+        """Find the best division; `bound` holds for all of them."""
         if not self._contested:
-            self._budget.spend()
+            self._budget.spend(1)
             self._simulate({})
             return
-        shares: dict[int, dict[int, int]] = {actor.rank: {} for actor in self._claims}
-        self._simulate(self._greedy())
-        self._descend(0, shares, bound, dict(self._alone))
+        packing = Packing(
+            claimants=[self._claimant(actor) for actor in self._claims],
+            pieces={
+                line: self._start.scene.lines[line].pieces
+                for actor in self._claims
+                for line in actor.reach
+            },
+            fixed_minor=bound - sum(self._alone[actor.rank] for actor in self._claims),
+            value=self._simulate,
+            spend=self._budget.spend,
+            to_beat=self._to_beat,
+        )
+        packing.run(
+            {line: [actor.rank for actor in actors] for line, actors in self._contested},
+            self._greedy(),
+        )
+        self.open_bound = packing.open_bound
 
-    def _descend(
-        self, at: int, shares: dict[int, dict[int, int]], bound: int, values: dict[int, int]
-    ) -> None:
-        if bound <= self.best or bound < self._to_beat:
-            return
-        if not self._budget.spend():
-            self.open_bound = max(self.open_bound, bound)
-            return
-        if at == len(self._contested):
-            self._simulate(shares)
-            return
-        line, actors = self._contested[at]
-        pieces = self._start.scene.lines[line].pieces
-        for division in _divisions(pieces, len(actors)):
-            values_now, bound_now = dict(values), bound
-            for actor, count in zip(actors, division, strict=True):
-                shares[actor.rank][line] = count
-                if count < pieces:
-                    value = self._value(actor, shares)
-                    bound_now += value - values_now[actor.rank]
-                    values_now[actor.rank] = value
-            self._descend(at + 1, shares, bound_now, values_now)
-            if self._budget.nodes <= 0:
-                self.open_bound = max(self.open_bound, bound)
-                break
-        for actor in actors:
-            del shares[actor.rank][line]
+    def _claimant(self, actor: Candidate) -> Claimant:
+        gives = actor.compiled.offer.gives
+        assert isinstance(gives, CLAIMING)
+        return Claimant(actor.rank, gives, units_held(actor, self._start, None))
 
-    def _value(self, actor: Candidate, shares: dict[int, dict[int, int]]) -> int:
-        """Return what the offer takes off alone with all units not given to others yet."""
-        lines = self._start.scene.lines
-        given = shares[actor.rank]
-        held = {
-            line: (0, given.get(line, lines[line].pieces))
-            for line in actor.reach
-            if lines[line].pieces
-        }
-        return most_taken(actor, self._start, held)
-
-    def _greedy(self) -> dict[int, dict[int, int]]:
+    def _greedy(self) -> Shares:
         """Let the offer that takes most off take what it uses, then the next with what is left."""
         lines = self._start.scene.lines
         free = {line: lines[line].pieces for line, _ in self._contested}
-        shares: dict[int, dict[int, int]] = {actor.rank: {} for actor in self._claims}
+        shares: Shares = {actor.rank: {} for actor in self._claims}
         waiting = list(self._claims)
         while waiting:
             offers = []
@@ -308,21 +317,25 @@ class _Units:
             shares[actors[0].rank][line] += free[line]
         return shares
 
-    def _simulate(self, shares: dict[int, dict[int, int]]) -> None:
-        """Let all offers act with their units; keep the choice when it is better."""
+    def _simulate(self, shares: Shares) -> int:
+        """Let all offers act with their units, and return what that gives; keep the best."""
         held = self._held(shares) if shares else {}
         state = self._start.copy()
         before = sum(state.left)
+        most = self._aim.most_minor
         for actor in self._acting:
-            act(actor, state, held.get(actor.rank))
+            offs = act(actor, state, held.get(actor.rank), most)
+            if most >= 0:
+                most -= sum(offs.values())
         value = before - sum(state.left)
-        if self._extra:
-            value += self._extra(state.left)
+        if self._aim.beside:
+            value += self._aim.beside(state.left)
         if value > self.best:
             self.best = value
             self.best_held = held
+        return value
 
-    def _held(self, shares: dict[int, dict[int, int]]) -> dict[int, Held]:
+    def _held(self, shares: Shares) -> dict[int, Held]:
         """Return what each multi-buy holds; of a line's units the earlier one has the dearer."""
         lines = self._start.scene.lines
         taken: dict[int, int] = {}
@@ -337,13 +350,3 @@ class _Units:
                     taken[line] = skip + count
             held[actor.rank] = own
         return held
-
-
-def _divisions(pieces: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """Yield every way to divide pieces over parts, most to the first ones first."""
-    if parts == 1:
-        yield (pieces,)
-        return
-    for first in range(pieces, -1, -1):
-        for rest in _divisions(pieces - first, parts - 1):
-            yield (first, *rest)

@@ -15,6 +15,7 @@ from bench.grocery.draws import Draws
 from pos_adapters.simulated_register.sessions import (
     BackToSale,
     Complete,
+    GoodsBack,
     GoToPayment,
     PresentCard,
     PresentCode,
@@ -35,6 +36,7 @@ class Habits:
         redeeming: the customer wants to redeem points.
         returned: some lines come back later.
         returned_elsewhere: in 1000 returns, those at another store.
+        returned_in_part: in 1000 lines of several pieces that come back, those not whole.
         bag: the last line is scanned only after payment was begun.
         return_gap_baskets: a return comes so many baskets later, at least and at most.
     """
@@ -43,12 +45,14 @@ class Habits:
     redeeming: int = 120
     returned: int = 30
     returned_elsewhere: int = 300
+    returned_in_part: int = 500
     voided: int = 40
     bag: int = 50
     return_gap_baskets: tuple[int, int] = (5, 200)
 
 
 USUAL = Habits()
+_PIECE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,9 +229,10 @@ def _return(
     registers: int,
     habits: Habits,
 ) -> Session:
-    line_ids = [line.line_id for line in final_state(sold).lines]
-    first = draws.below(len(line_ids))
-    back = line_ids[first : first + draws.between(1, 3)]
+    lines = final_state(sold).lines
+    first = draws.below(len(lines))
+    chosen = lines[first : first + draws.between(1, 3)]
+    back = [_goods_back(line, draws, habits) for line in chosen]
     others = [store for store in selection.stores if store != sold.store]
     elsewhere = bool(others) and draws.happens(habits.returned_elsewhere)
     store = draws.one_of(others) if elsewhere else sold.store
@@ -242,6 +247,13 @@ def _return(
         is_return=True,
         is_anonymous=sold.is_anonymous,
     )
+
+
+def _goods_back(line: ScannedLine, draws: Draws, habits: Habits) -> GoodsBack:
+    pieces = line.quantity // _PIECE
+    if line.by_weight or pieces < 2 or not draws.happens(habits.returned_in_part):
+        return GoodsBack(line.line_id)
+    return GoodsBack(line.line_id, draws.between(1, pieces - 1) * _PIECE)
 
 
 def _receipt_id(moment: str, draws: Draws) -> str:

@@ -18,7 +18,7 @@ from central.errors import AuthenticationError, BadRequestError, NotFoundError
 from central.keys import CentreKeys
 from central.ledger.verify import verify_ledger
 from central.rules.library import RuleLibrary
-from central.tills.desk import find_account
+from central.tills.account_rows import find_account
 from loyalty.account import NO_REDEMPTION, NOBODY, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment, Place
 from loyalty.calculate import calculate

@@ -112,11 +112,15 @@ class StatusPage:
 
 
 def _reasons(calculation: Calculation, rules: Rules, language: str) -> list[dict[str, str]]:
+    titles = {
+        offer_id: offer.title.get(language, "")
+        for reason in calculation.reasons
+        for offer_id in (reason.offer_id, str(reason.figures.get("to", "")))
+        if (offer := rules.offers_by_id.get(offer_id))
+    }
     said = []
     for reason in calculation.reasons:
-        offer = rules.offers_by_id.get(reason.offer_id)
-        title = offer.title.get(language, "") if offer else ""
-        text = say_reason(reason, title, language)
+        text = say_reason(reason, titles.get(reason.offer_id, ""), language, titles=titles)
         said.append({"code": reason.code, "offer": reason.offer_id, "text": text})
     return sorted(said, key=lambda r: r["code"] != "applied")
 

@@ -12,7 +12,7 @@ from central.database.pool import Connection
 from loyalty import entries
 from loyalty.calculation import EarnedLot, RedeemedPart
 from loyalty.entries import Entry
-from loyalty.returns import EarnedBack
+from loyalty.returns import EarnedBack, end_after_return
 from sync.records import LotTaken
 
 _SQL = load_queries("central.ledger", "queries.sql")
@@ -159,9 +159,17 @@ async def give_back(
     parts: Sequence[RedeemedPart],
     *,
     sale_key: str,
+    date: str,
+    grace_days: int,
     cause: Cause,
 ) -> int:
     """Give redeemed points back to the lots that paid, what the risk pool paid back to it.
+
+    Points of a lot that has ended become a lot of their own that lives through the grace; what
+    else was in the ended lot stays ended.
+
+    Args:
+        date: local day of the return, `YYYY-MM-DD`.
 
     Returns:
         Points that went back to the customer.
@@ -169,6 +177,7 @@ async def give_back(
     if not parts:
         return 0
     rows = await connection.fetch(_SQL["redemption_lots"], account.account_id, sale_key)
+    lots = {row["lot_id"]: row for row in rows}
     paid_by = {row["lot_id"]: row["points"] for row in rows}
     back: dict[int, int] = {}
     for part in parts:
@@ -181,8 +190,18 @@ async def give_back(
                 back[lot_id] = back.get(lot_id, 0) + points
                 rest -= points
     recovered = back.pop(0, 0)
+    into: list[tuple[int, int]] = []
     for lot_id, points in back.items():
-        await connection.execute(_SQL["give_back"], account.account_id, lot_id, points)
+        lot, target = lots[lot_id], lot_id
+        end = end_after_return(lot["expires_on"], date, grace_days)
+        if end == lot["expires_on"]:
+            await connection.execute(_SQL["give_back"], account.account_id, lot_id, points)
+        else:
+            target = await connection.fetchval(
+                _SQL["new_lot"], account.account_id, lot["name"], lot["restriction"], date, end,
+                cause.subject, "", points,
+            )  # fmt: skip
+        into.append((target, points))
         await connection.execute(
             _SQL["note_given_back"], account.account_id, sale_key, lot_id, points
         )
@@ -196,7 +215,7 @@ async def give_back(
         await write(
             connection,
             account.account_id,
-            entries.given_back(back.items(), recovered=recovered),
+            entries.given_back(into, recovered=recovered),
             cause,
         )
         await connection.execute(_SQL["change_account"], account.account_id, total, 0, 0)
@@ -209,14 +228,20 @@ async def take_back(
     parts: Sequence[EarnedBack],
     *,
     sale_key: str,
+    date: str,
+    owes: bool,
     cause: Cause,
 ) -> tuple[int, int]:
-    """Take earned points back: from their lots, then other available points; the rest is owed.
+    """Take earned points back: from their lots, then from others that still count.
 
     Points held for tills are never touched (design: sync N19).
 
+    Args:
+        date: local day of the return, `YYYY-MM-DD`.
+        owes: what is not there is owed; otherwise it is let go.
+
     Returns:
-        Points taken and points now owed.
+        Points taken, and points that were not there.
     """
     wanted = sum(part.points for part in parts)
     if not wanted:
@@ -237,15 +262,18 @@ async def take_back(
     rest = wanted - sum(taken.values())
     if rest:
         for row in await connection.fetch(
-            _SQL["spendable_lots"], account.account_id, "9999-12-31", ""
+            _SQL["spendable_lots"], account.account_id, "9999-12-31", date
         ):
             if points := min(rest, row["available"] - taken.get(row["lot_id"], 0)):
                 taken[row["lot_id"]] = taken.get(row["lot_id"], 0) + points
                 rest -= points
     for lot_id, points in taken.items():
         await connection.execute(_SQL["take_back"], account.account_id, lot_id, points)
-    await write(connection, account.account_id, entries.taken_back(taken.items(), debt=rest), cause)
-    await connection.execute(
-        _SQL["change_account"], account.account_id, -sum(taken.values()), 0, rest
-    )
+    debt = rest if owes else 0
+    if taken or debt:
+        entry = entries.taken_back(taken.items(), debt=debt)
+        await write(connection, account.account_id, entry, cause)
+        await connection.execute(
+            _SQL["change_account"], account.account_id, -sum(taken.values()), 0, debt
+        )
     return sum(taken.values()), rest

@@ -52,8 +52,10 @@ insert into redemption_lot (account_id, sale_key, lot_id, points) values ($1, $2
 on conflict (account_id, sale_key, lot_id) do update set points = redemption_lot.points + excluded.points;
 
 -- name: redemption_lots
-select lot_id, points - given_back as points from redemption_lot
-where account_id = $1 and sale_key = $2 and points > given_back order by lot_id = 0, lot_id for update;
+select r.lot_id, r.points - r.given_back as points, coalesce(l.name, '') as name,
+       coalesce(l.restriction, '') as restriction, coalesce(l.expires_on, '') as expires_on
+from redemption_lot r left join lot l using (account_id, lot_id)
+where r.account_id = $1 and r.sale_key = $2 and r.points > r.given_back order by r.lot_id = 0, r.lot_id for update of r;
 
 -- name: note_given_back
 update redemption_lot set given_back = given_back + $4 where account_id = $1 and sale_key = $2 and lot_id = $3;
@@ -114,6 +116,27 @@ left join (
 where r.account_id is not null
   and (r.redeemed_points <> coalesce(l.redeemed, 0) or r.earned_points <> coalesce(l.earned, 0));
 
+-- name: verify_returns
+-- Lines of which more came back than was sold, and returns that moved other points than they say.
+select (
+    select count(*) from (
+        select sale_key, line_id, sum(quantity) as quantity from returned_line group by sale_key, line_id
+    ) b join receipt r using (sale_key) left join lateral (
+        select (l->>'quantity')::bigint as quantity
+        from json_array_elements(convert_from(r.calculation, 'utf8')::json->'lines') l
+        where l->>'line_id' = b.line_id
+    ) s on true where b.quantity > coalesce(s.quantity, 0)
+) + (
+    select count(*) from refund f join receipt r using (sale_key) left join (
+        select e.subject,
+               -sum(p.points) filter (where p.ledger_account = 'redeemed' and e.kind = 'give_back') as points_back,
+               sum(p.points) filter (where p.ledger_account = 'taken_back' and e.kind = 'take_back') as taken_back
+        from ledger_entry e join ledger_posting p using (account_id, entry_id) group by e.subject
+    ) l on l.subject = f.refund_key
+    where r.account_id is not null
+      and (f.points_back <> coalesce(l.points_back, 0) or f.taken_back <> coalesce(l.taken_back, 0))
+);
+
 -- name: verify_pool
 select count(*) from risk_pool p, (
     select coalesce(-sum(points), 0) as losses from ledger_posting where ledger_account = 'losses'
@@ -125,6 +148,11 @@ where p.losses + p.uncovered <> l.losses or p.budgets <> b.budgets or p.uncovere
 -- name: verify_once
 select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem', 'give_back', 'take_back')
     group by subject, kind, account_id having count(*) > 1) twice;
+
+-- name: verify_purchases
+select count(*) from account a
+left join (select account_id, count(*) as receipts from receipt where counted group by account_id) r using (account_id)
+where a.purchases <> coalesce(r.receipts, 0);
 
 -- name: verify_equal
 select count(*) from receipt where not equal;

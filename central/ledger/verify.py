@@ -13,8 +13,10 @@ CHECKS = {
     "lots": "every lot equals its postings and the grants that hold it",
     "grants": "every grant's outstanding points equal its lots",
     "receipts": "every receipt redeemed and earned in the ledger what it says",
+    "returns": "no more came back of a line than was sold, and each return moved what it says",
     "pool": "the risk pool equals budgets, losses and what is free, and paid for everything",
     "once": "no sale or return has two entries of a kind",
+    "purchases": "every account's purchases are its receipts that have not come back whole",
     "equal": "every receipt recalculated here was equal byte for byte",
 }
 

@@ -1,21 +1,22 @@
 """Loads stores, accounts, cards and opening lots from JSON lines; a file can be repeated."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError
 from central.ledger import books
 from central.ledger.books import Cause, lock_account
+from central.people.birthdays import DAYS_DEFAULT, is_month_and_day, window
 from central.rights.issuing import wish_for_home
 from central.system import System
 from loyalty.calculation import EarnedLot
-from loyalty.limits import POINTS_MAX
-from sync.limits import COUNT_MAX
+from loyalty.limits import POINTS_MAX, TEXT_CHARACTERS_MAX
+from sync.limits import ACCOUNT_OFFERS_MAX, ACCOUNT_SEGMENTS_MAX, COUNT_MAX
 from sync.signing import card_hash
 
 _SQL = load_queries("central.people", "queries.sql")
@@ -23,6 +24,10 @@ _TILLS = load_queries("central.tills", "queries.sql")
 _STREAMS = load_queries("central.streams", "queries.sql")
 
 _DAY = Annotated[str, Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
+_Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
+_Name = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
+
+T = TypeVar("T")
 
 
 class StoreLine(
@@ -59,37 +64,69 @@ class AccountLine(
     tag_field="kind",
     tag="account",
 ):
-    """An account with its cards; card numbers are hashed at once and stored nowhere."""
+    """An account with its cards; card numbers are hashed at once and stored nowhere.
+
+    Of an account that is known, what is given replaces what was there, lists as a whole; what is
+    left out stays. Cards are added. Lots are opening points, of new accounts alone.
+
+    Attributes:
+        personal_offers: ids of the offers made to this customer.
+        birthday: day and month, `MM-DD`; empty = not known.
+    """
 
     account_id: Annotated[int, Meta(ge=1, le=COUNT_MAX)]
     home_store: str
     cards: tuple[str, ...] = ()
-    tier: str = ""
-    segments: tuple[str, ...] = ()
+    tier: _Text | UnsetType = UNSET
+    segments: Annotated[tuple[_Name, ...], Meta(max_length=ACCOUNT_SEGMENTS_MAX)] | UnsetType = (
+        UNSET
+    )
+    personal_offers: (
+        Annotated[tuple[_Name, ...], Meta(max_length=ACCOUNT_OFFERS_MAX)] | UnsetType
+    ) = UNSET
+    birthday: str | UnsetType = UNSET
     lots: tuple[OpeningLot, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.birthday and not is_month_and_day(self.birthday):
+            raise ValueError(f"birthday {self.birthday!r} is no day and month, MM-DD")
 
 
 _decoder = msgspec.json.Decoder(StoreLine | AccountLine)
 
 
 class Loaded(msgspec.Struct):
-    """How many lines made something new."""
+    """How many lines made something new.
+
+    Attributes:
+        accounts_changed: of those known.
+    """
 
     stores: int = 0
     accounts: int = 0
     accounts_known: int = 0
+    accounts_changed: int = 0
 
 
 async def load_lines(
-    pool: Pool, lines: Iterable[bytes], *, card_key: bytes, system: System
+    pool: Pool,
+    lines: Iterable[bytes],
+    *,
+    card_key: bytes,
+    system: System,
+    birthday_days: int = DAYS_DEFAULT,
 ) -> Loaded:
     """Load line by line, each in a transaction of its own.
+
+    Args:
+        birthday_days: before and after a birthday, for accounts whose birthday is given.
 
     Raises:
         BadRequestError: a line is wrong; it names line and field,
             and everything before it is loaded.
     """
     loaded = Loaded()
+    birthdays = frozenset(window(system.now_ms(), birthday_days))
     for number, text in enumerate(lines, start=1):
         if not text.strip():
             continue
@@ -103,26 +140,66 @@ async def load_lines(
                     _TILLS["put_store"], line.store, line.region, line.banner, line.time_zone
                 )
                 loaded.stores += 1
-            elif await _load_account(connection, line, card_key=card_key, system=system):
+                continue
+            is_new = await _put_account(connection, line)
+            is_changed = await _put_cards(connection, line, card_key=card_key)
+            is_changed |= await _put_birthday(connection, line, birthdays)
+            if is_new:
+                await _open_account(connection, line, system=system)
                 loaded.accounts += 1
-            else:
-                loaded.accounts_known += 1
+                continue
+            is_changed |= await _change_account(connection, line)
+            if is_changed:
+                await connection.execute(_STREAMS["tell_stores"], line.account_id)
+            loaded.accounts_known += 1
+            loaded.accounts_changed += is_changed
     return loaded
 
 
-async def _load_account(
-    connection: Connection, line: AccountLine, *, card_key: bytes, system: System
-) -> bool:
+async def _put_account(connection: Connection, line: AccountLine) -> bool:
     made = await connection.fetchval(
-        _SQL["put_account"], line.account_id, line.tier, list(line.segments), line.home_store
-    )
+        _SQL["put_account"], line.account_id, _given(line.tier), _sorted(line.segments),
+        line.home_store, _sorted(line.personal_offers),
+    )  # fmt: skip
+    return made is not None
+
+
+async def _put_cards(connection: Connection, line: AccountLine, *, card_key: bytes) -> bool:
+    """Keep the account's cards; returns whether one of them is new."""
+    some_new = False
     for number in line.cards:
         card = card_hash(card_key, number)
-        await connection.execute(_SQL["put_card"], card, line.account_id)
+        if await connection.fetchval(_SQL["put_card"], card, line.account_id):
+            some_new = True
         # Receipts may have been waiting for somebody to be known by this card.
         await connection.execute(_STREAMS["unpark"], f"card:{card.hex()}")
-    if made is None:
+    return some_new
+
+
+async def _put_birthday(
+    connection: Connection, line: AccountLine, birthdays: frozenset[str]
+) -> bool:
+    """Keep a given birthday; returns whether the account's window opened or closed by it."""
+    if isinstance(line.birthday, UnsetType):
         return False
+    if line.birthday:
+        await connection.execute(_SQL["put_birthday"], line.account_id, line.birthday)
+    else:
+        await connection.execute(_SQL["drop_birthday"], line.account_id)
+    is_open = line.birthday in birthdays
+    turned = await connection.fetchval(_SQL["set_window"], line.account_id, is_open)
+    return turned is not None
+
+
+async def _change_account(connection: Connection, line: AccountLine) -> bool:
+    changed = await connection.fetchval(
+        _SQL["change_account"], line.account_id, _given(line.tier), _sorted(line.segments),
+        _sorted(line.personal_offers),
+    )  # fmt: skip
+    return changed is not None
+
+
+async def _open_account(connection: Connection, line: AccountLine, *, system: System) -> None:
     account = await lock_account(connection, line.account_id)
     lots = [
         EarnedLot(
@@ -143,4 +220,11 @@ async def _load_account(
         await connection.execute(_SQL["put_interest"], line.home_store, line.account_id)
         await connection.execute(_STREAMS["tell_stores"], line.account_id)
         await wish_for_home(connection, account_id=line.account_id, home_store=line.home_store)
-    return True
+
+
+def _given(value: T | UnsetType) -> T | None:
+    return None if isinstance(value, UnsetType) else value
+
+
+def _sorted(values: tuple[str, ...] | UnsetType) -> list[str] | None:
+    return None if isinstance(values, UnsetType) else sorted(set(values))

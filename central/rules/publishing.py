@@ -1,10 +1,13 @@
 """From a rule document to a signed bundle that tills may fetch.
 
-What does not compile is refused here, never at a till.
+What contradicts itself is refused here, never at a till; what only looks wrong is told.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 import zstandard
@@ -15,22 +18,42 @@ from central.errors import BadRequestError
 from central.system import System
 from loyalty.bundle import Bundle
 from loyalty.canonical import canonical_bytes
-from loyalty.compilation import compile_bundle
+from loyalty.checking import Finding, check_bundle
 from loyalty.documents import decode, encode
-from loyalty.errors import DocumentError, RuleSetError
+from loyalty.errors import DocumentError
 from sync.messages import Manifest
 from sync.signing import SigningKey, sign_message
 
 _SQL = load_queries("central.rules", "queries.sql")
 
 
+_SHOWN_MAX: Final = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published bundle."""
+    """A published bundle.
+
+    Attributes:
+        warnings: what the checks found; none of it is an error.
+    """
 
     manifest: Manifest
     offers: int
     products: int
+    warnings: tuple[Finding, ...] = ()
+
+
+class RefusedRulesError(BadRequestError):
+    """Rules that contradict themselves; holds every error found."""
+
+    def __init__(self, errors: Iterable[Finding]) -> None:
+        """Name the first errors, one a line."""
+        self.errors = tuple(errors)
+        lines = [str(error) for error in self.errors]
+        if len(lines) > _SHOWN_MAX:
+            lines[_SHOWN_MAX:] = [f"... and {len(lines) - _SHOWN_MAX} errors more"]
+        super().__init__("offers", "\n".join(lines))
 
 
 def read_document(content: bytes) -> Bundle:
@@ -40,16 +63,22 @@ def read_document(content: bytes) -> Bundle:
         BadRequestError: it is not JSON, a field is wrong, or the offers contradict each other;
             the text says where.
     """
+    bundle, _ = _read_checked(content, "")
+    return bundle
+
+
+def _read_checked(content: bytes, today: str) -> tuple[Bundle, tuple[Finding, ...]]:
+    """Return a rule document and the warnings about it."""
     try:
         bundle = decode(Bundle, msgspec.json.decode(content))
-        compile_bundle(bundle, "draft")
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequestError("$", f"not JSON: {error}") from error
     except DocumentError as error:
         raise BadRequestError(error.path, error.problem) from error
-    except RuleSetError as error:
-        raise BadRequestError("offers", str(error)) from error
-    return bundle
+    findings = check_bundle(bundle, today=today)
+    if errors := [finding for finding in findings if finding.severity == "error"]:
+        raise RefusedRulesError(errors)
+    return bundle, findings
 
 
 async def publish(
@@ -60,7 +89,8 @@ async def publish(
     Raises:
         BadRequestError: the document is refused, or its version is not above every published one.
     """
-    bundle = read_document(content)
+    today = datetime.fromtimestamp(system.now_ms() / 1000, tz=UTC).date().isoformat()
+    bundle, warnings = _read_checked(content, today)
     canonical = canonical_bytes(encode(bundle))
     bundle_hash = hashlib.sha256(canonical).hexdigest()
     newest = await connection.fetchrow(_SQL["newest"])
@@ -75,7 +105,7 @@ async def publish(
         _SQL["insert"], bundle_hash, bundle.version, msgspec.msgpack.encode(manifest),
         zstandard.compress(canonical, 9), len(bundle.offers), system.now_ms(),
     )  # fmt: skip
-    return Published(manifest, len(bundle.offers), len(bundle.catalogue))
+    return Published(manifest, len(bundle.offers), len(bundle.catalogue), warnings)
 
 
 async def newest_manifest(connection: Connection) -> Manifest | None:

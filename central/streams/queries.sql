@@ -72,8 +72,9 @@ select account_id from card where card = $1;
 
 -- name: insert_receipt
 insert into receipt (sale_key, account_id, arrival, till_id, store_id, moment, bundle, gross_minor, discount_minor,
-    redeemed_minor, redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    redeemed_minor, redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms,
+    counted)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $2::bigint is not null)
 on conflict (sale_key) do nothing returning sale_key;
 
 -- name: receipt
@@ -82,24 +83,78 @@ select r.sale_key, r.account_id, r.calculation, i.hash from receipt r join inbox
 -- name: body_of_receipt
 select i.body from receipt r join inbox i using (arrival) where sale_key = $1;
 
+-- name: account_of_receipt
+select account_id from receipt where sale_key = $1;
+
 -- name: lock_receipt
 select account_id, calculation from receipt where sale_key = $1 for update;
 
--- name: returned_lines
-select line_id from returned_line where sale_key = $1;
+-- name: returns_of_receipt
+-- A row for each line of each return posted so far.
+select refund_key, charged_back_minor, line_id, quantity from refund join returned_line using (refund_key, sale_key)
+where sale_key = $1 order by refund_key, line_id;
 
 -- name: insert_refund
-insert into refund (refund_key, sale_key, arrival, lines, money_back_minor, points_back, taken_back)
-values ($1, $2, $3, $4, $5, $6, $7);
+insert into refund (refund_key, sale_key, arrival, money_back_minor, charged_back_minor, deducted_minor, deducted_points,
+    points_back, taken_back)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: refund
-select sale_key, lines from refund where refund_key = $1;
+select sale_key from refund where refund_key = $1;
 
 -- name: insert_returned_lines
-insert into returned_line (sale_key, line_id, refund_key) select $1, unnest($2::text[]), $3;
+insert into returned_line (sale_key, refund_key, line_id, quantity)
+select $1, $2, line_id, quantity from unnest($3::text[], $4::bigint[]) as l (line_id, quantity);
+
+-- name: returnable_points
+-- What a return could take from the receipt's account: the receipt's own lots, and others that still count.
+select coalesce((
+    select sum(available) from lot l where l.account_id = r.account_id
+    and (l.sale_key = r.sale_key or l.restriction = '' and (l.expires_on = '' or l.expires_on > $2))), 0)::bigint
+from receipt r where r.sale_key = $1 and r.account_id is not null;
 
 -- name: insert_void
 insert into voided_key (sale_key, arrival) values ($1, $2) on conflict do nothing;
 
 -- name: till_is_revoked
 select revoked from till where till_id = $1;
+
+-- name: touch_account
+-- Tills hear of the account again although nothing of it has changed: which of their records it holds has.
+update account set version = version + 1 where account_id = $1;
+
+-- name: add_purchase
+update account set purchases = purchases + 1, version = version + 1 where account_id = $1;
+
+-- name: add_to_counters
+-- Receipts arrive in any order: the one made last says when and where.
+insert into account_counter (account_id, name, value, ends_on, used_at, used_store)
+select $1, name, plus, ends_on, $5, $6 from unnest($2::text[], $3::bigint[], $4::text[]) as c (name, plus, ends_on)
+on conflict (account_id, name) do update set
+    value = least(account_counter.value + excluded.value, 4611686018427387904),
+    used_at = greatest(account_counter.used_at, excluded.used_at),
+    used_store = case when excluded.used_at >= account_counter.used_at
+        then excluded.used_store else account_counter.used_store end;
+
+-- name: forget_counters
+-- Those whose period is long over; beyond the most that are kept, those not used for longest.
+delete from account_counter where account_id = $1 and (ends_on <> '' and ends_on < $2 or name in (
+    select name from account_counter where account_id = $1 order by used_at desc, name offset $3));
+
+-- name: counted_receipt
+select account_id from receipt where sale_key = $1 and counted;
+
+-- name: uncount_receipt
+update receipt set counted = false where sale_key = $1;
+
+-- name: take_purchase
+update account set purchases = purchases - 1 where account_id = $1;
+
+-- name: take_from_counters
+with taken as (
+    select name, minus from unnest($2::text[], $3::bigint[]) as c (name, minus)
+), emptied as (
+    delete from account_counter a using taken t where a.account_id = $1 and a.name = t.name and a.value <= t.minus
+)
+update account_counter a set value = a.value - t.minus from taken t
+where a.account_id = $1 and a.name = t.name and a.value > t.minus;

@@ -14,6 +14,7 @@ from central.ledger.books import Cause, LockedAccount, lock_account
 from central.rights import grants
 from central.rights.issuing import lock_sale_key, settle_risk, wish_for_home
 from central.rules.library import RuleLibrary
+from central.streams import counters
 from central.streams.stored import Decision, StoredRecord, parked_for_card, rejected
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
@@ -55,6 +56,8 @@ async def apply_sale(
         return rejected(f"not a receipt of this centre: {error}")
     if not _points_add_up(printed):
         return rejected("its points do not add up")
+    if not counters.is_sound(printed):
+        return rejected("it counts what no receipt counts")
     recalculated = await recalculate(connection, sale, library)
     equal = recalculated == bytes(sale.calculation)
     if not await _insert(
@@ -112,6 +115,7 @@ async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLib
 
 async def _posted_before(connection: Connection, sale: SaleRecord) -> Decision:
     """The sale key is known: same content is a repeat; other content is kept, changes nothing."""
+    await counters.tell_again(connection, sale.key)
     body = await connection.fetchval(_SQL["body_of_receipt"], sale.key)
     if msgspec.json.decode(body).get("calculation") == msgspec.json.decode(sale.calculation):
         return Decision("accepted", "posted before")
@@ -156,6 +160,7 @@ async def _post(
     date = sale.inputs.moment.local[:10]
     await books.redeem(connection, account, held, uncovered=uncovered, date=date, cause=cause)
     await books.earn(connection, account, printed.earned, cause)
+    await counters.count(connection, account.account_id, printed, now_ms=now_ms)
     await connection.execute(_SQL["add_interest"], sale.inputs.place.store, account.account_id)
     await connection.execute(_SQL["tell_stores"], account.account_id)
     await wish_for_home(connection, account_id=account.account_id, home_store=account.home_store)

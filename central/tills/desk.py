@@ -16,10 +16,16 @@ from central.rights.grants import Holder
 from central.rights.issuing import RightsDesk
 from central.rules.publishing import newest_manifest
 from central.streams.ingest import greet, ingest
+from central.streams.refunds import returnable_points, returns_of
 from central.system import System
-from loyalty.account import AccountSnapshot
+from central.tills.account_rows import (
+    ROW_BYTES_ABOUT,
+    account_row,
+    cut_page,
+    find_applied,
+    find_snapshot,
+)
 from sync.messages import (
-    AccountRow,
     AuthoriseAnswer,
     AuthoriseRequest,
     Cursor,
@@ -41,7 +47,6 @@ from sync.signing import NO_SESSION
 _SQL = load_queries("central.tills", "queries.sql")
 
 _ROWS_PER_PULL = 500
-_ROW_BYTES_ABOUT = 120
 
 
 class SessionUnknownError(AuthenticationError):
@@ -160,7 +165,7 @@ class TillDesk:
         scopes = [f"till:{caller.till_id}"]
         if not caller.revoked:
             scopes.append(f"store:{caller.store_id}")
-        rows_max = max(1, min(_ROWS_PER_PULL, pull.bytes_max // _ROW_BYTES_ABOUT))
+        rows_max = max(1, min(_ROWS_PER_PULL, pull.bytes_max // ROW_BYTES_ABOUT))
         async with (
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -171,11 +176,17 @@ class TillDesk:
             account_ids = sorted(
                 {row["account_id"] for row in rows if row["account_id"] is not None}
             )
-            accounts = await connection.fetch(_SQL["account_rows"], account_ids)
+            found = await connection.fetch(_SQL["account_rows"], account_ids)
+            fitting, accounts = cut_page(rows, tuple(map(account_row, found)), pull.bytes_max)
+            more = fitting < len(rows) or len(rows) == rows_max
+            rows = rows[:fitting]
             arrivals = [row["arrival"] for row in rows if row["arrival"] is not None]
             outcomes = await connection.fetch(_SQL["outcome_rows"], arrivals)
             applied = await connection.fetchval(
                 _SQL["applied_through"], caller.till_id, pull.incarnation
+            )
+            streams = await find_applied(
+                connection, till_id=caller.till_id, incarnation=pull.incarnation
             )
             manifest = await newest_manifest(connection)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
@@ -189,53 +200,36 @@ class TillDesk:
         return PullAnswer(
             cursor=cursor,
             applied_through=applied,
-            more=len(rows) == rows_max,
-            accounts=tuple(map(account_row, accounts)),
+            more=more,
+            accounts=accounts,
             grants=grants,
             recalls=recalls,
             outcomes=tuple(OutcomeRow(**row) for row in outcomes),
             manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
+            applied=streams,
         )
 
     async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
         """Tell one account as it is now."""
         caller.require_trust()
-        return SnapshotAnswer(account=await find_account(self.pool, request.card))
+        return await find_snapshot(
+            self.pool, request.card, till_id=caller.till_id, incarnation=caller.incarnation
+        )
 
     async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:
         """Set points aside for one receipt."""
         return await self.rights.authorise(request, caller.holder(request.incarnation))
 
     async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
-        """Tell a posted receipt's calculation, for a return."""
+        """Tell a posted receipt's calculation and what came back of it, for a return."""
         caller.require_trust()
-        calculation = await self.pool.fetchval(_SQL["receipt_of_key"], request.key)
-        lines = await self.pool.fetch(_SQL["lines_returned"], request.key)
-        return ReceiptAnswer(
-            calculation=calculation or b"", returned_lines=tuple(row["line_id"] for row in lines)
-        )
-
-
-async def find_account(pool: Pool, card: bytes) -> AccountRow | None:
-    """Return the account behind a card's keyed hash, as it is now."""
-    row = await pool.fetchrow(_SQL["account_row_of_card"], card)
-    return account_row(row) if row else None
-
-
-def account_row(row: asyncpg.Record) -> AccountRow:
-    """Return an account as tills may know it."""
-    snapshot = AccountSnapshot(
-        identified=True,
-        account_id=row["account_id"],
-        tier=row["tier"],
-        segments=tuple(sorted(row["segments"])),
-        points=row["points"],
-        version=row["version"],
-    )
-    return AccountRow(
-        card=row["card"],
-        snapshot=snapshot,
-        blocked=row["blocked"],
-        points=row["points"],
-        held_points=row["held"],
-    )
+        async with (
+            self.pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            calculation = await connection.fetchval(_SQL["receipt_of_key"], request.key)
+            return ReceiptAnswer(
+                calculation=calculation or b"",
+                returns=tuple(await returns_of(connection, request.key)),
+                available_points=await returnable_points(connection, request.key, request.date),
+            )

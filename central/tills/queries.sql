@@ -51,12 +51,22 @@ where f.scope = any($1) and (f.xid, f.id) > ($2::xid8, $3) and f.xid < pg_snapsh
 order by f.xid, f.id limit $4;
 
 -- name: account_rows
-select c.card, a.account_id, a.tier, a.segments, a.posted - a.held as points, a.held, a.blocked, a.version
-from account a join card c using (account_id) where a.account_id = any($1::bigint[]) order by a.account_id, c.card;
+select * from account_told where account_id = any($1::bigint[]) order by account_id, card;
 
 -- name: account_row_of_card
-select c.card, a.account_id, a.tier, a.segments, a.posted - a.held as points, a.held, a.blocked, a.version
-from account a join card c using (account_id) where c.card = $1;
+select * from account_told where card = $1;
+
+-- name: snapshot_row
+-- One statement, so that the account and what is applied of the till's records are of one moment.
+select a.*, coalesce((
+    select jsonb_agg(jsonb_build_array(encode(s.incarnation, 'hex'), s.last_seq, to_jsonb(s.waiting)))
+    from stream_waiting s
+    where s.till_id = $2 and (s.incarnation = $3 or cardinality(s.waiting) > 0)), '[]')::text as streams
+from account_told a where a.card = $1;
+
+-- name: applied_streams
+select incarnation, last_seq, waiting from stream_waiting
+where till_id = $1 and (incarnation = $2 or cardinality(waiting) > 0);
 
 -- name: outcome_rows
 select incarnation, seq, outcome, reason, points from outcome where arrival = any($1::bigint[]) order by arrival;
@@ -67,6 +77,3 @@ from inbox i where i.till_id = $1 and i.incarnation = $2 and not i.branch and no
 
 -- name: receipt_of_key
 select calculation from receipt where sale_key = $1;
-
--- name: lines_returned
-select line_id from returned_line where sale_key = $1 order by line_id;

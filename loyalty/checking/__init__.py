@@ -3,7 +3,16 @@
 `structural_errors` is what every compilation looks for, `check_bundle` all there is to find.
 """
 
+from loyalty.checking.checks import check_bundle
 from loyalty.checking.finding import ERRORS, STRUCTURAL, Code, Finding, Severity
 from loyalty.checking.structure import structural_errors
 
-__all__ = ["ERRORS", "STRUCTURAL", "Code", "Finding", "Severity", "structural_errors"]
+__all__ = [
+    "ERRORS",
+    "STRUCTURAL",
+    "Code",
+    "Finding",
+    "Severity",
+    "check_bundle",
+    "structural_errors",
+]

@@ -35,6 +35,7 @@ from loyalty.offers import (
     PartsSet,
     Percent,
     PercentOff,
+    PointsMultiplier,
     Stamps,
     Steps,
     UnitRates,
@@ -59,6 +60,7 @@ LIMITS_OF: Final[dict[str, tuple[type, ...]]] = {
 }
 """Which rewards a limit has a meaning for; every other limit has one for all."""
 
+_PLAIN_POINTS = "points_per_money, points_per_item, points_per_receipt"
 _SET_KINDS = ", ".join(kind.kind for kind in _SETS)
 
 
@@ -66,6 +68,7 @@ def check_alone(offer: Offer, groups: Groups) -> Iterator[Finding]:
     """Yield what can be said of an offer without looking at others or at the catalogue."""
     yield from _contradictions(offer, groups)
     yield from _limits(offer)
+    yield from _ignored(offer)
     yield from _unused(offer)
     yield from _too_much(offer)
     if isinstance(offer.gives, Steps):
@@ -168,6 +171,26 @@ def _needs_code(need: Need) -> bool:
     if isinstance(need, NeedsAny):
         return all(_needs_code(part) for part in need.of)
     return isinstance(need, NeedsCode)
+
+
+def _ignored(offer: Offer) -> Iterator[Finding]:
+    """Yield what promises less than the offer would give, and is kept for other rewards only."""
+    paths: list[tuple[str, str]] = []
+    if isinstance(offer.gives, PointsMultiplier) and offer.combines.group:
+        paths.append(("combines.group", _PLAIN_POINTS))
+    if reward_kind(offer) != "price":
+        paths += [
+            (f"{path}.basis", "money off")
+            for path, need in needs_lines_of(offer.needs)
+            if need.basis == "running" and need.amount_minor_min
+        ]
+    for path, goes_with in paths:
+        yield Finding(
+            code=Code.NOT_FOR_REWARD,
+            offers=(offer.offer_id,),
+            path=path,
+            figures={"goes_with": goes_with},
+        )
 
 
 def _unused(offer: Offer) -> Iterator[Finding]:

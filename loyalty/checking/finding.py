@@ -21,7 +21,8 @@ class Code(StrEnum):
     GROUP_HAND_OUT = "group_hand_out"
     PER_LINE_ORDER = "per_line_order"
     PER_LINE_REWARD = "per_line_reward"
-    PER_LINE_LIMIT = "per_line_limit"
+    PER_LINE_SETTING = "per_line_setting"
+    PER_LINE_EXCLUDED = "per_line_excluded"
     MULTIPLIER_CYCLE = "multiplier_cycle"
     MULTIPLIER_OF_MULTIPLIER = "multiplier_of_multiplier"
     MULTIPLIER_OF_NO_POINTS = "multiplier_of_no_points"
@@ -36,7 +37,7 @@ class Code(StrEnum):
     NOBODY = "nobody"
     CODE_NOT_NEEDED = "code_not_needed"
     LIMIT_NOT_APPLICABLE = "limit_not_applicable"
-    MULTIPLIER_EXCLUDED = "multiplier_excluded"
+    NOT_FOR_REWARD = "not_for_reward"
 
     # Warnings of too much
     TOGETHER_FREE = "together_free"

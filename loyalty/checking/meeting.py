@@ -4,7 +4,8 @@ Pairs are found through the SKUs they share, never by trying all offers with all
 compared has a budget of pairs, so that the cost of a check stays in sight.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -72,16 +73,12 @@ def actors_of(offers: Iterable[Offer], assortment: Assortment) -> list[Actor]:
 def _actor(number: int, offer: Offer, assortment: Assortment) -> Actor:
     where = offer.where
     places = (where.stores, where.regions, where.banners, where.tills, where.channels)
-    reach = assortment.of_offer(offer)
-    barred = assortment.barred(_BARS.get(reward_kind(offer), ""))
-    if not barred.is_empty:
-        reach = reach & Reach(~barred, ~barred)
     lines = _rewarded_lines(offer)
     return Actor(
         number,
         offer,
         lines,
-        reach,
+        assortment.taking_part(offer, _BARS.get(reward_kind(offer), "")),
         window_of(offer.when),
         tuple(frozenset(names) for names in places) if any(places) else None,
         _excludes(offer.needs),
@@ -114,11 +111,16 @@ def _names(match: LineMatch) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Meetings:
-    """Says which offers can meet, and counts what it was asked."""
+    """Says which offers can meet, and counts what it was asked.
+
+    Attributes:
+        cut_short: a budget ended somewhere, so that offers may meet that nobody looked at.
+    """
 
     groups: Groups
     left: int = PAIRS_MAX
     compared: int = 0
+    cut_short: bool = False
     _known: dict[int, bool] = field(default_factory=dict)
 
     @property
@@ -128,12 +130,10 @@ class Meetings:
 
     def can_act_together(self, one: Actor, other: Actor) -> bool:
         """Say whether two offers that share a SKU can both act on one line."""
-        if one.number > other.number:
-            one, other = other, one
-        key = one.number << _NUMBER_BITS | other.number
+        key = pair_key(one, other)
         known = self._known.get(key)
         if known is None:
-            known = not exclude_each_other(one.offer, other.offer) and self.can_meet(one, other)
+            known = self.can_meet(one, other) and not exclude_each_other(one.offer, other.offer)
             if not self.is_exhausted:
                 self._known[key] = known
         return known
@@ -142,6 +142,7 @@ class Meetings:
         """Say whether two offers that share a SKU can find each other on one line."""
         self.left -= 1
         if self.is_exhausted:
+            self.cut_short = True
             return False
         self.compared += 1
         return (
@@ -165,6 +166,12 @@ class Meetings:
         if asks_for_nothing(one.offer.needs) or asks_for_nothing(other.offer.needs):
             return True
         return needs_can_hold([one.offer.needs, other.offer.needs], (), self.groups)
+
+
+def pair_key(one: Actor, other: Actor) -> int:
+    """Return a number that names the pair."""
+    first, second = sorted((one.number, other.number))
+    return first << _NUMBER_BITS | second
 
 
 def exclude_each_other(one: Offer, other: Offer) -> bool:
@@ -201,59 +208,63 @@ def _share_a_customer(ours: Who, theirs: Who) -> bool:
 # Finding those that share a SKU
 
 
-@dataclass(slots=True)
 class Crossing:
     """Offers by the SKUs they reach, to find those that another one shares a SKU with.
 
-    Attributes:
-        narrow: by SKU, the offers that name what they reach.
-        wide: offers that reach all but something.
+    Offers that reach the same SKUs, as all those of one category do, are kept together.
     """
 
-    narrow: dict[str, list[Actor]] = field(default_factory=dict)
-    wide: list[Actor] = field(default_factory=list)
-    members: list[Actor] = field(default_factory=list)
+    def __init__(self, actors: Iterable[Actor] = ()) -> None:
+        """Begin with these offers."""
+        self.members: list[Actor] = []
+        self._alike: dict[SkuSet, list[Actor]] = {}
+        self._narrow: dict[str, list[SkuSet]] = defaultdict(list)
+        self._wide: list[SkuSet] = []
+        self._holding: dict[SkuSet, list[SkuSet]] = {}
+        for actor in actors:
+            self.add(actor)
 
     def add(self, actor: Actor) -> None:
         """Let later ones find this offer."""
         self.members.append(actor)
         skus = actor.reach.maybe
+        if skus in self._alike:
+            self._alike[skus].append(actor)
+            return
+        self._alike[skus] = [actor]
         if skus.all_but:
-            self.wide.append(actor)
+            self._wide.append(skus)
         else:
+            narrow = self._narrow
             for sku in skus.named:
-                self.narrow.setdefault(sku, []).append(actor)
+                narrow[sku].append(skus)
 
     def sharing(self, skus: SkuSet) -> Iterator[Actor]:
-        """Yield each offer that shares a SKU with these once, in the order they were added."""
+        """Yield each offer that shares a SKU with these once, in a fixed order."""
         if skus.all_but:
-            for actor in self.members:
-                if not (actor.reach.maybe & skus).is_empty:
-                    yield actor
+            for theirs, actors in self._alike.items():
+                if theirs.meets(skus):
+                    yield from actors
             return
+        for theirs in self._wide:
+            if theirs.meets(skus):
+                yield from self._alike[theirs]
         seen: set[int] = set()
-        for actor in self.wide:
-            if not (actor.reach.maybe & skus).is_empty:
-                yield actor
         for sku in sorted(skus.named):
-            for actor in self.narrow.get(sku, ()):
-                if actor.number not in seen:
-                    seen.add(actor.number)
-                    yield actor
+            for theirs in self._narrow.get(sku, ()):
+                if id(theirs) not in seen:
+                    seen.add(id(theirs))
+                    yield from self._alike[theirs]
 
-    def at(self, sku: str) -> Iterator[Actor]:
-        """Yield the offers that reach a SKU."""
-        yield from self.narrow.get(sku, ())
-        yield from (actor for actor in self.wide if sku in actor.reach.maybe)
-
-    def rarest(self, skus: SkuSet) -> str:
-        """Return that of the named SKUs which fewest offers reach."""
-        return min(skus.named, key=lambda sku: (len(self.narrow.get(sku, ())), sku))
-
-
-def crossed(actors: Sequence[Actor]) -> Crossing:
-    """Return a crossing of these offers."""
-    crossing = Crossing()
-    for actor in actors:
-        crossing.add(actor)
-    return crossing
+    def holding(self, skus: SkuSet) -> Iterator[Actor]:
+        """Yield each offer that reaches all of these; ask when no more are added."""
+        found = self._holding.get(skus)
+        if found is None:
+            candidates = list(self._wide)
+            if not skus.all_but and skus.named:
+                rarest = min(skus.named, key=lambda sku: len(self._narrow.get(sku, ())))
+                candidates += self._narrow.get(rarest, ())
+            found = [theirs for theirs in candidates if skus <= theirs]
+            self._holding[skus] = found
+        for theirs in found:
+            yield from self._alike[theirs]

@@ -1,10 +1,12 @@
 """Which SKUs of the catalogue the lines of an offer can be of.
 
-The catalogue's word is taken for what it knows: departments, categories, brands, product groups.
-What it knows of no product at all (a size, a GTIN) any line may carry.
+The catalogue's word is taken for what it knows: SKUs, departments, categories, brands, groups. What
+it knows of no product at all (a size, a GTIN, everything where there is no catalogue) any line may
+carry.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,9 +24,6 @@ from loyalty.offers import (
     PartsSet,
     SameLines,
 )
-
-OTHER: Final = ""
-"""Stands for all SKUs that the catalogue lacks and nobody names."""
 
 _OF_PRODUCTS: Final = ("department", "category", "brand")
 
@@ -60,7 +59,17 @@ class SkuSet:
 
     def __le__(self, other: "SkuSet") -> bool:
         """Say whether all of it is in the other one."""
-        return (self & ~other).is_empty
+        if self.all_but:
+            return other.all_but and self.named >= other.named
+        return self.named.isdisjoint(other.named) if other.all_but else self.named <= other.named
+
+    def meets(self, other: "SkuSet") -> bool:
+        """Say whether something is in both."""
+        if self.all_but:
+            return other.all_but or not other.named <= self.named
+        return not (
+            self.named <= other.named if other.all_but else self.named.isdisjoint(other.named)
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -98,7 +107,12 @@ _UNKNOWN: Final = Reach(NONE, ALL)
 
 
 class Assortment:
-    """The catalogue and the product groups, indexed once for all offers."""
+    """The catalogue and the product groups, indexed once for all offers.
+
+    Attributes:
+        floors: regulated minimum price of a unit by SKU, where there is one.
+        with_floor: the SKUs that have one.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         """Index a bundle's catalogue; costs one walk over its products."""
@@ -115,22 +129,21 @@ class Assortment:
                 barred[what].add(sku)
             if product.floor_minor_per_unit:
                 self.floors[sku] = product.floor_minor_per_unit
+        self.with_floor = SkuSet(frozenset(self.floors))
         self._by_value = {
             name: {value: frozenset(skus) for value, skus in values.items()}
             for name, values in by_value.items()
             if values
         }
         self._barred = {what: SkuSet(frozenset(skus)) for what, skus in barred.items()}
+        self._sorted_skus = sorted(bundle.catalogue)
         self._reaches: dict[LineMatch, Reach] = {}
-
-    def barred(self, what: str) -> SkuSet:
-        """Return the products barred from `discount`, `redeem` or `earn`; none from others."""
-        return self._barred.get(what, NONE)
+        self._taking_part: dict[tuple[LineMatch, str], Reach] = {}
 
     def has_none_of(self, skus: SkuSet) -> bool:
         """Say whether no product of the catalogue is in the set."""
         if skus.all_but:
-            return self.catalogue.keys() <= skus.named
+            return len(self.catalogue) <= len(skus.named) and self.catalogue.keys() <= skus.named
         return self.catalogue.keys().isdisjoint(skus.named)
 
     def reach(self, match: LineMatch) -> Reach:
@@ -140,8 +153,28 @@ class Assortment:
             found = self._reaches[match] = self._find(match)
         return found
 
-    def of_offer(self, offer: Offer) -> Reach:
-        """Return the SKUs whose lines the offer acts on."""
+    def taking_part(self, offer: Offer, barred: str) -> Reach:
+        """Return the SKUs whose lines the offer gives something for.
+
+        Args:
+            barred: `discount` or `earn`, whose products take no part; empty = all do.
+        """
+        if isinstance(offer.gives, CardPrice | PartsSet | BuyGet):
+            return self._but_barred(self._of_offer(offer), barred)
+        key = (offer.lines, barred)
+        found = self._taking_part.get(key)
+        if found is None:
+            found = self._but_barred(self.reach(offer.lines), barred)
+            self._taking_part[key] = found
+        return found
+
+    def _but_barred(self, reach: Reach, what: str) -> Reach:
+        barred = self._barred.get(what, NONE)
+        if barred.is_empty:
+            return reach
+        return reach & Reach(~barred, ~barred)
+
+    def _of_offer(self, offer: Offer) -> Reach:
         gives = offer.gives
         reach = self.reach(offer.lines)
         if isinstance(gives, CardPrice):
@@ -171,11 +204,10 @@ class Assortment:
     def _find_attribute(self, match: Attribute) -> Reach:
         if match.name == "group":
             return _exactly(sku for name in match.one_of for sku in self._groups.get(name, ()))
-        if match.name == "sku":
-            if match.one_of:
-                return _exactly(match.one_of)
-            known = frozenset(sku for sku in self.catalogue if _begins(match, sku))
-            return Reach(SkuSet(known), SkuSet(known | {OTHER}))
+        if match.name == "sku" and match.one_of:
+            return _exactly(match.one_of)
+        if match.name == "sku" and self.catalogue:
+            return _exactly(self._skus_beginning(match))
         values = self._by_value.get(match.name)
         if values is None:
             return _UNKNOWN
@@ -183,8 +215,15 @@ class Assortment:
             found = [values.get(value, frozenset()) for value in match.one_of]
         else:
             found = [skus for value, skus in values.items() if _begins(match, value)]
-        known = frozenset().union(*found)
-        return Reach(SkuSet(known), SkuSet(known | {OTHER}))
+        return _exactly(frozenset().union(*found))
+
+    def _skus_beginning(self, match: Attribute) -> Iterator[str]:
+        for start in (match.prefix,) if match.prefix else match.beneath:
+            at = bisect_left(self._sorted_skus, start)
+            while at < len(self._sorted_skus) and self._sorted_skus[at].startswith(start):
+                if _begins(match, self._sorted_skus[at]):
+                    yield self._sorted_skus[at]
+                at += 1
 
 
 def _exactly(skus: Iterable[str] | Mapping[str, object]) -> Reach:

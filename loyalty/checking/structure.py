@@ -201,15 +201,11 @@ class _Groups:
             yield Finding(
                 code=Code.PER_LINE_REWARD, offers=(offer.offer_id,), path="gives", figures=figures
             )
-        for name in _PER_LINE_LIMITS:
-            if getattr(offer.limits, name):
-                figures = {"group": offer.combines.group, "limit": name}
-                yield Finding(
-                    code=Code.PER_LINE_LIMIT,
-                    offers=(offer.offer_id,),
-                    path=f"limits.{name}",
-                    figures=figures,
-                )
+        for path in _of_the_receipt(offer):
+            figures = {"group": offer.combines.group}
+            yield Finding(
+                code=Code.PER_LINE_SETTING, offers=(offer.offer_id,), path=path, figures=figures
+            )
 
     def _once(self, code: Code, first: Offer, offer: Offer) -> Iterator[Finding]:
         # A group of a thousand members with one odd one is one mistake.
@@ -237,6 +233,23 @@ def _acts_line_by_line(offer: Offer) -> bool:
     return False
 
 
+def _of_the_receipt(offer: Offer) -> Iterator[str]:
+    """Yield what an offer says about the receipt as a whole, beside its gross needs."""
+    for name in _PER_LINE_LIMITS:
+        if getattr(offer.limits, name):
+            yield f"limits.{name}"
+    if offer.combines.not_with:
+        yield "combines.not_with"
+    for path, need in needs_lines_of(offer.needs):
+        if need.basis == "running":
+            yield path
+
+
+def chooses_line_by_line(offer: Offer) -> bool:
+    """Say whether the offer stands in a group that takes the best one for each line."""
+    return bool(offer.combines.group) and offer.combines.mode == "best_per_line"
+
+
 # Offers that name offers
 
 
@@ -245,6 +258,10 @@ def _named_offers(offer: Offer, by_id: Mapping[str, Offer], circles: set[str]) -
     for other in offer.combines.not_with:
         if other == ours:
             yield Finding(code=Code.NOT_WITH_ITSELF, offers=(ours,), path="combines.not_with")
+        elif other in by_id and chooses_line_by_line(by_id[other]):
+            yield Finding(
+                code=Code.PER_LINE_EXCLUDED, offers=(ours, other), path="combines.not_with"
+            )
     yield from _unknown(ours, offer.combines.not_with, "combines.not_with", by_id)
     if not isinstance(offer.gives, PointsMultiplier):
         return

@@ -4,14 +4,15 @@ For every set of SKUs that the same offers reach, the offers that take most off 
 first, since those are what people can act on, then larger sets by branch and bound.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from loyalty.bundle import Programme
 from loyalty.checking.finding import Code, Finding
-from loyalty.checking.meeting import Actor, Meetings
-from loyalty.checking.reach import OTHER
+from loyalty.checking.meeting import Actor, Meetings, pair_key
+from loyalty.checking.reach import SkuSet
 from loyalty.limits import PPM
 from loyalty.offers import (
     BuyGet,
@@ -33,7 +34,11 @@ from loyalty.offers import (
 DEEP_PPM: Final = 900_000
 """Offers that take so much off together are worth a look, even where each works on the rest."""
 
+_TAKERS_TRIED_MAX: Final = 50
 _SETS_TRIED_MAX: Final = 300
+_SETS_TRIED_IN_ALL_MAX: Final = 100_000
+_SETS_FOUND_MAX: Final = 500
+_NO_EXAMPLE: Final = ""
 _SCALE: Final = 10**15
 
 
@@ -88,14 +93,11 @@ def points_given_together(
         if isinstance(gives, PointsMultiplier):
             multiplied = sum(worth.get(other, 0) for other in gives.of)
             rate = multiplied * (gives.factor_ppm - PPM) // PPM
+        taker = _Taker(actor, rate, adds=True, claims=False)
         if rate >= PPM:
-            yield _finding(
-                Code.POINTS_WORTH_ALL,
-                _Set((_Taker(actor, rate, True, False),), rate, OTHER),
-                "worth_ppm",
-            )
+            yield _finding(Code.POINTS_WORTH_ALL, _Set((taker,), rate, _NO_EXAMPLE), "worth_ppm")
         elif rate:
-            takers.append(_Taker(actor, rate, adds=True, claims=False))
+            takers.append(taker)
     for found in _Worst(meetings, PPM).sets(takers):
         yield _finding(Code.POINTS_WORTH_ALL, found, "worth_ppm")
 
@@ -132,6 +134,45 @@ def _worth_ppm(gives: PointsPerMoney, programme: Programme) -> int:
     return PPM * gives.points * programme.point_value_minor // per_point
 
 
+@dataclass(frozen=True, slots=True)
+class _Most:
+    """What offers could take off together in whatever order: first shares, then sums.
+
+    Attributes:
+        left: of `_SCALE`, what shares of the rest leave.
+    """
+
+    left: int = _SCALE
+    adds_ppm: int = 0
+
+    @staticmethod
+    def of_all(parts: Iterable["_Most"]) -> "_Most":
+        """Return the most of several parts together."""
+        left, adds_ppm = _SCALE, 0
+        for part in parts:
+            left = left * part.left // _SCALE
+            adds_ppm += part.adds_ppm
+        return _Most(left, adds_ppm)
+
+    def beside(self, taker: _Taker) -> "_Most":
+        """Return the most with another offer beside."""
+        if taker.adds:
+            return _Most(self.left, self.adds_ppm + taker.rate_ppm)
+        return _Most(self.left - self.left * taker.rate_ppm // PPM, self.adds_ppm)
+
+    @property
+    def share_ppm(self) -> int:
+        """The share, rounded up."""
+        return (_SCALE - self.left) * PPM // _SCALE + 1 + self.adds_ppm
+
+
+def _most(takers: Iterable[_Taker]) -> _Most:
+    most = _Most()
+    for taker in takers:
+        most = most.beside(taker)
+    return most
+
+
 # The worst sets
 
 
@@ -146,7 +187,7 @@ class _Set:
 
 def _finding(code: Code, found: _Set, figure: str) -> Finding:
     figures: dict[str, int | str] = {figure: found.share_ppm}
-    if found.sku != OTHER:
+    if found.sku != _NO_EXAMPLE:
         figures["sku"] = found.sku
     offers = tuple(taker.actor.offer_id for taker in sorted(found.takers, key=_by_preference))
     return Finding(code=code, offers=offers, figures=figures)
@@ -162,46 +203,52 @@ class _Worst:
     def __init__(self, meetings: Meetings, least_ppm: int) -> None:
         self._meetings = meetings
         self._least_ppm = least_ppm
-        self._found: set[frozenset[int]] = set()
+        self._found: dict[frozenset[int], int] = {}
         self._found_with: dict[int, list[frozenset[int]]] = {}
-        self._tried = 0
+        self._judged: set[int] = set()
+        self._left = _SETS_TRIED_IN_ALL_MAX
 
     def sets(self, takers: Sequence[_Taker]) -> Iterator[_Set]:
         """Yield sets none of which could lose an offer, each once."""
         for sku, meeting in _classes(takers, self._least_ppm):
+            if len(self._found) > _SETS_FOUND_MAX:
+                self._meetings.cut_short = True
+                return
             ranked = sorted(meeting, key=_by_preference)
-            found = list(self._pairs(ranked, sku))
-            if not found and not self._is_covered(ranked):
-                found = self._largest(ranked, sku)
-            for one in found:
+            for one in (*self._pairs(ranked, sku), *self._larger(ranked, sku)):
                 key = frozenset(taker.actor.number for taker in one.takers)
                 if key not in self._found:
-                    self._found.add(key)
+                    self._found[key] = one.share_ppm
                     self._found_with.setdefault(min(key), []).append(key)
                     yield one
 
-    def _is_covered(self, ranked: Sequence[_Taker]) -> bool:
-        here = {taker.actor.number for taker in ranked}
-        return any(key <= here for number in here for key in self._found_with.get(number, ()))
-
-    def _pairs(self, ranked: Sequence[_Taker], sku: str) -> Iterator[_Set]:
+    def _pairs(self, ranked: Sequence[_Taker], sku: str) -> list[_Set]:
+        found = []
         for at, one in enumerate(ranked):
-            for other in ranked[at + 1 :]:
+            for place in range(at + 1, len(ranked)):
+                other = ranked[place]
                 if one.rate_ppm + other.rate_ppm < self._least_ppm:
                     break
-                share = _share_ppm((one, other))
-                if share >= self._least_ppm and self._meet(one, other):
-                    yield _Set((one, other), share, sku)
+                pair = pair_key(one.actor, other.actor)
+                if pair not in self._judged:
+                    self._judged.add(pair)
+                    share = _share_ppm((one, other))
+                    if share >= self._least_ppm and self._meet(one, other):
+                        found.append(_Set((one, other), share, sku))
+            if at + 1 < len(ranked) and one.rate_ppm + ranked[at + 1].rate_ppm < self._least_ppm:
+                break
+        return found
 
-    def _meet(self, one: _Taker, other: _Taker) -> bool:
-        if one.claims and other.claims:
-            return False
-        return self._meetings.can_act_together(one.actor, other.actor)
-
-    def _largest(self, ranked: Sequence[_Taker], sku: str) -> list[_Set]:
-        """Return the set that takes most off, cut to what is needed; none below the least."""
-        self._tried = 0
-        best = self._descend(ranked, 0, (), ())
+    def _larger(self, ranked: Sequence[_Taker], sku: str) -> list[_Set]:
+        """Return the set that takes most off, cut to what is needed, unless a known one is here."""
+        most = _most(_one_of_each_group(ranked))
+        least = PPM if most.adds_ppm and most.share_ppm >= PPM else self._least_ppm
+        if most.share_ppm < self._least_ppm or self._is_known(ranked, least):
+            return []
+        search = _Search(ranked[:_TAKERS_TRIED_MAX], self._meet, min(_SETS_TRIED_MAX, self._left))
+        best = search.run(self._least_ppm)
+        self._left -= search.tried
+        self._meetings.cut_short |= self._left < 0
         share = _share_ppm(best)
         if share < self._least_ppm:
             return []
@@ -212,25 +259,61 @@ class _Worst:
                 best = without
         return [_Set(best, _share_ppm(best), sku)]
 
-    def _descend(
+    def _is_known(self, ranked: Sequence[_Taker], least_ppm: int) -> bool:
+        here = {taker.actor.number for taker in ranked}
+        return any(
+            key <= here and self._found[key] >= least_ppm
+            for number in here
+            for key in self._found_with.get(number, ())
+        )
+
+    def _meet(self, one: _Taker, other: _Taker) -> bool:
+        if one.claims and other.claims:
+            return False
+        return self._meetings.can_act_together(one.actor, other.actor)
+
+
+class _Search:
+    """Branch and bound for the offers of one class that take most off together."""
+
+    def __init__(
         self,
         ranked: Sequence[_Taker],
-        at: int,
-        chosen: tuple[_Taker, ...],
-        best: tuple[_Taker, ...],
-    ) -> tuple[_Taker, ...]:
-        self._tried += 1
-        if _share_ppm(chosen) > _share_ppm(best):
-            best = chosen
-        if at == len(ranked) or self._tried > _SETS_TRIED_MAX or _share_ppm(best) >= PPM:
-            return best
-        most = _share_ppm_max((*chosen, *ranked[at:]))
-        if most < self._least_ppm or most <= _share_ppm(best):
-            return best
-        taker = ranked[at]
+        meet: Callable[[_Taker, _Taker], bool],
+        tries_max: int,
+    ) -> None:
+        self._ranked = ranked
+        self._meet = meet
+        self._tries_max = tries_max
+        self._best: tuple[_Taker, ...] = ()
+        self._best_ppm = 0
+        self.tried = 0
+        # What all offers from a place on could add at most.
+        self._rest = [_Most()]
+        for taker in reversed(ranked):
+            self._rest.append(self._rest[-1].beside(taker))
+        self._rest.reverse()
+
+    def run(self, least_ppm: int) -> tuple[_Taker, ...]:
+        """Return the best set found; it need not reach the least."""
+        self._best_ppm = least_ppm - 1
+        self._descend(0, (), _Most())
+        return self._best
+
+    def _descend(self, at: int, chosen: tuple[_Taker, ...], most: _Most) -> None:
+        self.tried += 1
+        if at == len(self._ranked) or self.tried > self._tries_max or self._best_ppm >= PPM:
+            return
+        if _Most.of_all((most, self._rest[at])).share_ppm <= self._best_ppm:
+            return
+        taker = self._ranked[at]
         if all(self._meet(taker, other) for other in chosen):
-            best = self._descend(ranked, at + 1, (*chosen, taker), best)
-        return self._descend(ranked, at + 1, chosen, best)
+            wider = (*chosen, taker)
+            share = _share_ppm(wider)
+            if share > self._best_ppm:
+                self._best, self._best_ppm = wider, share
+            self._descend(at + 1, wider, most.beside(taker))
+        self._descend(at + 1, chosen, most)
 
 
 def _share_ppm(takers: Sequence[_Taker]) -> int:
@@ -249,15 +332,25 @@ def _acting_order(taker: _Taker) -> tuple[int, int, str]:
     return (offer.combines.order, -offer.priority, offer.offer_id)
 
 
-def _share_ppm_max(takers: Iterable[_Taker]) -> int:
-    """Return what these could take off together in whatever order: first shares, then sums."""
-    left, added = _SCALE, 0
-    for taker in takers:
-        if taker.adds:
-            added += taker.rate_ppm
-        else:
-            left -= left * taker.rate_ppm // PPM
-    return (_SCALE - left) * PPM // _SCALE + 1 + added
+def _one_of_each_group(ranked: Sequence[_Taker]) -> list[_Taker]:
+    """Return of each group what takes most off the initial price, and what most off the rest."""
+    groups: set[tuple[str, bool]] = set()
+    kept = []
+    for taker in ranked:
+        group = (taker.actor.offer.combines.group, taker.adds)
+        if not group[0] or group not in groups:
+            kept.append(taker)
+            groups.add(group)
+    return kept
+
+
+@dataclass(slots=True, eq=False)
+class _Alike:
+    """Offers that reach the same SKUs, and what they could take off at most."""
+
+    skus: SkuSet
+    takers: list[_Taker] = field(default_factory=list)
+    most: _Most = field(default_factory=_Most)
 
 
 def _classes(takers: Sequence[_Taker], least_ppm: int) -> Iterator[tuple[str, Sequence[_Taker]]]:
@@ -265,34 +358,32 @@ def _classes(takers: Sequence[_Taker], least_ppm: int) -> Iterator[tuple[str, Se
 
     What reaches all but some SKUs is not looked up for each of them: only where it does not reach.
     """
-    narrow: dict[str, list[_Taker]] = {}
-    left_out: dict[str, set[int]] = {}
-    wide = []
+    by_skus: dict[SkuSet, _Alike] = {}
     for taker in takers:
         skus = taker.actor.reach.maybe
-        if skus.all_but:
-            wide.append(taker)
-            for sku in skus.named:
-                left_out.setdefault(sku, set()).add(taker.actor.number)
-        else:
-            for sku in skus.named:
-                narrow.setdefault(sku, []).append(taker)
+        alike = by_skus.setdefault(skus, _Alike(skus))
+        alike.takers.append(taker)
+        alike.most = alike.most.beside(taker)
+    wide = [alike for alike in by_skus.values() if alike.skus.all_but]
     if wide:
-        yield OTHER, wide
-    in_wide = sum(taker.rate_ppm for taker in wide)
-    seen: set[tuple[tuple[int, ...], frozenset[int]]] = set()
+        yield _NO_EXAMPLE, [taker for alike in wide for taker in alike.takers]
+    left_out = _by_sku(wide)
+    narrow = _by_sku([alike for alike in by_skus.values() if not alike.skus.all_but])
+    seen: set[tuple[int, ...]] = set()
     for sku in sorted(narrow):
-        here = narrow[sku]
-        if in_wide + sum(taker.rate_ppm for taker in here) < least_ppm:
-            continue
-        without = frozenset(left_out.get(sku, ()))
-        signature = (tuple(taker.actor.number for taker in here), without)
+        without = left_out.get(sku, ())
+        here = [*narrow[sku], *(alike for alike in wide if alike not in without)]
+        signature = tuple(map(id, here))
         if signature not in seen:
             seen.add(signature)
-            yield sku, [*here, *_but(wide, without)]
+            if _Most.of_all(alike.most for alike in here).share_ppm >= least_ppm:
+                yield sku, [taker for alike in here for taker in alike.takers]
 
 
-def _but(wide: Sequence[_Taker], without: frozenset[int]) -> Sequence[_Taker]:
-    if not without:
-        return wide
-    return [taker for taker in wide if taker.actor.number not in without]
+def _by_sku(alikes: Iterable[_Alike]) -> dict[str, list[_Alike]]:
+    """Return by each SKU they name those that name it, in the order given."""
+    by_sku: dict[str, list[_Alike]] = defaultdict(list)
+    for alike in alikes:
+        for sku in alike.skus.named:
+            by_sku[sku].append(alike)
+    return by_sku

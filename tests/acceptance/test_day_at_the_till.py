@@ -19,6 +19,7 @@ from pos_adapters.simulated_register.register import SimulatedRegister
 from pos_adapters.simulated_register.reports import Ending, SessionReport
 from pos_adapters.simulated_register.sessions import (
     Complete,
+    GoodsBack,
     GoToPayment,
     PresentCard,
     ReturnLines,
@@ -193,7 +194,7 @@ def test_a_day_with_a_cut_line_and_a_killed_agent(shop: Shop) -> None:
     assert first.sell(1_000, account=10, redeem=100).redeemed_points == 100
     assert first.till.restarts == 1
     first.at_call["return_confirm"] = first.till.kill  # and once more, in a return
-    back = first.play(ReturnLines(first.receipts[1].receipt_id, ("1",)))
+    back = first.play(ReturnLines(first.receipts[1].receipt_id, (GoodsBack("1"),)))
     assert (back.ending, first.till.restarts) == (Ending.RETURNED, 2)
     offline = [*first.receipts[1:], *second.receipts[1:]]
     assert [paper.link for paper in offline] == ["down"] * 5

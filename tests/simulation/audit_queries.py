@@ -52,10 +52,28 @@ ALWAYS = {
         select count(*) from (
             select subject from ledger_entry where kind in ('earn', 'redeem')
             group by subject, kind having count(*) > 1) t""",
-    "a line came back twice": """
+    "more of a line came back than was sold": """
         select count(*) from (
-            select sale_key, line_id from returned_line
-            group by sale_key, line_id having count(*) > 1) t""",
+            select sale_key, line_id, sum(quantity) as quantity from returned_line
+            group by sale_key, line_id) t
+        join receipt r using (sale_key) where quantity > (
+            select (l->>'quantity')::bigint
+            from json_array_elements(convert_from(r.calculation, 'utf8')::json->'lines') l
+            where l->>'line_id' = t.line_id)""",
+    "more money was handed out than was paid, and no till said otherwise": """
+        select count(*) from (
+            select sale_key, sum(money_back_minor + deducted_minor) as money_minor
+            from refund join outcome o using (arrival)
+            group by sale_key having bool_and(o.outcome = 'accepted')) t
+        join receipt r using (sale_key) where t.money_minor > r.paid_minor""",
+    "an account's purchases are not its receipts less those that came back whole": """
+        select count(*) from account a where purchases <> (
+            select count(*) from receipt r where r.account_id = a.account_id and exists (
+                select from json_array_elements(
+                    convert_from(r.calculation, 'utf8')::json->'lines') l
+                where (l->>'quantity')::bigint > coalesce((
+                    select sum(quantity) from returned_line b
+                    where b.sale_key = r.sale_key and b.line_id = l->>'line_id'), 0)))""",
     "a receipt was recalculated otherwise": "select count(*) from receipt where not equal",
     "a record that was decided has no outcome, or one that was not has": """
         select count(*) from inbox i left join outcome o using (arrival)

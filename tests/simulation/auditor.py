@@ -16,7 +16,10 @@ import msgspec
 
 from tests.simulation.audit_queries import ALWAYS, RARE
 from tests.simulation.chronicle import Chronicle, require
-from tests.simulation.paper import Paper
+from tests.simulation.paper import Paper, PaperReturn
+
+USES_MAX = 2
+"""Of the offer `welcome` by one account; tills that do not hear of each other may give more."""
 
 Rows = list[tuple[Any, ...]]
 Fetch = Callable[[str], Any]
@@ -207,6 +210,9 @@ class Auditor:
         await self._accounts_are_what_paper_says()
         await self._nothing_is_held_for_finished_receipts()
         await self._caches_are_true()
+        await self._counters_are_what_paper_says()
+        await self._own_counts_are_told()
+        await self._tills_remember_their_own_uses()
         await self._count_rare_things()
 
     async def _all_is_acknowledged(self) -> None:
@@ -250,8 +256,7 @@ class Auditor:
 
     async def _returned_is_posted(self) -> None:
         paper = self._world.paper
-        rows = await self._world.pool.fetch("select refund_key, sale_key, lines from refund")
-        posted = {row["refund_key"]: (row["sale_key"], set(row["lines"])) for row in rows}
+        posted = await self._posted_returns()
         outcomes = defaultdict(set)
         for row in await self._world.pool.fetch(
             "select convert_from(body, 'utf8')::json->>'key' as key, outcome"
@@ -264,14 +269,44 @@ class Auditor:
                 continue
             require(outcomes[key], f"return {key} was printed and is lost")
             if key in posted:
-                require(
-                    posted[key] == (printed.original, set(printed.lines)), f"return {key} differs"
-                )
+                self._return_is_what_was_printed(posted[key], printed, outcomes[key])
             elif "adjusted" in outcomes[key]:
                 self._world.chronicle.sometimes["second return of a line refused"] += 1
             else:
                 lost = printed.original in paper.destroyed or self._is_revoked(printed.original)
                 require("parked" in outcomes[key] and lost, f"return {key}: {outcomes[key]}")
+
+    async def _posted_returns(self) -> dict[str, tuple[Any, dict[str, int]]]:
+        found: dict[str, tuple[Any, dict[str, int]]] = {}
+        for row in await self._world.pool.fetch(
+            "select refund_key, sale_key, line_id, quantity,"
+            " money_back_minor, points_back, taken_back, account_id"
+            " from refund join returned_line using (refund_key, sale_key)"
+            " join receipt using (sale_key)"
+        ):
+            _, lines = found.setdefault(row["refund_key"], (row, {}))
+            lines[row["line_id"]] = row["quantity"]
+        return found
+
+    def _return_is_what_was_printed(
+        self, posted: tuple[Any, dict[str, int]], printed: PaperReturn, outcomes: set[str]
+    ) -> None:
+        row, lines = posted
+        key = printed.key
+        require(row["sale_key"] == printed.original, f"return {key} is of another receipt")
+        require(lines.keys() == printed.lines.keys(), f"return {key} has other lines")
+        for line_id, quantity in printed.lines.items():
+            require(quantity in (0, lines[line_id]), f"return {key}: other quantity of {line_id}")
+        if printed.figures is None:
+            return
+        money, back, taken = printed.figures
+        require(row["money_back_minor"] == money, f"return {key} handed out other money")
+        if "adjusted" in outcomes:
+            self._world.chronicle.sometimes["return posted otherwise than shown"] += 1
+            return
+        if row["account_id"] is not None:
+            posted_points = row["points_back"], row["taken_back"]
+            require(posted_points == (back, taken), f"return {key} posted {posted_points}")
 
     def _is_revoked_till(self, name: str) -> bool:
         return name in {f"till-{number}" for number in self._world.revoked}
@@ -287,11 +322,14 @@ class Auditor:
                 unclear.add(row["account_id"])
             else:
                 wanted[printed.account] += printed.earned - printed.redeemed
-        for row in await pool.fetch("select sale_key, line_id from returned_line"):
+        for row in await pool.fetch(
+            "select sale_key, line_id, sum(quantity)::bigint as quantity from returned_line"
+            " group by sale_key, line_id"
+        ):
             printed = paper.sales.get(row["sale_key"])
             if printed is not None:
                 line = printed.lines[row["line_id"]]
-                wanted[printed.account] += line.redeemed - line.earned
+                wanted[printed.account] += line.points_gone(row["quantity"])
         for row in await pool.fetch(
             "select a.account_id, a.posted - a.debt as points, coalesce((select -sum(points)"
             " from ledger_posting p where p.account_id = a.account_id"
@@ -344,6 +382,96 @@ class Auditor:
                     f"{till.name} takes account {row['account_id']} for {known.get(row['card'])},"
                     f" it has {row['posted']}",
                 )
+
+    async def _counters_are_what_paper_says(self) -> None:
+        """Printed receipts that did not come back whole explain every use of a limited offer."""
+        pool, paper = self._world.pool, self._world.paper
+        wanted: dict[int, int] = defaultdict(int)
+        unclear: set[int | None] = set()
+        for row in await pool.fetch("select sale_key, account_id, counted from receipt"):
+            printed = paper.sales.get(row["sale_key"])
+            if printed is None or row["sale_key"] in paper.destroyed:
+                unclear.add(row["account_id"])
+            elif row["counted"]:
+                wanted[printed.account] += printed.counted.get("uses:welcome", 0)
+        for row in await pool.fetch(
+            "select a.account_id, coalesce(value, 0) as value from account a"
+            " left join account_counter c on c.account_id = a.account_id and name = 'uses:welcome'"
+        ):
+            account_id = row["account_id"]
+            require(
+                account_id in unclear or row["value"] == wanted[account_id],
+                f"account {account_id} used {row['value']}, paper says {wanted[account_id]}",
+            )
+            self._world.chronicle.sometimes["offer used more often than its limit"] += (
+                row["value"] > USES_MAX
+            )
+
+    async def _own_counts_are_told(self) -> None:
+        """No till adds to an account what the account as told holds already."""
+        pool = self._world.pool
+        for till_id, till in self._world.tills.items():
+            if till_id in self._world.revoked:
+                continue
+            numbers: dict[bytes, int] = dict(
+                till.journal_rows("select incarnation, incarnation_number from stream")
+            )
+            own: dict[int | bytes, list[tuple[bytes, int]]] = defaultdict(list)
+            for card, account_id, *at in till.journal_rows(
+                "select distinct card, account_id, incarnation, seq from own_count"
+            ):
+                own[account_id or card].append((at[0], at[1]))
+            kept = await pool.fetch(
+                "select c.card, account_id from card c join store_interest s using (account_id)"
+                " join till t using (store_id) where t.till_id = $1",
+                till_id,
+            )
+            told: dict[bytes, bytes] = dict(till.cache_rows("select card, applied from account"))
+            for row in kept:
+                applied = msgspec.msgpack.decode(told[row["card"]])
+                for incarnation, seq in own[row["account_id"]] + own[row["card"]]:
+                    require(
+                        _holds(applied, numbers, incarnation, seq),
+                        f"{till.name} counts its record {seq} twice: {applied}",
+                    )
+
+    async def _tills_remember_their_own_uses(self) -> None:
+        """While a journal lives, its till knows of each use it gave a card; returns aside."""
+        taken_back = {
+            row["sale_key"]
+            for row in await self._world.pool.fetch("select distinct sale_key from returned_line")
+        }
+        seen: set[str] = set()
+        uses: dict[tuple[int, str], int] = defaultdict(int)
+        for row in await self._world.pool.fetch(
+            "select i.till_id, convert_from(body, 'utf8') as body from inbox i"
+            " join till_stream s using (till_id, incarnation) where not branch"
+            " order by i.till_id, s.incarnation_number, i.seq"
+        ):
+            record = json.loads(row["body"])
+            if record["kind"] == "open" and not record.get("previous_incarnation"):
+                uses.clear()  # a new journal, or another till
+            key, card = record.get("key", ""), record.get("card", "")
+            if record["kind"] != "sale" or not card or key in seen:
+                continue
+            seen.add(key)
+            knew = record["inputs"]["account"]["counters"].get("uses:welcome", 0)
+            given = uses[row["till_id"], card]
+            require(knew >= given, f"till {row['till_id']} gave {given} uses, {key} knows {knew}")
+            counted = {each["counter"] for each in record["calculation"]["counted"]}
+            if "uses:welcome" in counted and key not in taken_back:
+                uses[row["till_id"], card] += 1
+
+
+def _holds(
+    applied: list[dict[str, Any]], numbers: dict[bytes, int], incarnation: bytes, seq: int
+) -> bool:
+    """Say whether an account told with `applied` holds a record."""
+    for stream in applied:
+        if stream["incarnation"] == incarnation:
+            return seq <= stream["through"] and seq not in stream["waiting"]
+    told_in = numbers.get(applied[0]["incarnation"], 0) if applied else 0
+    return numbers[incarnation] < told_in
 
 
 def _account(row: tuple[Any, ...]) -> tuple[bytes, int, str]:

@@ -5,10 +5,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperLine:
-    """Points of one printed line."""
+    """One printed line: its quantity and its points.
 
+    Attributes:
+        quantity: thousandths.
+        earned: by offer.
+    """
+
+    quantity: int
     redeemed: int
-    earned: int
+    earned: dict[str, int]
+
+    def points_gone(self, quantity: int) -> int:
+        """Return what an account has more when so much of the line has come back."""
+        # A share of each figure, rounded up: written here anew, the auditor judges the product's.
+        taken = sum(-(-points * quantity // self.quantity) for points in self.earned.values())
+        return -(-self.redeemed * quantity // self.quantity) - taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +29,7 @@ class PaperSale:
 
     Attributes:
         account: whose card was shown; 0 for nobody.
+        counted: what it adds to counters of the account.
     """
 
     key: str
@@ -26,17 +39,24 @@ class PaperSale:
     paid_minor: int
     redeemed: int
     earned: int
+    counted: dict[str, int]
     lines: dict[str, PaperLine]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperReturn:
-    """A printed return."""
+    """A printed return.
+
+    Attributes:
+        lines: thousandths by line; 0 = all that was left, where the till did not know the receipt.
+        figures: what the till showed: money, points back, points taken; none where it could not.
+    """
 
     key: str
     original: str
     till: str
-    lines: tuple[str, ...]
+    lines: dict[str, int]
+    figures: tuple[int, int, int] | None
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
 """Planted bugs: the simulation must find each; the product knows nothing of these switches."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from agent.journal.database import Database
 from agent.journal.journal import Journal
+from agent.journal.own_counts import OwnCountRows, OwnCounts
 from agent.journal.rights import Rights
 from agent.link.till_side import JournalTillSide
 from agent.till_service.till import Till
@@ -13,7 +14,7 @@ from central.rights import grants
 from central.streams.apply import Applier
 from central.streams.stored import Decision, StoredRecord
 from sync.cycle import PATH_HELLO
-from sync.messages import Grant, HelloAnswer, Push, PushAnswer
+from sync.messages import Applied, Grant, HelloAnswer, Push, PushAnswer
 from sync.records import GrantInRecord, VoidRecord, decode_record
 from sync.signing import HEADER_TILL
 from tests.simulation.centre import Request, Response, SimulatedCentre
@@ -223,6 +224,34 @@ class ClosedAtHello(AsBuilt):
         return close
 
 
+class _CountsUntilAcked(OwnCountRows):
+    """Takes what is acknowledged for applied, and for told."""
+
+    def of_account(
+        self, account_id: int, cards: Sequence[bytes], applied: Sequence[Applied]
+    ) -> OwnCounts:
+        rows = self._database.rows(
+            "select incarnation, acked_seq from stream order by incarnation_number desc limit 1"
+        )
+        acked = [
+            Applied(incarnation=bytes(incarnation), through=seq)  # type: ignore[arg-type]
+            for incarnation, seq in rows
+        ]
+        return super().of_account(account_id, cards, acked)
+
+
+class OwnUsesForgotten(AsBuilt):
+    """The till leaves its own sales to the centre as soon as they are handed in (sync 4.5)."""
+
+    name = "a till forgets its own uses when they are acknowledged"
+
+    def journal(self, database: Database, till_id: int) -> Journal:
+        """Return a journal that looks at the wrong mark."""
+        journal = Journal(database, till_id)
+        journal.own_counts = _CountsUntilAcked(database)
+        return journal
+
+
 PLANTS: tuple[type[AsBuilt], ...] = (
     GrantTakenAgain,
     NotSynced,
@@ -231,4 +260,5 @@ PLANTS: tuple[type[AsBuilt], ...] = (
     ReservedTwice,
     VoidIgnored,
     ClosedAtHello,
+    OwnUsesForgotten,
 )

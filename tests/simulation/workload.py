@@ -19,8 +19,21 @@ from agent.till_service.messages import (
 )
 from loyalty.account import RedeemRequest
 from loyalty.basket import BasketLine
-from loyalty.bundle import Bundle, Product, Programme, RedemptionTerms
-from loyalty.offers import Combines, NeedsLines, Offer, Percent, PointsPerItem, PointsPerMoney, Who
+from loyalty.bundle import Bundle, Product, Programme, RedemptionTerms, ReturnTerms
+from loyalty.offers import (
+    Attribute,
+    Combines,
+    Limits,
+    NeedsLines,
+    Offer,
+    Percent,
+    PercentOff,
+    PointsPerItem,
+    PointsPerMoney,
+    Stamps,
+    Who,
+)
+from loyalty.returns import ReturnItem
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.kernel import Kernel, sleep
 from tests.simulation.paper import Paper, PaperLine, PaperReturn, PaperSale
@@ -100,6 +113,17 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
             gives=PointsPerItem(points=draws.randint(1, 4)),
             who=Who(identified=True),
         ),
+        Offer(
+            offer_id="welcome",
+            gives=Percent(rate_ppm=200_000),
+            limits=Limits(uses_per_account_max=2),
+        ),
+        Offer(
+            offer_id="third",
+            gives=Stamps(counter="third", every=3, off=PercentOff(rate_ppm=500_000)),
+            who=Who(identified=True),
+            lines=Attribute(name="sku", one_of=SKUS[:3]),
+        ),
     )
     return Bundle(
         version=version,
@@ -108,6 +132,9 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
             currency="EUR",
             point_value_minor=10,
             redemption=RedemptionTerms(receipt_share_max_ppm=700_000),
+            returns=ReturnTerms(
+                broken_condition=draws.choice(("keep", "charge_back")),
+            ),
         ),
         offers=offers,
         catalogue={sku: Product(department=f"department-{i % 3}") for i, sku in enumerate(SKUS)},
@@ -184,7 +211,8 @@ class Register:
 
     async def _reverse(self, key: str, lines: tuple[str, ...]) -> None:
         return_id = str(UUID(int=UUID(key).int ^ 1))
-        if await self.take_back(return_id, key, lines) is not None:
+        items = tuple(ReturnItem(line_id=line_id) for line_id in lines)
+        if await self.take_back(return_id, key, items) is not None:
             self._unsettled.remove((key, lines))
 
     # Returns
@@ -193,32 +221,74 @@ class Register:
         sales = self._paper.sales
         keys = list(sales)[-40:]
         sale = sales[self._draws.choice(keys)]
-        lines = tuple(line for line in sale.lines if self._draws.random() < 0.7)
-        if lines:
-            await self.take_back(self.new_key(), sale.key, lines)
+        chosen = [line_id for line_id in sale.lines if self._draws.random() < 0.7]
+        items = tuple(self._some_of(line_id, sale.lines[line_id]) for line_id in chosen)
+        if items:
+            await self.take_back(self.new_key(), sale.key, items)
 
-    async def take_back(self, return_id: str, original: str, lines: tuple[str, ...]) -> str | None:
+    def _some_of(self, line_id: str, line: PaperLine) -> ReturnItem:
+        pieces = line.quantity // 1000
+        if self._draws.random() < 0.5:
+            return ReturnItem(line_id=line_id)
+        return ReturnItem(line_id=line_id, quantity=self._draws.randint(1, pieces) * 1000)
+
+    async def take_back(
+        self, return_id: str, original: str, items: tuple[ReturnItem, ...]
+    ) -> str | None:
         """Preview and confirm a return; returns the outcome, None when the till was not heard."""
-        request = ReturnRequest(original_receipt_id=original, line_ids=lines, moment=self.moment())
+        request = ReturnRequest(original_receipt_id=original, lines=items, moment=self.moment())
         shown = await self._return_call(return_id, request)
         if shown is None:
             return None
         if shown.outcome not in ("previewed", "receipt_unknown", "recorded"):
             return str(shown.outcome)
-        await sleep(self._draws.randint(500, 60_000))
-        done = await self._return_call(return_id, msgspec.structs.replace(request, confirm=True))
+        done = await self._confirm(return_id, request, shown)
+        while done is not None and done.outcome == "stale_calculation":
+            self._chronicle.sometimes["return shown again with other figures"] += 1
+            shown = done
+            done = await self._confirm(return_id, request, shown)
         if done is None:
             return None
         if done.outcome == "recorded":
-            self._paper.returns[return_id] = PaperReturn(
-                key=return_id, original=original, till=self._till.name, lines=lines
-            )
-            self._chronicle.figures["returns"] += 1
-            self._chronicle.note(f"{self._till.name} printed return {return_id[-4:]} {lines}")
-            self.on_print(self._till, return_id)
-            if done.pending:
-                self._chronicle.sometimes["return of a receipt unknown at the till"] += 1
+            self._print_return(return_id, request, shown, done)
         return str(done.outcome)
+
+    async def _confirm(
+        self, return_id: str, request: ReturnRequest, shown: ReturnAnswer
+    ) -> ReturnAnswer | None:
+        await sleep(self._draws.randint(500, 60_000))
+        figures = _figures(shown)
+        confirm = msgspec.structs.replace(
+            request, confirm=True, money_back_minor=figures[0] if figures else None
+        )
+        return await self._return_call(return_id, confirm)
+
+    def _print_return(
+        self, return_id: str, request: ReturnRequest, shown: ReturnAnswer, done: ReturnAnswer
+    ) -> None:
+        require(
+            not shown.calculation or shown.calculation == done.calculation,
+            f"return {return_id} was recorded with other figures than were shown",
+        )
+        lines = {item.line_id: item.quantity for item in request.lines}
+        if done.calculation:
+            found = msgspec.json.decode(done.calculation)
+            lines = {line["line_id"]: line["quantity"] for line in found["lines"]}
+        self._paper.returns[return_id] = PaperReturn(
+            key=return_id,
+            original=request.original_receipt_id,
+            till=self._till.name,
+            lines=lines,
+            figures=_figures(done),
+        )
+        self._chronicle.figures["returns"] += 1
+        self._chronicle.note(f"{self._till.name} printed return {return_id[-4:]} {lines}")
+        self.on_print(self._till, return_id)
+        if done.pending:
+            self._chronicle.sometimes["return of a receipt unknown at the till"] += 1
+        sale = self._paper.sales.get(request.original_receipt_id)
+        if sale and any(quantity % sale.lines[line].quantity for line, quantity in lines.items()):
+            self._chronicle.sometimes["return of a part of a line"] += 1
 
     async def _return_call(self, return_id: str, request: ReturnRequest) -> ReturnAnswer | None:
         answer: ReturnAnswer | None = await self.persist(
@@ -246,6 +316,17 @@ class Register:
         """Return the machine's local time; it may be wrong by years."""
         at = datetime.fromtimestamp(self._till.clock.now_ms() / 1000, UTC)
         return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _figures(answer: ReturnAnswer) -> tuple[int, int, int] | None:
+    """Return money, points back and points taken that an answer shows."""
+    if not answer.calculation:
+        return None
+    found = msgspec.json.decode(answer.calculation)
+    back, taken = (
+        sum(part["points"] for part in found[name]) for name in ("points_back", "taken_back")
+    )
+    return found["money_back_minor"], back, taken
 
 
 class _Sale:
@@ -408,9 +489,12 @@ class _Sale:
             paid_minor=totals["paid_minor"],
             redeemed=totals["redeemed_points"],
             earned=totals["earned_points"],
+            counted={each["counter"]: each["plus"] for each in found["counted"]},
             lines={
                 line["line_id"]: PaperLine(
-                    redeemed=line["redeemed_points"], earned=line["earned_points"]
+                    quantity=line["quantity"],
+                    redeemed=line["redeemed_points"],
+                    earned={effect["offer_id"]: effect["points"] for effect in line["effects"]},
                 )
                 for line in found["lines"]
             },

@@ -13,6 +13,7 @@ from loyalty.offers import (
     Attribute,
     Combines,
     EveryLine,
+    Limits,
     LineMatch,
     Need,
     NeedsAll,
@@ -23,6 +24,7 @@ from loyalty.offers import (
     Where,
     Who,
 )
+from loyalty.returns import ReturnItem
 
 A_WEDNESDAY = "2025-03-05T12:00:00"
 PIECE = 1_000
@@ -120,6 +122,16 @@ def lot(
     return LotPart(lot_id=lot_id, points=points, expires_on=expires_on, restriction=restriction)
 
 
+def items(*lines: str | ReturnItem) -> tuple[ReturnItem, ...]:
+    """Return what comes back: a line's id stands for all that is left of it."""
+    return tuple(ReturnItem(line_id=each) if isinstance(each, str) else each for each in lines)
+
+
+def pieces(line_id: str, count: int) -> ReturnItem:
+    """Return so many pieces of a line that come back."""
+    return ReturnItem(line_id=line_id, quantity=count * PIECE)
+
+
 def percent(share: int) -> Percent:
     """Return a reward of whole percents."""
     return Percent(rate_ppm=share * 10_000)
@@ -156,6 +168,7 @@ def offer(
     combines: Combines | None = None,
     discount_minor_max: int = 0,
     points_max: int = 0,
+    limits: Limits | None = None,
 ) -> Offer:
     """Return ten percent off every line, for everybody, everywhere and always."""
     return Offer(
@@ -169,8 +182,7 @@ def offer(
         lines=lines or EveryLine(),
         needs=needs or NeedsAll(),
         combines=combines or Combines(),
-        discount_minor_max=discount_minor_max,
-        points_max=points_max,
+        limits=limits or Limits(discount_minor_max=discount_minor_max, points_max=points_max),
     )
 
 

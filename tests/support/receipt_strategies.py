@@ -1,55 +1,57 @@
-"""Small random receipts that reach every kind of condition, reward and group.
+"""Small random receipts that reach every kind of condition, reward and group."""
 
-Few names and round figures, so that offers meet each other on the same lines.
-"""
-
+from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, BasketLine, Moment, Place
-from loyalty.bundle import Bundle, Product, Programme, RedemptionTerms
+from loyalty.bundle import (
+    Bundle,
+    Product,
+    Programme,
+    ReceiptTerms,
+    RedemptionTerms,
+    ReturnTerms,
+)
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
 from loyalty.compilation import compile_bundle
 from loyalty.offers import (
-    AllOf,
-    AmountOff,
-    AnyOf,
-    Attribute,
-    CardPrice,
-    Combines,
-    EveryLine,
-    LineMatch,
-    LotTerms,
-    Need,
-    NeedsAll,
-    NeedsAny,
-    NeedsCode,
-    NeedsLines,
-    NeedsNone,
-    NeedsTender,
-    NoneOf,
+    Gift,
+    IssuedCoupon,
+    Limits,
+    Message,
     Offer,
-    Percent,
+    PartnerPoints,
+    PointsMultiplier,
     PointsPerItem,
     PointsPerMoney,
-    UnitPrice,
-    When,
-    Where,
-    Who,
+    PointsReward,
+)
+from tests.support.offer_strategies import (
+    CODES,
+    GROUPS,
+    POINTS_MODES,
+    SKUS,
+    Mode,
+    coupon_offers,
+    guarded_offers,
+    hand_outs,
+    matches,
+    mostly,
+    one_of,
+    open_offers,
+    per_line_offers,
+    points_rewards,
+    price_rewards,
+    some,
 )
 
-T = TypeVar("T")
-
-SKUS = ("a", "b", "c", "d")
 UNKNOWN_SKU = "?"
-GROUPS = {"dairy": ("a", "b"), "fresh": ("b", "c"), "none": ()}
-CODES = ("C1", "C2")
-# The mode belongs to the group, so that no generated set contradicts itself.
-MODES = {"": "best", "best-1": "best", "best-2": "best", "first-1": "first"}
+
+amounts = st.one_of(st.integers(0, 300), st.integers(0, 100_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,154 +79,6 @@ class Receipt:
         )
 
 
-def some(of: st.SearchStrategy[T], most: int, least: int = 0) -> st.SearchStrategy[tuple[T, ...]]:
-    """Draw a tuple of `least` to `most` values."""
-    return st.lists(of, min_size=least, max_size=most).map(tuple)
-
-
-def one_of(*values: T) -> st.SearchStrategy[T]:
-    """Draw one of the values; the first one is the simplest."""
-    return st.sampled_from(values)
-
-
-def mostly(usual: T, *others: T) -> st.SearchStrategy[T]:
-    """Draw the usual value as often as all others together and one."""
-    return st.sampled_from((*[usual] * (len(others) + 1), *others))
-
-
-amounts = st.one_of(st.integers(0, 300), st.integers(0, 100_000))
-
-attributes: st.SearchStrategy[Attribute] = st.one_of(
-    some(one_of(*SKUS), 3, 1).map(lambda skus: Attribute(name="sku", one_of=skus)),
-    one_of(*GROUPS).map(lambda group: Attribute(name="group", one_of=(group,))),
-    one_of("x", "y").map(lambda brand: Attribute(name="brand", one_of=(brand,))),
-    one_of("food", "food/dairy").map(lambda start: Attribute(name="department", prefix=start)),
-    one_of("L", "M").map(lambda size: Attribute(name="size", one_of=(size,))),
-)
-
-# Two levels by hand: drawing `st.recursive` took most of the time, and offers seldom acted.
-plain_matches: st.SearchStrategy[LineMatch] = st.one_of(st.just(EveryLine()), attributes)
-joined_matches: st.SearchStrategy[LineMatch] = st.one_of(
-    some(plain_matches, 2).map(lambda of: AllOf(of=of)),
-    some(plain_matches, 2).map(lambda of: AnyOf(of=of)),
-    some(plain_matches, 2).map(lambda of: NoneOf(of=of)),
-)
-matches: st.SearchStrategy[LineMatch] = st.one_of(
-    st.just(EveryLine()),
-    attributes,
-    joined_matches,
-    some(st.one_of(plain_matches, joined_matches), 2, 1).map(lambda of: AnyOf(of=of)),
-)
-
-plain_needs: st.SearchStrategy[Need] = st.one_of(
-    st.builds(
-        NeedsLines,
-        match=plain_matches,
-        quantity_min=one_of(0, 1_000, 3_000),
-        amount_minor_min=one_of(0, 100, 1_000),
-        distinct_min=one_of(0, 1, 2),
-    ),
-    some(one_of(*CODES), 2, 1).map(lambda codes: NeedsCode(one_of=codes)),
-    st.just(NeedsTender(one_of=("card",))),
-)
-needs: st.SearchStrategy[Need] = st.one_of(
-    plain_needs,
-    some(plain_needs, 2).map(lambda of: NeedsAll(of=of)),
-    some(plain_needs, 2, 1).map(lambda of: NeedsAny(of=of)),
-    some(plain_needs, 2).map(lambda of: NeedsNone(of=of)),
-)
-
-lot_terms = st.builds(
-    LotTerms,
-    delay_days=st.integers(0, 20),
-    lifetime_days=st.integers(0, 400),
-    restriction=one_of("", *GROUPS),
-)
-
-price_rewards = st.one_of(
-    st.integers(1, 1_000_000).map(lambda rate: Percent(rate_ppm=rate)),
-    st.integers(1, 2_000).map(lambda amount: AmountOff(amount_minor=amount)),
-    st.dictionaries(
-        one_of(*SKUS),
-        st.builds(
-            UnitPrice, amount_minor=st.integers(0, 1_000), per_quantity=one_of(1_000, 3_000, 7)
-        ),
-        min_size=1,
-        max_size=3,
-    ).map(lambda prices: CardPrice(prices=prices)),
-)
-
-points_rewards = st.one_of(
-    st.builds(
-        PointsPerMoney, points=st.integers(1, 50), per_minor=one_of(1, 7, 100), lot=lot_terms
-    ),
-    st.builds(PointsPerItem, points=st.integers(1, 50), lot=lot_terms),
-)
-
-whens = one_of(
-    When(),
-    When(starts="2025-03-05T12:00:00"),
-    When(until="2025-03-05T12:00:00"),
-    When(weekdays=(3, 6)),
-    When(hours=(("09:00", "12:30"), ("18:00", "24:00"))),
-)
-
-whos = one_of(
-    Who(),
-    Who(identified=True),
-    Who(tiers=("gold",)),
-    Who(segments=("s",)),
-    Who(birthday=True),
-)
-
-combinations = one_of(*MODES).flatmap(
-    lambda group: st.builds(
-        Combines,
-        group=st.just(group),
-        mode=st.just(MODES[group]),
-        order=one_of(100, 1, 2),
-        base=one_of("running", "initial"),
-        on_reduced=st.booleans(),
-    )
-)
-
-
-Rewards = (
-    st.SearchStrategy[Percent | AmountOff | CardPrice]
-    | st.SearchStrategy[PointsPerMoney | PointsPerItem]
-)
-
-
-def open_offers(rewards: Rewards) -> st.SearchStrategy[Offer]:
-    """Draw an offer for everybody, everywhere and always."""
-    return st.builds(
-        Offer,
-        offer_id=st.just("offer"),
-        gives=rewards,
-        priority=st.integers(-1, 1),
-        lines=st.one_of(st.just(EveryLine()), attributes),
-        combines=combinations,
-        discount_minor_max=mostly(0, 50),
-        points_max=mostly(0, 20),
-    )
-
-
-def guarded_offers(rewards: Rewards) -> st.SearchStrategy[Offer]:
-    """Draw an offer with conditions of every kind."""
-    return st.builds(
-        Offer,
-        offer_id=st.just("offer"),
-        gives=rewards,
-        priority=st.integers(-1, 1),
-        when=whens,
-        where=mostly(Where(), Where(stores=("s1",))),
-        who=whos,
-        lines=matches,
-        needs=st.one_of(st.just(NeedsAll()), needs),
-        combines=combinations,
-    )
-
-
 products = st.builds(
     Product,
     department=one_of("", "food/dairy", "home"),
@@ -239,6 +93,14 @@ programmes = st.builds(
     currency=st.just("EUR"),
     point_value_minor=one_of(1, 10, 100),
     point_value_points=one_of(1, 3, 10),
+    points_in_benefit=st.booleans(),
+    receipt=st.builds(
+        ReceiptTerms,
+        discount_minor_max=mostly(0, 200),
+        discount_share_max_ppm=mostly(0, 300_000),
+        line_left_minor_min=mostly(0, 1, 50),
+    ),
+    returns=st.builds(ReturnTerms, broken_condition=one_of("keep", "charge_back")),
     redemption=st.builds(
         RedemptionTerms,
         receipt_share_max_ppm=mostly(500_000, 1_000_000, 333_333, 0),
@@ -246,6 +108,8 @@ programmes = st.builds(
         left_to_pay_minor_min=one_of(0, 1, 100),
         line_left_minor_min=one_of(0, 1, 10),
         points_min=one_of(1, 10),
+        points_per_day_max=mostly(0, 25),
+        mode=mostly("discount", "tender"),
     ),
 )
 
@@ -255,11 +119,20 @@ def bundles(draw: st.DrawFn) -> Bundle:
     """Draw a bundle of a few offers with ids of their own, in random order."""
     found = [
         *draw(st.lists(open_offers(price_rewards), min_size=1, max_size=4)),
-        *draw(st.lists(guarded_offers(price_rewards), max_size=3)),
+        *draw(st.lists(st.one_of(guarded_offers(price_rewards), coupon_offers), max_size=2)),
+        *draw(st.lists(per_line_offers, max_size=2)),
         *draw(st.lists(open_offers(points_rewards), max_size=2)),
-        *draw(st.lists(guarded_offers(points_rewards), max_size=2)),
+        *draw(st.lists(guarded_offers(st.one_of(points_rewards, hand_outs)), max_size=1)),
     ]
-    named = [_named(one, f"o{number}") for number, one in enumerate(found)]
+    points_group = draw(one_of(*POINTS_MODES.items()))
+    named = [_named(one, f"o{number}", points_group) for number, one in enumerate(found)]
+    per_line = {one.offer_id for one in named if one.combines.mode == "best_per_line"}
+    named = [_without(one, {one.offer_id, *per_line}, len(named)) for one in named]
+    giving = tuple(one.offer_id for one in named if isinstance(one.gives, PointsReward))
+    is_multiplied = draw(st.booleans())
+    if giving and is_multiplied:
+        multiplier = PointsMultiplier(of=giving[:2], factor_ppm=draw(one_of(2_000_000, 1_500_000)))
+        named.append(Offer(offer_id="more", gives=multiplier, lines=draw(matches)))
     return Bundle(
         version=1,
         programme=draw(programmes),
@@ -269,12 +142,24 @@ def bundles(draw: st.DrawFn) -> Bundle:
     )
 
 
-def _named(one: Offer, offer_id: str) -> Offer:
-    named = replace(one, offer_id=offer_id)
-    if isinstance(one.gives, PointsPerMoney | PointsPerItem):
-        # Groups hold for price offers only; a bundle that says otherwise is refused.
-        return replace(named, combines=replace(one.combines, group=""))
-    return named
+def _named(one: Offer, offer_id: str, points_group: tuple[str, Mode]) -> Offer:
+    """Give an offer its id and, where it gives points or things, a group that may hold them."""
+    group, mode = one.combines.group, one.combines.mode
+    if isinstance(one.gives, PointsReward):
+        # Members of a group chosen line by line earn line by line, without limits.
+        by_line = isinstance(one.gives, PointsPerMoney | PointsPerItem) and one.limits == Limits()
+        group, mode = points_group if group and by_line else ("", "best")
+    elif isinstance(one.gives, Gift | IssuedCoupon | Message | PartnerPoints):
+        group, mode = "", "best"
+    return replace(one, offer_id=offer_id, combines=replace(one.combines, group=group, mode=mode))
+
+
+def _without(one: Offer, refused: Container[str], count: int) -> Offer:
+    """Let an offer exclude only offers that there are and that may be excluded."""
+    ids = {f"o{number}" for number in range(count)}
+    not_with = one.combines.not_with if one.combines.mode != "best_per_line" else ()
+    kept = tuple(other for other in not_with if other in ids and other not in refused)
+    return replace(one, combines=replace(one.combines, not_with=kept))
 
 
 @st.composite
@@ -313,7 +198,7 @@ def rights(draw: st.DrawFn) -> SpendRight:
             lot_id=number,
             points=draw(st.integers(1, 500)),
             expires_on=draw(one_of("", "2025-04-01", "2026-01-01")),
-            restriction=draw(one_of("", "", "dairy")),
+            restriction=draw(one_of("", *GROUPS)),
         )
         for number in range(1, 1 + draw(st.integers(0, 3)))
     )
@@ -329,6 +214,18 @@ accounts = st.builds(
     tier=one_of("", "gold"),
     segments=one_of((), ("s",)),
     in_birthday_window=st.booleans(),
+    personal_offers=one_of((), ("o1", "o4", "o5")),
+    purchases=st.integers(0, 3),
+    counters=st.fixed_dictionaries(
+        {},
+        optional={
+            "uses:o0": st.integers(0, 3),
+            "uses:o1@2025-03-05": st.integers(0, 3),
+            "stamps:coffee": st.integers(0, 7),
+            "stamps:tea": st.integers(0, 7),
+            "redeemed@2025-03-05": st.integers(0, 30),
+        },
+    ),
 )
 
 receipts = st.builds(

@@ -32,6 +32,7 @@ from loyalty.basket import BasketLine, Place
 from loyalty.bundle import Bundle
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
+from loyalty.returns import ReturnItem
 from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError
 from sync.messages import (
@@ -155,14 +156,19 @@ def completing(request: ReceiptRequest, paid_minor: int) -> CompleteRequest:
 
 
 def returning(
-    *line_ids: str,
+    *lines: str | ReturnItem,
     original: str = RECEIPT,
     confirm: bool = True,
     moment: str = "2025-03-06T12:00:00",
+    money_back_minor: int | None = None,
 ) -> ReturnRequest:
-    """Return a wish to take lines back; of line 1 when none is named."""
+    """Return a wish to take lines back, whole where only named; line 1 when none is given."""
     return ReturnRequest(
-        original_receipt_id=original, line_ids=line_ids or ("1",), moment=moment, confirm=confirm
+        original_receipt_id=original,
+        lines=builders.items(*lines or ("1",)),
+        moment=moment,
+        confirm=confirm,
+        money_back_minor=money_back_minor,
     )
 
 

@@ -13,6 +13,7 @@ from loyalty.calculate import calculate
 from loyalty.canonical import canonical_bytes
 from loyalty.compilation import Rules
 from loyalty.redemption import spending_order
+from loyalty.returns import ReturnCalculation, ReturnItem
 from sync import cycle
 from sync.chain import first_link, next_link
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
@@ -31,6 +32,8 @@ from sync.messages import (
     PullAnswer,
     Push,
     PushAnswer,
+    ReceiptAnswer,
+    ReceiptRequest,
 )
 from sync.records import (
     CalculationInputs,
@@ -339,16 +342,33 @@ class TillProbe:
         """Return the keyed hash of a card."""
         return card_hash(self.identity.card_key, number)
 
-    def refund(self, key: str, original_key: str, *lines: str) -> RefundRecord:
-        """Return a return of whole lines; of line 1 by default."""
+    def refund(
+        self,
+        key: str,
+        original_key: str,
+        *lines: str | ReturnItem,
+        shown: ReturnCalculation | None = None,
+        date: str = "",
+    ) -> RefundRecord:
+        """Return a return; of the whole line 1 by default.
+
+        Args:
+            shown: what the till showed and recorded; none where it did not know the receipt.
+            date: local day, that of all sales by default.
+        """
         return RefundRecord(
             at_ms=_AT_MS,
             key=key,
             original_key=original_key,
-            lines=lines or ("1",),
-            moment=builders.moment(),
+            lines=shown.items if shown else builders.items(*lines or ("1",)),
+            moment=builders.moment(f"{date}T12:00:00") if date else builders.moment(),
             place=self.identity.place,
+            calculation=msgspec.Raw(canonical_bytes(shown) if shown else b"{}"),
         )
+
+    async def receipt(self, key: str, date: str = "2025-03-05") -> ReceiptAnswer:
+        """Ask for a receipt, for a return on a day."""
+        return await self.ask(cycle.PATH_RECEIPT, ReceiptRequest(key=key, date=date), ReceiptAnswer)
 
     def void(self, key: str) -> VoidRecord:
         """Return that a receipt was given up."""

@@ -11,9 +11,10 @@ tills' real calls, and must leave the ledger balanced.
     NAME hello | VERDICT                     compare streams
     NAME pull | RIGHT POINTS ...             get grants, naming them in order of account
     NAME authorise KEY ID POINTS | RIGHT POINTS, or - HELD-ELSEWHERE
-    NAME sale KEY ID AMOUNT[,AMOUNT] [SOURCE:POINTS ...] | OUTCOME [REASON]   `-` is nobody
+    NAME sale KEY ID AMOUNT[,AMOUNT] [SOURCE:POINTS ...] | OUTCOME [REASON]   `-` is nobody;
+        an AMOUNT may be of several pieces: 29.00*3
     NAME misprint KEY ID AMOUNT PAID | OUTCOME       a receipt that says it cost something else
-    NAME refund KEY ORIGINAL LINE[,LINE] | OUTCOME
+    NAME refund KEY ORIGINAL LINE[,LINE] | OUTCOME    a LINE may be so many of its pieces: 1*2
     NAME void KEY | OUTCOME
     NAME home RIGHT POINTS | OUTCOME         give points of a grant back
     NAME received RIGHT | OUTCOME            say that a grant arrived
@@ -39,9 +40,10 @@ from central.streams.stored import Decision
 from loyalty.basket import BasketLine
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
+from loyalty.returns import ReturnItem
 from sync.messages import Grant
 from sync.records import GrantInRecord, Record, Source
-from tests.support.builders import line
+from tests.support.builders import line, pieces
 from tests.support.centre import NOW_MS, JoinedCentre, LotState, PoolState, Totals
 from tests.support.till_probe import TillProbe, risk, take
 
@@ -219,7 +221,9 @@ class Teller:
         return await self._posted(till, key, msgspec.structs.replace(sale, calculation=misprint))
 
     async def till_refund(self, till: TillProbe, key: str, original: str, lines: str) -> str:
-        return await self._posted(till, key, till.refund(key, original, *lines.split(",")))
+        return await self._posted(
+            till, key, till.refund(key, original, *map(_item, lines.split(",")))
+        )
 
     async def till_void(self, till: TillProbe, key: str) -> str:
         return await self._posted(till, f"void {key}", till.void(key))
@@ -252,10 +256,16 @@ def _minor(amount: str) -> int:
 
 
 def _lines(amounts: str) -> list[BasketLine]:
-    return [
-        line(str(number), gross_minor=_minor(amount))
-        for number, amount in enumerate(amounts.split(","), start=1)
-    ]
+    found = []
+    for number, text in enumerate(amounts.split(","), start=1):
+        amount, _, count = text.partition("*")
+        found.append(line(str(number), gross_minor=_minor(amount), pieces=int(count or 1)))
+    return found
+
+
+def _item(text: str) -> ReturnItem:
+    line_id, _, count = text.partition("*")
+    return pieces(line_id, int(count or 0))
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)

@@ -223,16 +223,22 @@ create table refund (
     refund_key text primary key,
     sale_key text not null references receipt,
     arrival bigint not null references inbox,
-    lines text[] not null,
-    money_back_minor bigint not null,
-    points_back bigint not null,
-    taken_back bigint not null
+    money_back_minor bigint not null check (money_back_minor >= 0),
+    charged_back_minor bigint not null,
+    deducted_minor bigint not null check (deducted_minor >= 0),
+    deducted_points bigint not null check (deducted_points >= 0),
+    points_back bigint not null check (points_back >= 0),
+    taken_back bigint not null check (taken_back >= 0)
 );
+create index refund_by_sale on refund (sale_key);
+
+-- Of each line at most as much comes back as was sold: decided under the receipt's lock, proven by `verify-ledger`.
 create table returned_line (
     sale_key text not null references receipt,
     line_id text not null,
     refund_key text not null references refund,
-    primary key (sale_key, line_id)
+    quantity bigint not null check (quantity > 0),
+    primary key (sale_key, line_id, refund_key)
 );
 
 -- Double entry, append-only: the postings of an entry add up to zero.

@@ -52,8 +52,8 @@ def _said(name: str, value: int | str, language: str) -> str:
 
 def _percentage(rate_ppm: int) -> str:
     whole, rest = divmod(rate_ppm, _PERCENT)
-    decimals = f".{rest:04}".rstrip("0") if rest else ""
-    return f"{whole}{decimals} %"
+    tenth = rest * 10 // _PERCENT
+    return f"{whole}.{tenth} %" if tenth else f"{whole} %"
 
 
 def _fullest(texts: tuple[str, ...], said: Mapping[str, str]) -> str:

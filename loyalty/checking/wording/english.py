@@ -73,18 +73,25 @@ ERRORS: Final[Mapping[Code, Told]] = {
             ),
         ),
     ),
-    Code.PER_LINE_LIMIT: Told(
+    Code.PER_LINE_SETTING: Told(
         (
             (
-                "group '{group}' chooses line by line, and limits.{limit} of offer {offer}"
-                " counts over the whole receipt"
+                "group '{group}' chooses line by line, and {path} of offer {offer}"
+                " looks at the whole receipt"
             ),
             (
-                "a limit of offer {offer} counts over the whole receipt"
+                "{path} of offer {offer} looks at the whole receipt"
                 " in a group that chooses line by line"
             ),
         ),
-        ("take the limit out, or use mode best",),
+        ("take it out, or use mode best",),
+    ),
+    Code.PER_LINE_EXCLUDED: Told(
+        (
+            "offer {offer} excludes {other}, whose group chooses line by line",
+            "offer {offer} excludes an offer whose group chooses line by line",
+        ),
+        ("take it out of combines.not_with, or use mode best in that group",),
     ),
     Code.MULTIPLIER_CYCLE: Told(
         ("points are multiplied in a circle: {offers}",),
@@ -154,9 +161,12 @@ ERRORS: Final[Mapping[Code, Told]] = {
         ),
         ("take it out; it goes with {goes_with}", "take it out"),
     ),
-    Code.MULTIPLIER_EXCLUDED: Told(
-        ("offer {offer} multiplies only offers that never act beside it",),
-        ("take it out of their group, or them out of combines.not_with",),
+    Code.NOT_FOR_REWARD: Told(
+        (
+            "{path} of offer {offer} would be ignored: it works for {goes_with} only",
+            "{path} of offer {offer} would be ignored",
+        ),
+        ("take it out",),
     ),
 }
 
@@ -304,7 +314,7 @@ WARNINGS: Final[Mapping[Code, Told]] = {
     ),
     Code.GROUP_OF_ONE: Told(
         (
-            "offer {offer} is alone in group '{group}'",
+            "offer {offer} is alone in group '{group}', and there is a group '{alike}'",
             "offer {offer} is alone in its group",
         ),
         ("correct the group's name, or take combines.group out",),

@@ -74,15 +74,19 @@ ERRORS: Final[Mapping[Code, Told]] = {
             ),
         ),
     ),
-    Code.PER_LINE_LIMIT: Told(
+    Code.PER_LINE_SETTING: Told(
         (
-            (
-                "группа «{group}» выбирает построчно, а limits.{limit} акции {offer}"
-                " считается по всему чеку"
-            ),
-            "ограничение акции {offer} считается по всему чеку, а её группа выбирает построчно",
+            "группа «{group}» выбирает построчно, а {path} акции {offer} смотрит на весь чек",
+            "{path} акции {offer} смотрит на весь чек, а её группа выбирает построчно",
         ),
-        ("уберите ограничение или задайте mode best",),
+        ("уберите его или задайте mode best",),
+    ),
+    Code.PER_LINE_EXCLUDED: Told(
+        (
+            "акция {offer} исключает {other}, а группа той выбирает построчно",
+            "акция {offer} исключает акцию, группа которой выбирает построчно",
+        ),
+        ("уберите её из combines.not_with или задайте той группе mode best",),
     ),
     Code.MULTIPLIER_CYCLE: Told(
         ("баллы умножаются по кругу: {offers}",),
@@ -153,9 +157,12 @@ ERRORS: Final[Mapping[Code, Told]] = {
         ),
         ("уберите его; оно для {goes_with}", "уберите его"),
     ),
-    Code.MULTIPLIER_EXCLUDED: Told(
-        ("акция {offer} умножает только те акции, с которыми никогда не действует",),
-        ("уберите её из их группы или их — из combines.not_with",),
+    Code.NOT_FOR_REWARD: Told(
+        (
+            "{path} акции {offer} осталось бы без внимания: оно работает только для {goes_with}",
+            "{path} акции {offer} осталось бы без внимания",
+        ),
+        ("уберите его",),
     ),
 }
 
@@ -303,7 +310,7 @@ WARNINGS: Final[Mapping[Code, Told]] = {
     ),
     Code.GROUP_OF_ONE: Told(
         (
-            "акция {offer} в группе «{group}» одна",
+            "акция {offer} в группе «{group}» одна, а есть и группа «{alike}»",
             "акция {offer} в своей группе одна",
         ),
         ("исправьте название группы или уберите combines.group",),

@@ -4,9 +4,11 @@ import msgspec
 
 from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, BasketLine, Moment, Place
+from loyalty.returns import ReturnItem, ReturnMade
 from sync.chain import first_link, links
 from sync.messages import (
     AccountRow,
+    Applied,
     AuthoriseAnswer,
     AuthoriseRequest,
     Cursor,
@@ -71,7 +73,10 @@ snapshot = AccountSnapshot(
     segments=("family", "früh"),
     points=1_250,
     in_birthday_window=True,
-    counters={"welcome-coffee": 2},
+    personal_offers=("spring-7", "yours"),
+    purchases=31,
+    counters={"stamps:coffee": 4, "uses:welcome@2025-03": 2},
+    last_used={"uses:welcome@2025-03": "2025-03-02T18:30:05 store store-2"},
     version=44,
 )
 basket = Basket(
@@ -140,7 +145,10 @@ RECORDS: dict[type[Record], Record] = {
         at_ms=NOON_MS + 3,
         key=RETURN_KEY,
         original_key=SALE_KEY,
-        lines=("1", "2"),
+        lines=(
+            ReturnItem(line_id="1", quantity=1_000),
+            ReturnItem(line_id="2", quantity=1_234),
+        ),
         moment=moment,
         place=place,
         calculation=msgspec.Raw(b'{"money_back_minor":477}'),
@@ -186,6 +194,7 @@ account_row = AccountRow(
     points=1_250,
     held_points=500,
 )
+applied = Applied(incarnation=INCARNATION, through=5, waiting=(3, 4))
 cursor = Cursor(epoch=1, transaction=70_011, row=918_273)
 outcome = OutcomeRow(
     seq=2, incarnation=INCARNATION, outcome="adjusted", reason="blocked before the sale", points=-9
@@ -241,6 +250,7 @@ MESSAGES: dict[type[Message], Message] = {
     PushAnswer: PushAnswer(
         verdict="ack", last_seq=4, last_hash=chain[3], durable_seq=4, incarnation_number_min=4
     ),
+    Applied: applied,
     AccountRow: account_row,
     Grant: grant,
     OutcomeRow: outcome,
@@ -248,23 +258,32 @@ MESSAGES: dict[type[Message], Message] = {
     Pull: Pull(incarnation=INCARNATION, cursor=cursor, bundle=BUNDLE, bytes_max=262_144),
     PullAnswer: PullAnswer(
         cursor=Cursor(epoch=1, transaction=70_020, row=918_300),
-        applied_through=4,
+        applied_through=2,
         more=True,
         accounts=(account_row,),
         grants=(grant,),
         recalls=(GRANT_ID,),
         outcomes=(outcome,),
         manifest=manifest,
+        applied=(applied,),
     ),
     SnapshotRequest: SnapshotRequest(card=card),
-    SnapshotAnswer: SnapshotAnswer(account=account_row),
+    SnapshotAnswer: SnapshotAnswer(account=account_row, applied=(applied,)),
     AuthoriseRequest: AuthoriseRequest(
         key=SALE_KEY, account_id=7, points=120, incarnation=INCARNATION
     ),
     AuthoriseAnswer: AuthoriseAnswer(authorisations=(grant,), held_elsewhere_points=380),
-    ReceiptRequest: ReceiptRequest(key=SALE_KEY),
+    ReceiptRequest: ReceiptRequest(key=SALE_KEY, date="2025-03-06"),
     ReceiptAnswer: ReceiptAnswer(
-        calculation=b'{"paid_minor":477,"redeemed_points":150}', returned_lines=("2",)
+        calculation=b'{"paid_minor":477,"redeemed_points":150}',
+        returns=(
+            ReturnMade(
+                key=RETURN_KEY,
+                items=(ReturnItem(line_id="2", quantity=1_234),),
+                charged_back_minor=25,
+            ),
+        ),
+        available_points=1_250,
     ),
     Problem: Problem(error="session_unknown", message="say HELLO first"),
 }

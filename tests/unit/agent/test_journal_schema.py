@@ -14,6 +14,7 @@ from tests.support.till import TILL_ID, JoinedTill
 FIRST = "create table first (id integer primary key) strict;"
 TABLES = {
     "migration",
+    "own_count",
     "receipt",
     "record",
     "reservation",

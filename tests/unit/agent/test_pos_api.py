@@ -122,26 +122,37 @@ async def test_cancelling_is_final_and_may_be_repeated(register: Register) -> No
 
 async def test_returns_answer_with_their_names(register: Register) -> None:
     await register.call("POST", f"{UPDATE}/complete", PAID)
-    back = {"original_receipt_id": RECEIPT, "line_ids": ["1"], "moment": A_WEDNESDAY}
+    back = {"original_receipt_id": RECEIPT, "lines": [{"line_id": "1"}], "moment": A_WEDNESDAY}
     path, other = f"/v1/returns/{RETURN}", f"/v1/returns/{RETURN[:-1]}0"
-    unknown = {**back, "original_receipt_id": OTHER_RECEIPT}
-    answers = [
-        await register.call("POST", path, unknown),
-        await register.call("POST", path, {**back, "line_ids": ["9"]}),
-        await register.call("POST", path, back),
-        await register.call("POST", path, {**back, "confirm": True}),
-        await register.call("POST", path, {**back, "confirm": True, "line_ids": ["2"]}),
-        await register.call("POST", other, {**back, "confirm": True}),
-        await register.call("POST", path, {**back, "line_ids": []}),
+    confirm = {**back, "confirm": True}
+    bodies: list[tuple[str, Body]] = [
+        (path, {**back, "original_receipt_id": OTHER_RECEIPT}),
+        (path, {**back, "lines": [{"line_id": "9"}]}),
+        (path, {**back, "lines": [{"line_id": "1", "quantity": 500}]}),
+        (path, {**back, "lines": [{"line_id": "1", "quantity": 9_000}]}),
+        (path, {**back, "lines": [{"line_id": "1"}] * 2}),
+        (path, {**back, "lines": [{"line_id": "1", "quantity": -1}]}),
+        (path, {**back, "lines": []}),
+        (path, back),
+        (path, {**confirm, "money_back_minor": 1}),
+        (path, confirm),
+        (path, {**confirm, "lines": [{"line_id": "2"}]}),
+        (other, confirm),
     ]
+    answers = [await register.call("POST", where, body) for where, body in bodies]
     assert [(status, answer.get("outcome")) for status, answer in answers] == [
         (404, "receipt_unknown"),
         (422, "line_unknown"),
+        (422, "not_whole_pieces"),
+        (409, "quantity_not_left"),
+        (422, None),
+        (422, None),
+        (422, None),
         (200, "previewed"),
+        (409, "stale_calculation"),
         (200, "recorded"),
         (409, "already_recorded_differently"),
         (409, "line_already_returned"),
-        (422, None),
     ]
 
 
@@ -201,7 +212,11 @@ async def test_a_silent_centre_is_asked_nothing_on_behalf_of_a_sale(tmp_path: Pa
             assert (status, answer.get("link", "down")) == (200, "down")
         reserve = {**SALE, "card": CARD, "version": 5, "redeem": {"points": 5}}
         await register.call("POST", f"{UPDATE}/reserve", reserve)
-        back = {"original_receipt_id": OTHER_RECEIPT, "line_ids": ["1"], "moment": A_WEDNESDAY}
+        back = {
+            "original_receipt_id": OTHER_RECEIPT,
+            "lines": [{"line_id": "1"}],
+            "moment": A_WEDNESDAY,
+        }
         await register.call("POST", f"/v1/returns/{RETURN}", back)
         status, answer = await register.call(
             "POST", f"{UPDATE}/complete", {**PAID, "card": CARD, "version": 5}

@@ -1,13 +1,10 @@
 """The centre's command line: what it says, and how it ends."""
 
 import asyncio
-import io
 import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -15,33 +12,16 @@ import pytest
 import structlog
 
 from central import __version__
-from central.cli import main
 from loyalty.documents import encode
 from tests.support.builders import bundle, offer
+from tests.support.command_line import Ended
+from tests.support.command_line import central as run
 
 STORE = '{"kind": "store", "store": "367"}\n'
 CUSTOMER = (
     '{"kind": "account", "account_id": 7, "home_store": "367", "cards": ["4000"],'
     ' "lots": [{"points": 300, "active_from": "2025-01-01"}]}\n'
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    code: int
-    said: str
-    complained: str
-
-
-def run(*arguments: str) -> Ended:
-    """Run a command in this process; no stream of it stays with pytest, which would close it."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = main(list(arguments))
-        except SystemExit as ended:  # argparse ends by itself
-            code = int(ended.code or 0)
-    return Ended(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +39,10 @@ def given(database: str, tmp_path: Path) -> list[str]:
 @pytest.fixture
 def rules_file(tmp_path: Path) -> Path:
     path = tmp_path / "rules.json"
-    path.write_text(json.dumps(encode(bundle(offer("ten")))), encoding="utf-8")
+    path.write_text(
+        json.dumps(encode(bundle(offer("ten", title={"en": "Ten", "ru": "Десять"})))),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -81,9 +64,10 @@ def test_a_day_of_operations(
     customers.write_text(STORE + CUSTOMER, encoding="utf-8")
     assert run("migrate", *given) == Ended(0, "the schema is up to date\n", "")
     loaded = run("load", *given, str(customers))
-    assert loaded.said == "1 stores and 1 accounts loaded, 0 were known\n"
+    assert loaded.said == "1 stores and 1 accounts loaded, 0 were known, 0 of them changed\n"
     again = run("load", *given, str(customers), "--json")
-    assert json.loads(again.said) == {"stores": 1, "accounts": 0, "accounts_known": 1}
+    counts = {"stores": 1, "accounts": 0, "accounts_known": 1, "accounts_changed": 0}
+    assert json.loads(again.said) == counts
     published = json.loads(run("rules", *given, "publish", str(rules_file), "--json").said)
     assert (published["version"], published["offers"]) == (1, 1)
     assert fetchval(database, "select hash from bundle") == published["bundle"]
@@ -97,7 +81,7 @@ def test_a_day_of_operations(
     assert funded.said == "the risk pool holds 20000 free of 20000 funded points\n"
     proof = run("verify-ledger", *given)
     assert proof.code == 0
-    assert proof.said.count("ok    ") == 8
+    assert proof.said.count("ok    ") == 9
     assert "1 accounts" in proof.said
 
 
@@ -127,7 +111,8 @@ def test_rules_are_checked_without_a_database(rules_file: Path, tmp_path: Path) 
     assert not (tmp_path / "none").exists()
     rules_file.write_text('{"version": 1, "programme": {}}', encoding="utf-8")
     bad = run("rules", *nowhere, "check", str(rules_file))
-    assert bad == Ended(1, "", "tillside-central: $.programme.programme_id: is missing\n")
+    problem = f"{rules_file}: $.programme.programme_id: is missing"
+    assert bad == Ended(1, "", f"tillside-central: {problem}\n")
 
 
 def test_a_bad_line_of_customers_is_named(given: list[str], tmp_path: Path) -> None:
@@ -250,6 +235,8 @@ def test_help_and_version() -> None:
         "migrate",
         "load",
         "rules",
+        "calculate",
+        "schema",
         "enrol",
         "fund-pool",
         "verify-ledger",

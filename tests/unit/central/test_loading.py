@@ -6,6 +6,7 @@ import pytest
 
 from central.errors import BadRequestError
 from central.people.loading import Loaded, load_lines
+from sync.limits import ACCOUNT_OFFERS_MAX, ACCOUNT_SEGMENTS_MAX
 from sync.signing import card_hash
 from tests.support.centre import KEYS, JoinedCentre, LotState, Totals
 
@@ -72,6 +73,62 @@ async def test_a_card_stays_with_the_customer_who_has_it(centre: JoinedCentre) -
     assert await centre.pool.fetchval("select account_id from card") == 7
 
 
+async def facts(centre: JoinedCentre) -> tuple[object, ...]:
+    row = await centre.pool.fetchrow(
+        "select tier, segments, personal_offers, month_day, in_birthday_window"
+        " from account left join account_birthday using (account_id) where account_id = 7"
+    )
+    assert row is not None
+    return tuple(row)
+
+
+async def test_what_is_given_replaces_what_was_there_and_what_is_left_out_stays(
+    centre: JoinedCentre,
+) -> None:
+    line = {"kind": "account", "account_id": 7, "home_store": "store-1"}
+    await centre.load({**ACCOUNT, "personal_offers": ["b", "a", "b"], "birthday": "03-05"})
+    assert await facts(centre) == ("gold", ["baby", "pets"], ["a", "b"], "03-05", True)
+    for change, expected in (
+        ({}, ("gold", ["baby", "pets"], ["a", "b"], "03-05", True)),
+        ({"tier": ""}, ("", ["baby", "pets"], ["a", "b"], "03-05", True)),
+        ({"segments": ["cats"]}, ("", ["cats"], ["a", "b"], "03-05", True)),
+        ({"personal_offers": ["c"]}, ("", ["cats"], ["c"], "03-05", True)),
+        ({"personal_offers": []}, ("", ["cats"], [], "03-05", True)),
+        ({"birthday": "09-05"}, ("", ["cats"], [], "09-05", False)),
+        ({"birthday": ""}, ("", ["cats"], [], None, False)),
+    ):
+        await centre.load({**line, **change})
+        assert await facts(centre) == expected, change
+
+
+async def test_only_what_changes_something_is_counted_and_told(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await centre.load({**ACCOUNT, "personal_offers": ["a", "b"], "birthday": "03-05"})
+    told = (await till.pull()).accounts
+    first = told[0].snapshot.version
+    for change, changes in (
+        ({}, 0),
+        ({"tier": "gold", "personal_offers": ["b", "a"], "birthday": "03-05"}, 0),
+        ({"birthday": "03-06"}, 0),  # still in the window: nothing a till is told of
+        ({"personal_offers": ["a"]}, 1),
+        ({"birthday": "08-06"}, 1),
+        ({"cards": ["4000 0001", "4000 0002"]}, 1),
+    ):
+        line = {"kind": "account", "account_id": 7, "home_store": "store-1", **change}
+        assert await centre.load(line) == Loaded(accounts_known=1, accounts_changed=changes), change
+        told = (await till.pull()).accounts
+        assert bool(told) == bool(changes), change
+    assert {row.snapshot.version - first for row in told} == {2}
+
+
+async def test_lists_are_as_long_as_they_may_be(centre: JoinedCentre) -> None:
+    longest = {
+        "segments": [f"s{n}" for n in range(ACCOUNT_SEGMENTS_MAX)],
+        "personal_offers": [f"o{n}" for n in range(ACCOUNT_OFFERS_MAX)],
+    }
+    assert await centre.load({**ACCOUNT, **longest}) == Loaded(accounts=1)
+
+
 async def test_empty_lines_are_passed_over(centre: JoinedCentre) -> None:
     text = json.dumps(ACCOUNT).encode()
     assert await load(centre, b"\n", text + b"\n", b"  \n") == Loaded(accounts=1)
@@ -91,6 +148,24 @@ async def test_empty_lines_are_passed_over(centre: JoinedCentre) -> None:
         (json.dumps({**ACCOUNT, "account_id": 0}).encode(), r"^line 2: .*\$.account_id"),
         (json.dumps({**ACCOUNT, "account_id": 2**80}).encode(), r"^line 2: .*\$.account_id"),
         (json.dumps({**ACCOUNT, "cards": [1]}).encode(), r"^line 2: .*\$.cards\[0\]"),
+        (
+            json.dumps({**ACCOUNT, "personal_offers": ["x"] * 101}).encode(),
+            r"^line 2: .* of length <= 100 .*\$.personal_offers",
+        ),
+        (
+            json.dumps({**ACCOUNT, "personal_offers": ["a", "x" * 201]}).encode(),
+            r"^line 2: .*\$.personal_offers\[1\]",
+        ),
+        (
+            json.dumps({**ACCOUNT, "segments": ["x"] * 201}).encode(),
+            r"^line 2: .* of length <= 200 .*\$.segments",
+        ),
+        (json.dumps({**ACCOUNT, "segments": [""]}).encode(), r"^line 2: .*\$.segments\[0\]"),
+        (
+            json.dumps({**ACCOUNT, "birthday": "1980-03-05"}).encode(),
+            "^line 2: birthday '1980-03-05' is no day and month, MM-DD",
+        ),
+        (json.dumps({**ACCOUNT, "birthday": "02-30"}).encode(), "^line 2: birthday '02-30'"),
         (
             json.dumps({**ACCOUNT, "lots": [{"points": 0, "active_from": "2025-01-01"}]}).encode(),
             r"^line 2: .*\$.lots\[0\].points",

@@ -103,7 +103,7 @@ async def test_every_published_bundle_is_found_for_ever(centre: JoinedCentre) ->
         ),
         (
             changed_offer(gives={"kind": "bonfire"}),
-            r"^\$.offers\[0\].gives.kind: must be one of amount, card_price, percent, ",
+            r"^\$.offers\[0\].gives.kind: must be one of amount, buy_get, card_price, ",
         ),
         (document(offers=[encode(offer("a")), encode(offer("a"))]), r"^offers: offer 'a' stands"),
         (

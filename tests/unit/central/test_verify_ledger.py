@@ -11,10 +11,10 @@ from tests.support.till_probe import risk, take
 
 # Paragraphs: the checks that must see the damage, then the damage.
 PARAGRAPHS = """
-entries
+entries returns
 update ledger_posting set points = points + 1 where ledger_account = 'taken_back'
 
-entries accounts lots
+entries accounts lots returns
 delete from ledger_posting where (account_id, entry_id) in
     (select account_id, entry_id from ledger_entry where kind = 'take_back')
 
@@ -71,6 +71,24 @@ with entry as (
 )
 insert into ledger_posting select 8, entry_id, 1, 'member', lot_id, 5 from entry, lot
 union all select 8, entry_id, 2, 'issued', 0, -5 from entry
+
+purchases
+update account set purchases = purchases + 1 where account_id = 7
+
+purchases
+update receipt set counted = false where sale_key = 's1'
+
+returns
+update returned_line set quantity = quantity + 1000
+
+returns
+update returned_line set line_id = 'elsewhere'
+
+returns
+update refund set points_back = points_back + 1
+
+returns
+update refund set taken_back = taken_back + 1 where taken_back > 0
 
 equal
 update receipt set equal = false where sale_key = 's1'
@@ -166,6 +184,9 @@ async def test_the_ledger_refuses_to_be_changed(
     [
         "update account set held = posted + 1 where account_id = 7",
         "update account set debt = -1",
+        "update account set purchases = -1",
+        "update account set personal_offers = array_fill('x'::text, array[101])",
+        "insert into account_counter values (7, 'uses:x', -1, '', '', '')",
         "update lot set available = available + 1",
         "update lot set available = -1, redeemed = redeemed + available + 1",
         "update right_grant set outstanding = points + 1",

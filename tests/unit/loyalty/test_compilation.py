@@ -4,11 +4,13 @@ import pytest
 
 from loyalty.bundle import Product
 from loyalty.calculate import calculate
-from loyalty.compilation import EVERYWHERE, compile_bundle
+from loyalty.compilation import DayIndex, compile_bundle
 from loyalty.errors import RuleSetError
 from loyalty.offers import (
     AllOf,
     AnyOf,
+    Attribute,
+    BuyGet,
     CardPrice,
     LineMatch,
     LotTerms,
@@ -19,7 +21,11 @@ from loyalty.offers import (
     NeedsNone,
     NoneOf,
     Offer,
+    Part,
+    PartsSet,
+    PercentOff,
     PointsPerItem,
+    PriceEach,
     UnitPrice,
     When,
     Where,
@@ -37,12 +43,19 @@ from tests.support.builders import (
 )
 
 DAY = "2025-03-05"
+EVERYWHERE = ("", "")
+
+
+def found_by(index: DayIndex) -> set[tuple[str, str]]:
+    """Return every key under which the index holds offers."""
+    anywhere = {EVERYWHERE} if index.wholesale or index.anywhere else set()
+    return {*index.by_key, *(("code", code) for code in index.by_code), *anywhere}
 
 
 def keys(one: Offer) -> set[tuple[str, str]]:
     """Return the keys under which the index holds the offer."""
     compiled = rules(one, groups={"g": (), "h": ()})
-    return set(compiled.offers_on(place(), DAY))
+    return found_by(compiled.on(place(), DAY))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +77,27 @@ def test_an_offer_is_found_by_keys_every_matching_line_carries(
     match: LineMatch, expected: set[tuple[str, str]]
 ) -> None:
     assert keys(offer(lines=match)) == expected
+
+
+def test_an_offer_on_a_tree_is_found_by_its_node() -> None:
+    dairy = Attribute(name="department", beneath=("food/dairy",))
+    assert keys(offer(lines=dairy)) == {("department/", "food/dairy")}
+
+
+def test_a_set_is_found_by_the_keys_of_all_its_parts() -> None:
+    parts = (
+        Part(name="soup", lines=having("sku", "a")),
+        Part(name="tea", lines=having("sku", "b")),
+    )
+    lunch = PartsSet(parts=parts, off=PriceEach(amount_minor=500))
+    assert keys(offer(gives=lunch)) == {("sku", "a"), ("sku", "b")}
+
+
+def test_goods_to_get_are_found_too() -> None:
+    gives = BuyGet(
+        buy_units=1, get_units=1, off=PercentOff(rate_ppm=500_000), get_lines=having("sku", "b")
+    )
+    assert keys(offer(lines=having("sku", "a"), gives=gives)) == {("sku", "a"), ("sku", "b")}
 
 
 def test_a_card_price_is_found_by_its_skus() -> None:
@@ -102,7 +136,7 @@ def test_an_offer_that_cannot_do_without_a_code_is_found_by_it(
     ],
 )
 def test_an_offer_is_in_the_index_of_its_places(where: Where, *, here: bool) -> None:
-    assert bool(rules(offer(where=where)).offers_on(place(), DAY)) is here
+    assert bool(found_by(rules(offer(where=where)).on(place(), DAY))) is here
 
 
 @pytest.mark.parametrize(
@@ -121,15 +155,16 @@ def test_an_offer_is_in_the_index_of_its_places(where: Where, *, here: bool) -> 
 def test_an_offer_is_in_the_index_of_the_days_its_window_touches(
     when: When, *, today: bool
 ) -> None:
-    assert bool(rules(offer(when=when)).offers_on(place(), DAY)) is today
+    assert bool(found_by(rules(offer(when=when)).on(place(), DAY))) is today
 
 
 def test_many_places_and_days_change_no_index() -> None:
     compiled = rules(offer("a", where=Where(stores=("store-3",))), offer("b"))
-    first = compiled.offers_on(place("store-3"), DAY)
+    first = [one.offer.offer_id for one in compiled.on(place("store-3"), DAY).wholesale]
     for number in range(20):
-        compiled.offers_on(place(f"store-{number}"), f"2025-03-{number + 1:02}")
-    assert compiled.offers_on(place("store-3"), DAY) == first
+        compiled.on(place(f"store-{number}"), f"2025-03-{number + 1:02}")
+    again = compiled.on(place("store-3"), DAY).wholesale
+    assert [one.offer.offer_id for one in again] == first == ["a", "b"]
 
 
 def test_a_sku_knows_its_groups_in_order() -> None:
@@ -138,7 +173,7 @@ def test_a_sku_knows_its_groups_in_order() -> None:
 
 
 def test_an_unknown_sku_is_an_empty_product() -> None:
-    assert rules().product("?") == Product()
+    assert rules().on(place(), DAY).view(line(sku="?")).product == Product()
 
 
 def test_only_offers_that_touch_the_basket_are_considered() -> None:

@@ -18,6 +18,7 @@ from loyalty.offers import (
     AmountOff,
     AnyOf,
     CardPrice,
+    Limits,
     LotTerms,
     NeedsAll,
     NeedsAny,
@@ -131,7 +132,7 @@ def test_a_value_outside_the_choices_names_them() -> None:
 def test_an_unknown_kind_names_the_known_ones(kind: object) -> None:
     error = wrong(Offer, {"offer_id": "o", "gives": {"kind": kind, "rate_ppm": 1}})
     assert error.path == "$.gives.kind"
-    assert "percent, points_per_item, points_per_money" in error.problem
+    assert "n_for_m, partner_points, percent, " in error.problem
 
 
 def test_a_kind_where_another_is_due_is_refused() -> None:
@@ -184,7 +185,7 @@ FULL_OFFER = offer(
         )
     ),
     combines=combines("g", mode="first", order=1, base="initial", on_reduced=False),
-    points_max=9,
+    limits=Limits(points_max=9),
 )
 
 DOCUMENTS = [

@@ -4,13 +4,17 @@ import pytest
 
 from loyalty.account import NOBODY, AccountSnapshot
 from loyalty.basket import Basket, BasketLine, Moment
-from loyalty.bundle import Product
+from loyalty.bundle import Product, ReceiptTerms
 from loyalty.calculation import Reason
+from loyalty.candidates import set_scene
 from loyalty.compilation import Rules
-from loyalty.matching import Line, Situation, canonical_lines, matches, obstacle
+from loyalty.conditions import Situation, compile_need, obstacle
+from loyalty.matching import Line, compile_match
+from loyalty.scene import Scene
 from loyalty.offers import (
     AllOf,
     AnyOf,
+    Attribute,
     EveryLine,
     LineMatch,
     Need,
@@ -21,11 +25,12 @@ from loyalty.offers import (
     NeedsNone,
     NeedsTender,
     NoneOf,
+    NumberRange,
     Offer,
     When,
     Who,
 )
-from tests.support.builders import account, basket, having, line, moment, offer, rules
+from tests.support.builders import account, basket, having, line, moment, offer, place, rules
 
 CATALOGUE = {
     "milk": Product(department="food/dairy", category="milk", brand="Farm"),
@@ -34,9 +39,20 @@ CATALOGUE = {
 RULES = rules(catalogue=CATALOGUE, groups={"white": ("milk", "soap"), "fresh": ("milk",)})
 
 
+def scene(bought: Basket, compiled: Rules = RULES) -> Scene:
+    """Return the basket completed from the catalogue."""
+    completed_scene, _ = set_scene(bought, compiled.on(place(), "2025-03-05"), ReceiptTerms())
+    return completed_scene
+
+
 def completed(source: BasketLine, compiled: Rules = RULES) -> Line:
     """Return the line with what the catalogue adds."""
-    return canonical_lines(basket(source), compiled)[0]
+    return scene(basket(source), compiled).lines[0]
+
+
+def matches(match: LineMatch, one: Line) -> bool:
+    """Say whether the line belongs to the match."""
+    return compile_match(match)(one.view)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +78,24 @@ def completed(source: BasketLine, compiled: Rules = RULES) -> Line:
         (AnyOf(of=(having("sku", "soap"), having("brand", "Farm"))), True),
         (AnyOf(of=(having("sku", "soap"), having("brand", "Clean"))), False),
         (AnyOf(of=()), False),
+        (Attribute(name="department", beneath=("food",)), True),
+        (Attribute(name="department", beneath=("food/dairy",)), True),
+        (Attribute(name="department", beneath=("foo", "food/dairy/milk")), False),
+        (NumberRange(name="unit_price_minor", at_least=1000, at_most=1000), True),
+        (NumberRange(name="unit_price_minor", at_least=1001), False),
+        (NumberRange(name="quantity", at_most=999), False),
+        (NumberRange(name="gross_minor", at_most=1000), True),
+        (NumberRange(name="fat", at_least=25, at_most=35), True),
+        (NumberRange(name="fat", at_least=33), False),
+        (NumberRange(name="size"), False),
+        (NumberRange(name="absent"), False),
         (NoneOf(of=(having("sku", "soap"), having("brand", "Clean"))), True),
         (NoneOf(of=(having("sku", "soap"), having("brand", "Farm"))), False),
         (AllOf(of=(having("group", "white"), NoneOf(of=(having("group", "fresh"),)))), False),
     ],
 )
 def test_a_line_matches_by_its_attributes(match: LineMatch, *, holds: bool) -> None:
-    milk = completed(line(sku="milk", gtin="4600000000017", attributes={"size": "L"}))
+    milk = completed(line(sku="milk", gtin="4600000000017", attributes={"size": "L", "fat": "32"}))
     assert matches(match, milk) is holds
 
 
@@ -91,14 +118,14 @@ def test_a_named_attribute_cannot_pass_for_the_sku_or_a_group() -> None:
 
 def test_an_unknown_sku_has_no_attributes_and_no_group() -> None:
     unknown = completed(line(sku="?"))
-    assert unknown.groups == ()
+    assert unknown.view.groups == ()
     assert unknown.product == Product()
     assert not matches(having("brand", prefix="F"), unknown)
 
 
 def test_lines_stand_in_the_order_of_their_ids() -> None:
     scanned = basket(line("b"), line("a"), line("10"), line("9"))
-    found = canonical_lines(scanned, RULES)
+    found = scene(scanned).lines
     assert [(one.index, one.source.line_id) for one in found] == [
         (0, "10"),
         (1, "9"),
@@ -125,7 +152,10 @@ def stops(
 ) -> Reason | None:
     """Return what keeps the offer from acting."""
     bought = bought or basket()
-    return obstacle(one, Situation(bought, canonical_lines(bought, RULES), who, when or moment()))
+    lines = scene(bought).lines
+    total = sum(each.gross_minor for each in bought.lines)
+    situation = Situation(bought, lines, total, who, when or moment())
+    return obstacle(one, compile_need(one.needs), situation, gives_points=False)
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ from loyalty.offers import (
 from tests.support.builders import having, offer
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
-    "attribute without a test": (lambda: having("brand"), "either one_of or prefix"),
-    "attribute with two tests": (lambda: having("brand", "a", prefix="b"), "either one_of or"),
+    "attribute without a test": (lambda: having("brand"), "needs one of one_of, prefix and beneath"),
+    "attribute with two tests": (lambda: having("brand", "a", prefix="b"), "needs one of one_of"),
     "attribute without a name": (lambda: having("", "a"), "needs a name"),
     "attribute of no text": (lambda: having("brand", ""), "a text"),
     "group by prefix": (lambda: having("group", prefix="d"), "name them in one_of"),
-    "no code": (lambda: NeedsCode(one_of=()), "at least one code"),
+    "no code": (lambda: NeedsCode(one_of=()), "either one_of or prefix"),
     "no payment": (lambda: NeedsTender(one_of=()), "at least one kind of payment"),
     "any of nothing": (lambda: NeedsAny(of=()), "at least one part"),
     "percent of nothing": (lambda: Percent(rate_ppm=0), "rate_ppm must be 1 to"),

@@ -6,7 +6,7 @@ import pytest
 
 from loyalty.calculation import Reason
 from loyalty.outcomes import Outcome
-from loyalty.reasons import ReasonCode
+from loyalty.reasons import HINTS, ReasonCode
 from loyalty.wording import CATALOGUES, money, placeholders, points, say_outcome, say_reason
 from loyalty.wording.catalogue import Catalogue, Texts
 from loyalty.wording.english import ENGLISH
@@ -103,24 +103,60 @@ def test_an_outcome_without_its_figures_is_still_said(outcome: Outcome, language
     [
         ({"discount_minor": 1205}, "Sale: 12.05 off.", "Sale: скидка 12,05."),
         ({"points": 1}, "Sale: plus 1 point.", "Sale: плюс 1 балл."),
+        (
+            {"what": "SPRING", "kind": "coupon", "quantity": 1},
+            "Sale: coupon SPRING for a later purchase.",
+            "Sale: купон SPRING на следующую покупку.",
+        ),
+        (
+            {"what": "air", "kind": "partner_points", "quantity": 21},
+            "Sale: plus 21 points at air.",
+            "Sale: плюс 21 балл у партнёра air.",
+        ),
+        ({"kind": "message", "quantity": 1}, "Sale: applied.", "Sale: действует."),
+        (
+            {"what": "mug", "kind": "gift", "quantity": 2},
+            "Sale: hand out mug, 2 pieces.",
+            "Sale: выдать: mug, 2 штуки.",
+        ),
         ({}, "Sale: applied.", "Sale: действует."),
     ],
 )
 def test_an_applied_offer_says_what_it_gave(
-    figures: dict[str, int], english: str, russian: str
+    figures: dict[str, int | str], english: str, russian: str
 ) -> None:
     assert say_reason(reason("applied", **figures), "Sale", "en") == english
     assert say_reason(reason("applied", **figures), "Sale", "ru") == russian
 
 
+def test_an_offer_that_lost_names_the_other_by_its_title() -> None:
+    found = reason("lost_to", to="o-2")
+    titles = {"o": "Sale", "o-2": "Coffee week"}
+    assert say_reason(found, "Sale", "en", titles=titles) == (
+        'Sale: not given, "Coffee week" counts instead.'
+    )
+    assert say_reason(found, "Sale", "ru", titles=titles, audience="customer") == (
+        "Sale: вместо неё — «Coffee week»."
+    )
+
+
+def test_without_its_title_the_cashier_hears_the_other_offers_id_and_the_customer_no_id() -> None:
+    found = reason("lost_to", to="o-2")
+    for titles in ({}, {"o-2": ""}, {"other": "Coffee week"}):
+        said = say_reason(found, "Sale", "en", titles=titles)
+        assert said == "Sale: not given, offer o-2 counts instead."
+        said = say_reason(found, "Sale", "en", titles=titles, audience="customer")
+        assert said == "Sale: another offer counts instead."
+
+
 @pytest.mark.parametrize(
     ("missing", "english", "russian"),
     [
-        (1_000, "1 piece", "1 штуку"),
+        (1_000, "1 piece", "1 штука"),
         (2_000, "2 pieces", "2 штуки"),
         (5_000, "5 pieces", "5 штук"),
         (11_000, "11 pieces", "11 штук"),
-        (21_000, "21 pieces", "21 штуку"),
+        (21_000, "21 pieces", "21 штука"),
         (112_000, "112 pieces", "112 штук"),
         (532, "0.532 kg", "0,532 кг"),
         (1_500, "1.5 kg", "1,5 кг"),
@@ -130,21 +166,79 @@ def test_a_missing_quantity_is_said_in_pieces_or_by_weight(
     missing: int, english: str, russian: str
 ) -> None:
     found = reason("quantity_missing", have=0, need=missing, missing=missing)
-    assert say_reason(found, "Sale", "en") == f"Sale: add {english}."
-    assert say_reason(found, "Sale", "ru") == f"Sale: добавьте ещё {russian}."
+    assert say_reason(found, "Sale", "en") == f"Sale: {english} more and it counts."
+    assert say_reason(found, "Sale", "ru") == f"Sale: ещё {russian} — и акция действует."
 
 
 def test_a_whole_weight_is_known_by_the_other_figures() -> None:
     found = reason("quantity_missing", have=500, need=2_500, missing=2_000)
-    assert say_reason(found, "Sale", "en") == "Sale: add 2 kg."
+    assert say_reason(found, "Sale", "en") == "Sale: 2 kg more and it counts."
 
 
-def test_a_missing_amount_is_said_in_money() -> None:
-    found = reason("amount_missing", have=1, need=201, missing=200)
-    assert say_reason(found, "Sale", "en", audience="customer") == "Spend 2.00 more and get: Sale."
-    assert say_reason(found, "Скидка", "ru", audience="customer") == (
-        "Добавьте товаров ещё на 2,00 — и получите: Скидка."
-    )
+@pytest.mark.parametrize(
+    ("code", "figures", "english", "russian"),
+    [
+        (
+            "quantity_missing",
+            {"have": 2_000, "need": 3_000, "missing": 1_000},
+            "1 piece more and you get: T.",
+            "Ещё 1 штука — и вы получите: T.",
+        ),
+        (
+            "amount_missing",
+            {"have": 1, "need": 201, "missing": 200},
+            "Goods for 2.00 more and you get: T.",
+            "Ещё товаров на 2,00 — и вы получите: T.",
+        ),
+        (
+            "distinct_missing",
+            {"have": 1, "need": 3, "missing": 2},
+            "2 different products more and you get: T.",
+            "Ещё 2 других товара — и вы получите: T.",
+        ),
+        (
+            "part_missing",
+            {"part": "soup", "have": 1_000, "missing": 2_000},
+            "2 pieces of soup more and you get: T.",
+            "Ещё 2 штуки (soup) — и вы получите: T.",
+        ),
+        (
+            "stamps_missing",
+            {"stamps": 4, "missing": 21},
+            "You have 4 stamps; 21 stamps more and you get: T.",
+            "У вас 4 штампа; ещё 21 штамп — и вы получите: T.",
+        ),
+    ],
+)
+def test_a_hint_tells_the_customer_what_more_brings_the_offer(
+    code: str, figures: dict[str, int | str], english: str, russian: str
+) -> None:
+    assert code in HINTS
+    found = reason(code, **figures)
+    assert say_reason(found, "T", "en", audience="customer") == english
+    assert say_reason(found, "T", "ru", audience="customer") == russian
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+@pytest.mark.parametrize("code", sorted(HINTS))
+def test_every_hint_has_words_of_its_own_for_the_customer(code: str, language: str) -> None:
+    catalogue = CATALOGUES[language]
+    assert catalogue.reasons_for_customer[code] != catalogue.reasons[code]
+
+
+@pytest.mark.parametrize(
+    ("part", "stamps"),
+    [
+        ("T: 1 piece of soup more and it counts.", "T: 5 stamps so far, 1 stamp more and it "),
+        ("T: ещё 1 штука (soup) — и акция действует.", "T: пока 5 штампов, ещё 1 штамп — и "),
+    ],
+)
+def test_the_cashier_hears_a_hint_in_one_line(part: str, stamps: str) -> None:
+    language = "en" if part.isascii() else "ru"
+    found = reason("part_missing", part="soup", have=0, missing=1_000)
+    assert say_reason(found, "T", language) == part
+    found = reason("stamps_missing", stamps=5, missing=1)
+    assert say_reason(found, "T", language).startswith(stamps)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +247,53 @@ def test_a_missing_amount_is_said_in_money() -> None:
 )
 def test_missing_products_are_counted(missing: int, russian: str) -> None:
     found = reason("distinct_missing", have=0, need=missing, missing=missing)
-    assert say_reason(found, "Скидка", "ru") == f"Скидка: добавьте ещё {russian}."
+    assert say_reason(found, "Скидка", "ru") == f"Скидка: ещё {russian} — и акция действует."
+
+
+@pytest.mark.parametrize(
+    ("period", "english", "russian"),
+    [
+        ("ever", "in all", "за всё время"),
+        ("year", "this year", "в этом году"),
+        ("month", "this month", "в этом месяце"),
+        ("week", "this week", "на этой неделе"),
+        ("day", "today", "сегодня"),
+        ("century", "century", "century"),
+    ],
+)
+def test_a_limit_that_is_used_up_says_how_often_in_which_period(
+    period: str, english: str, russian: str
+) -> None:
+    found = reason("limit_used", used=1, limit=1, period=period, last="")
+    assert say_reason(found, "A", "en") == f"A: used up: 1 of 1 {english}."
+    assert say_reason(found, "А", "ru") == f"А: использовано: 1 из 1 {russian}."
+
+
+@pytest.mark.parametrize(
+    ("last", "english", "russian"),
+    [
+        ("2026-11-20 14:02 store 12", "2026-11-20 14:02 store 12", "20.11.2026 14:02 магазин 12"),
+        ("2026-11-20T14:02:33", "2026-11-20 14:02", "20.11.2026 14:02"),
+        ("in the app", "in the app", "in the app"),
+    ],
+)
+def test_a_limit_that_is_used_up_says_when_and_where_it_was(
+    last: str, english: str, russian: str
+) -> None:
+    found = reason("limit_used", used=2, limit=2, period="month", last=last)
+    assert say_reason(found, "A", "en") == f"A: used up: 2 of 2 this month, last {english}."
+    assert say_reason(found, "А", "ru") == (
+        f"А: использовано: 2 из 2 в этом месяце, последний раз {russian}."
+    )
+    assert say_reason(found, "A", "en", audience="customer") == (
+        f"A: you have used it: 2 of 2 this month, last {english}."
+    )
+
+
+def test_a_purchase_is_named_by_its_number() -> None:
+    found = reason("not_this_purchase", number=4)
+    assert say_reason(found, "A", "en") == "A: not on purchase number 4."
+    assert say_reason(found, "А", "ru") == "А: не на покупку № 4."
 
 
 @pytest.mark.parametrize(

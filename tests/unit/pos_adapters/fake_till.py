@@ -9,16 +9,19 @@ A card takes ten percent off every line and earns a point for each whole 1.00 pa
 one minor unit.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pos_adapters.errors import TillRefusedError, TillUnreachableError
 from pos_adapters.ports import (
     CustomerSeen,
+    FiscalLine,
     LinesReturned,
     Receipt,
     Redeem,
+    ScannedLine,
     TillAnswer,
     TillHealth,
 )
@@ -46,7 +49,7 @@ class FakeTill:
     receipts_seen: list[Receipt] = field(default_factory=list)
     recorded: dict[str, Recorded] = field(default_factory=dict)
     returned: dict[str, TillAnswer] = field(default_factory=dict)
-    returned_lines: set[tuple[str, str]] = field(default_factory=set)
+    returned_quantities: Counter[tuple[str, str]] = field(default_factory=Counter)
     reserved: dict[str, int] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     _open: dict[str, Receipt] = field(default_factory=dict)
@@ -115,11 +118,21 @@ class FakeTill:
 
         return self._call("cancel", answer)
 
-    def return_lines(self, return_id: str, lines: LinesReturned, *, confirm: bool) -> TillAnswer:
+    def return_lines(
+        self,
+        return_id: str,
+        lines: LinesReturned,
+        *,
+        confirm: bool,
+        money_back_minor: int | None = None,
+    ) -> TillAnswer:
+        key = lines.original_receipt_id
+
         def answer() -> TillAnswer:
             if before := self.returned.get(return_id):
                 return before
-            original = self.recorded.get(lines.original_receipt_id)
+            original = self.recorded.get(key)
+            quantities: dict[str, int] = {}
             if original is None:
                 if not confirm:
                     return TillAnswer(status=404, outcome="receipt_unknown", subject_id=return_id)
@@ -127,23 +140,22 @@ class FakeTill:
                     status=200, outcome="recorded", subject_id=return_id, pending=True
                 )
             else:
-                back = {(lines.original_receipt_id, line_id) for line_id in lines.line_ids}
-                if back & self.returned_lines:
-                    return TillAnswer(
-                        status=409, outcome="line_already_returned", subject_id=return_id
-                    )
-                figures = _taken_back(original, lines)
+                refusal = self._fill(quantities, original, lines)
+                if refusal:
+                    return TillAnswer(status=409, outcome=refusal, subject_id=return_id)
+                figures = _taken_back(original, quantities)
                 outcome = "recorded" if confirm else "previewed"
                 done = TillAnswer(
                     status=200, outcome=outcome, subject_id=return_id, calculation=figures
                 )
+                if money_back_minor not in (None, figures["money_back_minor"]):
+                    return replace(done, status=409, outcome="stale_calculation")
             if confirm and self._disk_is_full:
                 return TillAnswer(status=503, outcome="journal_unavailable", subject_id=return_id)
             if confirm:
                 self.returned[return_id] = done
-                self.returned_lines |= {
-                    (lines.original_receipt_id, line_id) for line_id in lines.line_ids
-                }
+                for line_id, quantity in quantities.items():
+                    self.returned_quantities[key, line_id] += quantity
             return done
 
         return self._call("return_confirm" if confirm else "return_preview", answer)
@@ -172,6 +184,19 @@ class FakeTill:
         if kind == LOSE_REPLY:
             raise TillUnreachableError("the answer was lost")
         return done
+
+    def _fill(self, quantities: dict[str, int], original: Recorded, lines: LinesReturned) -> str:
+        """Fill in how much of each line comes back; returns why it cannot."""
+        sold = {line.line_id: line.quantity for line in original.receipt.lines}
+        for goods in lines.lines:
+            before = self.returned_quantities[lines.original_receipt_id, goods.line_id]
+            left = sold[goods.line_id] - before
+            quantities[goods.line_id] = goods.quantity or left
+            if not left:
+                return "line_already_returned"
+            if quantities[goods.line_id] > left:
+                return "quantity_not_left"
+        return ""
 
     def _refusal(self, receipt_id: str, receipt: Receipt) -> TillAnswer | None:
         self.receipts_seen.append(receipt)
@@ -215,13 +240,19 @@ class FakeTill:
         return {"lines": lines, "totals": sums}
 
     def _answer(self, receipt_id: str, receipt: Receipt, outcome: str) -> TillAnswer:
+        calculation = self._calculation(receipt_id, receipt)
         return TillAnswer(
             status=200,
             outcome=outcome,
             subject_id=receipt_id,
             version=receipt.version,
             link="up",
-            calculation=self._calculation(receipt_id, receipt),
+            calculation=calculation,
+            fiscal_lines=tuple(
+                fiscal
+                for line, calculated in zip(receipt.lines, calculation["lines"], strict=True)
+                for fiscal in _fiscal(line, calculated["paid_minor"])
+            ),
             reserved_points=self.reserved.get(receipt_id, 0),
             customer=CustomerSeen(known=True, points=self.balance) if receipt.card else None,
         )
@@ -237,12 +268,38 @@ class FakeTill:
         )
 
 
-def _taken_back(original: Recorded, lines: LinesReturned) -> Mapping[str, Any]:
+def _fiscal(line: ScannedLine, paid_minor: int) -> Iterator[FiscalLine]:
+    """Yield the line in parts that have one price; a weighed line whole."""
+    pieces = 1 if line.by_weight else line.quantity // 1_000
+    price, dearer = divmod(paid_minor, pieces)
+    for name, count, unit_price in (("+", dearer, price + 1), ("", pieces - dearer, price)):
+        if count:
+            yield FiscalLine(
+                line_id=line.line_id + name,
+                source_line_id=line.line_id,
+                quantity=line.quantity if line.by_weight else count * 1_000,
+                unit_price_minor=unit_price,
+                amount_minor=unit_price * count,
+            )
+
+
+def _taken_back(original: Recorded, quantities: Mapping[str, int]) -> Mapping[str, Any]:
     assert original.answer.calculation is not None
-    sold = {line["line_id"]: line for line in original.answer.calculation["lines"]}
-    back = [sold[line_id] for line_id in sorted(lines.line_ids)]
+    sold = {line.line_id: line.quantity for line in original.receipt.lines}
+    back = [
+        {
+            name: value
+            if name == "line_id"
+            else value * quantities[line["line_id"]] // sold[line["line_id"]]
+            for name, value in line.items()
+        }
+        for line in original.answer.calculation["lines"]
+        if line["line_id"] in quantities
+    ]
     return {
-        "lines": [line["line_id"] for line in back],
+        "lines": [
+            {"line_id": line["line_id"], "quantity": quantities[line["line_id"]]} for line in back
+        ],
         "money_back_minor": sum(line["paid_minor"] for line in back),
         "points_back": [
             {"line_id": line["line_id"], "lot_id": 1, "points": line["redeemed_points"]}

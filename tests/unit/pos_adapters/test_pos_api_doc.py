@@ -26,6 +26,7 @@ from loyalty.basket import Basket
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
 from loyalty.compilation import compile_bundle
+from loyalty.fiscal import fiscal_lines, fiscal_return_lines
 from loyalty.offers import PointsPerMoney, Who
 from loyalty.outcomes import Outcome
 from loyalty.returns import ReturnCalculation, calculate_return
@@ -74,6 +75,12 @@ TYPES: dict[str, type[msgspec.Struct]] = {
 }
 EXAMPLES = re.findall(r"^```json ?(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 POINTS_WANTED = 50
+REFUSED_RETURNS = (
+    Outcome.LINE_UNKNOWN,
+    Outcome.LINE_ALREADY_RETURNED,
+    Outcome.NOT_WHOLE_PIECES,
+    Outcome.QUANTITY_NOT_LEFT,
+)
 # The offers, the customer and the rights behind the examples.
 RULES = compile_bundle(
     bundle(
@@ -187,14 +194,23 @@ def test_return_shown_is_that_of_the_engine() -> None:
     (request,) = examples(ReturnRequest)
     recorded, shown = examples(ReceiptAnswer)[1], examples(ReturnAnswer)[0]
     assert request.message.original_receipt_id == recorded.message.receipt_id
-    done = calculate_return(recorded.calculation, request.message.line_ids, ())
+    done = calculate_return(
+        recorded.calculation, request.message.lines, date=request.message.moment[:10]
+    )
+    assert isinstance(done, ReturnCalculation)
     assert shown.calculation == done
+    assert shown.message.fiscal_lines == fiscal_return_lines(done, "discount")
+
+
+def test_fiscal_lines_shown_are_those_of_the_engine() -> None:
+    for example in examples(ReceiptAnswer)[:2]:
+        assert example.message.fiscal_lines == fiscal_lines(example.calculation, "discount")
 
 
 def test_outcome_table_has_what_the_till_can_answer_with_its_status() -> None:
     sources = [Path(str(module.__file__)).read_text("utf-8") for module in (service, returns)]
     answered = {Outcome[name] for name in re.findall(r"Outcome\.([A-Z_]+)\b", "".join(sources))}
-    answered |= {Outcome.LINE_UNKNOWN, Outcome.LINE_ALREADY_RETURNED}  # the engine's, passed on
+    answered |= set(REFUSED_RETURNS)  # the engine's, passed on
     rows = {row[0].strip("`"): int(row[1]) for row in table_rows("Outcomes")}
     assert rows == {
         outcome.value: routes.STATUS_OF_OUTCOME.get(outcome, 200) for outcome in answered

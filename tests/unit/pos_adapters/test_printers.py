@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pos_adapters.errors import DeviceFaultError, DeviceMissingError
-from pos_adapters.ports import PrintedReceipt, PrintedReturn, ReceiptPrinter
+from pos_adapters.ports import GoodsBack, PrintedReceipt, PrintedReturn, ReceiptPrinter
 from pos_adapters.simulated_register.printers import FilePrinter, MemoryPrinter
 
 RECEIPT = PrintedReceipt(
@@ -31,7 +31,7 @@ RETURN = PrintedReturn(
     original_receipt_id="r-1",
     till="касса 1",
     moment="2025-03-06T11:05:00",
-    line_ids=("1", "2"),
+    lines=(GoodsBack("1", 1_000), GoodsBack("2")),
     money_back_minor=850,
 )
 
@@ -49,7 +49,8 @@ def test_each_document_is_a_line_that_is_there_when_printing_returns(
         printer.print_document(RECEIPT)
         assert lines_of(path) == [asdict(RECEIPT)]
         printer.print_document(RETURN)
-        assert lines_of(path)[1:] == [asdict(RETURN) | {"line_ids": ["1", "2"]}]
+        goods = [{"line_id": "1", "quantity": 1_000}, {"line_id": "2", "quantity": 0}]
+        assert lines_of(path)[1:] == [asdict(RETURN) | {"lines": goods}]
 
 
 def test_printer_opened_again_goes_on_behind_what_is_there(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pos_adapters.errors import DeviceBusyError, TillUnreachableError
 from pos_adapters.ports import (
+    GoodsBack,
     LinesReturned,
     PrintedReceipt,
     PrintedReturn,
@@ -50,9 +51,14 @@ NOON = "2025-03-05T12:00:00"
 CARD = PresentCard("2900000000001")
 
 
-def scan(line_id: str, gross_minor: int = 1_000) -> Scan:
+def scan(line_id: str, gross_minor: int = 1_000, *, pieces: int = 1) -> Scan:
     return Scan(
-        ScannedLine(line_id=line_id, sku=f"sku-{line_id}", quantity=1_000, gross_minor=gross_minor)
+        ScannedLine(
+            line_id=line_id,
+            sku=f"sku-{line_id}",
+            quantity=pieces * 1_000,
+            gross_minor=gross_minor,
+        )
     )
 
 
@@ -344,7 +350,7 @@ def test_receipt_recorded_behind_the_registers_back_is_taken_back_whole(shop: Sh
             original_receipt_id=FIRST,
             till="1-1",
             moment=NOON,
-            line_ids=("1",),
+            lines=(GoodsBack("1", 1_000),),
             points_back=100,
             points_taken_back=8,
         )
@@ -369,6 +375,10 @@ def test_cancel_without_an_answer_is_settled_later(shop: Shop) -> None:
 # -- returns -------------------------------------------------------------------------------------
 
 
+def goods(*lines: str) -> tuple[GoodsBack, ...]:
+    return tuple(map(GoodsBack, lines))
+
+
 @pytest.fixture
 def sold() -> Shop:
     """A shop that has sold two lines, partly for points."""
@@ -379,7 +389,7 @@ def sold() -> Shop:
 
 
 def test_return_is_shown_then_recorded_then_printed(sold: Shop) -> None:
-    report = sold.play(ReturnLines(FIRST, ("1",)), receipt_id=RETURN)
+    report = sold.play(ReturnLines(FIRST, goods("1")), receipt_id=RETURN)
     assert report.calls == (
         CallMade("return_preview", "previewed", 1),
         CallMade("return_confirm", "recorded", 1),
@@ -392,7 +402,7 @@ def test_return_is_shown_then_recorded_then_printed(sold: Shop) -> None:
             original_receipt_id=FIRST,
             till="1-1",
             moment=NOON,
-            line_ids=("1",),
+            lines=(GoodsBack("1", 1_000),),
             money_back_minor=800,
             points_back=100,
             points_taken_back=8,
@@ -403,22 +413,72 @@ def test_return_is_shown_then_recorded_then_printed(sold: Shop) -> None:
 def test_return_that_posts_other_figures_than_it_showed_is_a_fault() -> None:
     class ForgetfulTill(FakeTill):
         def return_lines(
-            self, return_id: str, lines: LinesReturned, *, confirm: bool
+            self,
+            return_id: str,
+            lines: LinesReturned,
+            *,
+            confirm: bool,
+            money_back_minor: int | None = None,
         ) -> TillAnswer:
-            answer = super().return_lines(return_id, lines, confirm=confirm)
+            answer = super().return_lines(
+                return_id, lines, confirm=confirm, money_back_minor=money_back_minor
+            )
             assert answer.calculation is not None
             wrong = dict(answer.calculation) | {"money_back_minor": 1}
             return replace(answer, calculation=wrong) if confirm else answer
 
     shop = Shop(ForgetfulTill())
     shop.play(*TWO_LINES)
-    report = shop.play(ReturnLines(FIRST, ("1",)), receipt_id=RETURN)
+    report = shop.play(ReturnLines(FIRST, goods("1")), receipt_id=RETURN)
     assert report.ending == Ending.RETURNED
     assert report.faults == ("the return was recorded with other figures than were shown",)
 
 
+def test_pieces_of_a_line_come_back_one_after_the_other() -> None:
+    shop = Shop()
+    shop.play(CARD, scan("1", 3_000, pieces=3), Complete())
+    shop.printer.documents.clear()
+    for number, pieces in enumerate((1_000, 2_000), start=1):
+        return_id = f"{RETURN[:-1]}{number + 7}"
+        report = shop.play(ReturnLines(FIRST, (GoodsBack("1", pieces),)), receipt_id=return_id)
+        assert (report.ending, report.faults) == (Ending.RETURNED, ())
+    money = [paper.money_back_minor for paper in shop.printer.documents]  # type: ignore[union-attr]
+    assert money == [900, 1_800]
+    report = shop.play(ReturnLines(FIRST, (GoodsBack("1", 1_000),)), receipt_id=SECOND)
+    assert report.ending == Ending.RETURN_REFUSED
+
+
+def test_return_whose_figures_changed_since_it_was_shown_is_shown_again_and_made() -> None:
+    class TillThatLearns(FakeTill):
+        """Hears of another till's return of the same goods between preview and confirmation."""
+
+        def return_lines(
+            self,
+            return_id: str,
+            lines: LinesReturned,
+            *,
+            confirm: bool,
+            money_back_minor: int | None = None,
+        ) -> TillAnswer:
+            answer = super().return_lines(
+                return_id, lines, confirm=confirm, money_back_minor=money_back_minor
+            )
+            if not confirm:
+                self.returned_quantities[FIRST, "1"] += 1_000
+            return answer
+
+    shop = Shop(TillThatLearns())
+    shop.play(CARD, scan("1", 3_000, pieces=3), Complete())
+    report = shop.play(ReturnLines(FIRST, goods("1")), receipt_id=RETURN)
+    assert outcomes(report) == ["previewed", "stale_calculation", "recorded"]
+    assert (report.ending, report.faults) == (Ending.RETURNED, ())
+    printed = shop.printer.documents[-1]
+    assert isinstance(printed, PrintedReturn)
+    assert (printed.money_back_minor, printed.lines) == (1_800, (GoodsBack("1", 2_000),))
+
+
 def test_return_of_an_unknown_receipt_is_recorded_for_the_centre(shop: Shop) -> None:
-    report = shop.play(ReturnLines(SECOND, ("1",)), receipt_id=RETURN)
+    report = shop.play(ReturnLines(SECOND, goods("1")), receipt_id=RETURN)
     assert outcomes(report) == ["receipt_unknown", "recorded"]
     (printed,) = shop.printer.documents
     assert isinstance(printed, PrintedReturn)
@@ -426,8 +486,8 @@ def test_return_of_an_unknown_receipt_is_recorded_for_the_centre(shop: Shop) -> 
 
 
 def test_line_returned_before_is_refused_and_nothing_is_printed(sold: Shop) -> None:
-    sold.play(ReturnLines(FIRST, ("1",)), receipt_id=RETURN)
-    report = sold.play(ReturnLines(FIRST, ("1", "2")), receipt_id=SECOND)
+    sold.play(ReturnLines(FIRST, goods("1")), receipt_id=RETURN)
+    report = sold.play(ReturnLines(FIRST, goods("1", "2")), receipt_id=SECOND)
     assert (report.ending, outcomes(report)) == (
         Ending.RETURN_REFUSED,
         ["line_already_returned"],
@@ -438,7 +498,7 @@ def test_line_returned_before_is_refused_and_nothing_is_printed(sold: Shop) -> N
 @pytest.mark.parametrize("call", ["return_preview", "return_confirm"])
 def test_return_whose_answer_is_lost_is_repeated(sold: Shop, call: str) -> None:
     sold.till.trouble(call, LOSE_REPLY)
-    report = sold.play(ReturnLines(FIRST, ("2",)), receipt_id=RETURN)
+    report = sold.play(ReturnLines(FIRST, goods("2")), receipt_id=RETURN)
     assert (report.ending, report.faults) == (Ending.RETURNED, ())
     assert len(sold.till.returned) == 1
 
@@ -450,7 +510,7 @@ def test_return_not_confirmed_is_recorded_and_printed_later(
     sold: Shop, troubles: list[str]
 ) -> None:
     sold.till.trouble("return_confirm", *troubles)
-    report = sold.play(ReturnLines(FIRST, ("2",)), receipt_id=RETURN)
+    report = sold.play(ReturnLines(FIRST, goods("2")), receipt_id=RETURN)
     assert (report.ending, sold.printer.documents) == (Ending.RETURN_POSTPONED, [])
     assert sold.register.settle() == 0
     assert sold.register.settlements == [Settlement(subject_id=RETURN, outcome="returned")]
@@ -461,9 +521,24 @@ def test_return_not_confirmed_is_recorded_and_printed_later(
 
 def test_return_the_till_never_showed_is_not_made(sold: Shop) -> None:
     sold.till.trouble("return_preview", *[LOSE_CALL] * 3)
-    report = sold.play(ReturnLines(FIRST, ("2",)), receipt_id=RETURN)
+    report = sold.play(ReturnLines(FIRST, goods("2")), receipt_id=RETURN)
     assert report.ending == Ending.RETURN_POSTPONED
     assert (sold.register.settle(), sold.till.returned) == (0, {})
+
+
+def test_fiscal_lines_that_do_not_make_the_total_are_a_fault() -> None:
+    class TillThatCannotDivide(FakeTill):
+        def complete(self, receipt_id: str, receipt: Receipt, *, paid_minor: int) -> TillAnswer:
+            answer = super().complete(receipt_id, receipt, paid_minor=paid_minor)
+            (line,) = answer.fiscal_lines
+            return replace(answer, fiscal_lines=(replace(line, amount_minor=899),))
+
+    report = Shop(TillThatCannotDivide()).play(CARD, scan("1"), Complete())
+    assert report.ending == Ending.RECORDED
+    assert report.faults == (
+        "fiscal line 1: unit price x pieces is not 899",
+        "fiscal lines are 899, to pay is 900",
+    )
 
 
 # -- the register's own trouble ------------------------------------------------------------------

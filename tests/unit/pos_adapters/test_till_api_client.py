@@ -24,9 +24,11 @@ from agent.till_service.messages import (
 )
 from loyalty.account import RedeemRequest
 from loyalty.basket import BasketLine
+from loyalty.fiscal import FiscalLine
+from loyalty.returns import ReturnItem
 from pos_adapters import ports
 from pos_adapters.errors import TillRefusedError, TillUnreachableError
-from pos_adapters.ports import LinesReturned, PosClient, Receipt, ScannedLine, TillAnswer
+from pos_adapters.ports import GoodsBack, LinesReturned, PosClient, Receipt, ScannedLine, TillAnswer
 from pos_adapters.simulated_register.client import TillApiClient
 from pos_adapters.simulated_register.printers import MemoryPrinter
 from pos_adapters.simulated_register.register import SimulatedRegister
@@ -67,7 +69,11 @@ RECEIPT = Receipt(
     tender="cash",
     training=True,
 )
-LINES = LinesReturned(original_receipt_id=ID, line_ids=("1", "2"), moment="2025-03-06T11:05:00")
+LINES = LinesReturned(
+    original_receipt_id=ID,
+    lines=(GoodsBack("1", 2_000), GoodsBack("2")),
+    moment="2025-03-06T11:05:00",
+)
 PLAIN = ReceiptAnswer(outcome="calculated", receipt_id=ID, version=4)
 
 
@@ -101,7 +107,9 @@ def test_types_of_the_register_have_the_fields_of_the_agents() -> None:
     pairs = [
         (ScannedLine, {field.name for field in fields(BasketLine)}),
         (Receipt, set(ReceiptRequest.__struct_fields__)),
-        (LinesReturned, {*ReturnRequest.__struct_fields__} - {"confirm"}),
+        (LinesReturned, {*ReturnRequest.__struct_fields__} - {"confirm", "money_back_minor"}),
+        (GoodsBack, {field.name for field in fields(ReturnItem)}),
+        (ports.FiscalLine, {field.name for field in fields(FiscalLine)}),
         (ports.CustomerSeen, set(CustomerView.__struct_fields__)),
         (ports.CashierMessage, set(CashierMessage.__struct_fields__)),
     ]
@@ -162,18 +170,21 @@ def test_cancel_sends_no_body() -> None:
     )
 
 
-@pytest.mark.parametrize("confirm", [False, True])
-def test_return_sends_the_lines(confirm: bool) -> None:
+@pytest.mark.parametrize(
+    ("confirm", "money_back_minor"), [(False, None), (True, None), (True, 0), (True, 501)]
+)
+def test_return_sends_the_lines(confirm: bool, money_back_minor: int | None) -> None:
     script = Scripted(ReturnAnswer(outcome="previewed", return_id=RETURN))
     with calling(script) as client:
-        client.return_lines(RETURN, LINES, confirm=confirm)
+        client.return_lines(RETURN, LINES, confirm=confirm, money_back_minor=money_back_minor)
     (request,) = script.requests
     assert (request.method, request.path) == ("POST", f"/v1/returns/{RETURN}")
     assert read(request, ReturnRequest) == ReturnRequest(
         original_receipt_id=LINES.original_receipt_id,
-        line_ids=LINES.line_ids,
+        lines=(ReturnItem(line_id="1", quantity=2_000), ReturnItem(line_id="2")),
         moment=LINES.moment,
         confirm=confirm,
+        money_back_minor=money_back_minor,
     )
 
 
@@ -433,7 +444,7 @@ def test_register_sells_and_takes_back_over_the_wire() -> None:
             (PresentCard("29"), Scan(MILK), Scan(BREAD), GoToPayment("max"), Complete()),
             moment=RECEIPT.moment,
         )
-        back = register.play(RETURN, (ReturnLines(ID, ("2",)),), moment=LINES.moment)
+        back = register.play(RETURN, (ReturnLines(ID, (GoodsBack("2"),)),), moment=LINES.moment)
         assert running.server.accepted_count == 1
     assert (sale.ending, back.ending) == (Ending.RECORDED, Ending.RETURNED)
     assert sale.faults == back.faults == ()

@@ -21,7 +21,8 @@ from agent.till_service.messages import (
     ReturnRequest,
 )
 from loyalty.basket import BasketLine
-from pos_adapters.ports import LinesReturned, Receipt, ScannedLine, TillAnswer
+from loyalty.fiscal import FiscalLine
+from pos_adapters.ports import GoodsBack, LinesReturned, Receipt, ScannedLine, TillAnswer
 from tests.unit.pos_adapters.fake_till import FakeTill
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -69,10 +70,16 @@ def till_handler(till: FakeTill) -> Handler:
             returned = read(request, ReturnRequest)
             lines = LinesReturned(
                 original_receipt_id=returned.original_receipt_id,
-                line_ids=returned.line_ids,
+                lines=tuple(GoodsBack(item.line_id, item.quantity) for item in returned.lines),
                 moment=returned.moment,
             )
-            return _answered(till.return_lines(subject_id, lines, confirm=returned.confirm))
+            back = till.return_lines(
+                subject_id,
+                lines,
+                confirm=returned.confirm,
+                money_back_minor=returned.money_back_minor,
+            )
+            return _answered(back)
         match action:
             case ["reserve"]:
                 reserve = read(request, ReserveRequest)
@@ -116,6 +123,7 @@ def _answered(answer: TillAnswer) -> HttpResponse:
     if answer.calculation is not None:
         calculation = msgspec.Raw(msgspec.json.encode(answer.calculation))
     messages = tuple(CashierMessage(said.code, said.text) for said in answer.messages)
+    fiscal = tuple(FiscalLine(**asdict(line)) for line in answer.fiscal_lines)
     body: ReceiptAnswer | ReturnAnswer
     if answer.link:
         body = ReceiptAnswer(
@@ -124,6 +132,8 @@ def _answered(answer: TillAnswer) -> HttpResponse:
             version=answer.version,
             link="up" if answer.link == "up" else "down",
             calculation=calculation,
+            fiscal_lines=fiscal,
+            paid_by_points_minor=answer.paid_by_points_minor,
             reserved_points=answer.reserved_points,
             customer=CustomerView(**asdict(answer.customer)) if answer.customer else None,
             field=answer.field,
@@ -134,6 +144,8 @@ def _answered(answer: TillAnswer) -> HttpResponse:
             outcome=answer.outcome,
             return_id=answer.subject_id,
             calculation=calculation,
+            fiscal_lines=fiscal,
+            paid_by_points_minor=answer.paid_by_points_minor,
             pending=answer.pending,
             field=answer.field,
             messages=messages,

@@ -1,0 +1,118 @@
+"""What all commands share: how they are declared, where settings come from, how they report."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from central.config import CentralConfig
+
+DATA_DEFAULT = "/var/lib/tillside-central"
+
+# argparse names what `add_subparsers` returns in no other way.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+Run = Callable[[argparse.Namespace], int]
+"""What a command does; returns its exit status."""
+RunAtCentre = Callable[[argparse.Namespace, "CentralConfig"], Awaitable[int]]
+"""What a command does that works on a centre's data folder and database."""
+
+
+def add_command(
+    commands: Commands, name: str, says: str, run: Run, *, example: str
+) -> argparse.ArgumentParser:
+    """Declare a command that needs neither data folder nor database; others may read its output.
+
+    Args:
+        says: what it does, a clause without a full stop.
+        example: a command line without the program's name.
+    """
+    return _add(commands, name, says, lambda options: _run_piped(run, options), example=example)
+
+
+def add_centre_command(
+    commands: Commands, name: str, says: str, run: RunAtCentre, *, example: str
+) -> argparse.ArgumentParser:
+    """Declare a command that works on a centre; it takes `--data` and `--database`."""
+    parser = _add(
+        commands, name, says, lambda options: _run_at_centre(run, options), example=example
+    )
+    add_centre_options(parser)
+    return parser
+
+
+def _add(
+    commands: Commands, name: str, says: str, run: Run, *, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=says,
+        description=says[0].upper() + says[1:] + ".",
+        epilog=f"Example: tillside-central {example}",
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_centre_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which centre."""
+    # What is not given stays unset, so that an action leaves alone what stood before its name.
+    parser.add_argument(
+        "--data",
+        default=argparse.SUPPRESS,
+        help=f"the centre's data folder (default {DATA_DEFAULT})",
+    )
+    parser.add_argument(
+        "--database",
+        default=argparse.SUPPRESS,
+        help="PostgreSQL address; without one an embedded PostgreSQL is used",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`, for `report`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def report(options: argparse.Namespace, found: object, text: str) -> None:
+    """Print a result: a JSON value for programs, or a text for people."""
+    print(json.dumps(found) if options.json else text)
+
+
+def _run_piped(run: Run, options: argparse.Namespace) -> int:
+    try:
+        status = run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is left goes nowhere, so that leaving is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _run_at_centre(run: RunAtCentre, options: argparse.Namespace) -> int:
+    from central.config import make_config
+    from central.logs import set_up_logs
+
+    set_up_logs()
+    config = make_config({"data": DATA_DEFAULT, **_given(options)}, os.environ)
+    return asyncio.run(_awaited(run(options, config)))
+
+
+async def _awaited(work: Awaitable[int]) -> int:
+    return await work
+
+
+def _given(options: argparse.Namespace) -> dict[str, object]:
+    from central.config import CentralConfig
+
+    found = vars(options)
+    given = {
+        name: found[name] for name in CentralConfig.__struct_fields__ if found.get(name) is not None
+    }
+    if "data" not in given and (data := os.environ.get("TILLSIDE_CENTRAL_DATA")):
+        given["data"] = data
+    return given

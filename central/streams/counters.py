@@ -1,0 +1,93 @@
+"""An account's counters and purchases: what a posted receipt adds, and what its returns take off.
+
+Both happen in the transaction that posts the receipt or the return, under the account's lock, so
+they happen once with it. What comes back takes its stamps along; uses of offers and the purchase
+are taken off with the last of the receipt: returning everything leaves what was before (design:
+receipt 7). Only `used_at` stays: when a counter was last used is not forgotten.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from loyalty import counters
+from loyalty.calculation import Calculation, Counted
+from loyalty.limits import POINTS_MAX
+from loyalty.returns import ReturnCalculation
+from sync.limits import ACCOUNT_COUNTERS_MAX
+
+_SQL = load_queries("central.streams", "queries.sql")
+
+KEPT_DAYS: Final = 31
+"""So long after its period a counter can still be looked at; nothing uses it any more."""
+_COUNTED_MAX = 10_000
+
+
+def is_sound(printed: Calculation) -> bool:
+    """Say whether a receipt counts as calculations do: named counters, each by more than zero."""
+    return len(printed.counted) <= _COUNTED_MAX and all(
+        0 < len(each.counter) <= counters.NAME_CHARACTERS_MAX and 0 < each.plus <= POINTS_MAX
+        for each in printed.counted
+    )
+
+
+async def count(
+    connection: Connection, account_id: int, printed: Calculation, *, now_ms: int
+) -> None:
+    """Add a receipt that is being posted to the account's purchases and counters."""
+    await connection.execute(_SQL["add_purchase"], account_id)
+    if not printed.counted:
+        return
+    added = _by_name(printed.counted)
+    await connection.execute(
+        _SQL["add_to_counters"], account_id, list(added), list(added.values()),
+        list(map(counters.ends_on, added)), printed.moment[:19], printed.store,
+    )  # fmt: skip
+    await connection.execute(
+        _SQL["forget_counters"], account_id, _oldest_day(now_ms).isoformat(), ACCOUNT_COUNTERS_MAX
+    )
+
+
+async def take_back(connection: Connection, sale_key: str, returned: ReturnCalculation) -> None:
+    """Take what a return reverses off the purchases and counters of the receipt's account.
+
+    Call it in the transaction that posts the return, after receipt and account were locked and
+    before stores are told. Receipts of nobody, those that have come back whole and those posted
+    before there were counters are in no account's counters: of them nothing is taken.
+    """
+    account_id = await connection.fetchval(_SQL["counted_receipt"], sale_key)
+    if account_id is None:
+        return
+    await connection.execute(_SQL["touch_account"], account_id)
+    if taken := _by_name(returned.counted_back):
+        await connection.execute(
+            _SQL["take_from_counters"], account_id, list(taken), list(taken.values())
+        )
+    if returned.completes:
+        await connection.execute(_SQL["uncount_receipt"], sale_key)
+        await connection.execute(_SQL["take_purchase"], account_id)
+
+
+async def tell_again(connection: Connection, sale_key: str) -> None:
+    """Tell the account of a posted receipt again: a till has sent one of its records once more.
+
+    A till counts its record by itself until an account arrives that holds it, at its new place
+    in a new stream, too.
+    """
+    account_id = await connection.fetchval(_SQL["account_of_receipt"], sale_key)
+    if account_id is not None:
+        await connection.execute(_SQL["touch_account"], account_id)
+        await connection.execute(_SQL["tell_stores"], account_id)
+
+
+def _by_name(counted: Iterable[Counted]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for each in counted:
+        found[each.counter] = found.get(each.counter, 0) + each.plus
+    return found
+
+
+def _oldest_day(now_ms: int) -> date:
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date() - timedelta(days=KEPT_DAYS)

@@ -1,0 +1,396 @@
+"""Which multi-buy holds which units: branch and bound under prices for units (receipt 4).
+
+Several multi-buys want the same units. Put a price on each contested unit and let every offer
+choose for itself what it would buy at these prices: what they gain together, and what the units
+cost, is at least what any division of the units can save (Lagrangian duality). Prices rise where
+units are wanted twice. What is still wanted twice is divided in every possible way, the search
+going on with each division. All is counted in millionths of a minor unit, in integers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loyalty import multibuy
+from loyalty.limits import PACKING_ROUNDS_FIRST, PACKING_ROUNDS_LATER, PPM
+from loyalty.offers import AmountEach, BuyGet, ClaimingReward, EveryNth, NForM, PartsSet, PercentOff
+from loyalty.offers.prices import Off
+
+Shares = dict[int, dict[int, int]]
+"""Rank of an offer -> line index -> units it holds."""
+
+_NEVER = -(10**30)
+
+
+@dataclass(slots=True)
+class Claimant:
+    """A multi-buy and the units it could use, dearest first.
+
+    Attributes:
+        units: as classes (unit price, line, count): of each part of a set, of both kinds of
+            `buy_get` with other lines, else of its lines alone.
+    """
+
+    rank: int
+    gives: ClaimingReward
+    units: Sequence[multibuy.Units]
+
+    @property
+    def rounds(self) -> bool:
+        """A percentage of what it saves is rounded: up to half a minor unit is not in the bound."""
+        off = getattr(self.gives, "off", None)
+        return isinstance(off, PercentOff) and off.rate_ppm != PPM
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What an offer would hold at given prices, and what it gains, in millionths."""
+
+    gain: int
+    units: dict[int, int]
+
+
+@dataclass(slots=True)
+class _Node:
+    """A part of all divisions.
+
+    Attributes:
+        most: by rank and line, how many units the offer may hold.
+        supply: units of each contested line that are still to be divided.
+        open: ranks of the offers they are to be divided among.
+    """
+
+    most: Shares
+    supply: dict[int, int]
+    open: dict[int, list[int]]
+
+
+@dataclass(slots=True)
+class Packing:
+    """The search.
+
+    Attributes:
+        fixed_minor: a bound of what all else gives.
+        value: what a division is worth, everything counted, in minor units.
+        spend: takes steps from the budget; false when it is used up.
+        to_beat: only what is worth at least as much is of interest.
+        open_bound: the most that divisions could give which were not looked at.
+    """
+
+    claimants: Sequence[Claimant]
+    pieces: Mapping[int, int]
+    fixed_minor: int
+    value: Callable[[Shares], int]
+    spend: Callable[[int], bool]
+    to_beat: int
+    best: int = -1
+    best_shares: Shares = field(default_factory=dict)
+    open_bound: int = -1
+    exhausted: bool = False
+    _prices: dict[int, int] = field(default_factory=dict)
+
+    def run(self, contested: Mapping[int, Sequence[int]], first: Shares) -> None:
+        """Search all divisions of the contested lines.
+
+        Args:
+            contested: line -> ranks of the offers that want its units.
+            first: a division to begin with.
+        """
+        self._try(first)
+        most = {
+            claimant.rank: {line: self.pieces[line] for line in _lines_of(claimant)}
+            for claimant in self.claimants
+        }
+        self._prices = dict.fromkeys(contested, 0)
+        node = _Node(
+            most,
+            {line: self.pieces[line] for line in contested},
+            {line: list(ranks) for line, ranks in contested.items()},
+        )
+        self._descend(node, PACKING_ROUNDS_FIRST)
+
+    def _try(self, shares: Shares) -> None:
+        value = self.value(shares)
+        if value > self.best:
+            self.best, self.best_shares = value, shares
+
+    def _beaten(self, bound: int) -> bool:
+        return bound <= self.best or bound < self.to_beat
+
+    def _descend(self, node: _Node, rounds: int) -> None:
+        prices, bound, wanted, finished = self._price(node, rounds)
+        if self._beaten(bound):
+            return
+        if not node.open:
+            self._try(node.most)
+            return
+        if not finished:
+            self.exhausted = True
+            self.open_bound = max(self.open_bound, bound)
+            return
+        line, rank = self._branch(node, wanted, prices)
+        use = wanted[rank].units.get(line, 0)
+        supply = node.supply[line]
+        # What the offer wants at these prices comes first: the best is found early.
+        for count in sorted(range(supply + 1), key=lambda c: (abs(c - use), -c)):
+            self._prices = dict(prices)
+            self._descend(_divided(node, line, rank, count), PACKING_ROUNDS_LATER)
+            if self._beaten(bound):
+                return
+            if self.exhausted:
+                self.open_bound = max(self.open_bound, bound)
+                return
+
+    def _price(
+        self, node: _Node, rounds: int
+    ) -> tuple[dict[int, int], int, dict[int, Wanted], bool]:
+        """Look for prices with a low bound; try the divisions they suggest.
+
+        Returns:
+            The best prices found, their bound in minor units, what each offer wants at them, and
+            whether the budget held.
+        """
+        prices = {line: self._prices.get(line, 0) for line in node.open}
+        best_prices, best_bound, best_wanted = prices, 1 << 200, {}
+        slack = sum(claimant.rounds for claimant in self.claimants) * PPM // 2
+        sharpness = 2
+        wanted: dict[int, Wanted] = {}
+        changed: set[int] | None = None
+        for turn in range(rounds if node.open else 1):
+            steps = 0
+            for claimant in self.claimants:
+                if changed is None or not changed.isdisjoint(node.most[claimant.rank]):
+                    wanted[claimant.rank] = want(claimant, node.most[claimant.rank], prices)
+                    steps += 1 + sum(len(units) for units in claimant.units) // 16
+            total = sum(each.gain for each in wanted.values())
+            total += sum(prices[line] * node.supply[line] for line in node.open)
+            bound = self.fixed_minor + (total + slack) // PPM
+            if bound < best_bound:
+                best_prices, best_bound, best_wanted = dict(prices), bound, dict(wanted)
+            elif turn % 4 == 3:
+                sharpness += 1
+            if not self.spend(steps):
+                return best_prices, best_bound, best_wanted, False
+            excess = _excess(node, wanted)
+            if turn == 0 or turn % 5 == 4 or not any(excess.values()):
+                self._try(_feasible(node, wanted))
+            if self._beaten(best_bound) or not any(excess.values()):
+                break
+            prices, changed = self._moved(prices, excess, total, sharpness)
+            if not changed:
+                break
+        return best_prices, best_bound, best_wanted, True
+
+    def _moved(
+        self, prices: dict[int, int], excess: dict[int, int], total: int, sharpness: int
+    ) -> tuple[dict[int, int], set[int]]:
+        """Return prices a step on: up where units are wanted twice, down where nobody wants them."""
+        norm = sum(each * each for each in excess.values())
+        goal = max(self.best, self.to_beat) - self.fixed_minor
+        step = 2 * max(PPM // 4, total - goal * PPM) // (norm * sharpness)
+        moved = {line: max(0, price + step * excess.get(line, 0)) for line, price in prices.items()}
+        return moved, {line for line in prices if moved[line] != prices[line]}
+
+    def _branch(
+        self, node: _Node, wanted: Mapping[int, Wanted], prices: Mapping[int, int]
+    ) -> tuple[int, int]:
+        """Return the line that is wanted twice most dearly, and the offer that gains most there."""
+        excess = _excess(node, wanted)
+        line = max(node.open, key=lambda at: (excess[at] > 0, prices[at] * node.supply[at], -at))
+        rank = max(
+            node.open[line],
+            key=lambda r: (wanted[r].units.get(line, 0) > 0, wanted[r].gain, -r),
+        )
+        return line, rank
+
+
+def _lines_of(claimant: Claimant) -> set[int]:
+    return {line for units in claimant.units for _, line, _ in units}
+
+
+def _excess(node: _Node, wanted: Mapping[int, Wanted]) -> dict[int, int]:
+    return {
+        line: sum(wanted[rank].units.get(line, 0) for rank in ranks) - node.supply[line]
+        for line, ranks in node.open.items()
+    }
+
+
+def _divided(node: _Node, line: int, rank: int, count: int) -> _Node:
+    """Return the part of the node where the offer holds so many units of the line."""
+    others = [other for other in node.open[line] if other != rank]
+    left = node.supply[line] - count
+    most = {r: dict(lines) for r, lines in node.most.items()}
+    most[rank][line] = count
+    for other in others:
+        most[other][line] = left
+    supply, still_open = dict(node.supply), dict(node.open)
+    if len(others) > 1 and left:
+        supply[line], still_open[line] = left, others
+    else:
+        del supply[line], still_open[line]
+    return _Node(most, supply, still_open)
+
+
+def _feasible(node: _Node, wanted: Mapping[int, Wanted]) -> Shares:
+    """Return a division close to what is wanted: who gains most takes first."""
+    shares = {rank: dict(lines) for rank, lines in node.most.items()}
+    order = sorted(wanted, key=lambda rank: (-wanted[rank].gain, rank))
+    for line, ranks in node.open.items():
+        left = node.supply[line]
+        for rank in order:
+            if rank in ranks:
+                taken = min(left, wanted[rank].units.get(line, 0))
+                shares[rank][line] = taken
+                left -= taken
+        shares[next(rank for rank in order if rank in ranks)][line] += left
+    return shares
+
+
+# What an offer wants at given prices
+
+
+def want(claimant: Claimant, most: Mapping[int, int], prices: Mapping[int, int]) -> Wanted:
+    """Return the units that gain the offer most after their prices, or a bound of that gain.
+
+    Limits of the offer are left out: they only lower what it gains.
+
+    Args:
+        most: by line, how many of its units the offer may hold.
+        prices: by line, of one unit, in millionths; a line that is not named is free.
+    """
+    gives = claimant.gives
+    if isinstance(gives, PartsSet):
+        return _want_parts(gives, claimant.units, most, prices)
+    if isinstance(gives, BuyGet) and len(claimant.units) > 1:
+        return _want_other_lines(gives, claimant.units, most, prices)
+    return _want_one_kind(gives, claimant.units[0], most, prices)
+
+
+def _gain(off: Off, price_minor: int) -> int:
+    if isinstance(off, PercentOff):
+        return price_minor * off.rate_ppm
+    if isinstance(off, AmountEach):
+        return min(off.amount_minor, price_minor) * PPM
+    return max(0, price_minor - off.amount_minor) * PPM
+
+
+def _want_one_kind(
+    gives: NForM | EveryNth | BuyGet,
+    units: multibuy.Units,
+    most: Mapping[int, int],
+    prices: Mapping[int, int],
+) -> Wanted:
+    """Walk the units, dearest first; what matters is how many stand in the set begun."""
+    n, paid, off, partial = multibuy.shape(gives)
+    best = [0] + [_NEVER] * (n - 1)
+    trail: list[tuple[int, list[int]]] = []
+    left = dict(most)
+    for price_minor, line, count in units:
+        cost, reward = prices.get(line, 0), _gain(off, price_minor)
+        taken = min(count, left[line])
+        left[line] -= taken
+        for _ in range(taken):
+            after = best[:]
+            came = []
+            for at, value in enumerate(best):
+                if value > _NEVER:
+                    gained = value - cost + (reward if at >= paid else 0)
+                    to = at + 1 if at + 1 < n else 0
+                    if gained > after[to]:
+                        after[to] = gained
+                        came.append(to)
+            best = after
+            trail.append((line, came))
+    ends = [0, *range(paid + 1, n)] if partial else [0]
+    at = max(ends, key=lambda end: best[end])
+    gain = best[at]
+    held: dict[int, int] = {}
+    for line, came in reversed(trail):
+        if at in came:
+            held[line] = held.get(line, 0) + 1
+            at = at - 1 if at else n - 1
+    return Wanted(gain, held)
+
+
+def _priced(
+    units: multibuy.Units, most: Mapping[int, int], prices: Mapping[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """Return single units as (unit price, line, number on its line, cost)."""
+    found = []
+    numbers: dict[int, int] = {}
+    for price_minor, line, count in units:
+        start = numbers.get(line, 0)
+        end = min(start + count, most[line])
+        cost = prices.get(line, 0)
+        found += [(price_minor, line, number, cost) for number in range(start, end)]
+        numbers[line] = max(start, end)
+    return found
+
+
+def _want_other_lines(
+    gives: BuyGet,
+    units: Sequence[multibuy.Units],
+    most: Mapping[int, int],
+    prices: Mapping[int, int],
+) -> Wanted:
+    """A bound: a unit that could be bought and could be got may do both."""
+    bought = sorted((cost, line) for _, line, _, cost in _priced(units[0], most, prices))
+    got = sorted(
+        (cost - _gain(gives.off, price), line)
+        for price, line, _, cost in _priced(units[1], most, prices)
+    )
+    best = total = sets = 0
+    held: dict[int, int] = {}
+    best_held: dict[int, int] = {}
+    while len(bought) >= (sets + 1) * gives.buy_units:
+        more_got = got[sets * gives.get_units : (sets + 1) * gives.get_units]
+        if len(more_got) < (1 if gives.partial else gives.get_units):
+            break
+        if gives.partial:
+            more_got = [more_got[0], *(each for each in more_got[1:] if each[0] < 0)]
+        more = bought[sets * gives.buy_units : (sets + 1) * gives.buy_units] + more_got
+        total -= sum(cost for cost, _ in more)
+        for _, line in more:
+            held[line] = min(held.get(line, 0) + 1, most[line])
+        if total <= best:
+            break
+        best, best_held = total, dict(held)
+        sets += 1
+    return Wanted(best, best_held)
+
+
+def _want_parts(
+    gives: PartsSet,
+    units: Sequence[multibuy.Units],
+    most: Mapping[int, int],
+    prices: Mapping[int, int],
+) -> Wanted:
+    worth: dict[tuple[int, int, int], int] = {}
+    parts_of: dict[tuple[int, int, int], list[int]] = {}
+    off = gives.off
+    for part, of_part in enumerate(units):
+        for price, line, number, cost in _priced(of_part, most, prices):
+            unit = (price, line, number)
+            rate = off.rate_ppm if isinstance(off, PercentOff) else PPM
+            worth[unit] = (0 if isinstance(off, AmountEach) else price * rate) - cost
+            parts_of.setdefault(unit, []).append(part)
+    each_set = 0
+    if isinstance(off, AmountEach):
+        each_set = off.amount_minor * PPM
+    elif not isinstance(off, PercentOff):
+        each_set = -off.amount_minor * PPM
+    in_order = sorted(parts_of, key=lambda unit: (-worth[unit], unit))
+    sizes = [part.units for part in gives.parts]
+    best = sets = 0
+    best_held: dict[int, int] = {}
+    while True:
+        sets += 1
+        chosen = multibuy.dearest_filling(in_order, parts_of, [size * sets for size in sizes])
+        if chosen is None:
+            break
+        total = sum(worth[unit] for unit in chosen) + each_set * sets
+        if total <= best:
+            break
+        best, best_held = total, {}
+        for _, line, _ in chosen:
+            best_held[line] = best_held.get(line, 0) + 1
+    return Wanted(best, best_held)

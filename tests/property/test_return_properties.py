@@ -1,0 +1,288 @@
+"""What holds for every return, whatever the receipt, the terms and the way it is cut into parts."""
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from loyalty.bundle import ReturnTerms
+from loyalty.calculation import (
+    CalculatedLine,
+    Calculation,
+    Condition,
+    Counted,
+    EarnedLot,
+    Effect,
+    FrozenTerms,
+    RedeemedPart,
+    Totals,
+)
+from loyalty.fiscal import fiscal_lines, fiscal_return_lines, paid_by_points_minor
+from loyalty.returns import (
+    ReturnCalculation,
+    ReturnItem,
+    ReturnMade,
+    already_returned,
+    calculate_return,
+)
+from tests.support.receipt_strategies import Receipt, receipts
+
+TODAY = "2025-03-06"
+
+return_terms = st.builds(
+    ReturnTerms,
+    earned=st.sampled_from(["only_pending", "within_balance", "unlimited", "from_refund"]),
+    grace_days=st.integers(0, 30),
+    broken_condition=st.sampled_from(["charge_back", "keep"]),
+)
+minor = st.one_of(st.integers(0, 7), st.integers(0, 5_000))
+
+
+@st.composite
+def calculated_receipts(draw: st.DrawFn) -> Calculation:
+    """Draw a receipt of the real engine, under any terms of return, with something on it."""
+    receipt: Receipt = draw(receipts.filter(lambda one: bool(one.basket.lines)))
+    programme = replace(receipt.bundle.programme, returns=draw(return_terms))
+    bundle = replace(receipt.bundle, programme=programme)
+    return replace(receipt, bundle=bundle).calculate()
+
+
+@st.composite
+def calculated_lines(draw: st.DrawFn, line_id: str) -> CalculatedLine:
+    """Draw a line with two price offers, two points offers and redeemed points."""
+    by_weight = draw(st.integers(0, 4)) == 0
+    quantity = draw(st.integers(1, 1_500)) if by_weight else draw(st.integers(1, 6)) * 1_000
+    off = [draw(minor) for _ in range(2)]
+    points = [draw(st.integers(0, 40)) for _ in range(2)]
+    paid, redeemed, redeemed_points = draw(minor), draw(minor), draw(st.integers(0, 40))
+    return CalculatedLine(
+        line_id=line_id,
+        sku=draw(st.sampled_from(["milk", "bread"])),
+        quantity=quantity,
+        gross_minor=paid + redeemed + sum(off),
+        discount_minor=sum(off),
+        redeemed_minor=redeemed,
+        redeemed_points=redeemed_points,
+        paid_minor=paid,
+        earned_points=sum(points),
+        effects=(
+            Effect(offer_id="off-1", discount_minor=off[0]),
+            Effect(offer_id="off-2", discount_minor=off[1]),
+            Effect(offer_id="points-1", points=points[0]),
+            Effect(offer_id="points-2", points=points[1]),
+        ),
+        by_weight=by_weight,
+    )
+
+
+@st.composite
+def condition(draw: st.DrawFn, offer_id: str, lines: tuple[CalculatedLine, ...]) -> Condition:
+    """Draw a condition that the receipt meets."""
+    counted = draw(st.lists(st.sampled_from(lines), min_size=1, unique=True))
+    counts = draw(st.sampled_from(["quantity", "amount", "distinct"]))
+    there = {
+        "quantity": sum(line.quantity for line in counted),
+        "amount": sum(line.gross_minor for line in counted) or 1,
+        "distinct": len({line.sku for line in counted}),
+    }[counts]
+    sets = draw(st.integers(1, min(3, there)))
+    return Condition(
+        offer_id=offer_id,
+        counts=counts,
+        at_least=draw(st.integers(1, there // sets)),
+        sets=sets,
+        lines=tuple(line.line_id for line in counted),
+    )
+
+
+@st.composite
+def made_up_receipts(draw: st.DrawFn) -> Calculation:
+    """Draw a receipt whose figures hang together by sums alone, so that all of them meet."""
+    lines = tuple(draw(calculated_lines(str(number))) for number in range(draw(st.integers(1, 3))))
+    redeemed = []
+    for line in lines:
+        first = draw(st.integers(0, line.redeemed_points))
+        for lot_id, points in ((1, first), (2, line.redeemed_points - first)):
+            if points:
+                redeemed.append(RedeemedPart(line_id=line.line_id, lot_id=lot_id, points=points))
+    offers = draw(st.lists(st.sampled_from(["off-1", "off-2"]), max_size=3))
+    return Calculation(
+        bundle="b1",
+        rounding="",
+        account_id=7,
+        moment="2025-03-05T12:00:00",
+        store="s1",
+        lines=lines,
+        totals=Totals(
+            gross_minor=sum(line.gross_minor for line in lines),
+            redeemed_minor=sum(line.redeemed_minor for line in lines),
+            paid_minor=sum(line.paid_minor for line in lines),
+        ),
+        earned=tuple(
+            EarnedLot(offer_id=offer_id, points=points, name="", active_from=day, expires_on="")
+            for number, (offer_id, day) in enumerate(
+                (("points-1", "2025-03-05"), ("points-2", "2025-04-05")), start=2
+            )
+            if (points := sum(line.effects[number].points for line in lines))
+        ),
+        redeemed=tuple(redeemed),
+        conditions=tuple(draw(condition(offer_id, lines)) for offer_id in offers),
+        counted=(
+            Counted(counter="stamps:s", plus=draw(st.integers(1, 9)), lines=(lines[0].line_id,)),
+            Counted(counter="uses:u", plus=1),
+        ),
+        terms=FrozenTerms(
+            point_value_minor=draw(st.integers(1, 3)),
+            point_value_points=draw(st.integers(1, 3)),
+            mode=draw(st.sampled_from(["discount", "tender"])),
+            returns=draw(return_terms),
+        ),
+    )
+
+
+def some_of(data: st.DataObject, line: CalculatedLine, left: int) -> ReturnItem:
+    """Draw a part of what is left of a line, or all of it by its name alone."""
+    if data.draw(st.booleans()):
+        return ReturnItem(line_id=line.line_id)
+    step = 1 if line.by_weight else 1_000
+    quantity = data.draw(st.integers(1, left // step)) * step
+    return ReturnItem(line_id=line.line_id, quantity=quantity)
+
+
+def return_all(
+    sold: Calculation, data: st.DataObject, *, available_points: int | None = None
+) -> list[ReturnCalculation]:
+    """Return everything in parts drawn at random, each knowing of those before."""
+    left = {line.line_id: line.quantity for line in sold.lines}
+    by_id = {line.line_id: line for line in sold.lines}
+    made: list[ReturnMade] = []
+    results = []
+    while left:
+        names = data.draw(st.lists(st.sampled_from(sorted(left)), min_size=1, unique=True))
+        chosen = tuple(some_of(data, by_id[name], left[name]) for name in names)
+        result = calculate_return(
+            sold,
+            chosen,
+            already_returned(sold, made),
+            date=TODAY,
+            available_points=available_points,
+        )
+        assert isinstance(result, ReturnCalculation), result
+        results.append(result)
+        made.append(
+            ReturnMade(
+                key=str(len(made)),
+                items=result.items,
+                charged_back_minor=result.charged_back_minor,
+            )
+        )
+        for item in result.items:
+            left[item.line_id] -= item.quantity
+        left = {name: quantity for name, quantity in left.items() if quantity}
+    return results
+
+
+def restored(sold: Calculation, results: list[ReturnCalculation]) -> None:
+    """Assert that the parts together are the receipt."""
+    assert sum(one.money_back_minor for one in results) == sold.totals.paid_minor
+    assert sum(one.charged_back_minor for one in results) == 0
+    by_lot: Counter[tuple[str, int]] = Counter()
+    taken: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
+    for one in results:
+        for part in one.points_back:
+            by_lot[part.line_id, part.lot_id] += part.points
+        taken.update({each.offer_id: each.points for each in one.taken_back})
+        counted.update({each.counter: each.plus for each in one.counted_back})
+    assert by_lot == Counter({(p.line_id, p.lot_id): p.points for p in sold.redeemed})
+    assert counted == Counter({each.counter: each.plus for each in sold.counted})
+    lots = sold.earned
+    if sold.terms.returns.earned == "only_pending":
+        lots = tuple(lot for lot in lots if lot.active_from > TODAY)
+    assert taken == Counter({lot.offer_id: lot.points for lot in lots})
+    assert [one.completes for one in results] == [False] * (len(results) - 1) + [True]
+
+
+@settings(max_examples=30)
+@given(calculated_receipts(), st.data())
+def test_any_partition_of_a_receipt_of_the_engine_restores_exactly(
+    sold: Calculation, data: st.DataObject
+) -> None:
+    restored(sold, return_all(sold, data))
+
+
+@settings(max_examples=200)
+@given(made_up_receipts(), st.data())
+def test_any_partition_of_a_return_restores_exactly(sold: Calculation, data: st.DataObject) -> None:
+    results = return_all(sold, data)
+    event(f"parts: {min(len(results), 5)}")
+    event("charged back" if any(one.charged_back_minor for one in results) else "not charged")
+    restored(sold, results)
+
+
+@settings(max_examples=150)
+@given(made_up_receipts(), st.data(), st.integers(0, 300))
+def test_nothing_is_ever_negative_and_money_is_all_accounted_for(
+    sold: Calculation, data: st.DataObject, available_points: int
+) -> None:
+    handed_out = deducted = 0
+    for one in return_all(sold, data, available_points=available_points):
+        event("deducted" if one.deducted_minor else "not deducted")
+        handed_out += one.money_back_minor
+        deducted += one.deducted_minor
+        assert min(one.money_back_minor, one.deducted_minor, one.deducted_points) >= 0
+        assert all(part.points > 0 for part in one.points_back)
+        assert all(each.points > 0 for each in one.taken_back)
+        assert sum(line.money_back_minor for line in one.lines) == one.money_back_minor
+        for line in one.lines:
+            assert line.gross_minor == (line.discount_minor + line.redeemed_minor + line.paid_minor)
+            assert min(line.discount_minor, line.redeemed_minor, line.paid_minor) >= 0
+            assert min(line.money_back_minor, line.redeemed_points, line.earned_points) >= 0
+    assert handed_out + deducted == sold.totals.paid_minor
+
+
+@settings(max_examples=150)
+@given(made_up_receipts(), st.data())
+def test_a_part_depends_on_nothing_but_what_came_before_and_comes_now(
+    sold: Calculation, data: st.DataObject
+) -> None:
+    """However the earlier goods came back, the next part of them all is the same."""
+    sold = replace(sold, conditions=())
+    line = data.draw(st.sampled_from(sold.lines))
+    step = 1 if line.by_weight else 1_000
+    before = data.draw(st.integers(0, line.quantity // step - 1)) * step
+    cut = data.draw(st.integers(0, before // step)) * step
+    at_once = [ReturnMade(key="a", items=(ReturnItem(line_id=line.line_id, quantity=before),))]
+    in_two = [
+        ReturnMade(key=str(part), items=(ReturnItem(line_id=line.line_id, quantity=part),))
+        for part in (cut, before - cut)
+        if part
+    ]
+    rest = (ReturnItem(line_id=line.line_id),)
+    made = at_once if before else []
+    first = calculate_return(sold, rest, already_returned(sold, made), date=TODAY)
+    second = calculate_return(sold, rest, already_returned(sold, in_two), date=TODAY)
+    assert first == second
+
+
+@settings(max_examples=150)
+@given(made_up_receipts(), st.data())
+def test_fiscal_lines_make_the_total_in_both_modes(sold: Calculation, data: st.DataObject) -> None:
+    for mode in ("discount", "tender"):
+        printed = fiscal_lines(sold, mode)
+        apart = paid_by_points_minor(sold.lines, mode)
+        assert sum(one.amount_minor for one in printed) == sold.totals.paid_minor + apart
+        names = [one.line_id for one in printed]
+        assert len(set(names)) == len(names)
+        weighed = {line.line_id for line in sold.lines if line.by_weight}
+        quantities: Counter[str] = Counter()
+        for one in printed:
+            quantities[one.source_line_id] += one.quantity
+            if one.source_line_id not in weighed:
+                assert one.unit_price_minor * one.quantity == one.amount_minor * 1_000
+        assert quantities == Counter({line.line_id: line.quantity for line in sold.lines})
+        for result in return_all(sold, data):
+            back = fiscal_return_lines(result, mode)
+            apart = paid_by_points_minor(result.lines, mode)
+            assert sum(one.amount_minor for one in back) == result.money_back_minor + apart

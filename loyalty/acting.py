@@ -59,10 +59,11 @@ def most_taken(candidate: Candidate, state: State, held: Held | None = None) -> 
     if candidate.members:
         return sum(_best_per_line(candidate.members, state, -1).values())
     gives, limit = candidate.compiled.offer.gives, candidate.compiled.offer.limits
-    if isinstance(gives, NForM) and gives.free == "cheapest_of_all":
-        most = formed(candidate, state, held, replace(gives, free="cheapest_of_set")).off_minor
-    elif isinstance(gives, CLAIMING):
-        most = formed(candidate, state, held).off_minor
+    if isinstance(gives, CLAIMING):
+        if isinstance(gives, NForM) and gives.free == "cheapest_of_all":
+            gives = replace(gives, free="cheapest_of_set")
+        # Of fewer units other ones may be the cheapest, and stay within the limits.
+        most = formed(candidate, state, held, gives).off_minor
     elif isinstance(gives, Steps):
         _, reached = step_reached(candidate, gives, state)
         tried = [step_wish(candidate, step, state).total for step in gives.steps[:reached]]

@@ -32,7 +32,7 @@ from loyalty.candidates import Candidates, find_candidates, set_scene
 from loyalty.combination import Combination, best_combination
 from loyalty.compilation import Rules
 from loyalty.conditions import Situation
-from loyalty.earning import Spent, earn, points_by_offer
+from loyalty.earning import Spent, earn, points_by_offer, points_most
 from loyalty.explaining import (
     conditions,
     hand_out_reasons,
@@ -46,7 +46,7 @@ from loyalty.offers import Gift, IssuedCoupon, Message, PartnerPoints, Stamps
 from loyalty.redemption import Redemption, redeem, redeemed_today, value_minor
 from loyalty.rewards import stamps_on
 from loyalty.scene import Candidate, Scene
-from loyalty.search import Extra
+from loyalty.search import Beside
 
 
 def calculate(
@@ -78,7 +78,7 @@ def calculate(
         found.prices,
         scene,
         programme.receipt,
-        extra=_worth_of_points(found.points, scene, rules),
+        beside=_worth_of_points(found.points, scene, rules),
         nodes_max=nodes_max,
     )
     left = combination.left
@@ -149,7 +149,7 @@ def _with_ends(parts: Iterable[RedeemedPart], right: SpendRight) -> tuple[Redeem
     )
 
 
-def _worth_of_points(points: Sequence[Candidate], scene: Scene, rules: Rules) -> Extra | None:
+def _worth_of_points(points: Sequence[Candidate], scene: Scene, rules: Rules) -> Beside | None:
     """Return what points earned are worth, where the programme counts them as benefit."""
     programme = rules.bundle.programme
     if not (programme.points_in_benefit and points):
@@ -160,7 +160,9 @@ def _worth_of_points(points: Sequence[Candidate], scene: Scene, rules: Rules) ->
         total = sum(sum(by_line.values()) for by_line in earned.values())
         return value_minor(total, programme)
 
-    return worth
+    gross = scene.gross
+    most = value_minor(points_most(points, Spent(gross, gross, gross), scene), programme)
+    return Beside(worth, most)
 
 
 def _handed_out(

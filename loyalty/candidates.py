@@ -12,7 +12,7 @@ from loyalty.compilation import CompiledOffer, DayIndex
 from loyalty.conditions import Situation, names_codes, obstacle
 from loyalty.limits import UNIT_THOUSANDTHS
 from loyalty.matching import Line
-from loyalty.offers import Offer, Stamps
+from loyalty.offers import Offer, PartsSet, Stamps
 from loyalty.reasons import ReasonCode
 from loyalty.scene import Candidate, Scene
 
@@ -144,7 +144,9 @@ def _special(
     offer = compiled.offer
     views = [line.view for line in scene.lines]
     parts = tuple(tuple(at for at in lines if part(views[at])) for part in compiled.parts)
-    if parts and len(parts) == 1:  # what is bought, beside what buy_get gives
+    if isinstance(offer.gives, PartsSet):
+        lines = tuple(sorted(frozenset().union(*parts)))
+    elif parts:  # what is bought, beside what buy_get gives
         lines = tuple(at for at in lines if compiled.match(views[at]))
     counted = tuple(
         (tuple(line.index for line in scene.lines if match(line.view)), amount)

@@ -14,7 +14,7 @@ from loyalty.bundle import ReceiptTerms
 from loyalty.limits import COMBINATION_NODES_MAX, PPM
 from loyalty.offers import AmountOff, Percent, Steps
 from loyalty.scene import CLAIMING, Candidate, Held, Scene, State, begin
-from loyalty.search import Aim, Budget, Choice, Component, Extra, Leave, search
+from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
 
 _KEEPS_STATE = (*CLAIMING, Steps)
 """Rewards whose sets or steps are asked for again, for conditions and hints."""
@@ -48,7 +48,7 @@ def best_combination(
     scene: Scene,
     terms: ReceiptTerms,
     *,
-    extra: Extra | None = None,
+    beside: Beside | None = None,
     nodes_max: int = COMBINATION_NODES_MAX,
 ) -> Combination:
     """Return the choice of price offers that serves the customer best.
@@ -57,7 +57,7 @@ def best_combination(
 
     Args:
         candidates: in acting order.
-        extra: counted with the discounts where the programme says so.
+        beside: counted with the discounts where the programme says so.
         nodes_max: what the search may look at before it answers with the best found and a bound.
     """
     result = Combination(scene.gross[:])
@@ -66,7 +66,7 @@ def best_combination(
     contesting = _contesting(actors, scene)
     chosen: list[tuple[Candidate, Held | None]]
     if choices or contesting:
-        aim = Aim(extra, _most_off(scene, terms)) if extra else Aim()
+        aim = Aim(beside, _most_off(scene, terms)) if beside else Aim()
         search_terms = _Terms(choices, contesting, aim, nodes_max)
         chosen = _choose(actors, scene, search_terms, result)
     else:
@@ -272,7 +272,7 @@ def _acts_on_a_sum(actor: Candidate, scene: Scene) -> bool:
     plain = (isinstance(gives, Percent) and gives.rounding == "offer") or (
         isinstance(gives, AmountOff) and gives.per == "receipt"
     )
-    if not plain or actor.members or actor.counted_lines or offer.combines.base == "initial":
+    if not plain or actor.members or actor.counted_lines:
         return False
     assert isinstance(gives, Percent | AmountOff)
     limits = offer.limits

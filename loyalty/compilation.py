@@ -45,6 +45,7 @@ Key = tuple[str, str]
 """Attribute and value; an attribute with a slash behind it is asked for by a node of its tree."""
 
 _DAYS_CACHED_MAX = 4
+_PLACES_CACHED_MAX = 64
 _VIEWS_CACHED_MAX = 50_000
 _NO_PRODUCT = Product()
 POINTS = (PointsPerMoney, PointsPerItem, PointsPerReceipt, PointsMultiplier)
@@ -193,6 +194,7 @@ class Rules:
     groups_of: dict[str, tuple[str, ...]]
     offers_by_id: dict[str, Offer]
     compiled: tuple[CompiledOffer, ...]
+    _places: dict[Place, tuple[CompiledOffer, ...]] = field(default_factory=dict)
     _days: dict[tuple[Place, str], DayIndex] = field(default_factory=dict)
 
     def on(self, place: Place, date: str) -> DayIndex:
@@ -204,13 +206,22 @@ class Rules:
         index = self._days.get(key)
         if index is None:
             index = DayIndex(self.bundle, self.groups_of)
-            for compiled in self.compiled:
-                if _is_here(compiled.offer, place) and _is_on(compiled.offer.when, date):
+            for compiled in self._here(place):
+                if _is_on(compiled.offer.when, date):
                     index.add(compiled)
             if len(self._days) >= _DAYS_CACHED_MAX:
                 self._days.pop(next(iter(self._days)))
             self._days[key] = index
         return index
+
+    def _here(self, place: Place) -> tuple[CompiledOffer, ...]:
+        here = self._places.get(place)
+        if here is None:
+            here = tuple(each for each in self.compiled if _is_here(each.offer, place))
+            if len(self._places) >= _PLACES_CACHED_MAX:
+                self._places.pop(next(iter(self._places)))
+            self._places[place] = here
+        return here
 
 
 def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:

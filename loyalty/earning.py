@@ -72,7 +72,7 @@ def points_by_offer(
     multipliers = []
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        if isinstance(candidate.compiled.offer.gives, PointsMultiplier):
+        if _multiplies(candidate):
             multipliers.append(candidate)
         elif group := candidate.compiled.offer.combines.group:
             groups.setdefault(group, []).append(candidate)
@@ -84,6 +84,36 @@ def points_by_offer(
         if points := _multiplied(candidate, found):
             found[candidate.offer_id] = points
     return found
+
+
+def points_most(candidates: Sequence[Candidate], spent: Spent, scene: Scene) -> int:
+    """Return a bound: where no line costs more they do not give more points than that.
+
+    Less paid can put another member of a group first, so the best one counts in every group.
+    """
+    given = {c.offer_id: _given(c, spent, scene) for c in candidates if not _multiplies(c)}
+    groups: dict[str, list[Candidate]] = {}
+    total = 0
+    for candidate in candidates:
+        group = candidate.compiled.offer.combines.group
+        if _multiplies(candidate):
+            total += sum(_multiplied(candidate, given).values())
+        elif group:
+            groups.setdefault(group, []).append(candidate)
+        else:
+            total += sum(given[candidate.offer_id].values())
+    for members in groups.values():
+        if members[0].offer.combines.mode == "best_per_line":
+            settled: dict[str, dict[int, int]] = {}
+            _settle_lines(members, spent, scene, settled, {})
+            total += sum(sum(by_line.values()) for by_line in settled.values())
+        else:
+            total += max(sum(given[member.offer_id].values()) for member in members)
+    return total
+
+
+def _multiplies(candidate: Candidate) -> bool:
+    return isinstance(candidate.compiled.offer.gives, PointsMultiplier)
 
 
 def _given(candidate: Candidate, spent: Spent, scene: Scene) -> dict[int, int]:

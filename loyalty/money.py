@@ -40,7 +40,11 @@ def split(total: int, weights: Sequence[int], ceilings: Sequence[int] | None = N
     Raises:
         AmountError: the places with a weight cannot take `total`.
     """
+    if len(weights) == 1 and weights[0] > 0 and (ceilings is None or total <= ceilings[0]):
+        return [total]
     if ceilings is None:
+        if total > 0 < sum(weights):
+            return _largest_remainder(total, weights)
         ceilings = [total] * len(weights)
     room = [c if w > 0 else 0 for w, c in zip(weights, ceilings, strict=True)]
     if total < 0 or sum(room) < total:
@@ -67,6 +71,8 @@ def _largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     shares = [total * w // whole for w in weights]
     missing = total - sum(shares)
+    if not missing:
+        return shares
     by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
     for i in by_remainder[:missing]:
         shares[i] += 1

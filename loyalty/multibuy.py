@@ -97,7 +97,12 @@ _FREE = PercentOff(rate_ppm=PPM)
 
 
 def shape(gives: NForM | EveryNth | BuyGet) -> tuple[int, int, Off, bool]:
-    """Return units of a set, units paid in full, what comes off the others, may a last set be short."""
+    """Return what sets of one kind of goods look like.
+
+    Returns:
+        Units of a set, how many are paid in full, what comes off the others, whether the last set
+        may be short of them.
+    """
     if isinstance(gives, NForM):
         return gives.units, gives.pay, _FREE, False
     if isinstance(gives, EveryNth):

@@ -7,11 +7,18 @@ units are wanted twice. What is still wanted twice is divided in every possible 
 going on with each division. All is counted in millionths of a minor unit, in integers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations, product
+from math import comb
 
 from loyalty import multibuy
-from loyalty.limits import PACKING_ROUNDS_FIRST, PACKING_ROUNDS_LATER, PPM
+from loyalty.limits import (
+    PACKING_DIVISIONS_TRIED,
+    PACKING_ROUNDS_FIRST,
+    PACKING_ROUNDS_LATER,
+    PPM,
+)
 from loyalty.offers import AmountEach, BuyGet, ClaimingReward, EveryNth, NForM, PartsSet, PercentOff
 from loyalty.offers.prices import Off
 
@@ -19,6 +26,8 @@ Shares = dict[int, dict[int, int]]
 """Rank of an offer -> line index -> units it holds."""
 
 _NEVER = -(10**30)
+_PATIENCE = 4
+"""Rounds after which smaller steps are taken, and after which a division is tried."""
 
 
 @dataclass(slots=True)
@@ -106,12 +115,38 @@ class Packing:
             {line: self.pieces[line] for line in contested},
             {line: list(ranks) for line, ranks in contested.items()},
         )
-        self._descend(node, PACKING_ROUNDS_FIRST)
+        if _divisions(node) > PACKING_DIVISIONS_TRIED:
+            self._prices, *_ = self._price(node, PACKING_ROUNDS_FIRST)
+            self._better_by_hand(contested)
+        self._descend(node, 1)
 
     def _try(self, shares: Shares) -> None:
         value = self.value(shares)
         if value > self.best:
             self.best, self.best_shares = value, shares
+
+    def _better_by_hand(self, contested: Mapping[int, Sequence[int]]) -> None:
+        """Give units of a line to another offer for as long as that helps."""
+        helped = True
+        while helped:
+            helped = False
+            for line, ranks in contested.items():
+                for giver, taker in permutations(ranks, 2):
+                    count = self.best_shares[giver].get(line, 0)
+                    for moved in sorted({1, count}) if count else ():
+                        shares = dict(self.best_shares)
+                        shares[giver] = {**shares[giver], line: count - moved}
+                        shares[taker] = {
+                            **shares[taker],
+                            line: shares[taker].get(line, 0) + moved,
+                        }
+                        before = self.best
+                        self._try(shares)
+                        if self.best > before:
+                            helped = True
+                            break
+                        if not self.spend(1):
+                            return
 
     def _beaten(self, bound: int) -> bool:
         return bound <= self.best or bound < self.to_beat
@@ -123,6 +158,10 @@ class Packing:
         if not node.open:
             self._try(node.most)
             return
+        if finished and _divisions(node) <= PACKING_DIVISIONS_TRIED:
+            finished = self._try_all(node)
+            if finished:
+                return
         if not finished:
             self.exhausted = True
             self.open_bound = max(self.open_bound, bound)
@@ -139,6 +178,14 @@ class Packing:
             if self.exhausted:
                 self.open_bound = max(self.open_bound, bound)
                 return
+
+    def _try_all(self, node: _Node) -> bool:
+        """Try every division of a small node; false when the budget ended before."""
+        for shares in _all_divisions(node):
+            if not self.spend(1):
+                return False
+            self._try(shares)
+        return True
 
     def _price(
         self, node: _Node, rounds: int
@@ -159,19 +206,19 @@ class Packing:
             steps = 0
             for claimant in self.claimants:
                 if changed is None or not changed.isdisjoint(node.most[claimant.rank]):
-                    wanted[claimant.rank] = want(claimant, node.most[claimant.rank], prices)
+                    wanted[claimant.rank] = self._want(claimant, node, prices)
                     steps += 1 + sum(len(units) for units in claimant.units) // 16
             total = sum(each.gain for each in wanted.values())
             total += sum(prices[line] * node.supply[line] for line in node.open)
             bound = self.fixed_minor + (total + slack) // PPM
             if bound < best_bound:
                 best_prices, best_bound, best_wanted = dict(prices), bound, dict(wanted)
-            elif turn % 4 == 3:
+            elif turn % _PATIENCE == _PATIENCE - 1:
                 sharpness += 1
             if not self.spend(steps):
                 return best_prices, best_bound, best_wanted, False
             excess = _excess(node, wanted)
-            if turn == 0 or turn % 5 == 4 or not any(excess.values()):
+            if turn % _PATIENCE == 0 or not any(excess.values()):
                 self._try(_feasible(node, wanted))
             if self._beaten(best_bound) or not any(excess.values()):
                 break
@@ -180,10 +227,16 @@ class Packing:
                 break
         return best_prices, best_bound, best_wanted, True
 
+    def _want(self, claimant: Claimant, node: _Node, prices: Mapping[int, int]) -> Wanted:
+        """Units divided already have no price for the offer that holds them."""
+        rank = claimant.rank
+        own = {line: price for line, price in prices.items() if price and rank in node.open[line]}
+        return want(claimant, node.most[rank], own)
+
     def _moved(
         self, prices: dict[int, int], excess: dict[int, int], total: int, sharpness: int
     ) -> tuple[dict[int, int], set[int]]:
-        """Return prices a step on: up where units are wanted twice, down where nobody wants them."""
+        """Return prices a step on: up where units are wanted twice, down where none are."""
         norm = sum(each * each for each in excess.values())
         goal = max(self.best, self.to_beat) - self.fixed_minor
         step = 2 * max(PPM // 4, total - goal * PPM) // (norm * sharpness)
@@ -228,6 +281,34 @@ def _divided(node: _Node, line: int, rank: int, count: int) -> _Node:
     else:
         del supply[line], still_open[line]
     return _Node(most, supply, still_open)
+
+
+def _divisions(node: _Node) -> int:
+    """Return how many ways there are to divide what is open."""
+    ways = 1
+    for line, ranks in node.open.items():
+        ways *= comb(node.supply[line] + len(ranks) - 1, len(ranks) - 1)
+    return ways
+
+
+def _all_divisions(node: _Node) -> Iterator[Shares]:
+    for each in product(*(_parted(node.supply[line], len(node.open[line])) for line in node.open)):
+        shares = {rank: dict(lines) for rank, lines in node.most.items()}
+        for (line, ranks), counts in zip(node.open.items(), each, strict=True):
+            for rank, count in zip(ranks, counts, strict=True):
+                shares[rank][line] = count
+        yield shares
+
+
+def _parted(pieces: int, parts: int) -> list[tuple[int, ...]]:
+    """Return every way to part pieces, most to the first ones first."""
+    if parts == 1:
+        return [(pieces,)]
+    return [
+        (first, *rest)
+        for first in range(pieces, -1, -1)
+        for rest in _parted(pieces - first, parts - 1)
+    ]
 
 
 def _feasible(node: _Node, wanted: Mapping[int, Wanted]) -> Shares:

@@ -295,14 +295,13 @@ class _Plan:
         parts: list[RedeemedPart] = []
         for purse, points, by_line in self.paid:
             in_order = sorted(line for line, minor in by_line.items() if minor)
+            weights = [by_line[line] for line in in_order]
             if not in_order and points:
                 # Their value stands in what another purse pays: parts of a minor unit add up.
-                in_order = [purse.reach[0]]
-                by_line = {purse.reach[0]: 0}
-            weights = [by_line[line] for line in in_order]
-            shares = split(points, weights if any(weights) else [1] * len(weights))
+                in_order, weights = [purse.reach[0]], [1]
+            shares = split(points, weights)
             for line, share in zip(in_order, shares, strict=True):
-                minor_by_line[line] += by_line[line]
+                minor_by_line[line] += by_line.get(line, 0)
                 points_by_line[line] += share
             parts += _parts(self.lines, in_order, shares, purse.lots)
         return Redemption(

@@ -9,8 +9,8 @@ from loyalty.money import round_half_up, split
 from loyalty.offers import (
     AmountOff,
     CardPrice,
+    ClaimingReward,
     FixedPrice,
-    NForM,
     PartsSet,
     Percent,
     PercentOff,
@@ -54,9 +54,13 @@ def formed(
     candidate: Candidate,
     state: State,
     held: Held | None = None,
-    instead: NForM | None = None,
+    instead: ClaimingReward | None = None,
 ) -> multibuy.Formed:
-    """Return the sets a multi-buy forms on this state; `instead` stands in for its reward."""
+    """Return the sets a multi-buy forms on this state.
+
+    Args:
+        instead: stands in for the reward, without the limits in units: for a bound.
+    """
     offer = candidate.compiled.offer
     gives = instead or offer.gives
     assert isinstance(gives, CLAIMING)
@@ -65,9 +69,8 @@ def formed(
     sets = limits.sets_max
     if limits.once_per_code:
         sets = min(sets, candidate.codes) if sets else candidate.codes
-    return multibuy.form(
-        gives, units, multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
-    )
+    cap = multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
+    return multibuy.form(gives, units, cap if instead is None else multibuy.Cap(sets))
 
 
 def units_held(candidate: Candidate, state: State, held: Held | None) -> list[multibuy.Units]:
@@ -172,10 +175,11 @@ def _line_units(
 
 
 def _by_line(units: Sequence[tuple[int, int, int]]) -> dict[int, int]:
+    """Return what units cost by line index, rising: ties of a split go to the earlier line."""
     found: dict[int, int] = {}
     for price, line, count in units:
         found[line] = found.get(line, 0) + price * count
-    return found
+    return _sorted(found)
 
 
 def _pieces_of(units: Sequence[tuple[int, int, int]]) -> dict[int, int]:
@@ -205,8 +209,7 @@ def _base_by_line(
     units = _selected(candidate, state, which, count)
     if units is None:
         return dict(zip(candidate.lines, _bases(candidate, state), strict=True)), None
-    found = _by_line(units)
-    return {line: found[line] for line in sorted(found)}, units
+    return _by_line(units), units
 
 
 def _percent(candidate: Candidate, gives: Percent, state: State) -> Wish:
@@ -332,7 +335,7 @@ def _stamps(candidate: Candidate, gives: Stamps, state: State) -> Wish:
     if not rewards:
         return _NOTHING
     units = _selected(candidate, state, gives.which, rewards) or []
-    return _shared(multibuy.taken_off(gives.off, units), _sorted(_by_line(units)), moves=True)
+    return _shared(multibuy.taken_off(gives.off, units), _by_line(units), moves=True)
 
 
 _REWARDS: dict[type, _Reward] = {

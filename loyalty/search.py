@@ -66,8 +66,17 @@ class Found:
     gap_minor: int = 0
 
 
-Extra = Callable[[Sequence[int]], int]
-"""What a basket is worth beside its discounts, from what is left to pay on each line."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a basket is worth beside its discounts.
+
+    Attributes:
+        worth: in minor units, from what is left to pay on each line.
+        most: a bound of it.
+    """
+
+    worth: Callable[[Sequence[int]], int]
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class Aim:
             below 0 = no maximum.
     """
 
-    beside: Extra | None = None
+    beside: Beside | None = None
     most_minor: int = -1
 
 
@@ -104,12 +113,12 @@ class _Search:
         self._best_acting: dict[int, tuple[Candidate, Held | None]] = {}
         self._open_bound = _NO_VALUE
         self._excludes = _exclusions(component.actors)
-        self._most_extra = aim.beside(start.left) if aim.beside else 0
+        self._most_beside = aim.beside.most if aim.beside else 0
 
     def run(self) -> Found:
         fixed = sum(self._alone[actor.rank] for actor in self._always)
         self._greedy_first(fixed)
-        self._descend(0, list(self._always), fixed + self._most_extra)
+        self._descend(0, list(self._always), fixed + self._most_beside)
         found = Found({rank: held for rank, (_, held) in self._best_acting.items()})
         if self._open_bound > self._best:
             found.proven = False
@@ -128,7 +137,7 @@ class _Search:
                 acting.append(member)
                 total += self._alone[member.rank]
         if self._choices:
-            self._visit(acting, total + self._most_extra)
+            self._visit(acting, total + self._most_beside)
 
     def _descend(self, at: int, acting: list[Candidate], bound: int) -> None:
         """Choose for `choices[at]` and on; `bound` holds for what is chosen so far."""
@@ -329,7 +338,7 @@ class _Units:
                 most -= sum(offs.values())
         value = before - sum(state.left)
         if self._aim.beside:
-            value += self._aim.beside(state.left)
+            value += self._aim.beside.worth(state.left)
         if value > self.best:
             self.best = value
             self.best_held = held

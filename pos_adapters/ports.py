@@ -58,12 +58,24 @@ class Receipt:
     training: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class GoodsBack:
+    """A line that comes back, or a part of it.
+
+    Attributes:
+        quantity: thousandths of the selling unit; 0 = all that is left of the line.
+    """
+
+    line_id: str
+    quantity: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinesReturned:
-    """Whole lines of an earlier receipt that come back."""
+    """Goods of an earlier receipt that come back; each line once."""
 
     original_receipt_id: str
-    line_ids: tuple[str, ...]
+    lines: tuple[GoodsBack, ...]
     moment: str
 
 
@@ -92,6 +104,22 @@ class CustomerSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FiscalLine:
+    """A line to print: of goods sold by piece `amount = unit price x pieces`, exactly.
+
+    Attributes:
+        source_line_id: the register's line this is all or a part of.
+        unit_price_minor: of a weighed line before loyalty; there the amount alone counts.
+    """
+
+    line_id: str
+    source_line_id: str
+    quantity: int
+    unit_price_minor: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TillAnswer:
     """What became of a call about a receipt or a return.
 
@@ -104,6 +132,8 @@ class TillAnswer:
         link: whether the till hears the centre; empty for a return.
         field: which field of the request the outcome is about.
         calculation: absent where there is nothing to calculate.
+        fiscal_lines: the lines as a fiscal printer wants them.
+        paid_by_points_minor: paid by points beside money, where points are a kind of payment.
         reserved_points: set aside for this receipt.
         pending: of a return: recorded, the centre works the points out.
     """
@@ -117,6 +147,8 @@ class TillAnswer:
     link: str = ""
     field: str = ""
     calculation: Mapping[str, Any] | None = None
+    fiscal_lines: tuple[FiscalLine, ...] = ()
+    paid_by_points_minor: int = 0
     reserved_points: int = 0
     customer: CustomerSeen | None = None
     messages: tuple[CashierMessage, ...] = ()
@@ -166,8 +198,20 @@ class PosClient(Protocol):
         """Give the receipt up, durably; what was set aside for it is free."""
         ...
 
-    def return_lines(self, return_id: str, lines: LinesReturned, *, confirm: bool) -> TillAnswer:
-        """Show what returning the lines would post; with `confirm` post exactly that, durably."""
+    def return_lines(
+        self,
+        return_id: str,
+        lines: LinesReturned,
+        *,
+        confirm: bool,
+        money_back_minor: int | None = None,
+    ) -> TillAnswer:
+        """Show what returning the goods would post; with `confirm` post exactly that, durably.
+
+        Args:
+            money_back_minor: about to be handed out; if the till calculates otherwise it records
+                nothing.
+        """
         ...
 
     def health(self) -> TillHealth:
@@ -219,7 +263,7 @@ class PrintedReturn:
     original_receipt_id: str
     till: str
     moment: str
-    line_ids: tuple[str, ...]
+    lines: tuple[GoodsBack, ...]
     money_back_minor: int = 0
     points_back: int = 0
     points_taken_back: int = 0

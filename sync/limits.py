@@ -13,3 +13,11 @@ MESSAGE_BYTES_MAX: Final = 4_194_304
 BUNDLE_BYTES_MAX: Final = 268_435_456
 PULL_BYTES_DEFAULT: Final = 262_144
 """Aim for one pull answer; the centre stops adding rows past it."""
+
+ACCOUNT_COUNTERS_MAX: Final = 200
+"""Counters one account keeps; of more, those used last."""
+ACCOUNT_OFFERS_MAX: Final = 100
+"""Personal offers of one account."""
+ACCOUNT_SEGMENTS_MAX: Final = 200
+WAITING_RECORDS_MAX: Final = 500
+"""Records of one stream named one by one as not applied yet."""

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from loyalty.account import AccountSnapshot, LotPart
 from loyalty.basket import Place
+from loyalty.returns import ReturnMade
 from sync.limits import COUNT_MAX
 
 Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
@@ -138,6 +139,19 @@ class PushAnswer(Message, frozen=True, kw_only=True):
     incarnation_number_min: Positive
 
 
+class Applied(Message, frozen=True, kw_only=True):
+    """Which records of one of the till's streams are in accounts told beside it (design: sync 4.5).
+
+    Attributes:
+        through: records up to here are, later ones are not.
+        waiting: records up to there that are not either: kept, and not applied yet.
+    """
+
+    incarnation: Incarnation
+    through: Count
+    waiting: tuple[Count, ...] = ()
+
+
 class AccountRow(Message, frozen=True, kw_only=True):
     """An account as tills may know it; `card` is a keyed hash, never a number.
 
@@ -221,6 +235,8 @@ class PullAnswer(Message, frozen=True, kw_only=True):
     Attributes:
         applied_through: records of this stream whose effects are in the rows.
         more: there is more to pull at once.
+        applied: the same to the record; this stream first, then older ones of the till of which
+            something still waits. Of those not named everything the centre has is in the rows.
     """
 
     cursor: Cursor
@@ -231,6 +247,7 @@ class PullAnswer(Message, frozen=True, kw_only=True):
     recalls: tuple[str, ...] = ()
     outcomes: tuple[OutcomeRow, ...] = ()
     manifest: Manifest | None = None
+    applied: tuple[Applied, ...] = ()
 
 
 class SnapshotRequest(Message, frozen=True, kw_only=True):
@@ -240,9 +257,14 @@ class SnapshotRequest(Message, frozen=True, kw_only=True):
 
 
 class SnapshotAnswer(Message, frozen=True, kw_only=True):
-    """The account, or none for a card nobody knows."""
+    """The account, or none for a card nobody knows.
+
+    Attributes:
+        applied: as in a pull, of the session's stream.
+    """
 
     account: AccountRow | None = None
+    applied: tuple[Applied, ...] = ()
 
 
 class AuthoriseRequest(Message, frozen=True, kw_only=True):
@@ -270,19 +292,28 @@ class AuthoriseAnswer(Message, frozen=True, kw_only=True):
 
 
 class ReceiptRequest(Message, frozen=True, kw_only=True):
-    """Asks for a receipt of any till by its sale key, for a return."""
+    """Asks for a receipt of any till by its sale key, for a return.
+
+    Attributes:
+        date: local day of the return, `YYYY-MM-DD`; points that have ended by then are not told.
+    """
 
     key: str
+    date: str = ""
 
 
 class ReceiptAnswer(Message, frozen=True, kw_only=True):
-    """The canonical bytes of its calculation and the lines already returned.
+    """What the centre knows of a receipt; everything is empty for an unknown one.
 
-    Both are empty for an unknown receipt.
+    Attributes:
+        calculation: canonical bytes.
+        returns: of this receipt, posted so far, from all tills.
+        available_points: what could be taken back from its account now; none for nobody's receipt.
     """
 
     calculation: bytes = b""
-    returned_lines: tuple[str, ...] = ()
+    returns: tuple[ReturnMade, ...] = ()
+    available_points: Count | None = None
 
 
 class Problem(Message, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from msgspec import Meta
 from loyalty.account import NO_REDEMPTION, NO_RIGHT, AccountSnapshot, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment, Place
 from loyalty.limits import POINTS_MAX
+from loyalty.returns import ReturnItem
 from sync.errors import MalformedMessageError
 from sync.limits import RECORD_BYTES_MAX
 
@@ -103,18 +104,21 @@ class VoidRecord(_Record, tag="void", frozen=True, kw_only=True):
 
 
 class RefundRecord(_Record, tag="refund", frozen=True, kw_only=True):
-    """Whole lines of a receipt brought back.
+    """Goods of a receipt brought back.
 
     Attributes:
         key: of the return itself, minted by the register.
         original_key: sale key of the receipt.
-        calculation: canonical bytes of the return's calculation;
+        lines: how much of which; quantity 0 = all that is left, where the till did not have the
+            receipt.
+        moment: its local day decides what is expired or pending.
+        calculation: canonical bytes of the return's calculation, as shown;
             empty object where the till did not have the receipt.
     """
 
     key: str
     original_key: str
-    lines: tuple[str, ...]
+    lines: tuple[ReturnItem, ...]
     moment: Moment
     place: Place
     calculation: msgspec.Raw = msgspec.Raw(b"{}")

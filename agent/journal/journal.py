@@ -1,10 +1,11 @@
-"""The journal as one thing: stream, rights and receipts over one file and one transaction."""
+"""The journal as one thing: stream, rights, receipts and counts; one file, one transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.errors import JournalDamagedError
 from agent.journal.database import Database
+from agent.journal.own_counts import OwnCountRows
 from agent.journal.receipts import Receipts
 from agent.journal.rights import Rights
 from agent.journal.schema import migration_files
@@ -24,6 +25,7 @@ class Journal:
         self.stream = Stream(database, till_id)
         self.rights = Rights(database)
         self.receipts = Receipts(database)
+        self.own_counts = OwnCountRows(database)
         try:
             database.migrate(migration_files())
             self._check_chain()

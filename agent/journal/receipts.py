@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.journal.database import Database
+from loyalty.returns import ReturnItem, ReturnMade
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +80,37 @@ class Receipts:
         )
         return (row[0], row[1]) if row else None  # type: ignore[return-value]
 
-    def put_return(self, return_id: str, request: bytes, answer: bytes) -> None:
+    def put_return(
+        self, made: ReturnMade, *, original_key: str, request: bytes, answer: bytes
+    ) -> None:
         """Keep a confirmed return."""
         self._database.run(
-            "insert into return_document values (?, ?, ?)", return_id, request, answer
-        )
-
-    def returned_lines(self, original_key: str) -> set[str]:
-        """Return the lines of a receipt that came back to this till."""
-        rows = self._database.rows(
-            "select line_id from returned_line where original_key = ?", original_key
-        )
-        return {str(row[0]) for row in rows}
-
-    def add_returned_lines(self, original_key: str, lines: tuple[str, ...], return_id: str) -> None:
-        """Note lines as returned."""
-        for line_id in lines:
+            "insert into return_document values (?, ?, ?, ?, ?)",
+            made.key, original_key, made.charged_back_minor, request, answer,
+        )  # fmt: skip
+        for item in made.items:
             self._database.run(
-                "insert into returned_line values (?, ?, ?)", original_key, line_id, return_id
+                "insert into returned_line values (?, ?, ?)", made.key, item.line_id, item.quantity
             )
+
+    def returns_of(self, original_key: str) -> dict[str, ReturnMade]:
+        """Return the returns of a receipt that this till recorded, by key."""
+        rows = self._database.rows(
+            "select return_id, charged_back_minor, line_id, quantity from return_document"
+            " join returned_line using (return_id) where original_key = ?"
+            " order by return_id, line_id",
+            original_key,
+        )
+        found: dict[str, ReturnMade] = {}
+        for return_id, charged_minor, line_id, quantity in rows:
+            key, before = str(return_id), found.get(str(return_id))
+            item = ReturnItem(line_id=str(line_id), quantity=quantity)  # type: ignore[arg-type]
+            found[key] = ReturnMade(
+                key=key,
+                items=(*(before.items if before else ()), item),
+                charged_back_minor=charged_minor,  # type: ignore[arg-type]
+            )
+        return found
 
 
 def _receipt(row: tuple[object, ...]) -> ReceiptRow:

@@ -111,7 +111,7 @@ class JournalTillSide:
     def pull_answered(self, answer: PullAnswer) -> None:
         """Store what has changed; the cursor last, so that a crash repeats and never skips."""
         till = self._till
-        till.cache.put_accounts(answer.accounts)
+        till.cache.put_accounts(answer.accounts, answer.applied)
         if (
             answer.grants
             or answer.recalls

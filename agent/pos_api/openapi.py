@@ -61,7 +61,7 @@ _CALLS: tuple[tuple[str, str, str, type[Any] | None, type[Any], str], ...] = (
         "return",
         ReturnRequest,
         ReturnAnswer,
-        "Preview or confirm a return of whole lines",
+        "Preview or confirm a return of lines or parts of them",
     ),
     ("get", "/v1/health", "health", None, HealthReport, "State of the till"),
     ("post", "/v1/link/talk", "talk", None, Nothing, "Talk to the centre now; 202, not waited for"),

@@ -1,5 +1,6 @@
 """Accounts, bundles and the pull cursor as last told; the file may be thrown away at any time."""
 
+from dataclasses import dataclass
 from importlib import resources
 from typing import Final, TypeVar
 
@@ -7,7 +8,7 @@ import msgspec
 import zstandard
 
 from agent.journal.database import Database, Row
-from sync.messages import AccountRow, Cursor, Manifest
+from sync.messages import AccountRow, Applied, Cursor, Manifest
 
 _PRAGMAS: Final = (
     "pragma locking_mode=exclusive",
@@ -17,6 +18,16 @@ _PRAGMAS: Final = (
 )
 
 V = TypeVar("V", bound=msgspec.Struct)
+
+_applied_decoder = msgspec.msgpack.Decoder(tuple[Applied, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An account as the centre told it, and which records of this till it held then."""
+
+    account: AccountRow
+    applied: tuple[Applied, ...] = ()
 
 
 def open_cache_database(path: str, *, vfs: str | None = None) -> Database:
@@ -42,11 +53,30 @@ class Cache:
             for statement in schema.split(";\n"):
                 if statement.strip():
                     database.run(statement)
+            if ("applied",) not in database.rows("select name from pragma_table_info('account')"):
+                # A file of an earlier release: what it has stays, the cursor says that it is known.
+                database.run("alter table account add column applied blob not null default x'90'")
 
     def account(self, card: bytes) -> AccountRow | None:
         """Return what is known of a card's account."""
-        row = self._database.row("select body from account where card = ?", card)
-        return msgspec.msgpack.decode(_blob(row), type=AccountRow) if row else None
+        told = self.told(card)
+        return told.account if told else None
+
+    def told(self, card: bytes) -> Told | None:
+        """Return what was told of a card's account."""
+        row = self._database.row("select body, applied from account where card = ?", card)
+        if row is None:
+            return None
+        body, applied = row
+        assert isinstance(body, bytes)
+        assert isinstance(applied, bytes)
+        account = msgspec.msgpack.decode(body, type=AccountRow)
+        return Told(account, _applied_decoder.decode(applied))
+
+    def cards_of(self, account_id: int) -> list[bytes]:
+        """Return the cards an account is known by."""
+        rows = self._database.rows("select card from account where account_id = ?", account_id)
+        return [_blob(row) for row in rows]
 
     def account_count(self) -> int:
         """Return how many cards are known."""
@@ -54,17 +84,23 @@ class Cache:
         assert row is not None
         return int(row[0])  # type: ignore[arg-type]
 
-    def put_accounts(self, rows: tuple[AccountRow, ...]) -> None:
-        """Keep accounts, never replacing a newer version by an older one."""
+    def put_accounts(self, rows: tuple[AccountRow, ...], applied: tuple[Applied, ...] = ()) -> None:
+        """Keep accounts, never replacing a newer version by an older one.
+
+        Args:
+            applied: which records of this till are in them.
+        """
+        told = msgspec.msgpack.encode(applied)
         with self._database.transaction():
             for row in rows:
                 self._database.run(
-                    "insert into account values (?, ?, ?, ?) on conflict (card) do update"
+                    "insert into account (card, account_id, version, body, applied)"
+                    " values (?, ?, ?, ?, ?) on conflict (card) do update"
                     " set account_id = excluded.account_id, version = excluded.version,"
-                    " body = excluded.body"
+                    " body = excluded.body, applied = excluded.applied"
                     " where excluded.version >= version",
                     row.card, row.snapshot.account_id, row.snapshot.version,
-                    msgspec.msgpack.encode(row),
+                    msgspec.msgpack.encode(row), told,
                 )  # fmt: skip
 
     def bundle(self, bundle_hash: str) -> bytes | None:

@@ -1,9 +1,11 @@
 -- Disposable: everything here can be told again by the centre.
+-- `applied`: which records of this till the account holds, as told beside it.
 create table if not exists account (
     card blob primary key,
     account_id integer not null,
     version integer not null,
-    body blob not null
+    body blob not null,
+    applied blob not null default x'90'
 ) strict;
 create index if not exists account_by_id on account (account_id);
 create table if not exists bundle (

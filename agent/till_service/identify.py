@@ -1,13 +1,15 @@
 """Who the customer is, as far as the till can know in the time a queue allows."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.errors import JournalUnavailableError
+from agent.journal.own_counts import OwnCounts
+from agent.reference_data.cache import Told
 from agent.till_service.till import Till
 from loyalty.account import NOBODY, AccountSnapshot
 from sync.cycle import PATH_SNAPSHOT, Ask
-from sync.messages import AccountRow, Message, SnapshotAnswer, SnapshotRequest
+from sync.messages import Message, SnapshotAnswer, SnapshotRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +37,12 @@ class Person:
 
     def refreshed(self, till: Till) -> "Person":
         """Return the same customer with what the till knows by now."""
-        row = till.cache.account(self.card)
-        return _person(self.card, row) if row is not None else self
+        if not self.card:
+            return self
+        told = till.cache.told(self.card)
+        if told is None and self.account.account_id:
+            return self  # could not be remembered; the next receipt asks again
+        return _person(till, self.card, told)
 
 
 def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
@@ -51,21 +57,46 @@ def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
         answer = yield Ask(PATH_SNAPSHOT, SnapshotRequest(card=card), SnapshotAnswer)
         if isinstance(answer, SnapshotAnswer) and answer.account is not None:
             try:
-                till.cache.put_accounts((answer.account,))
+                till.cache.put_accounts((answer.account,), answer.applied)
             except JournalUnavailableError:
                 # Remembering it would be better; a full disk is no reason not to sell.
-                return _person(card, answer.account)
-    return _person(card, till.cache.account(card))
+                return _person(till, card, Told(answer.account, answer.applied))
+    return _person(till, card, till.cache.told(card))
 
 
-def _person(card: bytes, row: AccountRow | None) -> Person:
-    if row is None:
-        return Person(card=card, account=AccountSnapshot(identified=True))
+def _person(till: Till, card: bytes, told: Told | None) -> Person:
+    if told is None:
+        own = till.journal.own_counts.of_card(card)
+        return Person(card=card, account=_with(AccountSnapshot(identified=True), own))
+    row = told.account
+    account_id = row.snapshot.account_id
+    cards = {card, *till.cache.cards_of(account_id)}
+    own = till.journal.own_counts.of_account(account_id, sorted(cards), told.applied)
     return Person(
         card=card,
-        account=row.snapshot,
+        account=_with(row.snapshot, own),
         masked_name=row.masked_name,
         blocked=row.blocked,
         points=row.points + row.held_points,
         available_points=row.points,
+    )
+
+
+def _with(account: AccountSnapshot, own: OwnCounts) -> AccountSnapshot:
+    """Add what this till has sold since the account was told (design: sync 4.5)."""
+    if not own.counters and not own.purchases:
+        return account
+    sums = {
+        name: account.counters.get(name, 0) + own.counters.get(name, 0)
+        for name in sorted({*account.counters, *own.counters})
+    }
+    last_used = {
+        name: max(account.last_used.get(name, ""), own.last_used.get(name, ""))
+        for name in sorted({*account.last_used, *own.last_used})
+    }
+    return replace(
+        account,
+        purchases=max(0, account.purchases + own.purchases),
+        counters={name: value for name, value in sums.items() if value > 0},
+        last_used={name: used for name, used in last_used.items() if used and sums[name] > 0},
     )

@@ -7,7 +7,9 @@ from msgspec import Meta
 
 from loyalty.account import RedeemRequest
 from loyalty.basket import BasketLine
+from loyalty.fiscal import FiscalLine
 from loyalty.limits import AMOUNT_MINOR_MAX, BASKET_CODES_MAX, BASKET_LINES_MAX
+from loyalty.returns import ReturnItem
 
 ReceiptId = Annotated[
     str,
@@ -56,16 +58,19 @@ class CompleteRequest(ReceiptRequest, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ReturnRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whole lines of an earlier receipt come back.
+    """Goods of an earlier receipt come back: lines, or a part of their quantity.
 
     Attributes:
         confirm: false shows what would be posted, true posts exactly that.
+        money_back_minor: with `confirm`, what the register is about to hand out; if it is not what
+            was calculated, nothing is recorded.
     """
 
     original_receipt_id: ReceiptId
-    line_ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=BASKET_LINES_MAX)]
+    lines: Annotated[tuple[ReturnItem, ...], Meta(min_length=1, max_length=BASKET_LINES_MAX)]
     moment: str
     confirm: bool = False
+    money_back_minor: Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)] | None = None
 
 
 class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +102,9 @@ class ReceiptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     Attributes:
         outcome: a name of `loyalty.outcomes`.
         calculation: every line with its effects and every considered offer with its reason.
+        fiscal_lines: the same lines as a fiscal printer wants them, unit price x pieces = amount.
+        paid_by_points_minor: what the register books as paid by points, where the programme has
+            points as a kind of payment; the fiscal lines then add up to this and `paid_minor`.
         reserved_points: set aside for this receipt.
         field: which field of the request the outcome is about.
     """
@@ -106,6 +114,8 @@ class ReceiptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     version: int
     link: Literal["up", "down"] = "down"
     calculation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    fiscal_lines: tuple[FiscalLine, ...] = ()
+    paid_by_points_minor: int = 0
     reserved_points: int = 0
     customer: CustomerView | None = None
     field: str = ""
@@ -117,12 +127,17 @@ class ReturnAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     Attributes:
         calculation: money and points that go back; absent while the original is not known here.
+        fiscal_lines: the lines for a fiscal printer; they add up to `money_back_minor`.
+        paid_by_points_minor: what the register gives back of a payment by points; the fiscal lines
+            then add up to this and `money_back_minor`.
         pending: recorded, and the centre will work the points out from the original.
     """
 
     outcome: str
     return_id: str
     calculation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    fiscal_lines: tuple[FiscalLine, ...] = ()
+    paid_by_points_minor: int = 0
     pending: bool = False
     field: str = ""
     messages: tuple[CashierMessage, ...] = ()

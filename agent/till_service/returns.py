@@ -1,6 +1,13 @@
-"""Returns: from this till's journal, else the centre's, else a fact for the centre to work out."""
+"""Returns: from this till's journal, else the centre's, else a fact for the centre to work out.
 
-from collections.abc import Generator
+A preview shows just what confirming posts: figures come from what was frozen with the sale, from
+what came back before, and, where the programme asks what the account still has, from what the
+centre said when the preview was made. Nobody there to say it: points are taken as if they were
+there, and the centre settles the rest by the programme's terms (`docs/returns.md`).
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -14,8 +21,15 @@ from agent.till_service.till import Till
 from loyalty.basket import Moment
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
+from loyalty.fiscal import fiscal_return_lines, paid_by_points_minor
 from loyalty.outcomes import Outcome
-from loyalty.returns import ReturnCalculation, calculate_return
+from loyalty.returns import (
+    ReturnCalculation,
+    ReturnItem,
+    ReturnMade,
+    already_returned,
+    calculate_return,
+)
 from loyalty.wording import say_outcome
 from sync.cycle import PATH_RECEIPT, Ask
 from sync.messages import Message, ReceiptAnswer, ReceiptRequest
@@ -24,60 +38,121 @@ from sync.records import RefundRecord
 ReturnSteps = Generator[Ask, Message | None, ReturnAnswer]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a receipt that comes back.
+
+    Attributes:
+        original: none where neither this till nor the centre has it.
+        made: returns of it so far, by key.
+        available_points: what the centre said the account has.
+    """
+
+    original: Calculation | None = None
+    made: Mapping[str, ReturnMade] = field(default_factory=dict)
+    available_points: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the last preview showed, and what it was made from."""
+
+    return_id: str
+    wish: tuple[object, ...]
+    known: _Known
+    result: ReturnCalculation
+
+
 class ReturnService:
     """Returns at one till."""
 
     def __init__(self, till: Till) -> None:
         self._till = till
-        # What the last preview showed: confirming posts just that, whatever the centre says now.
-        self._shown: tuple[str, Calculation] | None = None
+        self._shown: _Shown | None = None
 
     def handle(self, return_id: str, request: ReturnRequest) -> ReturnSteps:
         """Preview a return, or confirm it durably; a preview shows just what confirming posts."""
-        content = canonical_bytes(
-            {name: getattr(request, name) for name in request.__struct_fields__}
-        )
+        content = _content(request)
         if before := self._till.journal.receipts.find_return(return_id):
             return self._repeated(return_id, request, content, before)
-        original, returned = yield from self._original(request.original_receipt_id)
-        if original is None and self._shown is not None and self._shown[0] == return_id:
-            original = self._shown[1]
-        if original is not None and not request.confirm:
-            self._shown = (return_id, original)
-        result: ReturnCalculation | None = None
-        if original is not None:
-            found = calculate_return(original, request.line_ids, returned)
-            if isinstance(found, Outcome):
-                return self._answer(return_id, found)
-            result = found
-        elif returned.intersection(request.line_ids):
-            return self._answer(return_id, Outcome.LINE_ALREADY_RETURNED)
+        shown = self._shown
+        if shown is not None and (shown.return_id, shown.wish) != (return_id, _wish(request)):
+            shown = None
+        known = yield from self._know(request, shown)
+        result = self._calculate(request, known)
+        if isinstance(result, Outcome):
+            return self._answer(return_id, result, known)
+        if result is not None and not request.confirm:
+            self._shown = _Shown(return_id, _wish(request), known, result)
         if not request.confirm:
             outcome = Outcome.PREVIEWED if result else Outcome.RECEIPT_UNKNOWN
-            return self._answer(return_id, outcome, result)
-        answer = self._answer(return_id, Outcome.RECORDED, result)
+            return self._answer(return_id, outcome, known, result)
+        if result is not None and (changed := self._changed(request, shown, result)):
+            # What came back elsewhere meanwhile changes the figures: the customer sees them first.
+            self._shown = _Shown(return_id, _wish(request), known, result)
+            return self._answer(
+                return_id, Outcome.STALE_CALCULATION, known, result, field_name=changed
+            )
+        answer = self._answer(return_id, Outcome.RECORDED, known, result)
         try:
             self._record(return_id, request, content, answer, result)
         except JournalUnavailableError:
-            return self._answer(return_id, Outcome.JOURNAL_UNAVAILABLE)
+            return self._answer(return_id, Outcome.JOURNAL_UNAVAILABLE, known)
         return answer
 
-    def _original(
-        self, key: str
-    ) -> Generator[Ask, Message | None, tuple[Calculation | None, set[str]]]:
+    def _know(
+        self, request: ReturnRequest, shown: _Shown | None
+    ) -> Generator[Ask, Message | None, _Known]:
+        """Gather what is known; what a preview was made from stays known when it is confirmed."""
+        key = request.original_receipt_id
         here = self._till.journal.receipts.find(key)
-        returned = self._till.journal.receipts.returned_lines(key)
         calculation = here.calculation if here is not None and here.state == "recorded" else b""
+        told = ReceiptAnswer()
         if self._till.link_up:
-            # Other tills may have taken lines back; the centre decides in the end,
+            # Other tills may have taken goods back; the centre decides in the end,
             # so no answer is no obstacle.
-            answer = yield Ask(PATH_RECEIPT, ReceiptRequest(key=key), ReceiptAnswer)
+            question = ReceiptRequest(key=key, date=Moment(local=request.moment).date)
+            answer = yield Ask(PATH_RECEIPT, question, ReceiptAnswer)
             if isinstance(answer, ReceiptAnswer):
-                returned |= set(answer.returned_lines)
-                calculation = calculation or answer.calculation
-        if not calculation:
-            return None, returned
-        return msgspec.json.decode(calculation, type=Calculation), returned
+                told = answer
+        calculation = calculation or told.calculation
+        made = self._till.journal.receipts.returns_of(key)
+        # The centre knows how much a return of "all that is left" was.
+        made.update({one.key: one for one in told.returns})
+        original = msgspec.json.decode(calculation, type=Calculation) if calculation else None
+        if shown is None:
+            return _Known(original, made, told.available_points)
+        available = shown.known.available_points if request.confirm else told.available_points
+        return _Known(shown.known.original, {**shown.known.made, **made}, available)
+
+    def _calculate(
+        self, request: ReturnRequest, known: _Known
+    ) -> ReturnCalculation | Outcome | None:
+        """Reverse what is wished; None where the receipt is not known."""
+        if known.original is None:
+            gone = {
+                item.line_id
+                for one in known.made.values()
+                for item in one.items
+                if not item.quantity
+            }
+            if gone.intersection(item.line_id for item in request.lines):
+                return Outcome.LINE_ALREADY_RETURNED
+            return None
+        return calculate_return(
+            known.original,
+            request.lines,
+            already_returned(known.original, known.made.values()),
+            date=Moment(local=request.moment).date,
+            available_points=known.available_points,
+        )
+
+    @staticmethod
+    def _changed(request: ReturnRequest, shown: _Shown | None, result: ReturnCalculation) -> str:
+        """Return the name of what is not as it was shown; empty when all is."""
+        if request.money_back_minor not in (None, result.money_back_minor):
+            return "money_back_minor"
+        return "lines" if shown is not None and shown.result != result else ""
 
     def _record(
         self,
@@ -88,20 +163,37 @@ class ReturnService:
         result: ReturnCalculation | None,
     ) -> None:
         till = self._till
-        lines = tuple(sorted(set(request.line_ids)))
+        items = result.items if result else _in_order(request.lines)
         record = RefundRecord(
             at_ms=till.clock.now_ms(),
             key=return_id,
             original_key=request.original_receipt_id,
-            lines=lines,
+            lines=items,
             moment=Moment(local=request.moment),
             place=till.identity.place,
             calculation=msgspec.Raw(canonical_bytes(result) if result else b"{}"),
         )
+        made = ReturnMade(
+            key=return_id,
+            items=items,
+            charged_back_minor=result.charged_back_minor if result else 0,
+        )
         with till.journal.transaction():
-            till.journal.stream.append(record)
-            till.journal.receipts.put_return(return_id, content, msgspec.json.encode(answer))
-            till.journal.receipts.add_returned_lines(request.original_receipt_id, lines, return_id)
+            seq = till.journal.stream.append(record)
+            if result is not None:
+                till.journal.own_counts.add_return(
+                    return_id,
+                    result,
+                    original_key=request.original_receipt_id,
+                    incarnation=till.journal.stream.head().incarnation,
+                    seq=seq,
+                )
+            till.journal.receipts.put_return(
+                made,
+                original_key=request.original_receipt_id,
+                request=content,
+                answer=msgspec.json.encode(answer),
+            )
 
     def _repeated(
         self, return_id: str, request: ReturnRequest, content: bytes, before: tuple[bytes, bytes]
@@ -109,24 +201,49 @@ class ReturnService:
         if before[0] == content or not request.confirm:
             return msgspec.json.decode(before[1], type=ReturnAnswer)
         ours, theirs = msgspec.json.decode(before[0]), msgspec.json.decode(content)
-        field = next(name for name in sorted(ours) if ours[name] != theirs[name])
-        return self._answer(return_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, field=field)
+        differs = next(name for name in sorted(ours) if ours[name] != theirs[name])
+        return self._answer(
+            return_id, Outcome.ALREADY_RECORDED_DIFFERENTLY, _Known(), field_name=differs
+        )
 
     def _answer(
         self,
         return_id: str,
         outcome: Outcome,
+        known: _Known,
         result: ReturnCalculation | None = None,
         *,
-        field: str = "",
+        field_name: str = "",
     ) -> ReturnAnswer:
         quiet = outcome in (Outcome.PREVIEWED, Outcome.RECORDED)
-        text = say_outcome(outcome, {"field": field}, self._till.settings.language)
-        return ReturnAnswer(
+        text = say_outcome(outcome, {"field": field_name}, self._till.settings.language)
+        answer = ReturnAnswer(
             outcome=outcome,
             return_id=return_id,
-            calculation=msgspec.Raw(canonical_bytes(result)) if result else msgspec.UNSET,
             pending=outcome == Outcome.RECORDED and result is None,
-            field=field,
+            field=field_name,
             messages=() if quiet else (CashierMessage(outcome, text),),
         )
+        if result is None or known.original is None:
+            return answer
+        mode = known.original.terms.mode
+        return msgspec.structs.replace(
+            answer,
+            calculation=msgspec.Raw(canonical_bytes(result)),
+            fiscal_lines=fiscal_return_lines(result, mode),
+            paid_by_points_minor=paid_by_points_minor(result.lines, mode),
+        )
+
+
+def _content(request: ReturnRequest) -> bytes:
+    """One form of a request to compare by."""
+    fields = {name: getattr(request, name) for name in request.__struct_fields__}
+    return canonical_bytes({**fields, "lines": _in_order(request.lines)})
+
+
+def _wish(request: ReturnRequest) -> tuple[object, ...]:
+    return request.original_receipt_id, request.moment, _in_order(request.lines)
+
+
+def _in_order(items: tuple[ReturnItem, ...]) -> tuple[ReturnItem, ...]:
+    return tuple(sorted(items, key=lambda item: item.line_id))

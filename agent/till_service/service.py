@@ -32,6 +32,7 @@ from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
 from loyalty.compilation import Rules
+from loyalty.fiscal import fiscal_lines, paid_by_points_minor
 from loyalty.outcomes import Outcome
 from loyalty.wording import say_outcome, say_reason
 from sync.cycle import PATH_AUTHORISE, Ask
@@ -372,7 +373,14 @@ class TillService:
                 sources=sources,
                 link_up=till.link_up,
             )
-            till.journal.stream.append(record)
+            seq = till.journal.stream.append(record)
+            till.journal.own_counts.add_sale(
+                case.receipt_id,
+                calculation,
+                card=case.person.card,
+                incarnation=till.journal.stream.head().incarnation,
+                seq=seq,
+            )
             till.journal.receipts.put(
                 ReceiptRow(
                     receipt_id=case.receipt_id,
@@ -424,6 +432,8 @@ class TillService:
             version=case.request.version,
             link="up" if self._till.link_up else "down",
             calculation=msgspec.Raw(msgspec.json.encode(calculation)),
+            fiscal_lines=fiscal_lines(calculation, calculation.terms.mode),
+            paid_by_points_minor=paid_by_points_minor(calculation.lines, calculation.terms.mode),
             reserved_points=inputs.right.points,
             customer=CustomerView(
                 known=bool(person.account.account_id),

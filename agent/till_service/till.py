@@ -55,12 +55,14 @@ class Till:
         """Begin a new stream in one transaction: rights are void, unacknowledged facts repeat."""
         with self.journal.transaction():
             self.journal.rights.void_all()
+            incarnation = self.system.random_bytes(INCARNATION_BYTES)
             self.journal.stream.start(
-                self.system.random_bytes(INCARNATION_BYTES),
+                incarnation,
                 number_min=number_min,
                 reason=reason,
                 at_ms=self.clock.now_ms(),
             )
+            self.journal.own_counts.follow_repeated(incarnation)
 
 
 def join_till(

@@ -32,14 +32,14 @@ class Proof:
     Attributes:
         lost: printed by a register and not posted.
         invented: posted and never printed.
-        other_figures: posted with other figures than were printed.
+        other_figures: posted with other figures than were printed, returns among them.
         bytes_differ: the till's calculation,
             the centre's and the recalculation are not the same bytes.
         journal_faults: a till's journal is no chain, or differs from what the centre keeps.
     """
 
     printed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    returns_printed: int = 0
+    returns_printed: dict[str, dict[str, Any]] = field(default_factory=dict)
     without_loyalty: int = 0
     posted: int = 0
     returns_posted: int = 0
@@ -84,7 +84,7 @@ def _read_printed(folder: Path, proof: Proof) -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             document = json.loads(line)
             if "return_id" in document:
-                proof.returns_printed += 1
+                proof.returns_printed[document["return_id"]] = document
             elif document["kind"] == "sale":
                 proof.printed[document["receipt_id"]] = document
             else:
@@ -100,7 +100,7 @@ def _compare_posted(books: Books, proof: Proof) -> None:
         )
     }
     proof.posted = len(posted)
-    proof.returns_posted = books.value("select count(*) from refund")
+    _compare_returns(books, proof)
     for key, printed in proof.printed.items():
         row = posted.get(key)
         if row is None:
@@ -109,6 +109,21 @@ def _compare_posted(books: Books, proof: Proof) -> None:
             proof.other_figures.append(key)
     proof.invented = sorted(posted.keys() - proof.printed.keys())
     proof.bytes_differ = sorted(key for key, row in posted.items() if not row["equal"])
+
+
+def _compare_returns(books: Books, proof: Proof) -> None:
+    rows = books.rows(
+        "select refund_key, money_back_minor, points_back, taken_back as points_taken_back"
+        " from refund"
+    )
+    proof.returns_posted = len(rows)
+    for row in rows:
+        printed = proof.returns_printed.get(row["refund_key"])
+        # A reversal moves no money, and a pending one was printed before anybody knew its figures.
+        if printed is None or printed["kind"] != "return" or printed["pending"]:
+            continue
+        if any(row[name] != printed[name] for name in row.keys() & printed.keys()):
+            proof.other_figures.append(row["refund_key"])
 
 
 def _compare_journal(name: str, data: Path, books: Books, proof: Proof) -> None:

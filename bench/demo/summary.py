@@ -46,7 +46,7 @@ def make_report(
         "redeemed_offline_points": sum(receipt["redeemed_points"] for receipt in cut),
         "earned_points": sum(receipt["earned_points"] for receipt in printed.values()),
         "returns_posted": proof.returns_posted,
-        "returns_not_posted": proof.returns_printed - proof.returns_posted,
+        "returns_not_posted": len(proof.returns_printed) - proof.returns_posted,
         "kills": played.kills,
         "lost": len(proof.lost),
         "invented": len(proof.invented),

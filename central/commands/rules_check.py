@@ -141,7 +141,7 @@ def _lines(finding: "Finding", language: str) -> Iterator[str]:
 def _summary(source: "RuleSource", findings: Sequence["Finding"]) -> str:
     bundle = source.bundle
     errors = sum(finding.severity == "error" for finding in findings)
-    counts = f"{errors} errors, {len(findings) - errors} warnings" if findings else "sound"
+    counts = f"errors: {errors}, warnings: {len(findings) - errors}" if findings else "sound"
     return f"version {bundle.version}: {len(bundle.offers)} offers, {counts}"
 
 

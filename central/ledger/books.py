@@ -178,17 +178,7 @@ async def give_back(
         return 0
     rows = await connection.fetch(_SQL["redemption_lots"], account.account_id, sale_key)
     lots = {row["lot_id"]: row for row in rows}
-    paid_by = {row["lot_id"]: row["points"] for row in rows}
-    back: dict[int, int] = {}
-    for part in parts:
-        rest = part.points
-        # The lot the receipt names first; where settlement took others, those, and the pool last.
-        for lot_id in (part.lot_id, *paid_by):
-            points = min(rest, paid_by.get(lot_id, 0))
-            if points:
-                paid_by[lot_id] -= points
-                back[lot_id] = back.get(lot_id, 0) + points
-                rest -= points
+    back = _by_lot(parts, {row["lot_id"]: row["points"] for row in rows})
     recovered = back.pop(0, 0)
     into: list[tuple[int, int]] = []
     for lot_id, points in back.items():
@@ -220,6 +210,21 @@ async def give_back(
         )
         await connection.execute(_SQL["change_account"], account.account_id, total, 0, 0)
     return total
+
+
+def _by_lot(parts: Sequence[RedeemedPart], paid_by: dict[int, int]) -> dict[int, int]:
+    """Return what goes back to each lot, taking it off what the lots paid and still have out."""
+    back: dict[int, int] = {}
+    for part in parts:
+        rest = part.points
+        # The lot the receipt names first; where settlement took others, those, and the pool last.
+        for lot_id in (part.lot_id, *paid_by):
+            points = min(rest, paid_by.get(lot_id, 0))
+            if points:
+                paid_by[lot_id] -= points
+                back[lot_id] = back.get(lot_id, 0) + points
+                rest -= points
+    return back
 
 
 async def take_back(

@@ -42,10 +42,11 @@ def check_bundle(bundle: Bundle, *, today: str = "") -> tuple[Finding, ...]:
     actors = actors_of(bundle.offers, assortment)
     found += check_goods(bundle, actors, assortment)
     meetings = Meetings(bundle.groups)
+    known = bundle.catalogue.keys()
     prices = [actor for actor in actors if not isinstance(actor.offer.gives, POINTS)]
     points = [actor for actor in actors if isinstance(actor.offer.gives, POINTS)]
-    found += money_taken_together(prices, meetings)
-    found += points_given_together(points, bundle.programme, meetings)
+    found += money_taken_together(prices, known, meetings)
+    found += points_given_together(points, bundle.programme, known, meetings)
     found += check_rivals(actors, meetings)
     if meetings.cut_short:
         found.append(Finding(code=Code.PAIRS_UNCHECKED, figures={"compared": meetings.compared}))

@@ -1,6 +1,6 @@
 """What the catalogue says about offers: products they miss, may not touch, may not make cheaper."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from loyalty.bundle import Bundle
@@ -13,7 +13,6 @@ from loyalty.offers import (
     Attribute,
     CardPrice,
     FixedPrice,
-    Gift,
     LineMatch,
     Offer,
     UnitPrice,
@@ -23,7 +22,7 @@ _EXAMPLES: Final = 3
 
 
 def check_goods(
-    bundle: Bundle, actors: Iterable[Actor], assortment: Assortment
+    bundle: Bundle, actors: Sequence[Actor], assortment: Assortment
 ) -> Iterator[Finding]:
     """Yield what does not go with the catalogue; nothing where there is none."""
     if not bundle.catalogue:
@@ -33,10 +32,11 @@ def check_goods(
         if unknown := [sku for sku in bundle.groups[name] if sku not in known]:
             figures = {"group": name, **_counted(unknown)}
             yield Finding(code=Code.SKU_UNKNOWN, path=f"groups.{name}", figures=figures)
+    yield from _floors_of_all(actors, assortment)
     for actor in actors:
         yield from _unknown_skus(actor.offer, bundle)
         yield from _nothing(actor, assortment)
-        if reward_kind(actor.offer) == "price":
+        if reward_kind(actor.offer) == "price" and not actor.reach.maybe.all_but:
             yield from _floors(actor, assortment)
         elif isinstance(actor.offer.gives, POINTS):
             yield from _lot(actor.offer, bundle)
@@ -68,8 +68,6 @@ def _skus_named(offer: Offer) -> Iterator[tuple[str, Iterable[str]]]:
         yield from _skus_in(need.match, f"{path}.match")
     if isinstance(offer.gives, CardPrice):
         yield "gives.prices", offer.gives.prices
-    if isinstance(offer.gives, Gift):
-        yield "gives.sku", (offer.gives.sku,)
 
 
 def _skus_in(match: LineMatch, path: str) -> Iterator[tuple[str, Iterable[str]]]:
@@ -124,6 +122,24 @@ def _is_barred(sku: str, bundle: Bundle) -> bool:
 
 
 # Regulated minimum prices
+
+
+def _floors_of_all(actors: Iterable[Actor], assortment: Assortment) -> Iterator[Finding]:
+    """Yield one finding for all offers on everything, or everything but something."""
+    cut: set[str] = set()
+    offers = []
+    for actor in actors:
+        if actor.reach.maybe.all_but and reward_kind(actor.offer) == "price":
+            reached = (actor.reach.maybe & assortment.with_floor).named
+            prices = _prices(actor.offer, reached)
+            if prices is not None:
+                reached = frozenset(sku for sku in reached if prices[sku] < assortment.floors[sku])
+            if reached:
+                cut |= reached
+                offers.append(actor.offer_id)
+    if offers:
+        figures = {"count": len(offers), **_counted(cut)}
+        yield Finding(code=Code.FLOOR_CUTS, path="offers", figures=figures)
 
 
 def _floors(actor: Actor, assortment: Assortment) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from loyalty.offers import (
     AllOf,
     AnyOf,
     BuyGet,
+    ClaimingReward,
     EveryLine,
     LineMatch,
     Need,
@@ -172,6 +173,11 @@ def pair_key(one: Actor, other: Actor) -> int:
     """Return a number that names the pair."""
     first, second = sorted((one.number, other.number))
     return first << _NUMBER_BITS | second
+
+
+def claims(offer: Offer) -> bool:
+    """Say whether the offer uses units that no other such offer may use."""
+    return isinstance(offer.gives, ClaimingReward) and not offer.combines.shares_units
 
 
 def exclude_each_other(one: Offer, other: Offer) -> bool:

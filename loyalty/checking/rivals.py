@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 from loyalty.checking.alone import asks_for_nothing
 from loyalty.checking.finding import Code, Finding
-from loyalty.checking.meeting import Actor, Crossing, Meetings, exclude_each_other
+from loyalty.checking.meeting import Actor, Crossing, Meetings, claims, exclude_each_other
 from loyalty.checking.structure import reward_kind
 from loyalty.offers import (
     AmountEach,
@@ -261,6 +261,8 @@ def _first_in_between(
             bases = {actor.offer.combines.base, other.offer.combines.base}
             if exclude_each_other(actor.offer, other.offer) or bases == {"initial"}:
                 continue
+            if claims(actor.offer) and claims(other.offer):
+                continue  # no unit is in sets of both
             if meetings.can_act_together(actor, other):
                 yield _finding(Code.ORDER_BY_ID, (actor, other), "combines.order")
                 return

@@ -5,18 +5,17 @@ first, since those are what people can act on, then larger sets by branch and bo
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from loyalty.bundle import Programme
 from loyalty.checking.finding import Code, Finding
-from loyalty.checking.meeting import Actor, Meetings, pair_key
+from loyalty.checking.meeting import Actor, Meetings, claims, pair_key
 from loyalty.checking.reach import SkuSet
 from loyalty.limits import PPM
 from loyalty.offers import (
     BuyGet,
-    ClaimingReward,
     EveryNth,
     NForM,
     Offer,
@@ -62,23 +61,29 @@ class _Taker:
         return (-self.rate_ppm, self.actor.number)
 
 
-def money_taken_together(actors: Iterable[Actor], meetings: Meetings) -> Iterator[Finding]:
-    """Yield sets of offers that can take all of a line's price, or nearly all."""
+def money_taken_together(
+    actors: Iterable[Actor], known: Collection[str], meetings: Meetings
+) -> Iterator[Finding]:
+    """Yield sets of offers that can take all of a line's price, or nearly all.
+
+    Args:
+        known: the SKUs of the catalogue; none where there is no catalogue.
+    """
     takers = []
     for actor in actors:
         offer = actor.offer
         rate = share_taken_ppm(offer)
         # What makes goods free by itself is meant to.
         if 0 < rate < PPM:
-            claims = isinstance(offer.gives, ClaimingReward) and not offer.combines.shares_units
-            takers.append(_Taker(actor, rate, offer.combines.base == "initial", claims))
-    for found in _Worst(meetings, DEEP_PPM).sets(takers):
+            adds = offer.combines.base == "initial"
+            takers.append(_Taker(actor, rate, adds=adds, claims=claims(offer)))
+    for found in _Worst(meetings, known, DEEP_PPM).sets(takers):
         code = Code.TOGETHER_FREE if found.share_ppm >= PPM else Code.TOGETHER_DEEP
         yield _finding(code, found, "off_ppm")
 
 
 def points_given_together(
-    actors: Sequence[Actor], programme: Programme, meetings: Meetings
+    actors: Sequence[Actor], programme: Programme, known: Collection[str], meetings: Meetings
 ) -> Iterator[Finding]:
     """Yield offers that can give points worth all that is spent, alone or together."""
     worth = {
@@ -98,7 +103,7 @@ def points_given_together(
             yield _finding(Code.POINTS_WORTH_ALL, _Set((taker,), rate, _NO_EXAMPLE), "worth_ppm")
         elif rate:
             takers.append(taker)
-    for found in _Worst(meetings, PPM).sets(takers):
+    for found in _Worst(meetings, known, PPM).sets(takers):
         yield _finding(Code.POINTS_WORTH_ALL, found, "worth_ppm")
 
 
@@ -200,8 +205,9 @@ def _by_preference(taker: _Taker) -> tuple[int, int]:
 class _Worst:
     """Looks through classes of SKUs for sets of offers that take `least_ppm` or more."""
 
-    def __init__(self, meetings: Meetings, least_ppm: int) -> None:
+    def __init__(self, meetings: Meetings, known: Collection[str], least_ppm: int) -> None:
         self._meetings = meetings
+        self._known = known
         self._least_ppm = least_ppm
         self._found: dict[frozenset[int], int] = {}
         self._found_with: dict[int, list[frozenset[int]]] = {}
@@ -210,7 +216,7 @@ class _Worst:
 
     def sets(self, takers: Sequence[_Taker]) -> Iterator[_Set]:
         """Yield sets none of which could lose an offer, each once."""
-        for sku, meeting in _classes(takers, self._least_ppm):
+        for sku, meeting in _classes(takers, self._known, self._least_ppm):
             if len(self._found) > _SETS_FOUND_MAX:
                 self._meetings.cut_short = True
                 return
@@ -353,7 +359,9 @@ class _Alike:
     most: _Most = field(default_factory=_Most)
 
 
-def _classes(takers: Sequence[_Taker], least_ppm: int) -> Iterator[tuple[str, Sequence[_Taker]]]:
+def _classes(
+    takers: Sequence[_Taker], known: Collection[str], least_ppm: int
+) -> Iterator[tuple[str, Sequence[_Taker]]]:
     """Yield, with a SKU as example, the offers that reach it; the same offers once.
 
     What reaches all but some SKUs is not looked up for each of them: only where it does not reach.
@@ -365,14 +373,18 @@ def _classes(takers: Sequence[_Taker], least_ppm: int) -> Iterator[tuple[str, Se
         alike.takers.append(taker)
         alike.most = alike.most.beside(taker)
     wide = [alike for alike in by_skus.values() if alike.skus.all_but]
-    if wide:
-        yield _NO_EXAMPLE, [taker for alike in wide for taker in alike.takers]
     left_out = _by_sku(wide)
     narrow = _by_sku([alike for alike in by_skus.values() if not alike.skus.all_but])
+    looked_at = set(narrow)
+    if known and all(sku in left_out for sku in known):
+        looked_at |= left_out.keys() & known
+    elif wide:
+        # Some SKU all of these reach; others that fewer of them reach need no look.
+        yield _NO_EXAMPLE, [taker for alike in wide for taker in alike.takers]
     seen: set[tuple[int, ...]] = set()
-    for sku in sorted(narrow):
+    for sku in sorted(looked_at):
         without = left_out.get(sku, ())
-        here = [*narrow[sku], *(alike for alike in wide if alike not in without)]
+        here = [*narrow.get(sku, ()), *(alike for alike in wide if alike not in without)]
         signature = tuple(map(id, here))
         if signature not in seen:
             seen.add(signature)

@@ -11,6 +11,8 @@ from pos_adapters.errors import TillRefusedError, TillUnreachableError
 from pos_adapters.ports import (
     CashierMessage,
     CustomerSeen,
+    FiscalLine,
+    GoodsBack,
     LinesReturned,
     Receipt,
     Redeem,
@@ -21,6 +23,7 @@ from pos_adapters.ports import (
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _LINE_FIELDS = ("by_weight", "pos_reduced", "gtin", "department", "category", "brand")
+_FISCAL_FIELDS = ("line_id", "source_line_id", "quantity", "unit_price_minor", "amount_minor")
 _CUSTOMER_FIELDS = ("known", "masked_name", "tier", "points", "blocked")
 
 
@@ -83,14 +86,28 @@ class TillApiClient:
         """Give the receipt up, durably; what was set aside for it is free."""
         return self._receipt_call("POST", receipt_id, "/cancel", None)
 
-    def return_lines(self, return_id: str, lines: LinesReturned, *, confirm: bool) -> TillAnswer:
-        """Show what returning the lines would post; with `confirm` post exactly that, durably."""
-        document = {
+    def return_lines(
+        self,
+        return_id: str,
+        lines: LinesReturned,
+        *,
+        confirm: bool,
+        money_back_minor: int | None = None,
+    ) -> TillAnswer:
+        """Show what returning the goods would post; with `confirm` post exactly that, durably.
+
+        Args:
+            money_back_minor: about to be handed out; if the till calculates otherwise it records
+                nothing.
+        """
+        document: dict[str, Any] = {
             "original_receipt_id": lines.original_receipt_id,
-            "line_ids": lines.line_ids,
+            "lines": [_goods_document(goods) for goods in lines.lines],
             "moment": lines.moment,
             "confirm": confirm,
         }
+        if money_back_minor is not None:
+            document["money_back_minor"] = money_back_minor
         status, body = self._exchange("POST", f"/v1/returns/{return_id}", document)
         return self._answer(status, body, "return_id")
 
@@ -150,6 +167,11 @@ class TillApiClient:
                 link=document.get("link", "down" if subject == "receipt_id" else ""),
                 field=document.get("field", ""),
                 calculation=document.get("calculation"),
+                fiscal_lines=tuple(
+                    FiscalLine(**{name: line[name] for name in _FISCAL_FIELDS})
+                    for line in document.get("fiscal_lines", ())
+                ),
+                paid_by_points_minor=document.get("paid_by_points_minor", 0),
                 reserved_points=document.get("reserved_points", 0),
                 customer=customer and _customer(customer),
                 messages=tuple(
@@ -202,6 +224,13 @@ def _line_document(line: ScannedLine) -> dict[str, Any]:
             document[name] = value
     if line.attributes:
         document["attributes"] = dict(line.attributes)
+    return document
+
+
+def _goods_document(goods: GoodsBack) -> dict[str, Any]:
+    document: dict[str, Any] = {"line_id": goods.line_id}
+    if goods.quantity:
+        document["quantity"] = goods.quantity
     return document
 
 

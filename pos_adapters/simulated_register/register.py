@@ -1,13 +1,14 @@
 """A register that plays sessions at a till as a real one would, and sells whatever happens."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 from uuid import UUID, uuid5
 
 from pos_adapters.errors import DeviceError, TillRefusedError, TillUnreachableError
 from pos_adapters.ports import (
+    GoodsBack,
     LinesReturned,
     PosClient,
     PrintedReceipt,
@@ -18,7 +19,7 @@ from pos_adapters.ports import (
     TillAnswer,
 )
 from pos_adapters.simulated_register.reports import CallMade, Ending, SessionReport, Settlement
-from pos_adapters.simulated_register.sale import OpenSale, totals
+from pos_adapters.simulated_register.sale import OpenSale, fiscal_faults, totals
 from pos_adapters.simulated_register.sessions import (
     BackToSale,
     CancelSale,
@@ -34,11 +35,21 @@ _CLOSED = ("receipt_closed", "already_recorded_differently")
 
 @dataclass(frozen=True, slots=True)
 class _OpenReturn:
-    """A return that the till was asked to record and has not confirmed."""
+    """A return that the till was asked to record and has not confirmed.
+
+    Attributes:
+        money_back_minor: as shown to the customer; none where nothing was shown.
+    """
 
     return_id: str
     lines: LinesReturned
     kind: Literal["return", "reversal"]
+    money_back_minor: int | None = None
+
+    def shown(self, answer: TillAnswer) -> "_OpenReturn":
+        """Return it with the figures an answer shows."""
+        found = answer.calculation or {}
+        return replace(self, money_back_minor=found.get("money_back_minor"))
 
 
 class _Story:
@@ -161,9 +172,9 @@ class SimulatedRegister:
                     return self._complete(sale, story)
                 case CancelSale():
                     return self._cancel(sale, story)
-                case ReturnLines(original, line_ids):
+                case ReturnLines(original, lines_back):
                     lines = LinesReturned(
-                        original_receipt_id=original, line_ids=line_ids, moment=sale.moment
+                        original_receipt_id=original, lines=lines_back, moment=sale.moment
                     )
                     return self._take_back(sale.receipt_id, lines, story)
                 case _:
@@ -219,6 +230,8 @@ class SimulatedRegister:
             story.faults.append(f"completed with {paid_minor}, recorded {sums['paid_minor']}")
         if sums["gross_minor"] != sale.gross_minor:
             story.faults.append(f"sold for {sale.gross_minor}, recorded {sums['gross_minor']}")
+        to_pay_minor = paid_minor + answer.paid_by_points_minor
+        story.faults += fiscal_faults(answer.fiscal_lines, sale.weighed_lines, to_pay_minor)
         document = PrintedReceipt(
             kind="sale",
             receipt_id=sale.receipt_id,
@@ -261,30 +274,48 @@ class SimulatedRegister:
         # A receipt unknown here is taken back as well: the centre works out what it was.
         if shown.outcome not in ("previewed", "receipt_unknown", "recorded"):
             return Ending.RETURN_REFUSED
-        done = self._call(
-            "return_confirm",
-            partial(self._client.return_lines, return_id, lines, confirm=True),
-            story,
-        )
+        subject = _OpenReturn(return_id, lines, "return").shown(shown)
+        # What was recorded before answers as it did then, whatever is asked for now.
+        done = shown if shown.outcome == "recorded" else self._confirm(subject, story)
+        for _ in range(_NEW_TOTALS_MAX):
+            if done is None or done.outcome != "stale_calculation":
+                break
+            # Goods came back elsewhere meanwhile: the customer sees the new figures.
+            shown, subject = done, subject.shown(done)
+            done = self._confirm(subject, story)
         if done is None or done.outcome == "journal_unavailable":
-            self._unsettled[return_id] = _OpenReturn(return_id, lines, "return")
+            self._unsettled[return_id] = subject
             return Ending.RETURN_POSTPONED
         if done.outcome != "recorded":
             return Ending.RETURN_REFUSED
         if shown.calculation is not None and done.calculation != shown.calculation:
             story.faults.append("the return was recorded with other figures than were shown")
-        self._print(self._printed_return(_OpenReturn(return_id, lines, "return"), done), story)
+        self._print(self._printed_return(subject, done), story)
         return Ending.RETURNED
+
+    def _confirm(self, subject: _OpenReturn, story: _Story) -> TillAnswer | None:
+        return self._call("return_confirm", partial(self._send_return, subject), story)
+
+    def _send_return(self, subject: _OpenReturn) -> TillAnswer:
+        return self._client.return_lines(
+            subject.return_id,
+            subject.lines,
+            confirm=True,
+            money_back_minor=subject.money_back_minor,
+        )
 
     def _printed_return(self, subject: _OpenReturn, answer: TillAnswer) -> PrintedReturn:
         found = answer.calculation or {}
+        lines = tuple(
+            GoodsBack(line["line_id"], line["quantity"]) for line in found.get("lines", ())
+        )
         return PrintedReturn(
             kind=subject.kind,
             return_id=subject.return_id,
             original_receipt_id=subject.lines.original_receipt_id,
             till=self._till,
             moment=subject.lines.moment,
-            line_ids=tuple(sorted(subject.lines.line_ids)),
+            lines=lines or subject.lines.lines,
             money_back_minor=0 if subject.kind == "reversal" else found.get("money_back_minor", 0),
             points_back=sum(part["points"] for part in found.get("points_back", ())),
             points_taken_back=sum(part["points"] for part in found.get("taken_back", ())),
@@ -304,7 +335,9 @@ class SimulatedRegister:
             # The id follows from the receipt's, so that a repeat is the same return.
             return_id = str(uuid5(UUID(sale.receipt_id), "reversal"))
             lines = LinesReturned(
-                original_receipt_id=sale.receipt_id, line_ids=sale.line_ids, moment=sale.moment
+                original_receipt_id=sale.receipt_id,
+                lines=tuple(map(GoodsBack, sale.line_ids)),
+                moment=sale.moment,
             )
             self._settle_return(_OpenReturn(return_id, lines, "reversal"))
         elif answer.outcome != "journal_unavailable":
@@ -312,7 +345,10 @@ class SimulatedRegister:
             self._settled(sale.receipt_id, done)
 
     def _settle_return(self, subject: _OpenReturn) -> None:
-        answer = self._client.return_lines(subject.return_id, subject.lines, confirm=True)
+        answer = self._send_return(subject)
+        if answer.outcome == "stale_calculation":
+            subject = self._unsettled[subject.return_id] = subject.shown(answer)
+            answer = self._send_return(subject)
         if answer.outcome == "journal_unavailable":
             return
         outcome = answer.outcome

@@ -1,11 +1,13 @@
 """A sale as it stands on the register, and what the till last said of exactly that."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
-from pos_adapters.ports import Receipt, ScannedLine, TillAnswer
+from pos_adapters.ports import FiscalLine, Receipt, ScannedLine, TillAnswer
 from pos_adapters.simulated_register.sessions import PresentCard, PresentCode, Scan, VoidLine
 
 Change = Scan | VoidLine | PresentCard | PresentCode
+
+_PIECE = 1000
 
 
 class OpenSale:
@@ -87,6 +89,31 @@ class OpenSale:
     def line_ids(self) -> tuple[str, ...]:
         """The lines in the sale."""
         return tuple(self._lines)
+
+    @property
+    def weighed_lines(self) -> frozenset[str]:
+        """The lines whose quantity is a weight."""
+        return frozenset(line.line_id for line in self._lines.values() if line.by_weight)
+
+
+def fiscal_faults(
+    lines: Iterable[FiscalLine], weighed: Container[str], to_pay_minor: int
+) -> Iterator[str]:
+    """Yield what a fiscal printer would refuse: prices and sums that do not make the total.
+
+    Args:
+        weighed: lines whose price makes no sum.
+        to_pay_minor: money and points that pay beside money.
+    """
+    total_minor = 0
+    for line in lines:
+        total_minor += line.amount_minor
+        pieces, rest = divmod(line.quantity, _PIECE)
+        exact = not rest and line.unit_price_minor * pieces == line.amount_minor
+        if not exact and line.source_line_id not in weighed:
+            yield f"fiscal line {line.line_id}: unit price x pieces is not {line.amount_minor}"
+    if total_minor != to_pay_minor:
+        yield f"fiscal lines are {total_minor}, to pay is {to_pay_minor}"
 
 
 def totals(answer: TillAnswer) -> Mapping[str, int]:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from pos_adapters.ports import Redeem, ScannedLine
+from pos_adapters.ports import GoodsBack, Redeem, ScannedLine
 
 __all__ = [
     "BackToSale",
     "CancelSale",
     "Complete",
     "GoToPayment",
+    "GoodsBack",  # nor a return without these
     "PresentCard",
     "PresentCode",
     "ReturnLines",
@@ -71,10 +72,10 @@ class CancelSale:
 
 @dataclass(frozen=True, slots=True)
 class ReturnLines:
-    """Whole lines of an earlier receipt come back."""
+    """Goods of an earlier receipt come back: lines, or a part of their quantity."""
 
     receipt_id: str
-    line_ids: tuple[str, ...]
+    lines: tuple[GoodsBack, ...]
 
 
 Step = (

@@ -250,15 +250,15 @@ class Draw:
             unit_price_minor_min=self.seldom(self.number(1, 20), 0, 0.1),
         )
 
-    def needs(self) -> Need:
-        """Return what must be there, most often nothing."""
+    def needs(self, *, running: bool) -> Need:
+        """Return what must be there, most often nothing; now and then on running prices."""
         if not self.rare(0.3):
             return NeedsAll()
         lines = NeedsLines(
             match=self.lines_match(),
             quantity_min=self.seldom(1_000 * self.number(1, 3), 0),
             amount_minor_min=self.number(0, 60),
-            basis=self.one("gross", "running", "running"),
+            basis="running" if running and self.rare(0.7) else "gross",
         )
         both = NeedsAll(of=(lines, NeedsCode(one_of=CODES[:2])))
         return lines if self.rare(0.5) else both
@@ -277,7 +277,7 @@ class Draw:
         else:
             gives = self.claiming_reward() if claims else self.plain_reward()
             limits = self.limits(gives)
-        needs = self.needs()
+        needs = self.needs(running=group != "per-line")
         if not isinstance(gives, UnitRates) and self.rare(0.05) and group != "per-line":
             needs, limits = NeedsCode(one_of=CODES), replace(limits, once_per_code=True)
         return Offer(

@@ -10,7 +10,8 @@ from msgspec import inspect
 
 from loyalty.account import LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment
-from loyalty.limits import POINTS_MAX
+from loyalty.limits import POINTS_MAX, QUANTITY_THOUSANDTHS_MAX
+from loyalty.returns import ReturnItem
 from sync.chain import links
 from sync.codec import ENCODING, compress, decode, decompress, encode
 from sync.errors import MalformedMessageError
@@ -42,12 +43,19 @@ redeem_requests = st.builds(
     RedeemRequest, points=st.integers(0, POINTS_MAX), as_many_as_possible=st.booleans()
 )
 
+return_items = st.builds(
+    ReturnItem,
+    line_id=st.text(min_size=1, max_size=8),
+    quantity=st.integers(0, QUANTITY_THOUSANDTHS_MAX),
+)
+
 # Types that check themselves: only their sound values can be said.
 SOUND: dict[type[Any], st.SearchStrategy[Any]] = {
     Basket: baskets(lines_max=2),
     LotPart: lot_parts,
     Moment: moments,
     RedeemRequest: redeem_requests,
+    ReturnItem: return_items,
     SpendRight: rights(),
 }
 

@@ -6,18 +6,7 @@ from dataclasses import replace
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from loyalty.bundle import ReturnTerms
-from loyalty.calculation import (
-    CalculatedLine,
-    Calculation,
-    Condition,
-    Counted,
-    EarnedLot,
-    Effect,
-    FrozenTerms,
-    RedeemedPart,
-    Totals,
-)
+from loyalty.calculation import CalculatedLine, Calculation
 from loyalty.fiscal import fiscal_lines, fiscal_return_lines, paid_by_points_minor
 from loyalty.returns import (
     ReturnCalculation,
@@ -26,119 +15,9 @@ from loyalty.returns import (
     already_returned,
     calculate_return,
 )
-from tests.support.receipt_strategies import Receipt, receipts
+from tests.support.return_strategies import calculated_receipts, made_up_receipts
 
 TODAY = "2025-03-06"
-
-return_terms = st.builds(
-    ReturnTerms,
-    earned=st.sampled_from(["only_pending", "within_balance", "unlimited", "from_refund"]),
-    grace_days=st.integers(0, 30),
-    broken_condition=st.sampled_from(["charge_back", "keep"]),
-)
-minor = st.one_of(st.integers(0, 7), st.integers(0, 5_000))
-
-
-@st.composite
-def calculated_receipts(draw: st.DrawFn) -> Calculation:
-    """Draw a receipt of the real engine, under any terms of return, with something on it."""
-    receipt: Receipt = draw(receipts.filter(lambda one: bool(one.basket.lines)))
-    programme = replace(receipt.bundle.programme, returns=draw(return_terms))
-    bundle = replace(receipt.bundle, programme=programme)
-    return replace(receipt, bundle=bundle).calculate()
-
-
-@st.composite
-def calculated_lines(draw: st.DrawFn, line_id: str) -> CalculatedLine:
-    """Draw a line with two price offers, two points offers and redeemed points."""
-    by_weight = draw(st.integers(0, 4)) == 0
-    quantity = draw(st.integers(1, 1_500)) if by_weight else draw(st.integers(1, 6)) * 1_000
-    off = [draw(minor) for _ in range(2)]
-    points = [draw(st.integers(0, 40)) for _ in range(2)]
-    paid, redeemed, redeemed_points = draw(minor), draw(minor), draw(st.integers(0, 40))
-    return CalculatedLine(
-        line_id=line_id,
-        sku=draw(st.sampled_from(["milk", "bread"])),
-        quantity=quantity,
-        gross_minor=paid + redeemed + sum(off),
-        discount_minor=sum(off),
-        redeemed_minor=redeemed,
-        redeemed_points=redeemed_points,
-        paid_minor=paid,
-        earned_points=sum(points),
-        effects=(
-            Effect(offer_id="off-1", discount_minor=off[0]),
-            Effect(offer_id="off-2", discount_minor=off[1]),
-            Effect(offer_id="points-1", points=points[0]),
-            Effect(offer_id="points-2", points=points[1]),
-        ),
-        by_weight=by_weight,
-    )
-
-
-@st.composite
-def condition(draw: st.DrawFn, offer_id: str, lines: tuple[CalculatedLine, ...]) -> Condition:
-    """Draw a condition that the receipt meets."""
-    counted = draw(st.lists(st.sampled_from(lines), min_size=1, unique=True))
-    counts = draw(st.sampled_from(["quantity", "amount", "distinct"]))
-    there = {
-        "quantity": sum(line.quantity for line in counted),
-        "amount": sum(line.gross_minor for line in counted) or 1,
-        "distinct": len({line.sku for line in counted}),
-    }[counts]
-    sets = draw(st.integers(1, min(3, there)))
-    return Condition(
-        offer_id=offer_id,
-        counts=counts,
-        at_least=draw(st.integers(1, there // sets)),
-        sets=sets,
-        lines=tuple(line.line_id for line in counted),
-    )
-
-
-@st.composite
-def made_up_receipts(draw: st.DrawFn) -> Calculation:
-    """Draw a receipt whose figures hang together by sums alone, so that all of them meet."""
-    lines = tuple(draw(calculated_lines(str(number))) for number in range(draw(st.integers(1, 3))))
-    redeemed = []
-    for line in lines:
-        first = draw(st.integers(0, line.redeemed_points))
-        for lot_id, points in ((1, first), (2, line.redeemed_points - first)):
-            if points:
-                redeemed.append(RedeemedPart(line_id=line.line_id, lot_id=lot_id, points=points))
-    offers = draw(st.lists(st.sampled_from(["off-1", "off-2"]), max_size=3))
-    return Calculation(
-        bundle="b1",
-        rounding="",
-        account_id=7,
-        moment="2025-03-05T12:00:00",
-        store="s1",
-        lines=lines,
-        totals=Totals(
-            gross_minor=sum(line.gross_minor for line in lines),
-            redeemed_minor=sum(line.redeemed_minor for line in lines),
-            paid_minor=sum(line.paid_minor for line in lines),
-        ),
-        earned=tuple(
-            EarnedLot(offer_id=offer_id, points=points, name="", active_from=day, expires_on="")
-            for number, (offer_id, day) in enumerate(
-                (("points-1", "2025-03-05"), ("points-2", "2025-04-05")), start=2
-            )
-            if (points := sum(line.effects[number].points for line in lines))
-        ),
-        redeemed=tuple(redeemed),
-        conditions=tuple(draw(condition(offer_id, lines)) for offer_id in offers),
-        counted=(
-            Counted(counter="stamps:s", plus=draw(st.integers(1, 9)), lines=(lines[0].line_id,)),
-            Counted(counter="uses:u", plus=1),
-        ),
-        terms=FrozenTerms(
-            point_value_minor=draw(st.integers(1, 3)),
-            point_value_points=draw(st.integers(1, 3)),
-            mode=draw(st.sampled_from(["discount", "tender"])),
-            returns=draw(return_terms),
-        ),
-    )
 
 
 def some_of(data: st.DataObject, line: CalculatedLine, left: int) -> ReturnItem:

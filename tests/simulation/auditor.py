@@ -442,15 +442,17 @@ class Auditor:
             for row in await self._world.pool.fetch("select distinct sale_key from returned_line")
         }
         seen: set[str] = set()
+        last = ""
         uses: dict[tuple[int, str], int] = defaultdict(int)
         for row in await self._world.pool.fetch(
-            "select i.till_id, convert_from(body, 'utf8') as body from inbox i"
+            "select i.till_id, incarnation, convert_from(body, 'utf8') as body from inbox i"
             " join till_stream s using (till_id, incarnation) where not branch"
             " order by i.till_id, s.incarnation_number, i.seq"
         ):
             record = json.loads(row["body"])
-            if record["kind"] == "open" and not record.get("previous_incarnation"):
-                uses.clear()  # a new journal, or another till
+            if record["kind"] == "open" and record.get("previous_incarnation") != last:
+                uses.clear()  # another till, or a journal begun anew: what it knew is gone
+            last = row["incarnation"].hex()
             key, card = record.get("key", ""), record.get("card", "")
             if record["kind"] != "sale" or not card or key in seen:
                 continue

@@ -115,12 +115,12 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
         ),
         Offer(
             offer_id="welcome",
-            gives=Percent(rate_ppm=200_000),
+            gives=Percent(rate_ppm=20_000),
             limits=Limits(uses_per_account_max=2),
         ),
         Offer(
             offer_id="third",
-            gives=Stamps(counter="third", every=3, off=PercentOff(rate_ppm=500_000)),
+            gives=Stamps(counter="third", every=3, off=PercentOff(rate_ppm=100_000)),
             who=Who(identified=True),
             lines=Attribute(name="sku", one_of=SKUS[:3]),
         ),

@@ -17,7 +17,7 @@ from loyalty.bundle import (
 )
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
-from loyalty.compilation import compile_bundle
+from loyalty.compilation import Rules, compile_bundle
 from loyalty.offers import (
     Gift,
     IssuedCoupon,
@@ -66,11 +66,11 @@ class Receipt:
     moment: Moment
     place: Place
 
-    def calculate(self) -> Calculation:
-        """Calculate with a bundle compiled for this one receipt."""
+    def calculate(self, rules: Rules | None = None) -> Calculation:
+        """Calculate with these rules, or with the bundle compiled for this one receipt."""
         return calculate(
             self.basket,
-            compile_bundle(self.bundle, "00"),
+            rules or compile_bundle(self.bundle, "00"),
             moment=self.moment,
             place=self.place,
             account=self.account,

@@ -350,7 +350,7 @@ class TillProbe:
         shown: ReturnCalculation | None = None,
         date: str = "",
     ) -> RefundRecord:
-        """Return a return; of the whole line 1 by default.
+        """Return a return; of all of line 1 by default.
 
         Args:
             shown: what the till showed and recorded; none where it did not know the receipt.

@@ -71,13 +71,17 @@ insert into risk_budget values (1, 0, 0);
 
 create table return_document (
     return_id text primary key,
+    original_key text not null,
+    charged_back_minor integer not null,
     request blob not null,
     answer blob not null
 ) strict;
+create index return_document_by_original on return_document (original_key);
 
+-- Thousandths; 0 = all that was left of a line of a receipt this till does not know.
 create table returned_line (
-    original_key text not null,
+    return_id text not null references return_document,
     line_id text not null,
-    return_id text not null,
-    primary key (original_key, line_id)
+    quantity integer not null check (quantity >= 0),
+    primary key (return_id, line_id)
 ) strict;

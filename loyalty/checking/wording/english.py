@@ -177,6 +177,7 @@ WARNINGS: Final[Mapping[Code, Told]] = {
                 "offers {offers} can act on one line together and take off {off_ppm} of its price,"
                 " for example of {sku}"
             ),
+            "offers {offers} can act on one line together and take off {off_ppm} of its price",
             "offers {offers} can act on one line together and take off all of its price",
         ),
         (
@@ -192,6 +193,7 @@ WARNINGS: Final[Mapping[Code, Told]] = {
                 "offers {offers} can act on one line together and take off {off_ppm} of its price,"
                 " for example of {sku}"
             ),
+            "offers {offers} can act on one line together and take off {off_ppm} of its price",
             "offers {offers} can act on one line together and take off nearly all of its price",
         ),
         (
@@ -221,6 +223,7 @@ WARNINGS: Final[Mapping[Code, Told]] = {
                 "offers {offers} together give points worth {worth_ppm} of what is spent,"
                 " for example on {sku}"
             ),
+            "offers {offers} together give points worth {worth_ppm} of what is spent",
             "offers {offers} together give points worth all that is spent",
         ),
         ("give fewer points, ask for more money each, or put the offers into one group",),
@@ -232,10 +235,14 @@ WARNINGS: Final[Mapping[Code, Told]] = {
     Code.FLOOR_CUTS: Told(
         (
             (
+                "offers on all goods reach products with a regulated minimum price"
+                " ({products}, for example {skus}), which cuts what they say; such offers: {count}"
+            ),
+            (
                 "offer {offer} reaches products with a regulated minimum price"
                 " ({products}, for example {skus}), which cuts what it says"
             ),
-            "offer {offer} reaches products with a regulated minimum price",
+            "products with a regulated minimum price are among the lines of an offer",
         ),
         ("leave them out, or do not promise the whole of it for them",),
     ),

@@ -29,6 +29,16 @@ PRINTED = {
 }
 
 
+RETURNED = {
+    "kind": "return",
+    "return_id": "b1",
+    "money_back_minor": 45,
+    "points_back": 0,
+    "points_taken_back": 1,
+    "pending": False,
+}
+
+
 class ScriptedBooks:
     """Answers the proof's queries as a sound centre would, until a test spoils a row."""
 
@@ -38,6 +48,14 @@ class ScriptedBooks:
         receipt.pop("receipt_id")
         self.receipts = [receipt]
         self.calculations = [{"sale_key": "r1", "calculation": CALCULATION}]
+        self.refunds: list[dict[str, Any]] = [
+            {
+                "refund_key": "b1",
+                "money_back_minor": 45,
+                "points_back": 0,
+                "points_taken_back": 1,
+            }
+        ]
         self.inbox = inbox
         self.twice = 0
 
@@ -49,6 +67,8 @@ class ScriptedBooks:
             return [{"outcome": "accepted", "records": 1}]
         if "from risk_pool" in sql:
             return [{"losses": 0, "uncovered": 0}]
+        if "from refund" in sql:
+            return self.refunds
         return self.calculations if "where till_id" in sql else self.receipts
 
     def value(self, sql: str, *_: object) -> int:
@@ -66,7 +86,8 @@ def till(tmp_path: Path) -> Path:
     data = tmp_path / "till"
     data.mkdir()
     (data / "identity.json").write_text(json.dumps({"till_id": TILL_ID}))
-    (tmp_path / "printed-1.jsonl").write_text(json.dumps(PRINTED) + "\n")
+    paper = "".join(json.dumps(document) + "\n" for document in (PRINTED, RETURNED))
+    (tmp_path / "printed-1.jsonl").write_text(paper)
     body = b'{"kind":"sale","key":"r1","calculation":' + CALCULATION + b"}"
     with sqlite3.connect(data / "journal.db") as journal:
         journal.execute("create table record (incarnation, seq, kind, subject, body, hash)")
@@ -120,6 +141,21 @@ def test_a_posted_receipt_nobody_printed_is_invented(till: Path, books: Scripted
 def test_other_figures_than_printed_are_found(till: Path, books: ScriptedBooks) -> None:
     books.receipts[0]["paid_minor"] = 91
     assert proof_of(till, books).other_figures == ["r1"]
+
+
+@pytest.mark.parametrize("name", ["money_back_minor", "points_back", "points_taken_back"])
+def test_a_return_posted_otherwise_than_printed_is_found(
+    till: Path, books: ScriptedBooks, name: str
+) -> None:
+    books.refunds[0][name] += 1
+    proof = proof_of(till, books)
+    assert proof.other_figures == ["b1"]
+    assert not is_sound(report_of(proof))
+
+
+def test_a_return_that_is_not_posted_is_found(till: Path, books: ScriptedBooks) -> None:
+    books.refunds.clear()
+    assert report_of(proof_of(till, books))["returns_not_posted"] == 1
 
 
 def test_a_receipt_recalculated_otherwise_is_found(till: Path, books: ScriptedBooks) -> None:

@@ -1,9 +1,11 @@
 """Birthday windows open and close by the calendar; stores are told, and only of what has turned."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 
+from central.bootstrap import turn_birthdays_for_ever
 from central.people.birthdays import is_month_and_day, turn_birthdays, window
 from tests.support.centre import JoinedCentre
 
@@ -86,3 +88,14 @@ async def test_an_account_somebody_works_on_is_left_for_the_next_time(
         await connection.execute("select 1 from account where account_id = 1 for update")
         assert await turn(centre) == 1
     assert await turn(centre) == 1
+
+
+async def test_a_centre_that_serves_turns_them_by_itself(centre: JoinedCentre) -> None:
+    await born(centre, a1="03-20")
+    centre.system.pass_days(10)
+    turning = asyncio.create_task(turn_birthdays_for_ever(centre.parts, 7))
+    is_open = "select in_birthday_window, pg_sleep(0.01) from account"
+    while not await centre.pool.fetchval(is_open):
+        assert not turning.done()
+    turning.cancel()
+    await asyncio.gather(turning, return_exceptions=True)

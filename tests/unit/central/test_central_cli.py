@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from central import __version__
+from central.ledger.verify import CHECKS
 from loyalty.documents import encode
 from tests.support.builders import bundle, offer
 from tests.support.command_line import Ended
@@ -81,7 +82,7 @@ def test_a_day_of_operations(
     assert funded.said == "the risk pool holds 20000 free of 20000 funded points\n"
     proof = run("verify-ledger", *given)
     assert proof.code == 0
-    assert proof.said.count("ok    ") == 9
+    assert proof.said.count("ok    ") == len(CHECKS)
     assert "1 accounts" in proof.said
 
 
@@ -165,6 +166,7 @@ def test_a_pool_is_not_funded_with_nothing(given: list[str], points: str) -> Non
         ("PORT", "70000", "port must be 0 to 65535"),
         ("PORT", "many", "$.port"),
         ("GRANT_DAYS", "0", "grant_days"),
+        ("BIRTHDAY_DAYS", "181", "birthday_days must be 0 to 180"),
         ("RISK_POINTS_PER_TILL", "-1", "bounds must not be negative"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Returns: all goes back where it came from, each line once; held points are never touched."""
+"""Returns: all goes back where it came from, each piece once; held points are never touched."""
 
 from sync.signing import NO_SESSION
 from tests.support.builders import line

@@ -8,9 +8,10 @@ import zstandard
 
 from central.errors import BadRequestError
 from central.rules.library import RuleLibrary
-from central.rules.publishing import read_document
+from central.rules.publishing import RefusedRulesError, read_document
+from loyalty.checking import Code
 from loyalty.documents import encode
-from loyalty.offers import AmountOff, CardPrice, UnitPrice, When
+from loyalty.offers import AmountOff, CardPrice, NeedsAll, NeedsTender, UnitPrice, When
 from sync.messages import PullAnswer
 from sync.signing import check_message
 from tests.support.builders import bundle, combines, having, offer, percent
@@ -134,6 +135,39 @@ async def test_every_published_bundle_is_found_for_ever(centre: JoinedCentre) ->
 def test_a_bad_document_is_refused_by_its_place(content: bytes, says: str) -> None:
     with pytest.raises(BadRequestError, match=says):
         read_document(content)
+
+
+async def test_what_only_looks_wrong_is_published_and_told(centre: JoinedCentre) -> None:
+    titled = encode(offer("ten", percent(10), title={"en": "Ten"}, when=When(until="2025-03-05")))
+    published = await centre.publish_document(document(version=2, offers=[titled]))
+    assert [each.code for each in published.warnings] == [Code.WINDOW_OVER]
+    assert (await centre.publish_document(document(version=3))).warnings[0].severity == "warning"
+
+
+async def test_all_errors_of_a_refused_document_are_told(centre: JoinedCentre) -> None:
+    never = NeedsAll(of=(NeedsTender(one_of=("card",)), NeedsTender(one_of=("cash",))))
+    offers = [
+        encode(offer("a", needs=never)),
+        encode(offer("b", when=When(starts="2025-03-02", until="2025-03-01"))),
+    ]
+    with pytest.raises(RefusedRulesError) as refused:
+        await centre.publish_document(document(version=2, offers=offers))
+    assert [each.code for each in refused.value.errors] == [
+        Code.NEEDS_NEVER_HOLD,
+        Code.ENDS_BEFORE_START,
+    ]
+    assert "what offer 'a' needs can never be there" in str(refused.value)
+    assert "\noffer 'b' ends before it starts" in str(refused.value)
+    assert await centre.pool.fetchval("select count(*) from bundle") == 1
+
+
+def test_of_many_errors_the_first_are_told() -> None:
+    backwards = When(starts="2025-03-02", until="2025-03-01")
+    offers = [encode(offer(str(number), when=backwards)) for number in range(30)]
+    with pytest.raises(RefusedRulesError) as refused:
+        read_document(document(offers=offers))
+    assert len(refused.value.errors) == 30
+    assert str(refused.value).endswith("\n... and 10 errors more")
 
 
 async def test_a_refused_document_leaves_no_trace(centre: JoinedCentre) -> None:

@@ -24,7 +24,6 @@ from loyalty.offers import (
     CardPrice,
     Combines,
     FixedPrice,
-    Gift,
     IssuedCoupon,
     Limits,
     LotTerms,
@@ -842,7 +841,15 @@ CASES: dict[str, tuple[Code, Case]] = {
     ),
     "a percentage of everything": (
         Code.FLOOR_CUTS,
-        one("lines", offer("a"), offer("a", lines=NoneOf(of=(having("department", "alcohol"),)))),
+        Case(
+            rules(offer("a"), offer("b", FixedPrice(amount_minor=1))),
+            rules(
+                offer("a", lines=NoneOf(of=(having("department", "alcohol"),))),
+                offer("b", FixedPrice(amount_minor=50_000)),
+            ),
+            (),
+            "offers",
+        ),
     ),
     "a price below the regulated one": (
         Code.PRICE_BELOW_FLOOR,
@@ -861,8 +868,8 @@ CASES: dict[str, tuple[Code, Case]] = {
         Code.PRICE_BELOW_FLOOR,
         one(
             "gives",
-            offer("a", FixedPrice(amount_minor=1)),
-            offer("a", FixedPrice(amount_minor=50_000)),
+            offer("a", FixedPrice(amount_minor=1), lines=having("sku", "vodka")),
+            offer("a", FixedPrice(amount_minor=50_000), lines=having("sku", "vodka")),
         ),
     ),
     "a window in the past": (
@@ -969,10 +976,6 @@ CASES: dict[str, tuple[Code, Case]] = {
             offer("a", lines=having("sku", "milk", "milc")),
             offer("a", lines=having("sku", "milk", "cheese")),
         ),
-    ),
-    "a gift that is not there": (
-        Code.SKU_UNKNOWN,
-        one("gives.sku", offer("a", Gift(sku="toy")), offer("a", Gift(sku="cheese"))),
     ),
     "a product group with a SKU that is not there": (
         Code.SKU_UNKNOWN,

@@ -4,7 +4,7 @@ Which units an offer holds where several want them is the choice of `combination
 are written as classes `(unit price, line index, count)`, dearest first, ties to the earlier line.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loyalty.limits import PPM, UNITS_HELD_MAX
@@ -21,6 +21,8 @@ from loyalty.offers import (
 )
 
 Units = Sequence[tuple[int, int, int]]
+Unit = tuple[int, int, int]
+"""A single unit: its price, its line, its number on the line."""
 
 
 @dataclass(slots=True)
@@ -244,18 +246,15 @@ def _other_lines(gives: BuyGet, buy: Units, get: Units, cap: Cap) -> Formed:
 
 
 def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
-    parts_of: dict[tuple[int, int, int], list[int]] = {}
+    parts_of: dict[Unit, list[int]] = {}
     for part, units in enumerate(held):
         for unit in _single(units):
             parts_of.setdefault(unit, []).append(part)
     in_order = sorted(parts_of, key=lambda unit: (-unit[0], unit[1], unit[2]))[:UNITS_HELD_MAX]
     sizes = [part.units for part in gives.parts]
     best = Formed()
-    sets = 0
-    while not cap.sets or sets < cap.sets:
-        sets += 1
-        chosen = dearest_filling(in_order, parts_of, [size * sets for size in sizes])
-        if chosen is None:
+    for sets, chosen in enumerate(fillings(in_order, parts_of, sizes), start=1):
+        if cap.sets and sets > cap.sets:
             break
         cost = sum(price for price, _, _ in chosen)
         if isinstance(gives.off, PercentOff):
@@ -274,33 +273,64 @@ def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
     return best
 
 
-def dearest_filling(
-    in_order: Sequence[tuple[int, int, int]],
-    parts_of: dict[tuple[int, int, int], list[int]],
-    sizes: Sequence[int],
-) -> list[tuple[int, int, int]] | None:
-    """Fill every part completely with the dearest units that can; None when they cannot be filled.
+def fillings(
+    in_order: Sequence[Unit], parts_of: Mapping[Unit, Sequence[int]], sizes: Sequence[int]
+) -> Iterator[Sequence[Unit]]:
+    """Yield the best units to fill every part once, twice and so on, for as long as they suffice.
 
-    Units that can fill parts together form a matroid, so taking them dearest first, moving others
-    from part to part where that makes room, is exact.
+    Units that can fill parts together form a matroid: taking them in order, moving others from
+    part to part where that makes room, is exact, and what is taken once stays taken.
+
+    Args:
+        in_order: the best units first.
+        sizes: units of each part in one set.
     """
-    inside: list[list[tuple[int, int, int]]] = [[] for _ in sizes]
-    missing = sum(sizes)
+    if all(len(parts) == 1 for parts in parts_of.values()):
+        yield from _fillings_apart(in_order, parts_of, sizes)
+        return
+    inside: list[list[Unit]] = [[] for _ in sizes]
+    waiting = list(in_order)
+    sets = 0
+    while True:
+        sets += 1
+        most = [size * sets for size in sizes]
+        missing = sum(most) - sum(len(part) for part in inside)
+        passed = []
+        for at, unit in enumerate(waiting):
+            if not missing:
+                passed += waiting[at:]
+                break
+            if _place(unit, parts_of, inside, most):
+                missing -= 1
+            else:
+                passed.append(unit)
+        if missing:
+            return
+        waiting = passed
+        yield [unit for part in inside for unit in part]
+
+
+def _fillings_apart(
+    in_order: Sequence[Unit], parts_of: Mapping[Unit, Sequence[int]], sizes: Sequence[int]
+) -> Iterator[Sequence[Unit]]:
+    """No unit fits two parts: each part takes its best ones."""
+    of_part: list[list[Unit]] = [[] for _ in sizes]
     for unit in in_order:
-        if not missing:
-            break
-        if _place(unit, parts_of, inside, sizes):
-            missing -= 1
-    return None if missing else [unit for part in inside for unit in part]
+        of_part[parts_of[unit][0]].append(unit)
+    taken: list[Unit] = []
+    for sets in range(min(len(u) // size for u, size in zip(of_part, sizes, strict=True))):
+        for units, size in zip(of_part, sizes, strict=True):
+            taken += units[sets * size : (sets + 1) * size]
+        yield taken
 
 
 def _place(
-    unit: tuple[int, int, int],
-    parts_of: dict[tuple[int, int, int], list[int]],
-    inside: list[list[tuple[int, int, int]]],
+    unit: Unit,
+    parts_of: Mapping[Unit, Sequence[int]],
+    inside: list[list[Unit]],
     sizes: Sequence[int],
 ) -> bool:
-    came_from: dict[int, tuple[int, tuple[int, int, int]] | None] = dict.fromkeys(parts_of[unit])
+    came_from: dict[int, tuple[int, Unit] | None] = dict.fromkeys(parts_of[unit])
     queue = list(came_from)
     for part in queue:
         if len(inside[part]) < sizes[part]:

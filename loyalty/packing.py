@@ -461,13 +461,9 @@ def _want_parts(
         each_set = -off.amount_minor * PPM
     in_order = sorted(parts_of, key=lambda unit: (-worth[unit], unit))
     sizes = [part.units for part in gives.parts]
-    best = sets = 0
+    best = 0
     best_held: dict[int, int] = {}
-    while True:
-        sets += 1
-        chosen = multibuy.dearest_filling(in_order, parts_of, [size * sets for size in sizes])
-        if chosen is None:
-            break
+    for sets, chosen in enumerate(multibuy.fillings(in_order, parts_of, sizes), start=1):
         total = sum(worth[unit] for unit in chosen) + each_set * sets
         if total <= best:
             break

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from loyalty.compilation import CLAIMING
 from loyalty.limits import UNIT_THOUSANDTHS
 from loyalty.money import split
 from loyalty.offers import NForM, Steps
 from loyalty.rewards import Wish, formed, step_reached, step_wish, wishes
-from loyalty.scene import CLAIMING, Candidate, Held, State
+from loyalty.scene import Candidate, Held, State
 
 
 def act(
@@ -23,12 +24,7 @@ def act(
         What it takes off, by line index; only what is above zero.
     """
     offs = takes(candidate, state, held, most_minor)
-    left = state.left
-    for line, off in offs.items():
-        left[line] -= off
-    if isinstance(candidate.compiled.offer.gives, CLAIMING):
-        for line, off in offs.items():
-            state.claimed_off[line] += off
+    state.take(candidate, offs)
     return offs
 
 
@@ -36,7 +32,7 @@ def takes(
     candidate: Candidate, state: State, held: Held | None = None, most_minor: int = -1
 ) -> dict[int, int]:
     """Return what the offer would take off, by line index; the state stays as it is."""
-    if not _has_what_it_counts(candidate, state):
+    if candidate.counted and not _has_what_it_counts(candidate, state):
         return {}
     if candidate.members:
         return _best_per_line(candidate.members, state, most_minor)
@@ -89,14 +85,22 @@ def room(candidate: Candidate, line: int, state: State) -> int:
 
 def _cut(candidate: Candidate, wish: Wish, state: State, most_minor: int) -> dict[int, int]:
     by_line = wish.by_line
-    limit = candidate.compiled.offer.limits.discount_minor_max
-    if limit and (most_minor < 0 or limit < most_minor):
-        most_minor = limit
+    if candidate.compiled.limited:
+        limit = candidate.compiled.offer.limits.discount_minor_max
+        if limit and (most_minor < 0 or limit < most_minor):
+            most_minor = limit
+    elif most_minor < 0:
+        left, floor = state.left, state.scene.floor_minor
+        for line, off in by_line.items():
+            if off > left[line] - floor[line]:
+                break
+        else:
+            # Most offers on most receipts: nothing stands in the way.
+            return _without_zeros(by_line)
     rooms = {line: room(candidate, line, state) for line in by_line}
-    fits = all(off <= rooms[line] for line, off in by_line.items())
-    if fits and (most_minor < 0 or wish.total <= most_minor):
-        return {line: off for line, off in by_line.items() if off}
     total = wish.total if most_minor < 0 else min(wish.total, most_minor)
+    if total == wish.total and all(off <= rooms[line] for line, off in by_line.items()):
+        return _without_zeros(by_line)
     if not wish.moves:
         cut = {line: min(off, rooms[line]) for line, off in by_line.items()}
         return _split_over(min(total, sum(cut.values())), cut, cut)
@@ -105,6 +109,12 @@ def _cut(candidate: Candidate, wish: Wish, state: State, most_minor: int) -> dic
         rooms = {line: room(candidate, line, state) for line in wish.others}
         offs |= _split_over(refused, wish.others, rooms)
     return offs
+
+
+def _without_zeros(by_line: dict[int, int]) -> dict[int, int]:
+    if 0 in by_line.values():
+        return {line: off for line, off in by_line.items() if off}
+    return by_line
 
 
 def _split_over(total: int, weights: Mapping[int, int], rooms: Mapping[int, int]) -> dict[int, int]:

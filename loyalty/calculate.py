@@ -213,18 +213,23 @@ def _counted(
         acted: ids of the offers that gave something.
         redeemed: points, where the programme limits them a day; else 0.
     """
-    plus: dict[str, int] = {}
+    plus: dict[str, Counted] = {}
     for candidate in (*found.prices, *found.points, *found.hand_outs):
         offer = candidate.compiled.offer
         if offer.limits.uses_per_account_max and offer.offer_id in acted:
-            plus[counters.uses(offer, moment.date)] = 1
+            name = counters.uses(offer, moment.date)
+            plus[name] = Counted(counter=name, plus=1)
         if isinstance(offer.gives, Stamps):
             # Offers that share a card see the same units: a unit is stamped once.
             name = counters.stamps(offer.gives.counter)
-            plus[name] = max(plus.get(name, 0), stamps_on(candidate, scene))
+            stamped = stamps_on(candidate, scene)
+            if name not in plus or stamped > plus[name].plus:
+                lines = tuple(scene.lines[line].source.line_id for line in candidate.lines)
+                plus[name] = Counted(counter=name, plus=stamped, lines=lines)
     if redeemed:
-        plus[counters.redeemed(moment.date)] = redeemed
-    return tuple(Counted(counter=name, plus=plus[name]) for name in sorted(plus) if plus[name])
+        name = counters.redeemed(moment.date)
+        plus[name] = Counted(counter=name, plus=redeemed)
+    return tuple(plus[name] for name in sorted(plus) if plus[name].plus)
 
 
 def _effects(

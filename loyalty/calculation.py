@@ -89,8 +89,8 @@ class Counted:
     """What posting this receipt adds to a counter of the account.
 
     Attributes:
-        lines: those it was counted on, so that returning them takes it off again, each unit its
-            share, the last unit what is left; none = all lines of the receipt.
+        lines: those whose units it counts (stamps): each unit that comes back takes its own off
+            again; none = it is taken off when nothing of the receipt stays sold.
     """
 
     counter: str

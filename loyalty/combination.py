@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from loyalty.acting import act, member_takes, takes
 from loyalty.bundle import ReceiptTerms
+from loyalty.compilation import CLAIMING
 from loyalty.limits import COMBINATION_NODES_MAX, PPM
 from loyalty.offers import AmountOff, Percent, Steps
-from loyalty.scene import CLAIMING, Candidate, Held, Scene, State, begin
+from loyalty.scene import Candidate, Held, Scene, State, begin
 from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
 
 _KEEPS_STATE = (*CLAIMING, Steps)
@@ -29,6 +30,7 @@ class Combination:
         acted: the offers that acted, in that order, with the units each multi-buy held and the
             state it met.
         lost_to: offer id -> id of the offer that was taken instead.
+        settled: by rank, what offers take off whatever is chosen.
         cut: offers that the receipt's own maximum left nothing for.
         left: what is left to pay, by line index.
     """
@@ -36,6 +38,7 @@ class Combination:
     left: list[int]
     discounts: dict[str, dict[int, int]] = field(default_factory=dict)
     held: dict[str, Held | None] = field(default_factory=dict)
+    settled: dict[int, dict[int, int]] = field(default_factory=dict)
     lost_to: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
     proven: bool = True
@@ -187,7 +190,7 @@ def _choose(
     start = begin(scene)
     dependent = list(actors)
     if terms.aim.beside is None:
-        dependent = _dependent(actors, deciding, start)
+        dependent = _dependent(actors, deciding, start, result)
         dependent = _without_tails(dependent, deciding, scene)
     budget = Budget(terms.nodes_max)
     held: dict[int, Held | None] = {}
@@ -219,7 +222,9 @@ def _contesting(actors: Sequence[Candidate], scene: Scene) -> set[int]:
     return {rank for ranks in wanting.values() if len(ranks) > 1 for rank in ranks}
 
 
-def _dependent(actors: Sequence[Candidate], deciding: set[int], start: State) -> list[Candidate]:
+def _dependent(
+    actors: Sequence[Candidate], deciding: set[int], start: State, result: Combination
+) -> list[Candidate]:
     """Return the offers whose discount depends on a choice; let the others act on the state.
 
     An offer none of whose lines a choice has touched yet acts the same whatever is chosen. It may
@@ -233,7 +238,7 @@ def _dependent(actors: Sequence[Candidate], deciding: set[int], start: State) ->
             touched |= reach
             dependent.append(actor)
         else:
-            act(actor, start)
+            result.settled[actor.rank] = act(actor, start)
     return dependent
 
 
@@ -243,16 +248,22 @@ def _without_tails(dependent: list[Candidate], deciding: set[int], scene: Scene)
     What acts last, on the sum of at least all lines of a component, is best served by the
     component's own best: it ties nothing together and cannot change a choice.
     """
+    tails = {
+        actor.rank
+        for actor in dependent
+        if actor.rank not in deciding and _acts_on_a_sum(actor, scene)
+    }
+    if not tails:
+        return dependent
+    reaches = _reaches([actor for actor in dependent if actor.rank not in tails])
+    earlier = [actor.reach for actor in dependent if actor.rank in tails]
     kept: list[Candidate] = []
-    rest = list(dependent)
-    while rest:
-        actor = rest.pop()
-        if actor.rank not in deciding and _acts_on_a_sum(actor, scene):
-            own = frozenset(actor.lines)
-            later = any(not own.isdisjoint(other.reach) for other in kept)
-            if not later and all(
-                own.isdisjoint(reach) or reach <= own for reach in _reaches([*rest, *kept])
-            ):
+    for actor in reversed(dependent):
+        if actor.rank in tails:
+            own = earlier.pop()
+            if all(
+                own.isdisjoint(other.reach) for other in kept if other.rank > actor.rank
+            ) and all(own.isdisjoint(reach) or reach <= own for reach in (*reaches, *earlier)):
                 continue
         kept.append(actor)
     kept.reverse()
@@ -328,19 +339,26 @@ def _act_all(
     state = begin(scene)
     most = _most_off(scene, terms)
     for actor, held in chosen:
-        before = state.copy() if isinstance(actor.compiled.offer.gives, _KEEPS_STATE) else state
+        offer = actor.compiled.offer
+        before = state.copy() if isinstance(offer.gives, _KEEPS_STATE) else state
         per_member = _by_member(actor, state) if actor.members else None
-        offs = act(actor, state, held, most)
+        known = result.settled.get(actor.rank) if most < 0 else None
+        if known is None:
+            offs = act(actor, state, held, most)
+        else:
+            offs = known
+            state.take(actor, known)
         if most >= 0:
             if not offs and takes(actor, state, held):
-                result.cut.add(actor.offer_id)
+                result.cut.add(offer.offer_id)
             most -= sum(offs.values())
         result.acted.append((actor, before))
-        result.held[actor.offer_id] = held
+        if held is not None:
+            result.held[offer.offer_id] = held
         if per_member is not None:
             _book_members(actor, offs, per_member, result)
         elif offs:
-            result.discounts[actor.offer_id] = offs
+            result.discounts[offer.offer_id] = offs
     result.left = state.left
 
 

@@ -21,6 +21,7 @@ from loyalty.offers import (
     BuyGet,
     CardPrice,
     EveryLine,
+    EveryNth,
     Gift,
     IssuedCoupon,
     LineMatch,
@@ -28,6 +29,7 @@ from loyalty.offers import (
     Need,
     NeedsAll,
     NeedsCode,
+    NForM,
     Offer,
     PartnerPoints,
     PartsSet,
@@ -50,6 +52,8 @@ _VIEWS_CACHED_MAX = 50_000
 _NO_PRODUCT = Product()
 POINTS = (PointsPerMoney, PointsPerItem, PointsPerReceipt, PointsMultiplier)
 HAND_OUTS = (Gift, IssuedCoupon, Message, PartnerPoints)
+CLAIMING = (NForM, EveryNth, BuyGet, PartsSet)
+"""Rewards that use units in sets."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +68,9 @@ class CompiledOffer:
         need: what must be there; None when nothing.
         running: needs that are asked when the offer acts.
         guarded: somebody, some time or something must be there for it to act.
+        claiming: it uses units in sets.
+        selects: not all units of its lines are made cheaper.
+        limited: it has a maximum or a least price of its own.
         special: it asks for more than its lines: parts, running needs, stamps, codes.
         endangered: other offers may keep it from acting, or what they take off may.
     """
@@ -80,6 +87,9 @@ class CompiledOffer:
     guarded: bool
     endangered: bool
     special: bool
+    claiming: bool
+    selects: bool
+    limited: bool
 
 
 @dataclass(slots=True)
@@ -254,12 +264,12 @@ def acting_order(offer: Offer) -> tuple[int, int, str]:
 
 
 def _compile(offer: Offer, rank: int) -> CompiledOffer:
-    gives = offer.gives
+    gives, limits = offer.gives, offer.limits
     parts = parts_of(offer)
     points = isinstance(gives, POINTS)
     need = None if offer.needs == NeedsAll() else compile_need(offer.needs)
     running = tuple(running_needs(offer.needs))
-    who = offer.who.asks_for_customer or points or bool(offer.limits.uses_per_account_max)
+    who = offer.who.asks_for_customer or points or bool(limits.uses_per_account_max)
     return CompiledOffer(
         offer=offer,
         rank=rank,
@@ -276,7 +286,10 @@ def _compile(offer: Offer, rank: int) -> CompiledOffer:
         endangered=bool(offer.combines.not_with)
         or bool(running)
         or (isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running"),
-        special=bool(parts or running) or isinstance(gives, Stamps) or offer.limits.once_per_code,
+        special=bool(parts or running) or isinstance(gives, Stamps) or limits.once_per_code,
+        claiming=isinstance(gives, CLAIMING),
+        selects=bool(limits.units_max or limits.units_per_line_max or limits.once_per_code),
+        limited=bool(limits.discount_minor_max or limits.unit_price_minor_min),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from loyalty.calculation import Condition, HandOut, Reason
 from loyalty.combination import Combination
+from loyalty.compilation import CLAIMING
 from loyalty.conditions import line_needs
 from loyalty.earning import Earning
 from loyalty.limits import UNIT_THOUSANDTHS
@@ -11,7 +12,7 @@ from loyalty.matching import compile_match
 from loyalty.offers import BuyGet, EveryNth, NForM, PartsSet, Stamps, Steps
 from loyalty.reasons import HINTS, ReasonCode
 from loyalty.rewards import formed, stamps_on, step_reached
-from loyalty.scene import CLAIMING, Candidate, Scene, State, begin
+from loyalty.scene import Candidate, Scene, State, begin
 
 
 def price_reasons(

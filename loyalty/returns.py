@@ -463,16 +463,21 @@ def _less(earned: Sequence[EarnedBack], missing: int) -> tuple[EarnedBack, ...]:
 def _counted_back(
     original: Calculation, before: Mapping[str, int], after: Mapping[str, int]
 ) -> Iterator[Counted]:
-    """Yield what comes off each counter: by units of its lines, rounded down until the last."""
+    """Yield what comes off each counter: unit by unit of its lines, or with the last goods."""
     for one in original.counted:
-        lines = [line for line in original.lines if not one.lines or line.line_id in one.lines]
-        units = sum(_units(line, line.quantity) for line in lines) or 1
-        gone, going = (
-            one.plus * sum(_units(line, state[line.line_id]) for line in lines) // units
-            for state in (before, after)
-        )
+        gone, going = (_uncounted(original, one, state) for state in (before, after))
         if going > gone:
             yield Counted(counter=one.counter, plus=going - gone, lines=one.lines)
+
+
+def _uncounted(original: Calculation, one: Counted, returned: Mapping[str, int]) -> int:
+    """Return how much is off a counter when so much of each line has come back."""
+    if not one.lines:
+        whole = all(returned[line.line_id] == line.quantity for line in original.lines)
+        return one.plus if whole else 0
+    lines = [line for line in original.lines if line.line_id in one.lines]
+    units = sum(_units(line, line.quantity) for line in lines) or 1
+    return one.plus * sum(_units(line, returned[line.line_id]) for line in lines) // units
 
 
 def _units(line: CalculatedLine, quantity: int) -> int:

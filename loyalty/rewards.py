@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loyalty import multibuy
+from loyalty.compilation import CLAIMING
 from loyalty.limits import PPM, UNIT_THOUSANDTHS
 from loyalty.money import round_half_up, split
 from loyalty.offers import (
@@ -20,7 +21,7 @@ from loyalty.offers import (
     Steps,
     UnitRates,
 )
-from loyalty.scene import CLAIMING, Candidate, Held, Scene, State
+from loyalty.scene import Candidate, Held, Scene, State
 
 
 @dataclass(slots=True)
@@ -134,12 +135,12 @@ def _selected(
     candidate: Candidate, state: State, which: str = "all", count: int = 0
 ) -> list[tuple[int, int, int]] | None:
     """Return the units to make cheaper, in the order they are chosen; None = all of all lines."""
+    if which == "all" and not candidate.compiled.selects:
+        return None
     limits = candidate.compiled.offer.limits
     most = limits.units_max
     if limits.once_per_code:
         most = min(most, candidate.codes) if most else candidate.codes
-    if which == "all" and not (most or limits.units_per_line_max):
-        return None
     units = _line_units(candidate, state, candidate.lines)
     if which == "cheapest":
         units.sort(key=lambda unit: (unit[0], unit[1]))
@@ -213,6 +214,11 @@ def _base_by_line(
 
 
 def _percent(candidate: Candidate, gives: Percent, state: State) -> Wish:
+    if gives.units.which == "all" and not candidate.compiled.selects and len(candidate.lines) == 1:
+        (line,) = candidate.lines
+        (base,) = _bases(candidate, state)
+        off = round_half_up(base * gives.rate_ppm, PPM)
+        return Wish(off, {line: off}, moves=True) if off else _NOTHING
     bases, _ = _base_by_line(candidate, state, gives.units.which, gives.units.count)
     if gives.rounding == "line":
         return _summed(

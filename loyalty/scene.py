@@ -1,14 +1,11 @@
 """A basket while offers act on it: what stays, what is left to pay, and who wants to act."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loyalty.compilation import CompiledOffer
 from loyalty.matching import Line
-from loyalty.offers import BuyGet, EveryNth, NForM, Offer, PartsSet, Steps
-
-CLAIMING = (NForM, EveryNth, BuyGet, PartsSet)
-"""Rewards that use units in sets."""
+from loyalty.offers import Offer, Steps
 
 
 @dataclass(slots=True)
@@ -27,6 +24,8 @@ class Scene:
     any_reduced: bool
 
 
+_NO_LINES: frozenset[int] = frozenset()
+
 Held = Mapping[int, tuple[int, int]]
 """By line index: how many of the line's units others hold before, how many this offer holds."""
 
@@ -40,6 +39,7 @@ class Candidate:
         parts: the same for each part of a set, or for the other lines of `buy_get`.
         counted: indexes of the lines each of its running needs counts.
         counter: stamps the account holds.
+        rank: its place in the acting order.
         codes: how many of the presented codes it asks for.
         members: for a group that acts as one, its members.
     """
@@ -51,16 +51,16 @@ class Candidate:
     counter: int = 0
     codes: int = 0
     members: tuple["Candidate", ...] = ()
+    rank: int = field(init=False)
+    _reach: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        self.rank = self.compiled.rank
 
     @property
     def offer(self) -> Offer:
         """The offer."""
         return self.compiled.offer
-
-    @property
-    def rank(self) -> int:
-        """Its place in the acting order."""
-        return self.compiled.rank
 
     @property
     def offer_id(self) -> str:
@@ -71,11 +71,13 @@ class Candidate:
     def claims(self) -> bool:
         """It uses units that no other such offer may use."""
         offer = self.compiled.offer
-        return isinstance(offer.gives, CLAIMING) and not offer.combines.shares_units
+        return self.compiled.claiming and not offer.combines.shares_units
 
     @property
     def counted_lines(self) -> frozenset[int]:
         """Lines whose amount decides whether it acts."""
+        if not self.counted and not self.members:
+            return _NO_LINES
         own = frozenset(line for lines, _ in self.counted for line in lines)
         return own.union(*(member.counted_lines for member in self.members))
 
@@ -95,7 +97,9 @@ class Candidate:
     @property
     def reach(self) -> frozenset[int]:
         """All lines it may take something off."""
-        return frozenset(self.lines).union(*self.parts)
+        if self._reach is None:
+            self._reach = frozenset(self.lines).union(*self.parts)
+        return self._reach
 
 
 @dataclass(slots=True)
@@ -105,6 +109,15 @@ class State:
     scene: Scene
     left: list[int]
     claimed_off: list[int]
+
+    def take(self, candidate: Candidate, offs: Mapping[int, int]) -> None:
+        """Take off the lines what the offer takes."""
+        left = self.left
+        for line, off in offs.items():
+            left[line] -= off
+        if candidate.compiled.claiming:
+            for line, off in offs.items():
+                self.claimed_off[line] += off
 
     def copy(self) -> "State":
         """Return a state that can go on by itself."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from loyalty.acting import act, most_taken
+from loyalty.compilation import CLAIMING
 from loyalty.packing import Claimant, Packing, Shares
 from loyalty.rewards import formed, units_held
-from loyalty.scene import CLAIMING, Candidate, Held, State
+from loyalty.scene import Candidate, Held, State
 
 _NO_VALUE = -1
 _NOBODY = (1 << 200, "")

@@ -132,7 +132,7 @@ def paid_comparison(
             causes[Cause.ANONYMOUS] += difference != 0
             anonymous_equal += difference == 0
         elif difference:
-            causes[_cause(basket, difference, selection, derived)] += 1
+            causes[cause_of(basket, difference, selection, derived)] += 1
     equal = compared - causes.total()
     return Comparison(
         compared=compared,
@@ -143,9 +143,14 @@ def paid_comparison(
     )
 
 
-def _cause(basket: RealBasket, difference: int, selection: Selection, derived: Derived) -> Cause:
-    """Return why the basket differs, worked out without the engine."""
-    prices = {line.sku: _price_minor(line, basket, selection, derived) for line in basket.lines}
+def cause_of(basket: RealBasket, difference: int, selection: Selection, derived: Derived) -> Cause:
+    """Return why the basket differs, worked out without the engine.
+
+    Args:
+        difference: minor units calculated above what was paid, not 0.
+        derived: what the bundle was made from that the total was calculated with.
+    """
+    prices = {line.sku: price_minor(line, basket, selection, derived) for line in basket.lines}
     wrong = [line for line in basket.lines if prices[line.sku] != line.card_minor]
     given, covered = _coupons_given(basket, prices, selection, derived)
     taken = sum(line.coupon_value_minor for line in basket.lines)
@@ -169,7 +174,8 @@ def _price_cause(
     return Cause.OTHER_CARD_PRICE
 
 
-def _price_minor(line: RealLine, basket: RealBasket, selection: Selection, derived: Derived) -> int:
+def price_minor(line: RealLine, basket: RealBasket, selection: Selection, derived: Derived) -> int:
+    """Return the card price of a line in minor units, the regular one where no other is known."""
     price = derived.prices.get(window_of(selection, basket, line), {}).get(line.sku)
     return price.price_minor(line) if price else line.gross_minor
 

@@ -1,10 +1,19 @@
 """Which basket a coupon was handed in with, and what it is worth; the data says neither."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bench.grocery.data import CouponIssue, CouponLine, RealBasket, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSeen:
+    """What a coupon took off where exactly one line of a household's day can have been meant."""
+
+    household_id: int
+    day: str
+    value_minor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +25,23 @@ class CouponsFound:
         by_basket: coupons handed in with each basket of the selection, in the data's order.
         without_value: coupons redeemed somewhere in the chain whose value the data does not show.
         redemptions_elsewhere: redemptions on days of a visit here that belong to no basket here.
+        seen: by coupon, what its value was read from.
     """
 
     value_minor: Mapping[int, int]
     by_basket: Mapping[int, tuple[CouponIssue, ...]]
     without_value: int
     redemptions_elsewhere: int
+    seen: Mapping[int, tuple[ValueSeen, ...]] = field(default_factory=dict)
+
+    def value_without(self, upc: int, household_id: int, day: str) -> int | None:
+        """Return what a coupon is worth by everybody else's redemptions, None when nobody tells."""
+        others = [
+            each.value_minor
+            for each in self.seen.get(upc, ())
+            if (each.household_id, each.day) != (household_id, day)
+        ]
+        return _most_often(others) if others else None
 
 
 def find_coupons(selection: Selection) -> CouponsFound:
@@ -40,7 +60,7 @@ def find_coupons(selection: Selection) -> CouponsFound:
         visits[basket.household_id, basket.day].append(basket)
     uses: Counter[int] = Counter()
     with_value: Counter[int] = Counter()
-    values: dict[int, Counter[int]] = defaultdict(Counter)
+    seen: dict[int, list[ValueSeen]] = defaultdict(list)
     by_basket: dict[int, dict[CouponIssue, None]] = defaultdict(dict)
     elsewhere = 0
     for redemption in selection.redemptions:
@@ -50,7 +70,7 @@ def find_coupons(selection: Selection) -> CouponsFound:
         uses[upc] += 1
         with_value[upc] += bool(lines)
         if len(lines) == 1:
-            values[upc][lines[0].value_minor] += 1
+            seen[upc].append(ValueSeen(*visit, lines[0].value_minor))
         if visit in visits:
             basket_id = _basket_of(visits[visit], skus, reduced_anywhere=bool(lines))
             if basket_id:
@@ -58,8 +78,8 @@ def find_coupons(selection: Selection) -> CouponsFound:
             else:
                 elsewhere += 1
     value_minor = {
-        upc: min(seen, key=lambda value: (-seen[value], value))
-        for upc, seen in sorted(values.items())
+        upc: _most_often([each.value_minor for each in of_coupon])
+        for upc, of_coupon in sorted(seen.items())
         if 2 * with_value[upc] >= uses[upc]
     }
     return CouponsFound(
@@ -67,7 +87,13 @@ def find_coupons(selection: Selection) -> CouponsFound:
         by_basket={basket: tuple(issues) for basket, issues in by_basket.items()},
         without_value=len(uses) - len(value_minor),
         redemptions_elsewhere=elsewhere,
+        seen={upc: tuple(of_coupon) for upc, of_coupon in seen.items()},
     )
+
+
+def _most_often(values: Sequence[int]) -> int:
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], value))
 
 
 def _basket_of(visits: list[RealBasket], skus: frozenset[str], *, reduced_anywhere: bool) -> int:

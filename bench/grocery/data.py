@@ -180,6 +180,17 @@ class Selection:
         return self.products.get(sku.removesuffix(_FUEL_AMOUNT), UNKNOWN)
 
 
+def baskets_by_store() -> Mapping[int, int]:
+    """Return how many baskets each store of the chain has in the year."""
+    visits = distinct_rows("transactions", ("basket_id", "store_id"))
+    return Counter(store for _, store in visits)
+
+
+def busiest_first(baskets: Mapping[int, int]) -> tuple[int, ...]:
+    """Return the stores, those with most baskets first, ties to the smaller number."""
+    return tuple(sorted(baskets, key=lambda store: (-baskets[store], store)))
+
+
 def choose_stores(count: int) -> tuple[int, ...]:
     """Return the busiest stores that share customers.
 
@@ -187,16 +198,12 @@ def choose_stores(count: int) -> tuple[int, ...]:
     two that share most households, then again and again the one that shares most with those taken.
     One store alone is the busiest. Ties go to more baskets, then to the smaller number.
     """
-    baskets: Counter[int] = Counter()
-    households: dict[int, set[int]] = defaultdict(set)
-    for _, store, household in distinct_rows(
-        "transactions", ("basket_id", "store_id", "household_id")
-    ):
-        baskets[store] += 1
-        households[store].add(household)
-    busiest = sorted(baskets, key=lambda store: (-baskets[store], store))[: max(_BUSIEST, count)]
+    busiest = busiest_first(baskets_by_store())[: max(_BUSIEST, count)]
     if count < 2:
         return tuple(busiest[:count])
+    households: dict[int, set[int]] = defaultdict(set)
+    for store, household in distinct_rows("transactions", ("store_id", "household_id")):
+        households[store].add(household)
 
     def shared(stores: Iterable[int], other: int) -> int:
         return sum(len(households[store] & households[other]) for store in stores)

@@ -44,9 +44,13 @@ class Derived:
     issues: tuple[CouponIssue, ...]
 
 
-def derive(selection: Selection) -> Derived:
-    """Read card prices and coupons from the selection."""
-    coupons = find_coupons(selection)
+def derive(selection: Selection, *, coupons: CouponsFound | None = None) -> Derived:
+    """Read card prices and coupons from the selection.
+
+    Args:
+        coupons: what was found in a selection that holds this one; read anew when not given.
+    """
+    coupons = coupons or find_coupons(selection)
     first_day, _ = selection.window(selection.first_week)
     _, after = selection.window(selection.last_week)
     sold = {line.sku for basket in selection.baskets for line in basket.lines}

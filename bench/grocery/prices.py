@@ -62,17 +62,23 @@ PriceTable = Mapping[PriceWindow, Mapping[str, CardPriceFound]]
 
 def find_card_prices(selection: Selection) -> PriceTable:
     """Return the card prices by window and SKU, in the order of windows and SKUs."""
-    lines: dict[PriceWindow, dict[str, list[RealLine]]] = defaultdict(lambda: defaultdict(list))
-    for basket in selection.baskets:
-        for line in basket.lines:
-            lines[window_of(selection, basket, line)][line.sku].append(line)
+    lines = lines_by_window(selection)
     table: dict[PriceWindow, dict[str, CardPriceFound]] = {}
     for window in sorted(lines, key=lambda w: (w.store_id, w.week, w.day)):
-        found = {sku: _find(of_sku) for sku, of_sku in sorted(lines[window].items())}
+        found = {sku: find_card_price(of_sku) for sku, of_sku in sorted(lines[window].items())}
         prices = {sku: price for sku, price in found.items() if price is not None}
         if prices:
             table[window] = prices
     return table
+
+
+def lines_by_window(selection: Selection) -> Mapping[PriceWindow, Mapping[str, list[RealLine]]]:
+    """Return all lines by window and SKU, in time order."""
+    lines: dict[PriceWindow, dict[str, list[RealLine]]] = defaultdict(lambda: defaultdict(list))
+    for basket in selection.baskets:
+        for line in basket.lines:
+            lines[window_of(selection, basket, line)][line.sku].append(line)
+    return lines
 
 
 def window_of(selection: Selection, basket: RealBasket, line: RealLine) -> PriceWindow:
@@ -81,7 +87,12 @@ def window_of(selection: Selection, basket: RealBasket, line: RealLine) -> Price
     return PriceWindow(basket.store_id, basket.week, basket.day if is_daily else "")
 
 
-def _find(lines: Sequence[RealLine]) -> CardPriceFound | None:
+def find_card_price(lines: Sequence[RealLine]) -> CardPriceFound | None:
+    """Return the card price that some lines of one SKU and window show, None for the regular one.
+
+    Args:
+        lines: at least one.
+    """
     if all(line.card_minor == line.gross_minor for line in lines):
         return None
     price, reproduced = _best_price(lines)

@@ -123,3 +123,22 @@ def test_neither_folder_nor_database_is_needed(tmp_path: Path) -> None:
     ended = central_process("rules", "check", path)
     assert (ended.code, ended.said, ended.complained) == (0, "version 1: 1 offers, sound\n", "")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_publishing_repeats_the_warnings_beside_its_report(tmp_path: Path, database: str) -> None:
+    path = written(tmp_path, bundle(SOUND, *FREE_TOGETHER))
+    centre = ("--database", database, "--data", tmp_path / "centre")
+    ended = central_process("rules", "publish", *centre, path, "--json")
+    assert ended.code == 0
+    assert json.loads(ended.said)["offers"] == 3
+    (warning,) = (line for line in ended.complained.splitlines() if line.startswith("warning: "))
+    assert "take off 110 % of its price" in warning
+
+
+def test_publishing_refuses_errors_and_says_what_to_change(tmp_path: Path, database: str) -> None:
+    path = written(tmp_path, bundle(SOUND, BACKWARDS))
+    centre = ("--database", database, "--data", tmp_path / "centre")
+    ended = central_process("rules", "publish", *centre, path)
+    assert (ended.code, ended.said) == (1, "")
+    problem = "offers: offer 'back' ends before it starts; swap when.starts and when.until"
+    assert f"tillside-central: {problem}" in ended.complained

@@ -20,7 +20,15 @@ from loyalty.calculation import (
     Totals,
 )
 from loyalty.errors import AmountError
-from loyalty.offers import AmountOff, NeedsLines, NForM, PointsPerItem, PointsPerMoney
+from loyalty.offers import (
+    AmountOff,
+    NeedsLines,
+    NForM,
+    PercentOff,
+    PointsPerItem,
+    PointsPerMoney,
+    Stamps,
+)
 from loyalty.outcomes import Outcome
 from loyalty.returns import (
     NOTHING_RETURNED,
@@ -38,6 +46,7 @@ from tests.support.builders import (
     account,
     basket,
     bundle,
+    having,
     items,
     line,
     lot,
@@ -561,6 +570,25 @@ def test_a_use_comes_back_with_the_last_of_its_goods_and_stamps_one_by_one() -> 
         {},
         {"stamps:coffee": 1, "uses:welcome": 1},
     ]
+
+
+def test_stamps_of_the_engine_come_back_with_their_goods_alone() -> None:
+    original = calculate(
+        basket(line("1", "coffee", pieces=3), line("2", "cake", pieces=2)),
+        rules(
+            offer(
+                "sixth",
+                Stamps(counter="coffee", every=6, off=PercentOff(rate_ppm=1_000_000)),
+                lines=having("sku", "coffee"),
+            )
+        ),
+        moment=moment(),
+        place=place(),
+        account=account(),
+    )
+    assert original.counted == (Counted(counter="stamps:coffee", plus=3, lines=("1",)),)
+    results = in_turn(original, ("2",), (pieces("1", 1),), ("1",))
+    assert [sum(one.plus for one in each.counted_back) for each in results] == [0, 1, 2]
 
 
 # The complaints this answers (design: market 2)

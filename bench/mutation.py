@@ -413,12 +413,8 @@ def _again(path: Path, sources: dict[str, bytes]) -> list[Mutant]:
     return [one for one in kept if one in mutants_of(Path(one.path), sources[one.path])]
 
 
-def _report(
-    verdicts: Sequence[Verdict], sources: dict[str, bytes], total: int
-) -> dict[str, object]:
+def _report(verdicts: Sequence[Verdict], total: int) -> dict[str, object]:
     survivors = [verdict.mutant for verdict in verdicts if verdict.status == "survived"]
-    for mutant in survivors:
-        print(difference(mutant, sources[mutant.path]), end="\n\n")
     tried = Counter(verdict.mutant.path for verdict in verdicts)
     lost = Counter(mutant.path for mutant in survivors)
     width = max(map(len, tried))
@@ -465,9 +461,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         survived = 0
         for mutant in mutants:
             verdicts.append(laboratory.judge(mutant, sources[mutant.path]))
-            survived += verdicts[-1].status == "survived"
+            if verdicts[-1].status == "survived":
+                survived += 1
+                print(difference(mutant, sources[mutant.path]), end="\n\n", flush=True)
             progress.say(len(verdicts), survived)
-        report = _report(verdicts, sources, total)
+        report = _report(verdicts, total)
         report |= {"seed": options.seed, "sample": options.sample}
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -31,12 +31,14 @@ class CaseAccount(AccountSnapshot):
     """The customer of a case and the points this receipt may spend.
 
     Attributes:
+        account_id: that of an unknown account is 0.
         lots: points set aside for this receipt.
         right_points: how many points may be spent, where that is more than the lots hold (the rest
             has no lot); 0 = what the lots hold.
     """
 
     identified: bool = True
+    account_id: int = 1
     lots: tuple[LotPart, ...] = ()
     right_points: int = 0
 
@@ -63,7 +65,7 @@ class CaseDocument:
     place: str | Place
     basket: tuple[BasketLine, ...] | Basket
     id: str | int = ""
-    account: CaseAccount = CaseAccount(identified=False)
+    account: CaseAccount = CaseAccount(identified=False, account_id=0)
     codes: tuple[str, ...] = ()
     redeem: int | Literal["max"] | RedeemRequest = 0
 

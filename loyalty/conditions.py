@@ -77,11 +77,15 @@ def _who(offer: Offer, situation: Situation, *, gives_points: bool) -> Found | N
         return ReasonCode.NOT_BIRTHDAY, {}
     if who.personal and offer.offer_id not in account.personal_offers:
         return ReasonCode.NOT_PERSONAL, {}
-    return _purchase_number(offer, account.purchases + 1)
+    return _purchase_number(offer, account)
 
 
-def _purchase_number(offer: Offer, number: int) -> Found | None:
-    who = offer.who
+def _purchase_number(offer: Offer, account: AccountSnapshot) -> Found | None:
+    who, number = offer.who, account.purchases + 1
+    if not (who.purchases or who.every_purchases):
+        return None
+    if not account.account_id:
+        return ReasonCode.NOT_THIS_PURCHASE, {}  # nobody here knows which one it is
     if (who.purchases and number not in who.purchases) or (
         who.every_purchases and number % who.every_purchases
     ):

@@ -9,6 +9,7 @@ from loyalty.conditions import line_needs
 from loyalty.earning import Earning
 from loyalty.limits import UNIT_THOUSANDTHS
 from loyalty.matching import compile_match
+from loyalty.multibuy import shape
 from loyalty.offers import BuyGet, EveryNth, NForM, PartsSet, Stamps, Steps
 from loyalty.reasons import HINTS, ReasonCode
 from loyalty.rewards import formed, stamps_on, step_reached
@@ -89,7 +90,7 @@ def conditions(combination: Combination, scene: Scene) -> tuple[Condition, ...]:
             if actor.offer_id in combination.discounts:
                 found += _needed(actor, scene)
                 if isinstance(actor.compiled.offer.gives, CLAIMING):
-                    found.append(_sets_needed(actor, state, scene, combination))
+                    found += _sets_needed(actor, state, scene, combination)
     return tuple(found)
 
 
@@ -219,17 +220,27 @@ def _more(candidate: Candidate, state: State, combination: Combination) -> Reaso
         if held is None
         else sum(count for _, count in held.values())
     )
-    size = _set_units(candidate)
     limit = candidate.compiled.offer.limits.sets_max
-    if not have % size or (limit and have // size >= limit):
+    need = _next_set(gives, have, limit)
+    if not need:
         return None
-    need = (have // size + 1) * size
     return _reason(
         candidate,
         ReasonCode.QUANTITY_MISSING,
         have * UNIT_THOUSANDTHS,
         need * UNIT_THOUSANDTHS,
     )
+
+
+def _next_set(gives: NForM | EveryNth | BuyGet, have: int, sets_max: int) -> int:
+    """Return how many units a set more takes, where one is begun; else 0."""
+    size, paid, _, partial = shape(gives)
+    sets, begun = divmod(have, size)
+    if not begun or (sets_max and sets >= sets_max):
+        return 0
+    if not partial:
+        return (sets + 1) * size
+    return have + 1 if begun > paid else sets * size + paid + 1
 
 
 def _needed(actor: Candidate, scene: Scene) -> Iterator[Condition]:
@@ -249,12 +260,20 @@ def _needed(actor: Candidate, scene: Scene) -> Iterator[Condition]:
 
 def _sets_needed(
     actor: Candidate, state: State, scene: Scene, combination: Combination
-) -> Condition:
+) -> Iterator[Condition]:
+    """Yield what each kind of units of the sets must amount to."""
+    gives = actor.compiled.offer.gives
     sets = formed(actor, state, combination.held.get(actor.offer_id))
-    return Condition(
-        offer_id=actor.offer_id,
-        counts="quantity",
-        at_least=sets.set_units * UNIT_THOUSANDTHS,
-        lines=tuple(scene.lines[line].source.line_id for line in sorted(sets.pieces)),
-        sets=sets.sets,
-    )
+    kinds: list[tuple[int, Sequence[int]]] = [(sets.set_units, sorted(sets.pieces))]
+    if isinstance(gives, PartsSet):
+        kinds = [(part.units, lines) for part, lines in zip(gives.parts, actor.parts, strict=True)]
+    elif isinstance(gives, BuyGet) and actor.parts:
+        kinds = [(gives.buy_units, actor.lines), (gives.get_units, actor.parts[0])]
+    for units, lines in kinds:
+        yield Condition(
+            offer_id=actor.offer_id,
+            counts="quantity",
+            at_least=units * UNIT_THOUSANDTHS,
+            lines=tuple(scene.lines[at].source.line_id for at in lines if at in sets.pieces),
+            sets=sets.sets,
+        )

@@ -40,7 +40,7 @@ def split(total: int, weights: Sequence[int], ceilings: Sequence[int] | None = N
     Raises:
         AmountError: the places with a weight cannot take `total`.
     """
-    if len(weights) == 1 and weights[0] > 0 and (ceilings is None or total <= ceilings[0]):
+    if len(weights) == 1 and weights[0] > 0 <= total and (ceilings is None or total <= ceilings[0]):
         return [total]
     if ceilings is None:
         if total > 0 < sum(weights):

@@ -36,6 +36,9 @@ from loyalty.offers import (
 Groups = Mapping[str, tuple[str, ...]]
 
 _STEPS_MAX: Final = 2_000
+_CHOICES_MAX: Final = 100
+"""Each one still open is a level of recursion."""
+
 _NEW = "\x00"
 """A letter no condition names."""
 
@@ -139,7 +142,7 @@ class _Search:
                 choices.append(step.either)
         if not self._is_possible(leaves):
             return False
-        if not choices:
+        if not choices or len(choices) > _CHOICES_MAX:
             return True
         first, *others = sorted(choices, key=len)
         # What is left of the other choices is wrapped to be asked again behind this one.

@@ -23,6 +23,7 @@ from loyalty.offers import (
     IssuedCoupon,
     Limits,
     Message,
+    NeedsAll,
     Offer,
     PartnerPoints,
     PointsMultiplier,
@@ -146,9 +147,12 @@ def _named(one: Offer, offer_id: str, points_group: tuple[str, Mode]) -> Offer:
     """Give an offer its id and, where it gives points or things, a group that may hold them."""
     group, mode = one.combines.group, one.combines.mode
     if isinstance(one.gives, PointsReward):
-        # Members of a group chosen line by line earn line by line, without limits.
-        by_line = isinstance(one.gives, PointsPerMoney | PointsPerItem) and one.limits == Limits()
-        group, mode = points_group if group and by_line else ("", "best")
+        group, mode = points_group if group else ("", "best")
+        by_line = isinstance(one.gives, PointsPerMoney | PointsPerItem)
+        if mode == "best_per_line" and not (
+            by_line and one.limits == Limits() and one.needs == NeedsAll()
+        ):
+            group, mode = "", "best"
     elif isinstance(one.gives, Gift | IssuedCoupon | Message | PartnerPoints):
         group, mode = "", "best"
     return replace(one, offer_id=offer_id, combines=replace(one.combines, group=group, mode=mode))

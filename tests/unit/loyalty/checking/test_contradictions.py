@@ -120,6 +120,8 @@ def test_a_tree_too_large_to_decide_is_called_possible() -> None:
     ways = tuple(AnyOf(of=(having(f"n{at}", "a"), having(f"n{at}", "b"))) for at in range(20))
     assert not line_can_match(both(closed, *ways[:5]))
     assert line_can_match(both(closed, *ways)), "a million ways are not walked"
+    wide = tuple(AnyOf(of=(having(f"n{at}", "a"), having(f"n{at}", "b"))) for at in range(1_900))
+    assert line_can_match(both(*wide))
 
 
 def code(*values: str, prefix: str = "") -> NeedsCode:

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 DEMO_ARGS ?=
+REPLAY_ARGS ?=
 SEEDS ?= 200
 SOAK_ARGS ?=
 BENCH_ARGS ?=
@@ -17,7 +18,7 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg demo test check package simulate soak bench bench-engine golden lock clean
+.PHONY: help environment nanomsg demo replay test check package simulate soak bench bench-engine golden lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ nanomsg: $(ENVIRONMENT) ## Add the nanomsg bus to .venv (needs libnanomsg-dev an
 
 demo: $(ENVIRONMENT) ## Two stores, four tills, real baskets, a cut line and its end (DEMO_ARGS=..., KEEP=1 leaves it running)
 	$(PY) -m bench.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
+
+replay: $(ENVIRONMENT) ## A year of 50 real stores, calculated and compared with what was paid (REPLAY_ARGS='--stores 5')
+	$(PY) -m bench.replay $(REPLAY_ARGS)
 
 test: $(ENVIRONMENT) ## Run the tests (PYTEST_ARGS='tests/unit -k chain')
 	$(PY) -m pytest $(PYTEST_ARGS)

@@ -26,6 +26,7 @@ Shares = dict[int, dict[int, int]]
 """Rank of an offer -> line index -> units it holds."""
 
 _NEVER = -(10**30)
+_UNITS_A_STEP = 20
 _PATIENCE = 4
 """Rounds after which smaller steps are taken, and after which a division is tried."""
 
@@ -37,11 +38,16 @@ class Claimant:
     Attributes:
         units: as classes (unit price, line, count): of each part of a set, of both kinds of
             `buy_get` with other lines, else of its lines alone.
+        size: how many units that are.
     """
 
     rank: int
     gives: ClaimingReward
     units: Sequence[multibuy.Units]
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = sum(count for units in self.units for _, _, count in units)
 
     @property
     def rounds(self) -> bool:
@@ -199,7 +205,7 @@ class Packing:
         prices = {line: self._prices.get(line, 0) for line in node.open}
         best_prices, best_bound, best_wanted = prices, 1 << 200, {}
         slack = sum(claimant.rounds for claimant in self.claimants) * PPM // 2
-        sharpness = 2
+        sharpness, bettered = 2, 0
         wanted: dict[int, Wanted] = {}
         changed: set[int] | None = None
         for turn in range(rounds if node.open else 1):
@@ -207,12 +213,15 @@ class Packing:
             for claimant in self.claimants:
                 if changed is None or not changed.isdisjoint(node.most[claimant.rank]):
                     wanted[claimant.rank] = self._want(claimant, node, prices)
-                    steps += 1 + sum(len(units) for units in claimant.units) // 16
+                    steps += 1 + claimant.size // _UNITS_A_STEP
             total = sum(each.gain for each in wanted.values())
             total += sum(prices[line] * node.supply[line] for line in node.open)
             bound = self.fixed_minor + (total + slack) // PPM
             if bound < best_bound:
                 best_prices, best_bound, best_wanted = dict(prices), bound, dict(wanted)
+                bettered = turn
+            elif turn - bettered > _PATIENCE * 3:
+                break
             elif turn % _PATIENCE == _PATIENCE - 1:
                 sharpness += 1
             if not self.spend(steps):

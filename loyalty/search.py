@@ -10,11 +10,13 @@ from typing import Literal
 
 from loyalty.acting import act, most_taken
 from loyalty.compilation import CLAIMING
+from loyalty.limits import CHOICES_SEARCHED_MAX, UNITS_DIVIDED_MAX
 from loyalty.packing import Claimant, Packing, Shares
 from loyalty.rewards import formed, units_held
 from loyalty.scene import Candidate, Held, State
 
 _NO_VALUE = -1
+_OFFERS_A_STEP = 8
 _NOBODY = (1 << 200, "")
 """Stands behind every offer: of two sets that begin alike the fuller one comes first."""
 
@@ -100,7 +102,10 @@ def search(component: Component, start: State, budget: Budget, aim: Aim) -> Foun
 
 
 class _Search:
-    """One search; `best` rises, `open_bound` is the most that unvisited choices could give."""
+    """One search; `best` rises, `open_bound` is the most that unvisited choices could give.
+
+    `most_of[at]` is a bound of what `choices[at]` and all behind it give.
+    """
 
     def __init__(self, component: Component, start: State, budget: Budget, aim: Aim) -> None:
         self._start = start
@@ -110,6 +115,10 @@ class _Search:
         deciding = {member.rank for choice in component.choices for member in choice.members}
         self._always = [actor for actor in component.actors if actor.rank not in deciding]
         self._alone = {a.rank: most_taken(a, start) for a in component.actors}
+        self._most_of = [0]
+        for choice in reversed(component.choices):
+            most = max((self._alone[member.rank] for member in choice.members), default=0)
+            self._most_of.insert(0, self._most_of[0] + most)
         self._best = _NO_VALUE
         self._best_acting: dict[int, tuple[Candidate, Held | None]] = {}
         self._open_bound = _NO_VALUE
@@ -119,7 +128,10 @@ class _Search:
     def run(self) -> Found:
         fixed = sum(self._alone[actor.rank] for actor in self._always)
         self._greedy_first(fixed)
-        self._descend(0, list(self._always), fixed + self._most_beside)
+        if len(self._choices) <= CHOICES_SEARCHED_MAX:
+            self._descend(0, list(self._always), fixed + self._most_beside)
+        else:
+            self._open_bound = fixed + self._most_beside + self._most_of[0]
         found = Found({rank: held for rank, (_, held) in self._best_acting.items()})
         if self._open_bound > self._best:
             found.proven = False
@@ -142,12 +154,9 @@ class _Search:
 
     def _descend(self, at: int, acting: list[Candidate], bound: int) -> None:
         """Choose for `choices[at]` and on; `bound` holds for what is chosen so far."""
-        rest = sum(
-            max((self._alone[m.rank] for m in choice.members), default=0)
-            for choice in self._choices[at:]
-        )
-        if self._beaten(bound + rest):
+        if self._beaten(bound + self._most_of[at]):
             return
+        self._budget.spend(1)
         if at == len(self._choices):
             if self._may_leave_the_others(acting):
                 self._visit(acting, bound)
@@ -275,8 +284,12 @@ class _Units:
     def run(self, bound: int) -> None:
         """Find the best division; `bound` holds for all of them."""
         if not self._contested:
-            self._budget.spend(1)
+            self._budget.spend(1 + len(self._acting) // _OFFERS_A_STEP)
             self._simulate({})
+            return
+        if self._wanted_units() > UNITS_DIVIDED_MAX:
+            self._simulate(self._greedy())
+            self.open_bound = bound
             return
         packing = Packing(
             claimants=[self._claimant(actor) for actor in self._claims],
@@ -295,6 +308,10 @@ class _Units:
             self._greedy(),
         )
         self.open_bound = packing.open_bound
+
+    def _wanted_units(self) -> int:
+        lines = self._start.scene.lines
+        return sum(lines[line].pieces for actor in self._claims for line in actor.reach)
 
     def _claimant(self, actor: Candidate) -> Claimant:
         gives = actor.compiled.offer.gives

@@ -22,7 +22,7 @@ REPORT = Path("var/replay/report.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Replay, print and write; the exit status is 1 when a difference has no cause or a check fails."""
+    """Replay, print, write; exit status 1: a difference has no cause, or a check fails."""
     options = _options(arguments)
     started_s = time.monotonic()
     try:

@@ -47,8 +47,9 @@ def foretell(
     supported = set()
     for line in basket.lines:
         window = window_of(selection, basket, line)
-        # A product stands in a basket at most once, so what is not this line is another basket's.
-        others = [each for each in lines[window][line.sku] if each is not line]
+        # A product stands in a basket at most once, so without this line all are other baskets'.
+        others = list(lines[window][line.sku])
+        others.remove(line)
         if others:
             supported.add(line.sku)
             if price := find_card_price(others):

@@ -69,6 +69,20 @@ def test_equal_counts_go_to_the_smaller_value() -> None:
     assert find(lines=(*taken(1, 100), *taken(2, 75)), redemptions=2).value_minor == {51: 75}
 
 
+def test_what_a_coupon_is_worth_to_others_leaves_the_own_redemption_out() -> None:
+    found = find(lines=(*taken(1, 100), *taken(2, 75), *taken(3, 100)), redemptions=3)
+    assert found.value_without(51, 1, DAY) == 75
+    assert found.value_without(51, 2, DAY) == 100
+    assert found.value_without(51, 1, "2017-01-04") == 100
+
+
+def test_a_coupon_nobody_else_redeemed_is_worth_nothing_known_to_others() -> None:
+    found = find(lines=taken(1, 100))
+    assert found.value_minor == {51: 100}
+    assert found.value_without(51, 1, DAY) is None
+    assert found.value_without(52, 1, DAY) is None
+
+
 def test_lines_that_may_belong_to_other_coupons_give_no_value() -> None:
     found = find(lines=taken(1, 100, 50))
     assert (found.value_minor, found.without_value) == ({}, 1)

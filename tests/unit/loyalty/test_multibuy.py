@@ -286,14 +286,14 @@ def test_units_move_between_parts_to_make_room() -> None:
 
 
 def test_units_move_along_a_chain_of_parts() -> None:
-    a, b, c = (9, 0, 0), (8, 1, 0), (7, 2, 0)
-    chosen = dearest_filling([a, b, c], {a: [0, 1], b: [1, 2], c: [0]}, [1, 1, 1])
-    assert sorted(chosen or []) == [c, b, a]
+    a, b, c = (90, 0, 1), (80, 1, 1), (70, 2, 1)
+    formed = form(parts(1, 1, 1, off=FREE), [(a, c), (a, b), (b,)], NO_CAP)
+    assert formed.claimed == {0: 90, 1: 80, 2: 70}
 
 
-def test_parts_that_cannot_all_be_filled_are_not_filled() -> None:
-    a, b = (9, 0, 0), (8, 1, 0)
-    assert dearest_filling([a, b], {a: [0], b: [0]}, [1, 1]) is None
+def test_parts_that_compete_for_too_few_units_form_no_set() -> None:
+    two = ((90, 0, 1), (80, 1, 1))
+    assert form(parts(2, 1, off=FREE), [two, two], NO_CAP) == Formed()
 
 
 def test_no_more_units_are_looked_at_than_the_bound_allows() -> None:

@@ -14,6 +14,7 @@ from loyalty.bundle import ReceiptTerms
 from loyalty.compilation import CLAIMING
 from loyalty.limits import COMBINATION_NODES_MAX, PPM
 from loyalty.offers import AmountOff, Percent, Steps
+from loyalty.rewards import could_form_a_set
 from loyalty.scene import Candidate, Held, Scene, State, begin
 from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
 
@@ -64,7 +65,8 @@ def best_combination(
         nodes_max: what the search may look at before it answers with the best found and a bound.
     """
     result = Combination(scene.gross[:])
-    actors = _settle_groups(candidates, scene, result)
+    able = [c for c in candidates if not c.compiled.claiming or could_form_a_set(c, scene)]
+    actors = _settle_groups(able, scene, result)
     choices = _choices(actors)
     contesting = _contesting(actors, scene)
     chosen: list[tuple[Candidate, Held | None]]

@@ -204,37 +204,48 @@ class Packing:
         """
         prices = {line: self._prices.get(line, 0) for line in node.open}
         best_prices, best_bound, best_wanted = prices, 1 << 200, {}
-        slack = sum(claimant.rounds for claimant in self.claimants) * PPM // 2
         sharpness, bettered = 2, 0
         wanted: dict[int, Wanted] = {}
-        changed: set[int] | None = None
+        changed = set(self.pieces)
         for turn in range(rounds if node.open else 1):
-            steps = 0
-            for claimant in self.claimants:
-                if changed is None or not changed.isdisjoint(node.most[claimant.rank]):
-                    wanted[claimant.rank] = self._want(claimant, node, prices)
-                    steps += 1 + claimant.size // _UNITS_A_STEP
+            steps = self._want_anew(node, prices, changed, wanted)
             total = sum(each.gain for each in wanted.values())
             total += sum(prices[line] * node.supply[line] for line in node.open)
-            bound = self.fixed_minor + (total + slack) // PPM
+            bound = self.fixed_minor + (total + self._slack()) // PPM
             if bound < best_bound:
                 best_prices, best_bound, best_wanted = dict(prices), bound, dict(wanted)
                 bettered = turn
-            elif turn - bettered > _PATIENCE * 3:
-                break
             elif turn % _PATIENCE == _PATIENCE - 1:
                 sharpness += 1
             if not self.spend(steps):
                 return best_prices, best_bound, best_wanted, False
             excess = _excess(node, wanted)
-            if turn % _PATIENCE == 0 or not any(excess.values()):
+            fits = not any(excess.values())
+            if fits or turn % _PATIENCE == 0:
                 self._try(_feasible(node, wanted))
-            if self._beaten(best_bound) or not any(excess.values()):
+            if fits or self._beaten(best_bound) or turn - bettered > _PATIENCE * 3:
                 break
             prices, changed = self._moved(prices, excess, total, sharpness)
-            if not changed:
-                break
         return best_prices, best_bound, best_wanted, True
+
+    def _want_anew(
+        self,
+        node: _Node,
+        prices: Mapping[int, int],
+        changed: set[int],
+        wanted: dict[int, Wanted],
+    ) -> int:
+        """Let the offers choose again whose lines have new prices; return the steps it took."""
+        steps = 1
+        for claimant in self.claimants:
+            if not changed.isdisjoint(node.most[claimant.rank]):
+                wanted[claimant.rank] = self._want(claimant, node, prices)
+                steps += 1 + claimant.size // _UNITS_A_STEP
+        return steps
+
+    def _slack(self) -> int:
+        """Return what rounding can add to the bound, in millionths."""
+        return sum(claimant.rounds for claimant in self.claimants) * PPM // 2
 
     def _want(self, claimant: Claimant, node: _Node, prices: Mapping[int, int]) -> Wanted:
         """Units divided already have no price for the offer that holds them."""

@@ -9,9 +9,12 @@ from loyalty.limits import PPM, UNIT_THOUSANDTHS
 from loyalty.money import round_half_up, split
 from loyalty.offers import (
     AmountOff,
+    BuyGet,
     CardPrice,
     ClaimingReward,
+    EveryNth,
     FixedPrice,
+    NForM,
     PartsSet,
     Percent,
     PercentOff,
@@ -72,6 +75,24 @@ def formed(
         sets = min(sets, candidate.codes) if sets else candidate.codes
     cap = multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
     return multibuy.form(gives, units, cap if instead is None else multibuy.Cap(sets))
+
+
+def could_form_a_set(candidate: Candidate, scene: Scene) -> bool:
+    """Say whether the basket has the units of one set, if nobody else used them."""
+    gives = candidate.compiled.offer.gives
+    lines = scene.lines
+    if isinstance(gives, PartsSet):
+        return all(
+            sum(lines[at].pieces for at in of_part) >= part.units
+            for part, of_part in zip(gives.parts, candidate.parts, strict=True)
+        )
+    have = sum(lines[at].pieces for at in candidate.lines)
+    if candidate.parts:
+        assert isinstance(gives, BuyGet)
+        return have >= gives.buy_units and any(lines[at].pieces for at in candidate.parts[0])
+    assert isinstance(gives, NForM | EveryNth | BuyGet)
+    units, paid, _, partial = multibuy.shape(gives)
+    return have >= (paid + 1 if partial else units)
 
 
 def units_held(candidate: Candidate, state: State, held: Held | None) -> list[multibuy.Units]:

@@ -149,7 +149,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Slowest:
-    """The basket that took longest, the first calculation of its store's day or not."""
+    """The basket that took most processor time; the first of a day also builds the day's index."""
 
     took_ms: float = 0.0
     store: str = ""

@@ -88,7 +88,7 @@ def _foretold(total: Figures) -> Iterator[str]:
     yield _lines("card-priced lines", total.card_lines)
     yield _lines("lines at the regular price", total.regular_lines)
     for reason, count in sorted(total.not_foretold.items()):
-        yield f"  left out here: {count:,} baskets, {_NOT_FORETOLD[reason]}"
+        yield f"  baskets left out here, {_NOT_FORETOLD[reason]}: {count:,}"
 
 
 def _left_out(report: Mapping[str, object], total: Figures) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _checks(report: Mapping[str, object], total: Figures) -> Iterator[str]:
         yield f"  {finding}"
     yield (
         f"Time: {time['seconds']} s with {time['jobs']} processes; slowest basket"
-        f" {slow.took_ms:.1f} ms ({slow.lines} lines, store {slow.store}, {slow.basket_id}"
+        f" {slow.took_ms:.1f} ms of processor time ({slow.lines} lines, store {slow.store}, {slow.basket_id}"
         f"{', the first of its day' if slow.first_of_the_day else ''})"
     )
 

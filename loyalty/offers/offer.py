@@ -167,7 +167,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One offer.
+    """What customers get, who, when and where, on which goods, and beside what.
 
     Attributes:
         title: words for people by language code.

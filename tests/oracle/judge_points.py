@@ -31,16 +31,18 @@ def points_earned(case: Case, paid: Sequence[int], discounted: Sequence[int]) ->
     if not case.account.identified:
         return {}
     office = _Office(case, paid, discounted)
-    found = {
-        offer.offer_id: office.points(offer)
-        for offer in office.offers
-        if not isinstance(offer.gives, PointsMultiplier)
-    }
-    found = office.exclusive(found, multipliers=False)
+    found = office.by_line()
+    found |= office.exclusive(
+        {
+            offer.offer_id: office.points(offer)
+            for offer in office.offers
+            if not isinstance(offer.gives, PointsMultiplier)
+            and offer.combines.mode != "best_per_line"
+        }
+    )
     for offer in office.offers:
         if isinstance(offer.gives, PointsMultiplier):
             found[offer.offer_id] = office.multiplied(offer, offer.gives, found)
-    found = office.exclusive(found, multipliers=True)
     return {name: by_line for name, by_line in found.items() if any(by_line.values())}
 
 
@@ -114,26 +116,38 @@ class _Office:
             points = min(points, offer.limits.points_max)
         return self._spread(offer, points, named)
 
-    def exclusive(self, found: dict[str, ByLine], *, multipliers: bool) -> dict[str, ByLine]:
+    def by_line(self) -> dict[str, ByLine]:
+        """Return what groups give that choose line by line; what each line gives is rounded."""
+        best: dict[tuple[str, int], tuple[int, str]] = {}
+        members = [o for o in self.offers if o.combines.mode == "best_per_line"]
+        for offer in sorted(members, key=lambda o: (-o.priority, o.offer_id)):
+            lines = self.reach[offer.offer_id]
+            for line in lines:
+                self.reach[offer.offer_id] = [line]
+                points = sum(self.points(offer).values())
+                place = (offer.combines.group, line.index)
+                if points > best.get(place, (0, ""))[0]:
+                    best[place] = (points, offer.offer_id)
+            self.reach[offer.offer_id] = lines
+        found: dict[str, ByLine] = {}
+        for (_, index), (points, name) in best.items():
+            found.setdefault(name, {})[index] = points
+        return found
+
+    def exclusive(self, found: dict[str, ByLine]) -> dict[str, ByLine]:
         """Return what is left when offers of a group exclude each other."""
-        groups = {
-            offer.combines.group
-            for offer in self.offers
-            if offer.combines.group and isinstance(offer.gives, PointsMultiplier) is multipliers
-        }
+        groups = {offer.combines.group for offer in self.offers if offer.combines.group}
         for group in groups:
             members = [
                 offer
                 for offer in self.offers
                 if offer.combines.group == group and offer.offer_id in found
             ]
+            if not members:
+                continue
             members.sort(key=lambda o: (-o.priority, o.offer_id))
             total = {o.offer_id: sum(found[o.offer_id].values()) for o in members}
-            mode = members[0].combines.mode
-            if mode == "best_per_line":
-                continue
-            best = max(total.values())
-            wanted = best if mode == "best" else None
+            wanted = max(total.values()) if members[0].combines.mode == "best" else None
             winner = next(
                 (n for n, points in total.items() if points and wanted in (None, points)), ""
             )

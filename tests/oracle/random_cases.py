@@ -57,6 +57,7 @@ T = TypeVar("T")
 SKUS = "abc"
 CODES = ("C1", "C2", "C3")
 MODES = {"best-1": "best", "best-2": "best", "first": "first", "per-line": "best_per_line"}
+POINTS_MODES = {"p-best": "best", "p-first": "first", "p-line": "best_per_line"}
 PIECES_MAX = 9
 
 
@@ -299,6 +300,7 @@ class Draw:
 
     def points_offer(self, name: str) -> Offer:
         """Return an offer that gives points."""
+        combines = self.points_group()
         rewards: tuple[PointsReward, ...] = (
             PointsPerMoney(
                 points=self.number(1, 20),
@@ -309,24 +311,32 @@ class Draw:
             PointsPerItem(points=self.number(1, 20)),
             PointsPerReceipt(points=self.number(1, 20)),
         )
+        by_line = combines.mode == "best_per_line"
         return Offer(
             offer_id=name,
-            gives=self.one(*rewards),
+            gives=self.one(*rewards[:2]) if by_line else self.one(*rewards),
             lines=self.lines_match(),
             priority=self.number(0, 2),
-            limits=Limits(points_max=self.seldom(self.number(1, 30), 0)),
-            combines=self.points_group(),
+            limits=Limits(points_max=0 if by_line else self.seldom(self.number(1, 30), 0)),
+            combines=combines,
         )
 
     def points_group(self) -> Combines:
         """Return what the points offer stands beside."""
-        group = self.seldom(self.one("points-best", "points-first"), "", 0.3)
-        return Combines(group=group, mode="first" if group == "points-first" else "best")
+        group = self.seldom(self.one(*POINTS_MODES), "", 0.4)
+        return Combines(group=group, mode=POINTS_MODES.get(group, "best"))  # type: ignore[arg-type]
 
     def multiplier(self, name: str, of: Sequence[str]) -> Offer:
         """Return an offer that multiplies points of others."""
         gives = PointsMultiplier(of=tuple(of), factor_ppm=self.one(2_000_000, 1_300_000, 1_000_001))
         return Offer(offer_id=name, gives=gives, lines=self.lines_match())
+
+    def points_offers(self) -> list[Offer]:
+        """Return some, now and then with one that multiplies others."""
+        offers = [self.points_offer(f"p{number}") for number in range(self.number(1, 4))]
+        if self.rare(0.3):
+            offers.append(self.multiplier("q", [offer.offer_id for offer in offers[:2]]))
+        return offers
 
     # The whole
 
@@ -376,9 +386,7 @@ class Draw:
             offers[one] = replace(offers[one], combines=combined)
         programme = self.programme()
         if programme.points_in_benefit:
-            offers += [self.points_offer(f"p{n}") for n in range(self.number(1, 3))]
-            if self.rare(0.3):
-                offers.append(self.multiplier("q", ["p0"]))
+            offers += self.points_offers()
         floors = {
             sku: Product(floor_minor_per_unit=self.number(1, 30)) for sku in SKUS if self.rare()
         }

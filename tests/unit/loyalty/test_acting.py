@@ -289,17 +289,6 @@ def test_best_per_line_keeps_under_the_receipts_maximum() -> None:
     assert off(result) == [25, 50]
 
 
-def test_best_per_line_needs_what_each_member_needs() -> None:
-    group = Combines(group="g", mode="best_per_line")
-    needs = NeedsLines(amount_minor_min=301, basis="running")
-    result = calculated(
-        offer("a", percent(50), needs=needs, combines=group),
-        offer("b", percent(10), combines=group),
-        lines=lines(100, 200),
-    )
-    assert by_offer(result) == {"b": [10, 20]}
-
-
 @pytest.mark.parametrize(("least", "taken"), [(700, 70), (701, 0)])
 def test_a_running_need_counts_what_earlier_offers_left(least: int, taken: int) -> None:
     result = calculated(

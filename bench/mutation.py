@@ -13,6 +13,7 @@ import ast
 import contextlib
 import copy
 import difflib
+import importlib
 import json
 import os
 import random
@@ -40,6 +41,9 @@ TOO_FAR = {"checking", "test_returns_doc.py", "test_schemas.py", "test_wording.p
 
 JUDGES = ("tests/oracle/test_redemption_oracle.py", "tests/oracle/test_best_basket_oracle.py")
 JUDGES_SEED = 1
+LOADED_ONCE = ("hypothesis", "jsonschema", "msgspec", "pytest_asyncio", "structlog")
+"""Libraries the tests need; each mutant's process inherits them."""
+
 CPU_MAX_S = 30
 WALL_MAX_S = 240
 MEMORY_MAX_BYTES = 3 << 30
@@ -442,6 +446,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory(prefix="tillside-mutation-") as folder:
         laboratory = Laboratory(Path(folder).resolve(), options.root, options.deselect)
+        for name in LOADED_ONCE:
+            importlib.import_module(name)
         sources = laboratory.sources()
         modules = [name for name in options.modules.split(",") if name]
         mutants, total = drawn(sources, modules=modules, count=options.sample, seed=options.seed)

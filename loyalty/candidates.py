@@ -116,7 +116,7 @@ def _lines_of(compiled: CompiledOffer, lines: Sequence[Line]) -> list[int]:
     return [
         line.index
         for line in lines
-        if compiled.match(line.view) or any(part(line.view) for part in compiled.parts)
+        if compiled.match(line.seen()) or any(part(line.seen()) for part in compiled.parts)
     ]
 
 
@@ -142,14 +142,14 @@ def _special(
 ) -> Candidate:
     """Return a candidate that asks for more than its lines."""
     offer = compiled.offer
-    views = [line.view for line in scene.lines]
+    views = [line.seen() for line in scene.lines]
     parts = tuple(tuple(at for at in lines if part(views[at])) for part in compiled.parts)
     if isinstance(offer.gives, PartsSet):
         lines = tuple(sorted(frozenset().union(*parts)))
     elif parts:  # what is bought, beside what buy_get gives
         lines = tuple(at for at in lines if compiled.match(views[at]))
     counted = tuple(
-        (tuple(line.index for line in scene.lines if match(line.view)), amount)
+        (tuple(line.index for line in scene.lines if match(line.seen())), amount)
         for match, amount in compiled.running
     )
     counter = 0

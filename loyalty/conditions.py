@@ -8,7 +8,7 @@ from loyalty import counters
 from loyalty.account import AccountSnapshot
 from loyalty.basket import Basket, Moment
 from loyalty.calculation import Reason
-from loyalty.matching import Line, Matcher, compile_match
+from loyalty.matching import Line, Matcher, compile_match, depends_on_line
 from loyalty.offers import (
     EveryLine,
     Need,
@@ -189,14 +189,18 @@ def names_codes(need: Need) -> Iterator[NeedsCode]:
 
 def _lines_check(need: NeedsLines) -> Check:
     every = isinstance(need.match, EveryLine)
-    match = compile_match(need.match)
+    match, by_line = compile_match(need.match), depends_on_line(need.match)
     quantity, amount, distinct = need.quantity_min, need.amount_minor_min, need.distinct_min
 
     def check(situation: Situation) -> Found | None:
         if every and not (quantity or distinct):
             have = situation.gross_total
             return None if have >= amount else _missing(ReasonCode.AMOUNT_MISSING, have, amount)
-        found = [line.source for line in situation.lines if every or match(line.view)]
+        found = [
+            line.source
+            for line in situation.lines
+            if every or match(line.seen() if by_line else line.view)
+        ]
         if quantity and (have := sum(line.quantity for line in found)) < quantity:
             return _missing(ReasonCode.QUANTITY_MISSING, have, quantity)
         if amount and (have := sum(line.gross_minor for line in found)) < amount:

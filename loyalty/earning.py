@@ -69,6 +69,7 @@ def points_by_offer(
 ) -> dict[str, dict[int, int]]:
     """Return offer id -> line index -> points, groups settled, multipliers last."""
     found: dict[str, dict[int, int]] = {}
+    beaten = {} if lost_to is None else lost_to
     multipliers = []
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
@@ -79,11 +80,41 @@ def points_by_offer(
         elif points := _given(candidate, spent, scene):
             found[candidate.offer_id] = points
     for members in groups.values():
-        _settle(members, spent, scene, found, {} if lost_to is None else lost_to)
-    for candidate in multipliers:
-        if points := _multiplied(candidate, found):
-            found[candidate.offer_id] = points
+        _settle(members, spent, scene, found, beaten)
+    found |= _multipliers(multipliers, found, beaten)
     return found
+
+
+def _multipliers(
+    candidates: Sequence[Candidate],
+    found: Mapping[str, Mapping[int, int]],
+    lost_to: dict[str, str],
+) -> dict[str, dict[int, int]]:
+    """Return what multipliers add to the points found; of a group one acts."""
+    added: dict[str, dict[int, int]] = {}
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        group = candidate.compiled.offer.combines.group
+        groups.setdefault(group or f" {candidate.offer_id}", []).append(candidate)
+    for members in groups.values():
+        given = {member.offer_id: _multiplied(member, found) for member in _by_priority(members)}
+        if winner := _winner(members[0].offer.combines.mode, given):
+            added[winner] = given[winner]
+            lost_to.update({offer_id: winner for offer_id in given if offer_id != winner})
+    return added
+
+
+def _by_priority(members: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(members, key=lambda member: (-member.offer.priority, member.offer_id))
+
+
+def _winner(mode: str, given: Mapping[str, Mapping[int, int]]) -> str:
+    """Return the member that gives most, or the first that gives any; empty when none does."""
+    totals = {offer_id: sum(points.values()) for offer_id, points in given.items()}
+    giving = [offer_id for offer_id, total in totals.items() if total]
+    if not giving:
+        return ""
+    return giving[0] if mode == "first" else max(giving, key=totals.__getitem__)
 
 
 def points_most(candidates: Sequence[Candidate], spent: Spent, scene: Scene) -> int:
@@ -161,20 +192,13 @@ def _settle(
 ) -> None:
     """Let the member of a group that gives most earn, or on each line the one that gives most."""
     mode = members[0].offer.combines.mode
-    by_priority = sorted(members, key=lambda m: (-m.offer.priority, m.offer_id))
     if mode == "best_per_line":
-        _settle_lines(by_priority, spent, scene, found, lost_to)
+        _settle_lines(_by_priority(members), spent, scene, found, lost_to)
         return
-    given = {member.offer_id: _given(member, spent, scene) for member in by_priority}
-    totals = {offer_id: sum(points.values()) for offer_id, points in given.items()}
-    if mode == "first":
-        winner = next((offer_id for offer_id, total in totals.items() if total), None)
-    else:
-        winner = max(totals, key=totals.__getitem__)
-    if winner is None or not totals[winner]:
-        return
-    found[winner] = given[winner]
-    lost_to.update({offer_id: winner for offer_id in totals if offer_id != winner})
+    given = {member.offer_id: _given(member, spent, scene) for member in _by_priority(members)}
+    if winner := _winner(mode, given):
+        found[winner] = given[winner]
+        lost_to.update({offer_id: winner for offer_id in given if offer_id != winner})
 
 
 def _settle_lines(

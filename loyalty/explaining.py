@@ -246,7 +246,7 @@ def _next_set(gives: NForM | EveryNth | BuyGet, have: int, sets_max: int) -> int
 def _needed(actor: Candidate, scene: Scene) -> Iterator[Condition]:
     for need in line_needs(actor.compiled.offer.needs):
         match = compile_match(need.match)
-        lines = tuple(line.source.line_id for line in scene.lines if match(line.view))
+        lines = tuple(line.source.line_id for line in scene.lines if match(line.seen()))
         for counts, at_least in (
             ("quantity", need.quantity_min),
             ("amount", need.amount_minor_min),

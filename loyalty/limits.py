@@ -22,7 +22,7 @@ SET_UNITS_MAX: Final = 100
 """Units of one set of a multi-buy."""
 
 UNITS_HELD_MAX: Final = 1_000
-"""The dearest units of a basket that a set of named parts or of two kinds looks at."""
+"""The dearest units of each part of a set, and of goods to buy and to get, that are looked at."""
 
 PURSES_WEIGHED_MAX: Final = 5
 """Kinds of lots, by what they may pay for, up to which every way to spend them is weighed."""
@@ -30,7 +30,7 @@ PURSES_WEIGHED_MAX: Final = 5
 COMBINATION_NODES_MAX: Final = 3_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
 
-CHOICES_SEARCHED_MAX: Final = 300
+CHOICES_SEARCHED_MAX: Final = 200
 UNITS_DIVIDED_MAX: Final = 20_000
 """Beyond so many choices, or units that several multi-buys want, only a good guess is made."""
 

@@ -124,6 +124,13 @@ class Line:
     floor_minor: int
     pieces: int
 
+    def seen(self) -> LineView:
+        """Return its view with its own numbers, which a range asks for."""
+        view = self.view
+        if view.source is not None:
+            return view
+        return LineView(view.product, view.attributes, view.groups, self.source)
+
     @property
     def product(self) -> Product:
         """The catalogue's product."""

@@ -250,7 +250,7 @@ def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
     for part, units in enumerate(held):
         for unit in _single(units):
             parts_of.setdefault(unit, []).append(part)
-    in_order = sorted(parts_of, key=lambda unit: (-unit[0], unit[1], unit[2]))[:UNITS_HELD_MAX]
+    in_order = sorted(parts_of, key=lambda unit: (-unit[0], unit[1], unit[2]))
     sizes = [part.units for part in gives.parts]
     best = Formed()
     for sets, chosen in enumerate(fillings(in_order, parts_of, sizes), start=1):

@@ -27,6 +27,7 @@ Shares = dict[int, dict[int, int]]
 
 _NEVER = -(10**30)
 _UNITS_A_STEP = 20
+_STATES_A_STEP = 4
 _PATIENCE = 4
 """Rounds after which smaller steps are taken, and after which a division is tried."""
 
@@ -38,7 +39,7 @@ class Claimant:
     Attributes:
         units: as classes (unit price, line, count): of each part of a set, of both kinds of
             `buy_get` with other lines, else of its lines alone.
-        size: how many units that are.
+        size: how much work it is to choose among them.
     """
 
     rank: int
@@ -47,7 +48,10 @@ class Claimant:
     size: int = 0
 
     def __post_init__(self) -> None:
-        self.size = sum(count for units in self.units for _, _, count in units)
+        units = sum(count for units in self.units for _, _, count in units)
+        several = isinstance(self.gives, PartsSet) or len(self.units) > 1
+        states = _STATES_A_STEP * _STATES_A_STEP if several else multibuy.shape(self.gives)[0]  # type: ignore[arg-type]
+        self.size = units * max(1, states // _STATES_A_STEP)
 
     @property
     def rounds(self) -> bool:

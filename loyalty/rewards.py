@@ -72,6 +72,8 @@ def formed(
     limits = offer.limits
     sets = limits.sets_max
     if limits.once_per_code:
+        if not candidate.codes:
+            return multibuy.Formed()
         sets = min(sets, candidate.codes) if sets else candidate.codes
     cap = multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
     return multibuy.form(gives, units, cap if instead is None else multibuy.Cap(sets))
@@ -161,6 +163,8 @@ def _selected(
     limits = candidate.compiled.offer.limits
     most = limits.units_max
     if limits.once_per_code:
+        if not candidate.codes:
+            return []
         most = min(most, candidate.codes) if most else candidate.codes
     units = _line_units(candidate, state, candidate.lines)
     if which == "cheapest":

@@ -16,7 +16,8 @@ from loyalty.rewards import formed, units_held
 from loyalty.scene import Candidate, Held, State
 
 _NO_VALUE = -1
-_OFFERS_A_STEP = 8
+_LINES_A_STEP = 20
+_CHOICES_A_STEP = 8
 _NOBODY = (1 << 200, "")
 """Stands behind every offer: of two sets that begin alike the fuller one comes first."""
 
@@ -156,7 +157,7 @@ class _Search:
         """Choose for `choices[at]` and on; `bound` holds for what is chosen so far."""
         if self._beaten(bound + self._most_of[at]):
             return
-        self._budget.spend(1)
+        self._budget.spend(1 + len(self._choices) // _CHOICES_A_STEP)
         if at == len(self._choices):
             if self._may_leave_the_others(acting):
                 self._visit(acting, bound)
@@ -284,7 +285,8 @@ class _Units:
     def run(self, bound: int) -> None:
         """Find the best division; `bound` holds for all of them."""
         if not self._contested:
-            self._budget.spend(1 + len(self._acting) // _OFFERS_A_STEP)
+            lines = sum(len(actor.lines) for actor in self._acting)
+            self._budget.spend(1 + lines // _LINES_A_STEP)
             self._simulate({})
             return
         if self._wanted_units() > UNITS_DIVIDED_MAX:

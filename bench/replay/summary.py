@@ -117,7 +117,8 @@ def _checks(report: Mapping[str, object], total: Figures) -> Iterator[str]:
         yield f"  {finding}"
     yield (
         f"Time: {time['seconds']} s with {time['jobs']} processes; slowest basket"
-        f" {slow.took_ms:.1f} ms of processor time ({slow.lines} lines, store {slow.store}, {slow.basket_id}"
+        f" {slow.took_ms:.1f} ms of processor time"
+        f" ({slow.lines} lines, store {slow.store}, {slow.basket_id}"
         f"{', the first of its day' if slow.first_of_the_day else ''})"
     )
 

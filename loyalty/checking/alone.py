@@ -35,7 +35,6 @@ from loyalty.offers import (
     PartsSet,
     Percent,
     PercentOff,
-    PointsMultiplier,
     Stamps,
     Steps,
     UnitRates,
@@ -60,7 +59,6 @@ LIMITS_OF: Final[dict[str, tuple[type, ...]]] = {
 }
 """Which rewards a limit has a meaning for; every other limit has one for all."""
 
-_PLAIN_POINTS = "points_per_money, points_per_item, points_per_receipt"
 _SET_KINDS = ", ".join(kind.kind for kind in _SETS)
 
 
@@ -176,8 +174,6 @@ def _needs_code(need: Need) -> bool:
 def _ignored(offer: Offer) -> Iterator[Finding]:
     """Yield what promises less than the offer would give, and is kept for other rewards only."""
     paths: list[tuple[str, str]] = []
-    if isinstance(offer.gives, PointsMultiplier) and offer.combines.group:
-        paths.append(("combines.group", _PLAIN_POINTS))
     if reward_kind(offer) != "price":
         paths += [
             (f"{path}.basis", "money off")

@@ -690,15 +690,6 @@ CASES: dict[str, tuple[Code, Case]] = {
             "combines.not_with",
         ),
     ),
-    "a multiplier in a group": (
-        Code.NOT_FOR_REWARD,
-        case(
-            [multiplier("a", "b", combines=grouped("g")), offer("b", POINTS)],
-            [multiplier("a", "b"), offer("b", POINTS, combines=grouped("g"))],
-            "a",
-            "combines.group",
-        ),
-    ),
     "points for a running amount": (
         Code.NOT_FOR_REWARD,
         one(

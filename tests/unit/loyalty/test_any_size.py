@@ -1,0 +1,143 @@
+"""However much is bought under however many offers: an answer, and the truth about its proof."""
+
+from itertools import pairwise
+
+import pytest
+
+from loyalty.basket import BasketLine
+from loyalty.calculate import calculate
+from loyalty.calculation import Calculation
+from loyalty.limits import CHOICES_SEARCHED_MAX
+from loyalty.offers import (
+    AmountOff,
+    BuyGet,
+    Combines,
+    EveryLine,
+    Limits,
+    NeedsAny,
+    NeedsCode,
+    NeedsLines,
+    NeedsTender,
+    NForM,
+    NumberRange,
+    Offer,
+    Part,
+    PartsSet,
+    Percent,
+    PercentOff,
+    PriceEach,
+)
+from tests.support.builders import basket, having, line, moment, offer, place, rules
+
+MANY = CHOICES_SEARCHED_MAX + 1_000
+
+
+def priced(*offers: Offer, lines: tuple[BasketLine, ...], **bought: object) -> Calculation:
+    """Return the receipt."""
+    return calculate(
+        basket(*lines, **bought),  # type: ignore[arg-type]
+        rules(*offers),
+        moment=moment(),
+        place=place(),
+    )
+
+
+def percent(rate_ppm: int, name: str, combines: Combines) -> Offer:
+    """Return a small percentage off everything."""
+    return offer(name, Percent(rate_ppm=rate_ppm), combines=combines)
+
+
+def test_more_groups_than_can_be_searched_are_answered_with_a_bound() -> None:
+    offers = [
+        percent(rate, f"{number}-{rate}", Combines(group=f"g{number}"))
+        for number in range(MANY)
+        for rate in (1_000, 2_000)
+    ]
+    result = priced(*offers, lines=(line(gross_minor=100_000),))
+    assert not result.proven
+    assert (
+        0
+        < result.totals.discount_minor
+        <= 100_000
+        < result.totals.discount_minor + (result.gap_minor + 1)
+    )
+
+
+def test_a_long_chain_of_offers_that_exclude_each_other_is_answered() -> None:
+    offers = [
+        percent(
+            1_000,
+            f"{number:04}",
+            Combines(not_with=(f"{number + 1:04}",) if number + 1 < MANY else ()),
+        )
+        for number in range(MANY)
+    ]
+    result = priced(*offers, lines=(line(gross_minor=100_000),))
+    acting = sorted(int(effect.offer_id) for effect in result.lines[0].effects)
+    assert acting
+    assert all(later - earlier > 1 for earlier, later in pairwise(acting))
+
+
+@pytest.mark.parametrize("pieces", [100, 1_000, 1_000_000])
+def test_multibuys_over_many_pieces_are_answered(pieces: int) -> None:
+    sizes = (3, 4, 5)
+    offers = [offer(f"n{size}", NForM(units=size, pay=2)) for size in sizes]
+    lines = tuple(line(f"{n}", pieces=pieces, gross_minor=pieces * 100) for n in range(3))
+    result = priced(*offers, lines=lines)
+    # Five for two alone frees three of five; nothing can free more.
+    assert result.totals.discount_minor <= 3 * pieces * 100 * 3 // 5
+    assert result.totals.discount_minor + result.gap_minor >= 3 * pieces // 5 * 3 * 100
+
+
+def test_a_set_finds_its_cheaper_part_beside_very_many_dearer_goods() -> None:
+    parts = (Part(name="a", lines=having("sku", "a")), Part(name="b", lines=having("sku", "b")))
+    lunch = offer("lunch", PartsSet(parts=parts, off=PriceEach(amount_minor=9)))
+    lines = (
+        line("1", "a", pieces=1_000, gross_minor=7_000),
+        line("2", "b", pieces=1_000, gross_minor=5_000),
+    )
+    assert priced(lunch, lines=lines).totals.discount_minor == 3_000
+
+
+def test_goods_to_get_are_found_among_very_many() -> None:
+    gives = BuyGet(
+        buy_units=1,
+        get_units=1,
+        off=PercentOff(rate_ppm=1_000_000),
+        get_lines=having("sku", "b"),
+    )
+    lines = (
+        line("1", "a", pieces=900, gross_minor=900),
+        line("2", "b", pieces=1_000_000, gross_minor=5_000_000),
+    )
+    one = offer("one", gives, lines=having("sku", "a"))
+    assert priced(one, lines=lines).totals.discount_minor == 900 * 5
+
+
+def test_a_need_may_ask_for_numbers_of_lines_that_say_nothing_else() -> None:
+    dear = NeedsLines(match=NumberRange(name="gross_minor", at_least=500), quantity_min=1_000)
+    ten = offer("ten", Percent(rate_ppm=100_000), needs=dear)
+    assert priced(ten, lines=(line(gross_minor=1_000),)).totals.discount_minor == 100
+    assert priced(ten, lines=(line(gross_minor=499),)).totals.discount_minor == 0
+
+
+def test_lines_opened_by_a_code_may_be_asked_for_their_numbers() -> None:
+    coupon = offer(
+        "coupon",
+        Percent(rate_ppm=100_000),
+        lines=NumberRange(name="unit_price_minor", at_most=300),
+        needs=NeedsCode(one_of=("C",)),
+    )
+    lines = (line("1", gross_minor=300), line("2", gross_minor=301))
+    result = priced(coupon, lines=lines, codes=["C"])
+    assert [one.discount_minor for one in result.lines] == [30, 0]
+
+
+def test_without_a_code_an_offer_limited_by_codes_makes_nothing_cheaper() -> None:
+    needs = NeedsAny(of=(NeedsCode(one_of=("C",)), NeedsTender(one_of=("card",))))
+    once = Limits(once_per_code=True)
+    unit = offer("unit", AmountOff(amount_minor=100, per="unit"), needs=needs, limits=once)
+    pair = offer("pair", NForM(units=2, pay=1), needs=needs, limits=once, lines=EveryLine())
+    for one in (unit, pair):
+        result = priced(one, lines=(line(pieces=5),), tender="card")
+        assert result.totals.discount_minor == 0

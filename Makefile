@@ -7,6 +7,7 @@ REPLAY_ARGS ?=
 SEEDS ?= 200
 SOAK_ARGS ?=
 BENCH_ARGS ?=
+MUTATE_ARGS ?=
 PYTEST_ARGS ?=
 
 ENVIRONMENT := .venv/.installed
@@ -18,7 +19,8 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg demo replay test check package simulate soak bench bench-engine golden lock clean
+.PHONY: help environment nanomsg demo replay test check receipts package simulate soak bench bench-engine mutate golden \
+	lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +62,10 @@ check: $(ENVIRONMENT) ## Everything CI checks: format, lint, types, import rules
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory receipts
+
+receipts: $(ENVIRONMENT) ## Calculate the golden receipts on every supported Python that is installed
+	$(PY) tests/golden/on_every_python.py
 
 package: $(ENVIRONMENT) ## Build what is installed on a till, and try it
 	$(PY) packaging/till/build_till.py
@@ -75,6 +81,9 @@ bench: bench-engine ## Measure everything there is a measurement for
 
 bench-engine: $(ENVIRONMENT) $(if $(findstring --no-peers,$(BENCH_ARGS)),,$(PEERS)) ## Measure the calculation beside its peers (BENCH_ARGS='--quick --only a,b')
 	$(PY) -m bench.engine $(BENCH_ARGS)
+
+mutate: $(ENVIRONMENT) ## Put small mistakes into the rules and see whether the tests notice (MUTATE_ARGS='--sample 300 --seed 1')
+	$(PY) -m bench.mutation $(MUTATE_ARGS)
 
 $(PEERS): requirements/bench-peers.lock | $(ENVIRONMENT)
 	$(PY) -m venv --clear $(@D)

@@ -41,7 +41,7 @@ TOO_FAR = {"checking", "test_returns_doc.py", "test_schemas.py", "test_wording.p
 
 JUDGES = ("tests/oracle/test_redemption_oracle.py", "tests/oracle/test_best_basket_oracle.py")
 JUDGES_SEED = 1
-LOADED_ONCE = ("hypothesis", "jsonschema", "msgspec", "pytest_asyncio", "structlog")
+LOADED_ONCE = ("asyncio", "pytest_asyncio", "hypothesis", "jsonschema", "msgspec", "structlog")
 """Libraries the tests need; each mutant's process inherits them."""
 
 CPU_MAX_S = 30
@@ -323,13 +323,13 @@ class Laboratory:
             os.dup2(nothing, 2)
             watch = _Watch(writing)
             options = ["-x", "-q", "-p", "no:cacheprovider", f"--seed={JUDGES_SEED}", "--tb=no"]
+            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of LOADED_ONCE
             options += [f"--deselect={name}" for name in self._deselected]
-            code = 0
-            for stage in stages:
-                code = code or int(pytest.main([*options, *stage], plugins=[watch]))
-            if not str(sys.modules["loyalty"].__file__).startswith(str(self._folder)):
+            passed = all(not pytest.main([*options, *stage], plugins=[watch]) for stage in stages)
+            if str(sys.modules["loyalty"].__file__).startswith(str(self._folder)):
+                code = 0 if passed else 1
+            else:
                 watch.say("the tests ran on another tree than the copy")
-                code = 1
         os._exit(code)
 
 

@@ -31,7 +31,7 @@ def price_reasons(
             )
             continue
         winner = combination.lost_to.get(offer_id)
-        if winner in discounts:
+        if winner in discounts or winner in combination.cut:
             yield Reason(offer_id=offer_id, code=ReasonCode.LOST_TO, figures={"to": winner})
         elif offer_id in combination.cut:
             yield Reason(offer_id=offer_id, code=ReasonCode.RECEIPT_LIMIT)

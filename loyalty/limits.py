@@ -27,12 +27,15 @@ UNITS_HELD_MAX: Final = 1_000
 PURSES_WEIGHED_MAX: Final = 5
 """Kinds of lots, by what they may pay for, up to which every way to spend them is weighed."""
 
-COMBINATION_NODES_MAX: Final = 3_000
+COMBINATION_NODES_MAX: Final = 4_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
 
 CHOICES_SEARCHED_MAX: Final = 200
 UNITS_DIVIDED_MAX: Final = 20_000
 """Beyond so many choices, or units that several multi-buys want, only a good guess is made."""
+
+MEMBERS_TRIED_MAX: Final = 100
+"""Members of choices that are tried in place of others when the budget has ended."""
 
 PACKING_ROUNDS_FIRST: Final = 60
 PACKING_ROUNDS_LATER: Final = 6

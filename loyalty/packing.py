@@ -39,12 +39,14 @@ class Claimant:
     Attributes:
         units: as classes (unit price, line, count): of each part of a set, of both kinds of
             `buy_get` with other lines, else of its lines alone.
+        most_minor: the most the offer takes off; 0 = no maximum.
         size: how much work it is to choose among them.
     """
 
     rank: int
     gives: ClaimingReward
     units: Sequence[multibuy.Units]
+    most_minor: int = 0
     size: int = 0
 
     def __post_init__(self) -> None:
@@ -255,7 +257,10 @@ class Packing:
         """Units divided already have no price for the offer that holds them."""
         rank = claimant.rank
         own = {line: price for line, price in prices.items() if price and rank in node.open[line]}
-        return want(claimant, node.most[rank], own)
+        wanted = want(claimant, node.most[rank], own)
+        if claimant.most_minor:
+            wanted.gain = min(wanted.gain, claimant.most_minor * PPM)
+        return wanted
 
     def _moved(
         self, prices: dict[int, int], excess: dict[int, int], total: int, sharpness: int

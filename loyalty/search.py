@@ -10,7 +10,7 @@ from typing import Literal
 
 from loyalty.acting import act, most_taken
 from loyalty.compilation import CLAIMING
-from loyalty.limits import CHOICES_SEARCHED_MAX, UNITS_DIVIDED_MAX
+from loyalty.limits import CHOICES_SEARCHED_MAX, MEMBERS_TRIED_MAX, UNITS_DIVIDED_MAX
 from loyalty.packing import Claimant, Packing, Shares
 from loyalty.rewards import formed, units_held
 from loyalty.scene import Candidate, Held, State
@@ -133,6 +133,8 @@ class _Search:
             self._descend(0, list(self._always), fixed + self._most_beside)
         else:
             self._open_bound = fixed + self._most_beside + self._most_of[0]
+        if self._open_bound > self._best:
+            self._better_by_hand()
         found = Found({rank: held for rank, (_, held) in self._best_acting.items()})
         if self._open_bound > self._best:
             found.proven = False
@@ -169,6 +171,24 @@ class _Search:
         if choice.leave != "never" or not fitting:
             self._descend(at + 1, acting, bound)
 
+    def _better_by_hand(self) -> None:
+        """Past the budget: let another member of a choice act for as long as that helps."""
+        tries = MEMBERS_TRIED_MAX // (1 + len(self._best_acting) // _LINES_A_STEP)
+        for choice in self._choices:
+            for member in choice.members:
+                acting = [
+                    actor
+                    for rank, (actor, _) in self._best_acting.items()
+                    if all(rank != other.rank for other in choice.members)
+                ]
+                if member.rank in self._best_acting or not self._fits(member, acting):
+                    continue
+                tries -= 1
+                if tries < 0:
+                    return
+                if self._may_leave_the_others([*acting, member]):
+                    self._visit([*acting, member], self._open_bound)
+
     def _beaten(self, bound: int) -> bool:
         if self._budget.nodes <= 0 and self._best > _NO_VALUE:
             self._open_bound = max(self._open_bound, bound)
@@ -194,8 +214,13 @@ class _Search:
     def _visit(self, acting: list[Candidate], bound: int) -> None:
         """Find the best units for a set of acting offers."""
         acting = sorted(acting, key=lambda actor: actor.rank)
-        units = _Units(acting, self._start, self._budget, self._aim, self._alone, self._best)
+        # One set of offers may not spend what the others need.
+        budget = Budget(max(0, self._budget.nodes) * 3 // 4) if self._choices else self._budget
+        given = budget.nodes
+        units = _Units(acting, self._start, budget, self._aim, self._alone, self._best)
         units.run(bound)
+        if self._choices:
+            self._budget.spend(given - budget.nodes)
         self._open_bound = max(self._open_bound, units.open_bound)
         better = units.best > self._best
         if better or (units.best == self._best and self._comes_first(acting)):
@@ -318,7 +343,8 @@ class _Units:
     def _claimant(self, actor: Candidate) -> Claimant:
         gives = actor.compiled.offer.gives
         assert isinstance(gives, CLAIMING)
-        return Claimant(actor.rank, gives, units_held(actor, self._start, None))
+        most = actor.compiled.offer.limits.discount_minor_max
+        return Claimant(actor.rank, gives, units_held(actor, self._start, None), most)
 
     def _greedy(self) -> Shares:
         """Let the offer that takes most off take what it uses, then the next with what is left."""

@@ -72,6 +72,7 @@ def test_a_long_chain_of_offers_that_exclude_each_other_is_answered() -> None:
         )
         for number in range(MANY)
     ]
+    offers.append(percent(1_000, f"{MANY:04}", Combines()))
     result = priced(*offers, lines=(line(gross_minor=100_000),))
     acting = sorted(int(effect.offer_id) for effect in result.lines[0].effects)
     assert acting

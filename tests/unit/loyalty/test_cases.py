@@ -71,8 +71,10 @@ def test_points_to_redeem_are_a_number_or_max(redeem: object, expected: RedeemRe
 
 
 def test_an_account_is_identified_unless_it_says_otherwise() -> None:
-    assert read_case({**SHORT, "account": {}}).account == replace(NOBODY, identified=True)
-    assert read_case({**SHORT, "account": {"identified": False}}).account == NOBODY
+    somebody = replace(NOBODY, identified=True, account_id=1)
+    assert read_case({**SHORT, "account": {}}).account == somebody
+    nobody = {"identified": False, "account_id": 0}
+    assert read_case({**SHORT, "account": nobody}).account == NOBODY
     known = {"account_id": 7, "tier": "gold", "segments": ["a"], "version": 1, "points": 5}
     found = read_case({**SHORT, "account": known}).account
     assert found == account(7, tier="gold", segments=["a"], points=5)

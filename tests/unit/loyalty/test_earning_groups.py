@@ -253,3 +253,24 @@ def test_a_lot_says_what_it_is() -> None:
     (lot,) = result.earned
     assert (lot.offer_id, lot.points, lot.name, lot.restriction) == ("p", 3, "spring", "dairy")
     assert (lot.active_from, lot.expires_on) == ("2025-03-06", "2025-04-05")
+
+
+@pytest.mark.parametrize(
+    ("mode", "priority", "added"),
+    [("best", 0, {"x3": 6}), ("first", 1, {"x2": 3}), ("first", -1, {"x3": 6})],
+)
+def test_of_a_group_of_multipliers_one_multiplies(
+    mode: Literal["best", "first"], priority: int, added: Mapping[str, int]
+) -> None:
+    result = calculated(
+        offer("base", PointsPerItem(points=1)),
+        offer(
+            "x2",
+            PointsMultiplier(of=("base",), factor_ppm=2_000_000),
+            combines=group(mode),
+            priority=priority,
+        ),
+        offer("x3", PointsMultiplier(of=("base",), factor_ppm=3_000_000), combines=group(mode)),
+    )
+    given = {offer_id: sum(each) for offer_id, each in points(result).items()}
+    assert given == {"base": 3, **added}

@@ -21,7 +21,10 @@ from loyalty.offers import (
 from tests.support.builders import having, offer
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
-    "attribute without a test": (lambda: having("brand"), "needs one of one_of, prefix and beneath"),
+    "attribute without a test": (
+        lambda: having("brand"),
+        "needs one of one_of, prefix and beneath",
+    ),
     "attribute with two tests": (lambda: having("brand", "a", prefix="b"), "needs one of one_of"),
     "attribute without a name": (lambda: having("", "a"), "needs a name"),
     "attribute of no text": (lambda: having("brand", ""), "a text"),

@@ -12,7 +12,7 @@ from itertools import combinations, product
 
 from loyalty.offers import ClaimingReward, Offer, Steps
 from tests.oracle.judge_arithmetic import share_out
-from tests.oracle.judge_claims import claimed
+from tests.oracle.judge_claims import claimed, could_form_a_set
 from tests.oracle.judge_plain import Scene, codes_held, wished
 from tests.oracle.judge_points import gives_points, points_earned
 from tests.oracle.judge_state import (
@@ -104,6 +104,7 @@ class Court:
             and self.reach[offer.offer_id]
             and holds(offer.needs, self.case, self.lines)
             and (codes_held(self.case, offer) or not offer.limits.once_per_code)
+            and (not isinstance(offer.gives, ClaimingReward) or could_form_a_set(offer, self.lines))
         ]
         for group in {offer.combines.group for offer in found if offer.combines.mode == "first"}:
             members = [offer for offer in found if group and offer.combines.group == group]

@@ -18,7 +18,7 @@ from loyalty.offers import (
 )
 from tests.oracle.judge_arithmetic import MILLION, halves_up
 from tests.oracle.judge_plain import Scene, Wish, codes_held, off_units
-from tests.oracle.judge_state import Unit, dearest_first, matched
+from tests.oracle.judge_state import Sold, Unit, dearest_first, matched
 
 
 @dataclass
@@ -49,6 +49,30 @@ def claimed(scene: Scene, held: list[Unit]) -> Wish:
         if all(unit.line != line.index for unit in sets.rewarded):
             wish.others[at] = members[at]
     return wish
+
+
+def could_form_a_set(offer: Offer, lines: list[Sold]) -> bool:
+    """Say whether the basket has units enough for one set, were they all the offer's.
+
+    Parts are looked at one by one, though a unit serves in one part only.
+    """
+    gives = offer.gives
+    if isinstance(gives, NForM | EveryNth):
+        size = gives.units if isinstance(gives, NForM) else gives.every
+        return pieces(matched(offer, lines)) >= size
+    if isinstance(gives, PartsSet):
+        return all(pieces(matched(offer, lines, p.lines)) >= p.units for p in gives.parts)
+    assert isinstance(gives, BuyGet), gives
+    if isinstance(gives.get_lines, SameLines):
+        size = gives.buy_units + (1 if gives.partial else gives.get_units)
+        return pieces(matched(offer, lines)) >= size
+    gets = matched(offer, lines, gives.get_lines)
+    return pieces(matched(offer, lines)) >= gives.buy_units and pieces(gets) > 0
+
+
+def pieces(lines: list[Sold]) -> int:
+    """Return the units that multi-buys may claim."""
+    return sum(line.pieces for line in lines)
 
 
 def formed(scene: Scene, held: list[Unit]) -> Sets:

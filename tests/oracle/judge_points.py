@@ -40,9 +40,13 @@ def points_earned(case: Case, paid: Sequence[int], discounted: Sequence[int]) ->
             and offer.combines.mode != "best_per_line"
         }
     )
-    for offer in office.offers:
-        if isinstance(offer.gives, PointsMultiplier):
-            found[offer.offer_id] = office.multiplied(offer, offer.gives, found)
+    found |= office.exclusive(
+        {
+            offer.offer_id: office.multiplied(offer, offer.gives, found)
+            for offer in office.offers
+            if isinstance(offer.gives, PointsMultiplier)
+        }
+    )
     return {name: by_line for name, by_line in found.items() if any(by_line.values())}
 
 

@@ -58,6 +58,7 @@ SKUS = "abc"
 CODES = ("C1", "C2", "C3")
 MODES = {"best-1": "best", "best-2": "best", "first": "first", "per-line": "best_per_line"}
 POINTS_MODES = {"p-best": "best", "p-first": "first", "p-line": "best_per_line"}
+MULTIPLIER_MODES = {"q-best": "best", "q-first": "first"}
 PIECES_MAX = 9
 
 
@@ -329,14 +330,26 @@ class Draw:
     def multiplier(self, name: str, of: Sequence[str]) -> Offer:
         """Return an offer that multiplies points of others."""
         gives = PointsMultiplier(of=tuple(of), factor_ppm=self.one(2_000_000, 1_300_000, 1_000_001))
-        return Offer(offer_id=name, gives=gives, lines=self.lines_match())
+        group = self.seldom(self.one(*MULTIPLIER_MODES), "", 0.6)
+        mode = MULTIPLIER_MODES.get(group, "best")
+        return Offer(
+            offer_id=name,
+            gives=gives,
+            lines=self.lines_match(),
+            priority=self.number(0, 2),
+            combines=Combines(group=group, mode=mode),  # type: ignore[arg-type]
+            limits=Limits(points_max=self.seldom(self.number(1, 30), 0)),
+        )
 
     def points_offers(self) -> list[Offer]:
         """Return some, now and then with one that multiplies others."""
         offers = [self.points_offer(f"p{number}") for number in range(self.number(1, 4))]
-        if self.rare(0.3):
-            offers.append(self.multiplier("q", [offer.offer_id for offer in offers[:2]]))
-        return offers
+        names = [offer.offer_id for offer in offers]
+        multipliers = self.seldom(self.number(1, 3), 0, 0.4)
+        return offers + [
+            self.multiplier(f"q{number}", self.rng.sample(names, self.number(1, len(names))))
+            for number in range(multipliers)
+        ]
 
     # The whole
 

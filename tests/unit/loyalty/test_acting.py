@@ -307,3 +307,8 @@ def test_a_running_need_counts_what_earlier_offers_left(least: int, taken: int) 
     )
     assert by_offer(result).get("b", [0, 0])[1] == taken
     assert codes(result)["b"] == ("applied" if taken else "amount_missing")
+
+
+def test_a_line_that_gets_no_share_is_told_of_no_effect() -> None:
+    result = calculated(offer(gives=percent(1)), lines=lines(1, 100))
+    assert [len(one.effects) for one in result.lines] == [0, 1]

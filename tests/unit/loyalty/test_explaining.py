@@ -140,6 +140,7 @@ def test_weighed_goods_are_no_units_of_a_set() -> None:
         (1, 2, False, ("quantity_missing", {"have": 1_000, "need": 2_000, "missing": 1_000})),
         (2, 0, False, ("quantity_missing", {"have": 0, "need": 2_000, "missing": 2_000})),
         (2, 1, False, ("quantity_missing", {"have": 1_000, "need": 2_000, "missing": 1_000})),
+        (3, 1, False, ("quantity_missing", {"have": 1_000, "need": 2_000, "missing": 1_000})),
         (2, 0, True, ("quantity_missing", {"have": 0, "need": 1_000, "missing": 1_000})),
         (2, 2, False, ("applied", {"discount_minor": 200})),
         (2, 1, True, ("applied", {"discount_minor": 100})),

@@ -16,6 +16,7 @@ from loyalty.offers import (
     BuyGet,
     Combines,
     EveryNth,
+    Limits,
     NeedsLines,
     NForM,
     Offer,
@@ -26,6 +27,7 @@ from loyalty.offers import (
     PointsPerMoney,
     Step,
     Steps,
+    Units,
 )
 from tests.support.builders import (
     account,
@@ -369,3 +371,37 @@ def test_a_threshold_that_is_lost_for_other_reasons_leaves_nobody_out() -> None:
         lines=lines(100),
     )
     assert by_offer(result) == {"a": [10]}
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        offer("z", AmountOff(amount_minor=60, per="line")),
+        offer("z", AmountOff(amount_minor=60, per="unit")),
+        offer("z", Percent(rate_ppm=1_000_000, units=Units(which="dearest", count=1))),
+        offer("z", Percent(rate_ppm=1_000_000), limits=Limits(units_max=1)),
+    ],
+)
+def test_the_choice_looks_at_what_a_later_offer_makes_of_it(late: Offer) -> None:
+    """50 off the first line leave the later offer less than 45 off the second one."""
+    group = Combines(group="g", order=1)
+    result = calculated(
+        offer("a", amount(50), lines=having("sku", "s0"), combines=group),
+        offer("b", amount(45), lines=having("sku", "s1"), combines=group),
+        late,
+        lines=lines(100, 110) if isinstance(late.gives, AmountOff) else lines(100, 90),
+    )
+    assert set(by_offer(result)) == {"b", "z"}
+
+
+def test_a_tie_is_decided_by_priority_beside_an_offer_that_gives_nothing() -> None:
+    group = Combines(group="g", order=1)
+    unreached = Steps(by="amount", steps=(Step(at_least=10_000, off=AmountEach(amount_minor=5)),))
+    result = calculated(
+        offer("a", amount(30), combines=Combines(group="g", order=1, not_with=("c",))),
+        offer("b", amount(25), priority=1, combines=group),
+        offer("c", amount(5), combines=Combines(order=1)),
+        offer("z", unreached),
+        lines=lines(100),
+    )
+    assert by_offer(result) == {"b": [25], "c": [5]}

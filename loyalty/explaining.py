@@ -105,6 +105,8 @@ def _reason(candidate: Candidate, code: ReasonCode, have: int, need: int) -> Rea
 def _shortfall(candidate: Candidate, state: State, combination: Combination) -> Reason:
     """Return why an offer that acted took nothing off."""
     gives = candidate.compiled.offer.gives
+    if candidate.compiled.offer.limits.once_per_code and not candidate.codes:
+        return Reason(offer_id=candidate.offer_id, code=ReasonCode.CODE_MISSING)
     for lines, amount in candidate.counted:
         if (have := sum(state.left[line] for line in lines)) < amount:
             return _reason(candidate, ReasonCode.AMOUNT_MISSING, have, amount)

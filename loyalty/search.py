@@ -11,9 +11,10 @@ from typing import Literal
 from loyalty.acting import act, most_taken
 from loyalty.compilation import CLAIMING
 from loyalty.limits import CHOICES_SEARCHED_MAX, MEMBERS_TRIED_MAX, UNITS_DIVIDED_MAX
-from loyalty.packing import Claimant, Packing, Shares
+from loyalty.packing import Packing, Shares
 from loyalty.rewards import formed, units_held
 from loyalty.scene import Candidate, Held, State
+from loyalty.wanting import Claimant
 
 _NO_VALUE = -1
 _LINES_A_STEP = 20

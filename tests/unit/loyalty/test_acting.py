@@ -312,3 +312,10 @@ def test_a_running_need_counts_what_earlier_offers_left(least: int, taken: int) 
 def test_a_line_that_gets_no_share_is_told_of_no_effect() -> None:
     result = calculated(offer(gives=percent(1)), lines=lines(1, 100))
     assert [len(one.effects) for one in result.lines] == [0, 1]
+
+
+def test_what_is_refused_reaches_lines_whose_own_share_was_nothing() -> None:
+    result = calculated(
+        offer(gives=AmountOff(amount_minor=2)), lines=lines(10, 1), catalogue={"s0": floor(10)}
+    )
+    assert off(result) == [0, 1]

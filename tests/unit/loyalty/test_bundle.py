@@ -25,7 +25,7 @@ def test_a_point_without_value_is_refused(minor: int, points: int) -> None:
 )
 def test_redemption_terms_out_of_bounds_are_refused(terms: dict[str, int]) -> None:
     with pytest.raises(AmountError):
-        RedemptionTerms(**terms)
+        RedemptionTerms(**terms)  # type: ignore[arg-type]
 
 
 def test_a_floor_price_below_zero_is_refused() -> None:

@@ -165,15 +165,14 @@ def test_of_mode_first_the_highest_priority_that_gives_any_earns() -> None:
     assert lost(result) == {"a": "b", "c": "b"}
 
 
-def test_a_group_in_which_nobody_gives_anything_has_no_winner() -> None:
+@pytest.mark.parametrize("mode", ["best", "first", "best_per_line"])
+def test_a_group_in_which_nobody_gives_anything_has_no_winner(
+    mode: Literal["best", "first", "best_per_line"],
+) -> None:
     none = PointsPerMoney(points=1, per_minor=10_000)
-    for mode in ("best", "first"):
-        result = calculated(
-            offer(
-                "a", none, combines=Combines(group="g", mode="first" if mode == "first" else "best")
-            )
-        )
-        assert (points(result), lost(result)) == ({}, {})
+    result = calculated(offer("a", none, combines=group(mode)))
+    assert (points(result), lost(result), result.earned) == ({}, {}, ())
+    assert [reason.code for reason in result.reasons] == ["nothing_to_give"]
 
 
 def test_per_line_the_member_that_gives_most_for_it_earns() -> None:

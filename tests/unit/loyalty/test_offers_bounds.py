@@ -192,3 +192,25 @@ def test_the_first_and_the_last_allowed_value_are_allowed(name: str) -> None:
 def test_a_line_is_sold_by_piece_at_the_register_s_price_unless_it_says_otherwise() -> None:
     plain = BasketLine(line_id="1", sku="milk", quantity=1_000, gross_minor=1)
     assert (plain.by_weight, plain.pos_reduced) == (False, False)
+
+
+def test_points_pay_half_of_a_receipt_and_never_a_whole_line_unless_it_says_otherwise() -> None:
+    assert RedemptionTerms() == RedemptionTerms(
+        receipt_share_max_ppm=500_000,
+        line_share_max_ppm=990_000,
+        left_to_pay_minor_min=1,
+        line_left_minor_min=1,
+        points_min=1,
+        points_per_day_max=0,
+        mode="discount",
+    )
+
+
+def test_all_that_is_earned_is_taken_back_and_no_condition_charged_unless_it_says_otherwise() -> (
+    None
+):
+    assert ReturnTerms() == ReturnTerms(earned="unlimited", grace_days=14, broken_condition="keep")
+
+
+def test_earned_points_live_a_year_from_the_day_they_are_earned_unless_it_says_otherwise() -> None:
+    assert LotTerms() == LotTerms(name="regular", delay_days=0, lifetime_days=365, restriction="")

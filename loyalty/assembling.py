@@ -129,6 +129,10 @@ def _counted(
             # Offers that share a card see the same units: a unit is stamped once.
             name = counters.stamps(offer.gives.counter)
             stamped = stamps_on(candidate, scene)
+            if offer.offer_id not in acted:
+                # A reward that was due and could not be given stays due.
+                before = offer.gives.every - 1 - candidate.counter % offer.gives.every
+                stamped = min(stamped, before)
             if name not in plus or stamped > plus[name].plus:
                 lines = tuple(scene.lines[line].source.line_id for line in candidate.lines)
                 plus[name] = Counted(counter=name, plus=stamped, lines=lines)

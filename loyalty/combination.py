@@ -13,8 +13,8 @@ from loyalty.acting import act, member_takes, takes
 from loyalty.bundle import ReceiptTerms
 from loyalty.compilation import CLAIMING
 from loyalty.limits import COMBINATION_NODES_MAX, PPM
-from loyalty.offers import AmountOff, Percent, Steps
-from loyalty.rewards import could_form_a_set
+from loyalty.offers import AmountOff, Percent, PriceEach, Steps
+from loyalty.rewards import could_form_a_set, step_reached
 from loyalty.scene import Candidate, Held, Scene, State, begin
 from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
 
@@ -281,18 +281,22 @@ def _reaches(actors: Sequence[Candidate]) -> list[frozenset[int]]:
 
 
 def _acts_on_a_sum(actor: Candidate, scene: Scene) -> bool:
-    gives, offer = actor.compiled.offer.gives, actor.compiled.offer
-    plain = (isinstance(gives, Percent) and gives.rounding == "offer") or (
-        isinstance(gives, AmountOff) and gives.per == "receipt"
-    )
-    if not plain or actor.members or actor.counted_lines:
+    """Say whether what the offer takes depends on its lines' sum alone, however it is spread.
+
+    Floors change nothing in that: what one line refuses moves to the others.
+    """
+    compiled = actor.compiled
+    gives, limits = compiled.offer.gives, compiled.offer.limits
+    if actor.members or actor.counted_lines or compiled.selects or limits.unit_price_minor_min:
         return False
-    assert isinstance(gives, Percent | AmountOff)
-    limits = offer.limits
-    selects = limits.units_max or limits.units_per_line_max or limits.once_per_code
-    if gives.units.which != "all" or selects or limits.unit_price_minor_min:
-        return False
-    return not any(scene.floor_minor[line] for line in actor.lines)
+    if isinstance(gives, Steps):
+        if actor.counted_when_acting:
+            return False
+        _, reached = step_reached(actor, gives, begin(scene))
+        return not reached or not isinstance(gives.steps[reached - 1].off, PriceEach)
+    if isinstance(gives, Percent):
+        return gives.rounding == "offer" and gives.units.which == "all"
+    return isinstance(gives, AmountOff) and gives.per == "receipt" and gives.units.which == "all"
 
 
 def _components(dependent: Sequence[Candidate], choices: Sequence[Choice]) -> list[Component]:

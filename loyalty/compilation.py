@@ -113,7 +113,7 @@ class DayIndex:
     anywhere: list[CompiledOffer] = field(default_factory=list)
     by_key: dict[Key, list[CompiledOffer]] = field(default_factory=dict)
     by_code: dict[str, list[CompiledOffer]] = field(default_factory=dict)
-    by_code_prefix: list[tuple[str, CompiledOffer]] = field(default_factory=list)
+    by_code_prefix: dict[str, list[CompiledOffer]] = field(default_factory=dict)
     trees: set[str] = field(default_factory=set)
     _views: dict[str, _SkuView] = field(default_factory=dict)
 
@@ -123,7 +123,8 @@ class DayIndex:
         if exact or prefixes:
             for code in exact:
                 self.by_code.setdefault(code, []).append(compiled)
-            self.by_code_prefix.extend((prefix, compiled) for prefix in prefixes)
+            for prefix in prefixes:
+                self.by_code_prefix.setdefault(prefix, []).append(compiled)
         elif compiled.wholesale:
             self.wholesale.append(compiled)
         elif keys := _keys(compiled.offer):
@@ -153,8 +154,8 @@ class DayIndex:
         for code in codes:
             for compiled in self.by_code.get(code, ()):
                 found[compiled.rank] = compiled
-            for prefix, compiled in self.by_code_prefix:
-                if code.startswith(prefix):
+            for length in range(1, len(code) + 1) if self.by_code_prefix else ():
+                for compiled in self.by_code_prefix.get(code[:length], ()):
                     found[compiled.rank] = compiled
         return list(found.values())
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from loyalty.basket import Moment
 from loyalty.calculation import EarnedLot
-from loyalty.limits import PPM
+from loyalty.limits import POINTS_MAX, PPM
 from loyalty.money import split
 from loyalty.offers import (
     LotTerms,
@@ -172,9 +172,8 @@ def _given(candidate: Candidate, spent: Spent, scene: Scene) -> dict[int, int]:
 def _shared(
     candidate: Candidate, points: int, lines: Sequence[int], weights: Sequence[int]
 ) -> dict[int, int]:
-    most = candidate.compiled.offer.limits.points_max
-    if most and points > most:
-        points = most
+    most = candidate.compiled.offer.limits.points_max or POINTS_MAX
+    points = min(points, most)
     if not points:
         return {}
     if len(lines) == 1:

@@ -243,7 +243,9 @@ class _Search:
                 winner = next((m for m in choice.members if m.rank in acting), None)
                 excluded = self._excludes.get(member.rank, set())
                 winner = winner or next((acting[r] for r in sorted(excluded) if r in acting), None)
-                winner = winner or next(iter(acting.values()), None)
+                winner = winner or next(
+                    (actor for actor in acting.values() if _endangers(member, [actor])), None
+                )
                 if winner:
                     found.lost_to[member.offer_id] = winner.offer_id
 

@@ -43,8 +43,14 @@ class TooManyChoicesError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one choice gives; `benefit` is in minor units."""
+    """What one choice gives.
 
+    Attributes:
+        acting: who acts, as ties are broken: larger priority first, then by id.
+        benefit: in minor units.
+    """
+
+    acting: tuple[tuple[int, str], ...]
     discounts: Discounts
     benefit: int
 
@@ -65,7 +71,7 @@ def verdicts(case: Case) -> list[Verdict]:
     for acting, allotment in court.choices():
         if len(found) >= CHOICES_MAX:
             raise TooManyChoicesError
-        found.append(court.judged(court.play(acting, allotment)))
+        found.append(court.judged(acting, court.play(acting, allotment)))
     return found
 
 
@@ -248,7 +254,7 @@ class Court:
             won = dict(zip(indexes, shares, strict=True))
             state.take(offer, {i: off for i, off in won.items() if best[i][1] == offer.offer_id})
 
-    def judged(self, state: State) -> Verdict:
+    def judged(self, acting: Sequence[Offer], state: State) -> Verdict:
         """Return what the customer has of it."""
         benefit = state.total
         programme = self.case.bundle.programme
@@ -256,7 +262,8 @@ class Court:
             earned = points_earned(self.case, state.left, state.left)
             points = sum(sum(by_line.values()) for by_line in earned.values())
             benefit += points * programme.point_value_minor // programme.point_value_points
-        return Verdict({name: dict(offs) for name, offs in state.taken.items()}, benefit)
+        order = tuple(sorted((-offer.priority, offer.offer_id) for offer in acting))
+        return Verdict(order, {name: dict(offs) for name, offs in state.taken.items()}, benefit)
 
 
 def compositions(total: int, places: int) -> Iterator[tuple[int, ...]]:

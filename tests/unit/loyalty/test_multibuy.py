@@ -169,6 +169,10 @@ def test_only_so_many_units_are_made_cheaper(units_max: int, off_minor: int) -> 
     assert (formed.sets, formed.off_minor) == (3, off_minor)
 
 
+def test_units_beyond_a_limit_are_not_among_the_rewarded() -> None:
+    assert form(NForM(units=2, pay=1), [SIX], Cap(units=1)).rewarded == {1: 500}
+
+
 def test_only_so_many_units_of_a_line_are_made_cheaper() -> None:
     units = ((101, 0, 1), (100, 0, 3), (50, 1, 2))
     formed = form(NForM(units=2, pay=1), [units], Cap(units_per_line=1))

@@ -203,10 +203,24 @@ def test_a_threshold_on_other_lines_is_no_reason_to_leave_an_offer_out() -> None
 # Points as benefit
 
 
-def test_points_may_outweigh_money() -> None:
+@pytest.mark.parametrize(
+    "points_group",
+    [
+        Combines(),
+        Combines(group="p"),
+        Combines(group="p", mode="first"),
+        Combines(group="p", mode="best_per_line"),
+    ],
+)
+def test_points_may_outweigh_money(points_group: Combines) -> None:
     of = Programme(programme_id="green", currency="EUR", points_in_benefit=True)
     group = Combines(group="g")
-    points = offer("p", PointsPerMoney(points=3, per_minor=1), lines=having("sku", "s0"))
+    points = offer(
+        "p",
+        PointsPerMoney(points=3, per_minor=1),
+        lines=having("sku", "s0"),
+        combines=points_group,
+    )
     cheap = offer("a", amount(30), lines=having("sku", "s0"), combines=group)
     other = offer("b", amount(20), lines=having("sku", "s1"), combines=group)
     bought = lines(100, 100)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from loyalty.acting import act, member_takes, takes
 from loyalty.bundle import ReceiptTerms
 from loyalty.compilation import CLAIMING
-from loyalty.limits import COMBINATION_NODES_MAX, PPM
-from loyalty.offers import AmountOff, Percent, PriceEach, Steps
+from loyalty.limits import COMBINATION_NODES_MAX, PPM, UNITS_HELD_MAX
+from loyalty.offers import AmountOff, BuyGet, PartsSet, Percent, PriceEach, Steps
 from loyalty.rewards import could_form_a_set, step_reached
 from loyalty.scene import Candidate, Held, Scene, State, begin
 from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
@@ -77,6 +77,7 @@ def best_combination(
     else:
         chosen = [(actor, None) for actor in actors]
     _act_all(chosen, scene, terms, result)
+    _admit_unseen_units(chosen, scene, result)
     return result
 
 
@@ -366,6 +367,19 @@ def _act_all(
         elif offs:
             result.discounts[offer.offer_id] = offs
     result.left = state.left
+
+
+def _admit_unseen_units(
+    chosen: Sequence[tuple[Candidate, Held | None]], scene: Scene, result: Combination
+) -> None:
+    """Say that units beyond those a set looks at might have saved more."""
+    for actor, _ in chosen:
+        kinds = actor.parts if isinstance(actor.compiled.offer.gives, PartsSet) else ()
+        if isinstance(actor.compiled.offer.gives, BuyGet) and actor.parts:
+            kinds = (actor.lines, *actor.parts)
+        if any(sum(scene.lines[at].pieces for at in kind) > UNITS_HELD_MAX for kind in kinds):
+            result.proven = False
+            result.gap_minor += sum(result.left[at] for at in actor.reach)
 
 
 def _most_off(scene: Scene, terms: ReceiptTerms) -> int:

@@ -4,7 +4,7 @@ The cost of a receipt then grows with the offers that touch it, not with the off
 (design: receipt 9).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from loyalty.basket import BasketLine, Place
@@ -46,7 +46,6 @@ from loyalty.offers import (
 Key = tuple[str, str]
 """Attribute and value; an attribute with a slash behind it is asked for by a node of its tree."""
 
-_DAYS_CACHED_MAX = 4
 _PLACES_CACHED_MAX = 64
 _VIEWS_CACHED_MAX = 50_000
 _NO_PRODUCT = Product()
@@ -198,6 +197,8 @@ class Rules:
         bundle_hash: hexadecimal SHA-256 of the bundle's bytes.
         groups_of: product groups of each SKU.
         compiled: all offers in acting order.
+        asked: what of a place some offer asks for.
+        days_kept: how many indexes of a place and a day are kept.
     """
 
     bundle: Bundle
@@ -205,38 +206,45 @@ class Rules:
     groups_of: dict[str, tuple[str, ...]]
     offers_by_id: dict[str, Offer]
     compiled: tuple[CompiledOffer, ...]
-    _places: dict[Place, tuple[CompiledOffer, ...]] = field(default_factory=dict)
-    _days: dict[tuple[Place, str], DayIndex] = field(default_factory=dict)
+    asked: tuple[str, ...]
+    days_kept: int
+    _places: dict[tuple[str, ...], tuple[CompiledOffer, ...]] = field(default_factory=dict)
+    _days: dict[tuple[tuple[str, ...], str], DayIndex] = field(default_factory=dict)
 
     def on(self, place: Place, date: str) -> DayIndex:
         """Return the index of offers that can apply at this place on this local day.
 
-        The last few days are kept, so that a till builds it once a day.
+        Those used last are kept: a till builds its index once a day. Places that no offer tells
+        apart share one, so that the centre does not build one for every till.
         """
-        key = (place, date)
-        index = self._days.get(key)
+        key = (tuple(getattr(place, name) for name in self.asked), date)
+        index = self._days.pop(key, None)
         if index is None:
             index = DayIndex(self.bundle, self.groups_of)
-            for compiled in self._here(place):
+            for compiled in self._here(key[0], place):
                 if _is_on(compiled.offer.when, date):
                     index.add(compiled)
-            if len(self._days) >= _DAYS_CACHED_MAX:
+            if len(self._days) >= self.days_kept:
                 self._days.pop(next(iter(self._days)))
-            self._days[key] = index
+        self._days[key] = index
         return index
 
-    def _here(self, place: Place) -> tuple[CompiledOffer, ...]:
-        here = self._places.get(place)
+    def _here(self, key: tuple[str, ...], place: Place) -> tuple[CompiledOffer, ...]:
+        here = self._places.get(key)
         if here is None:
             here = tuple(each for each in self.compiled if _is_here(each.offer, place))
             if len(self._places) >= _PLACES_CACHED_MAX:
                 self._places.pop(next(iter(self._places)))
-            self._places[place] = here
+            self._places[key] = here
         return here
 
 
-def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:
+def compile_bundle(bundle: Bundle, bundle_hash: str, *, days_kept: int = 4) -> Rules:
     """Compile a bundle.
+
+    Args:
+        days_kept: indexes of a place and a day that stay in memory; a till needs few, the centre
+            one for each place that offers tell apart.
 
     Raises:
         RuleSetError: the offers contradict each other or name something the bundle lacks; a
@@ -256,6 +264,8 @@ def compile_bundle(bundle: Bundle, bundle_hash: str) -> Rules:
         {sku: tuple(names) for sku, names in groups_of.items()},
         {offer.offer_id: offer for offer in bundle.offers},
         tuple(_compile(offer, rank) for rank, offer in enumerate(in_order)),
+        tuple(name for name, asked in _WHERE.items() if any(map(asked, bundle.offers))),
+        days_kept,
     )
 
 
@@ -314,6 +324,15 @@ def _match(offer: Offer) -> Matcher:
             return lambda view: view.attributes["sku"] in prices
         return lambda view: view.attributes["sku"] in prices and match(view)
     return match
+
+
+_WHERE: dict[str, Callable[[Offer], object]] = {
+    "store": lambda offer: offer.where.stores,
+    "region": lambda offer: offer.where.regions,
+    "banner": lambda offer: offer.where.banners,
+    "till": lambda offer: offer.where.tills,
+    "channel": lambda offer: offer.where.channels,
+}
 
 
 def _is_here(offer: Offer, place: Place) -> bool:

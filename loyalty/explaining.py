@@ -89,8 +89,6 @@ def conditions(combination: Combination, scene: Scene) -> tuple[Condition, ...]:
         for actor in candidate.members or (candidate,):
             if actor.offer_id in combination.discounts:
                 found += _needed(actor, scene)
-                if isinstance(actor.compiled.offer.gives, Steps):
-                    found.append(_step_needed(actor, state, scene))
                 if isinstance(actor.compiled.offer.gives, CLAIMING):
                     found += _sets_needed(actor, state, scene, combination)
     return tuple(found)
@@ -260,18 +258,6 @@ def _needed(actor: Candidate, scene: Scene) -> Iterator[Condition]:
                 yield Condition(
                     offer_id=actor.offer_id, counts=counts, at_least=at_least, lines=lines
                 )
-
-
-def _step_needed(actor: Candidate, state: State, scene: Scene) -> Condition:
-    gives = actor.compiled.offer.gives
-    assert isinstance(gives, Steps)
-    _, reached = step_reached(actor, gives, state)
-    return Condition(
-        offer_id=actor.offer_id,
-        counts=gives.by,
-        at_least=gives.steps[reached - 1].at_least,
-        lines=tuple(scene.lines[at].source.line_id for at in actor.lines),
-    )
 
 
 def _sets_needed(

@@ -27,7 +27,7 @@ UNITS_HELD_MAX: Final = 1_000
 PURSES_WEIGHED_MAX: Final = 5
 """Kinds of lots, by what they may pay for, up to which every way to spend them is weighed."""
 
-COMBINATION_NODES_MAX: Final = 4_000
+COMBINATION_NODES_MAX: Final = 5_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
 
 CHOICES_SEARCHED_MAX: Final = 200

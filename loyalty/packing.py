@@ -52,6 +52,7 @@ class Packing:
         value: what a division is worth, everything counted, in minor units.
         spend: takes steps from the budget; false when it is used up.
         to_beat: only what is worth at least as much is of interest.
+        try_steps: what trying a division costs.
         open_bound: the most that divisions could give which were not looked at.
     """
 
@@ -61,6 +62,7 @@ class Packing:
     value: Callable[[Shares], int]
     spend: Callable[[int], bool]
     to_beat: int
+    try_steps: int = 1
     best: int = -1
     best_shares: Shares = field(default_factory=dict)
     open_bound: int = -1
@@ -115,7 +117,7 @@ class Packing:
                         if self.best > before:
                             helped = True
                             break
-                        if not self.spend(1):
+                        if not self.spend(self.try_steps):
                             return
 
     def _beaten(self, bound: int) -> bool:
@@ -152,7 +154,7 @@ class Packing:
     def _try_all(self, node: _Node) -> bool:
         """Try every division of a small node; false when the budget ended before."""
         for shares in _all_divisions(node):
-            if not self.spend(1):
+            if not self.spend(self.try_steps):
                 return False
             self._try(shares)
         return True

@@ -211,6 +211,7 @@ class _Plan:
     cap_minor: int
     points: int = 0
     wasted: bool = False
+    used: dict[int, int] = field(default_factory=dict)
     paid: list[tuple[_Purse, int, dict[int, int]]] = field(default_factory=list)
 
     def spend(self, purse: _Purse, less: int = 0) -> None:
@@ -227,14 +228,18 @@ class _Plan:
         free = {line: self._free(line) for line in purse.reach}
         direct = min(minor, sum(free.values()))
         shares = split(direct, list(free.values()), list(free.values()))
-        by_line.update((line, share) for line, share in zip(free, shares, strict=True) if share)
+        for line, share in zip(free, shares, strict=True):
+            if share:
+                by_line[line] = share
+                self.used[line] = self.used.get(line, 0) + share
         moved = direct
         while moved < minor and (step := self._augment(len(self.paid) - 1, minor - moved)):
             moved += step
         most = points_worth(before + moved, self.programme) - self.points
         self.wasted = self.wasted or most < points
         points = min(points, most)
-        _take_back(by_line, moved - (value_minor(self.points + points, self.programme) - before))
+        gained = value_minor(self.points + points, self.programme) - before
+        self._take_back(by_line, moved - gained)
         self.paid[-1] = (purse, points, by_line)
         self.points += points
 
@@ -249,11 +254,8 @@ class _Plan:
             self.paid[at] = (purse, points - step, by_line)
             idle -= step
 
-    def _minor(self) -> int:
-        return sum(sum(by_line.values()) for _, _, by_line in self.paid)
-
     def _free(self, line: int) -> int:
-        return self.rooms[line] - sum(by_line.get(line, 0) for _, _, by_line in self.paid)
+        return self.rooms[line] - self.used.get(line, 0)
 
     def _augment(self, at: int, most: int) -> int:
         """Make room for purse `at` on lines it reaches by moving others; return how much."""
@@ -286,7 +288,15 @@ class _Plan:
             by_line[leaves] -= most
             by_line[taken] = by_line.get(taken, 0) + most
         first[takes] = first.get(takes, 0) + most
+        self.used[line] = self.used.get(line, 0) + most
         return most
+
+    def _take_back(self, by_line: dict[int, int], minor: int) -> None:
+        for line in reversed(list(by_line)):
+            step = min(minor, by_line[line])
+            by_line[line] -= step
+            self.used[line] -= step
+            minor -= step
 
     def result(self, points_max: int) -> Redemption:
         """Return the points and the money of each line, and the lots they come from."""
@@ -312,13 +322,6 @@ class _Plan:
             tuple(parts),
             points_max,
         )
-
-
-def _take_back(by_line: dict[int, int], minor: int) -> None:
-    for line in reversed(list(by_line)):
-        step = min(minor, by_line[line])
-        by_line[line] -= step
-        minor -= step
 
 
 def _parts(

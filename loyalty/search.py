@@ -312,8 +312,8 @@ class _Units:
 
     def run(self, bound: int) -> None:
         """Find the best division; `bound` holds for all of them."""
+        lines = sum(len(actor.lines) for actor in self._acting)
         if not self._contested:
-            lines = sum(len(actor.lines) for actor in self._acting)
             self._budget.spend(1 + lines // _LINES_A_STEP)
             self._simulate({})
             return
@@ -332,6 +332,7 @@ class _Units:
             value=self._simulate,
             spend=self._budget.spend,
             to_beat=self._to_beat,
+            try_steps=1 + lines // _LINES_A_STEP,
         )
         packing.run(
             {line: [actor.rank for actor in actors] for line, actors in self._contested},

@@ -14,6 +14,8 @@ from loyalty.errors import LoyaltyError
 
 _SQL = load_queries("central.rules", "queries.sql")
 _COMPILED_MAX = 8
+_DAYS_KEPT = 128
+"""Stores come in turn: with fewer indexes each receipt would build its store's anew."""
 _NO_RULES = compile_bundle(EMPTY_BUNDLE, "")
 
 
@@ -40,7 +42,7 @@ class RuleLibrary:
                 raise LookupError(bundle_hash)
             try:
                 bundle = decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))
-                rules = compile_bundle(bundle, bundle_hash)
+                rules = compile_bundle(bundle, bundle_hash, days_kept=_DAYS_KEPT)
             except (LoyaltyError, msgspec.DecodeError, zstandard.ZstdError) as error:
                 # A bundle this release cannot read any more must not stop its receipts.
                 raise LookupError(f"{bundle_hash}: {error}") from error

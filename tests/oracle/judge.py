@@ -29,6 +29,7 @@ from tests.oracle.judge_state import (
 )
 
 CHOICES_MAX = 600
+NOBODY = (1_000_000, "")
 
 Discounts = Mapping[str, Mapping[int, int]]
 """Minor units by offer id and by the line's place in the order of line ids."""
@@ -46,7 +47,8 @@ class Verdict:
     """What one choice gives.
 
     Attributes:
-        acting: who acts, as ties are broken: larger priority first, then by id.
+        acting: who acts, so that of choices that serve equally the smallest is taken: larger
+            priority first, then by id, and one who acts before nobody.
         benefit: in minor units.
     """
 
@@ -262,8 +264,10 @@ class Court:
             earned = points_earned(self.case, state.left, state.left)
             points = sum(sum(by_line.values()) for by_line in earned.values())
             benefit += points * programme.point_value_minor // programme.point_value_points
-        order = tuple(sorted((-offer.priority, offer.offer_id) for offer in acting))
-        return Verdict(order, {name: dict(offs) for name, offs in state.taken.items()}, benefit)
+        order = sorted((-offer.priority, offer.offer_id) for offer in acting)
+        return Verdict(
+            (*order, NOBODY), {name: dict(offs) for name, offs in state.taken.items()}, benefit
+        )
 
 
 def compositions(total: int, places: int) -> Iterator[tuple[int, ...]]:

@@ -17,7 +17,8 @@ from tests.oracle.judge_state import Case
 from tests.oracle.random_cases import Draw
 from tests.support.builders import moment, place
 
-RECEIPTS_PER_SEED = 400
+RECEIPTS_PER_SEED = 1_000
+RECEIPTS_PER_TIE = 150
 RECEIPTS_PER_BUDGET = 60
 
 
@@ -64,13 +65,45 @@ def judged_cases(seed: int, count: int) -> Iterator[tuple[str, Case, list[Verdic
 
 
 def test_no_choice_serves_the_customer_better_than_the_engines(seed: int) -> None:
+    unproven = 0
     for name, case, found in judged_cases(seed, RECEIPTS_PER_SEED):
         answer = engine_answer(case)
         best = max(verdict.benefit for verdict in found)
         assert benefit(case, answer) == best, name
-        assert answer.proven, name
-        assert answer.gap_minor == 0, name
         assert said(answer) in [v.discounts for v in found if v.benefit == best], name
+        assert answer.proven == (answer.gap_minor == 0), name
+        unproven += not answer.proven
+    # One receipt in some thousands is the best and the budget ends before that is proven.
+    assert unproven * 100 <= RECEIPTS_PER_SEED
+
+
+def test_of_choices_that_serve_equally_priority_and_id_decide(seed: int) -> None:
+    for name, case, found in judged_cases(seed, RECEIPTS_PER_TIE):
+        answer = engine_answer(case)
+        if is_cut(case, answer):
+            continue
+        best = max(verdict.benefit for verdict in found)
+        first = min(verdict.acting for verdict in found if verdict.benefit == best)
+        allowed = [v.discounts for v in found if v.benefit == best and v.acting == first]
+        assert said(answer) in allowed, name
+
+
+def is_cut(case: Case, answer: Calculation) -> bool:
+    """Say whether a floor or the receipt's maximum is reached.
+
+    Choices that were not equal become equal there, and the engine takes the one that was better.
+    """
+    terms = case.bundle.programme.receipt
+    if terms.discount_minor_max or terms.discount_share_max_ppm:
+        return True
+    least = max(offer.limits.unit_price_minor_min for offer in case.bundle.offers)
+    floors = {sku: product.floor_minor_per_unit for sku, product in case.bundle.catalogue.items()}
+    return any(
+        (one.gross_minor - one.discount_minor) * 1_000
+        <= max(terms.line_left_minor_min * 1_000, max(least, floors.get(one.sku, 0)) * one.quantity)
+        for one in answer.lines
+        if one.discount_minor
+    )
 
 
 @pytest.mark.parametrize("nodes_max", [0, 1, 3, 10])

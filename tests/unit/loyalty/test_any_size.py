@@ -142,3 +142,15 @@ def test_without_a_code_an_offer_limited_by_codes_makes_nothing_cheaper() -> Non
     for one in (unit, pair):
         result = priced(one, lines=(line(pieces=5),), tender="card")
         assert result.totals.discount_minor == 0
+
+
+def test_units_that_no_set_looks_at_are_admitted() -> None:
+    parts = (Part(name="a", lines=having("sku", "a")), Part(name="b", lines=having("sku", "b")))
+    lunch = offer("lunch", PartsSet(parts=parts, off=PriceEach(amount_minor=9)))
+    lines = (
+        line("1", "a", pieces=5_000, gross_minor=35_000),
+        line("2", "b", pieces=5_000, gross_minor=25_000),
+    )
+    result = priced(lunch, lines=lines)
+    assert not result.proven
+    assert result.totals.discount_minor < 15_000 <= result.totals.discount_minor + result.gap_minor

@@ -2,6 +2,7 @@
 
 import pytest
 
+from loyalty.basket import Place
 from loyalty.bundle import Product
 from loyalty.calculate import calculate
 from loyalty.compilation import DayIndex, compile_bundle
@@ -165,6 +166,22 @@ def test_many_places_and_days_change_no_index() -> None:
         compiled.on(place(f"store-{number}"), f"2025-03-{number + 1:02}")
     again = compiled.on(place("store-3"), DAY).wholesale
     assert [one.offer.offer_id for one in again] == first == ["a", "b"]
+
+
+def test_places_that_no_offer_tells_apart_share_an_index() -> None:
+    compiled = rules(offer("a", where=Where(stores=("store-3",))), offer("b"))
+    one = Place(store="store-3", till="till-1", region="north")
+    other = Place(store="store-3", till="till-2", region="south")
+    assert compiled.on(one, DAY) is compiled.on(other, DAY)
+    assert compiled.on(one, DAY) is not compiled.on(Place(store="store-4"), DAY)
+
+
+def test_the_indexes_used_last_are_kept() -> None:
+    compiled = rules(offer("a", where=Where(stores=("store-0",))))
+    first = compiled.on(Place(store="store-0"), DAY)
+    for number in range(1, 20):
+        compiled.on(Place(store=f"store-{number}"), DAY)
+        assert compiled.on(Place(store="store-0"), DAY) is first
 
 
 def test_a_sku_knows_its_groups_in_order() -> None:

@@ -10,7 +10,6 @@ from loyalty.candidates import set_scene
 from loyalty.compilation import Rules
 from loyalty.conditions import Situation, compile_need, obstacle
 from loyalty.matching import Line, compile_match
-from loyalty.scene import Scene
 from loyalty.offers import (
     AllOf,
     AnyOf,
@@ -30,6 +29,7 @@ from loyalty.offers import (
     When,
     Who,
 )
+from loyalty.scene import Scene
 from tests.support.builders import account, basket, having, line, moment, offer, place, rules
 
 CATALOGUE = {

@@ -4,7 +4,7 @@ from loyalty.account import AccountSnapshot
 from loyalty.basket import BasketLine
 from loyalty.bundle import Programme, ReceiptTerms, ReturnTerms
 from loyalty.calculate import calculate
-from loyalty.calculation import Calculation, Condition
+from loyalty.calculation import Calculation
 from loyalty.offers import (
     AmountOff,
     Combines,
@@ -83,27 +83,6 @@ def test_a_reward_that_is_due_and_cannot_be_given_stays_due() -> None:
     blocked = offer("sixth", free, limits=Limits(unit_price_minor_min=300))
     result = priced(blocked, lines=(cup,), who=held)
     assert (result.totals.discount_minor, result.counted) == (0, ())
-
-
-def test_a_step_reached_is_a_condition_of_the_sale() -> None:
-    ten = offer(
-        "ten",
-        Steps(
-            by="quantity",
-            steps=(
-                Step(at_least=3_000, off=PercentOff(rate_ppm=100_000)),
-                Step(at_least=10_000, off=PercentOff(rate_ppm=200_000)),
-            ),
-        ),
-    )
-    result = priced(
-        ten,
-        lines=(line("1", pieces=12, gross_minor=1_200),),
-        returns=ReturnTerms(broken_condition="charge_back"),
-    )
-    assert result.conditions == (
-        Condition(offer_id="ten", counts="quantity", at_least=10_000, lines=("1",)),
-    )
 
 
 def test_a_code_of_a_series_opens_the_offers_of_every_series_it_begins_like() -> None:

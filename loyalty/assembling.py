@@ -100,7 +100,7 @@ def _reasons(decided: Decided) -> list[Reason]:
         *found.reasons,
         *price_reasons(found.prices, combination, decided.scene),
         *points_reasons(found.points, decided.earning),
-        *hand_out_reasons(found.hand_outs, decided.given),
+        *hand_out_reasons(found.hand_outs, decided.given, decided.earning.lost_to),
     ]
     reasons.sort(key=lambda reason: (reason.offer_id, reason.code))
     return reasons

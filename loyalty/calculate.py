@@ -22,6 +22,7 @@ from loyalty.combination import best_combination
 from loyalty.compilation import Rules
 from loyalty.conditions import Situation
 from loyalty.earning import Spent, earn, points_by_offer, points_most
+from loyalty.excluding import that_may_stand
 from loyalty.limits import COMBINATION_NODES_MAX
 from loyalty.offers import Gift, IssuedCoupon, Message, PartnerPoints
 from loyalty.redemption import Redemption, redeem, redeemed_today, value_minor
@@ -71,8 +72,13 @@ def calculate(
         redeemed_today=redeemed_today(account, moment),
     )
     paid = [owed - redeemed for owed, redeemed in zip(left, redemption.minor_by_line, strict=True)]
-    earning = earn(found.points, Spent(scene.gross, left, paid), scene, moment)
-    given = _handed_out(found.hand_outs, paid, scene)
+    acted = [c for c in found.prices if c.offer_id in combination.discounts]
+    lost_to: dict[str, str] = {}
+    earners = that_may_stand(found.points, acted, lost_to)
+    earning = earn(earners, Spent(scene.gross, left, paid), scene, moment)
+    acted += [c for c in earners if c.offer_id in earning.by_offer]
+    given = _handed_out(that_may_stand(found.hand_outs, acted, lost_to), paid, scene)
+    earning.lost_to |= lost_to
     decided = Decided(scene, found, combination, redemption, paid, earning, given)
     result = assemble(decided, rules, moment=moment, place=place, account=account, right=right)
     _assert_sound(result, scene, redemption, right, programme.redemption.mode)

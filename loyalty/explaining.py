@@ -1,6 +1,6 @@
 """Why each offer did what it did, and what the customer could still do (design: receipt 8)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from loyalty.calculation import Condition, HandOut, Reason
 from loyalty.combination import Combination
@@ -56,18 +56,24 @@ def points_reasons(candidates: Sequence[Candidate], earning: Earning) -> Iterato
             yield Reason(offer_id=offer_id, code=ReasonCode.NOTHING_TO_GIVE)
 
 
-def hand_out_reasons(candidates: Sequence[Candidate], given: Iterable[HandOut]) -> Iterator[Reason]:
+def hand_out_reasons(
+    candidates: Sequence[Candidate], given: Iterable[HandOut], lost_to: Mapping[str, str]
+) -> Iterator[Reason]:
     """Yield one reason for each offer that hands something out."""
     by_offer = {hand_out.offer_id: hand_out for hand_out in given}
     for candidate in candidates:
-        hand_out = by_offer.get(candidate.offer_id)
-        if hand_out is None:
-            yield Reason(offer_id=candidate.offer_id, code=ReasonCode.NOTHING_TO_GIVE)
-            continue
-        figures: dict[str, int | str] = {"quantity": hand_out.quantity, "kind": hand_out.kind}
-        if hand_out.what:
-            figures["what"] = hand_out.what
-        yield Reason(offer_id=candidate.offer_id, code=ReasonCode.APPLIED, figures=figures)
+        offer_id = candidate.offer_id
+        hand_out = by_offer.get(offer_id)
+        if hand_out is not None:
+            figures: dict[str, int | str] = {"quantity": hand_out.quantity, "kind": hand_out.kind}
+            if hand_out.what:
+                figures["what"] = hand_out.what
+            yield Reason(offer_id=offer_id, code=ReasonCode.APPLIED, figures=figures)
+        elif offer_id in lost_to:
+            winner = lost_to[offer_id]
+            yield Reason(offer_id=offer_id, code=ReasonCode.LOST_TO, figures={"to": winner})
+        else:
+            yield Reason(offer_id=offer_id, code=ReasonCode.NOTHING_TO_GIVE)
 
 
 def hints(reasons: Iterable[Reason], combination: Combination) -> list[Reason]:

@@ -42,7 +42,8 @@ PACKING_ROUNDS_LATER: Final = 6
 """How often prices of contested units are bettered, at first and after each division."""
 
 PACKING_DIVISIONS_TRIED: Final = 24
-"""So few divisions of contested units are simply all tried."""
+MIXED_DIVISIONS_TRIED: Final = 400
+"""So few divisions of contested units are simply all tried; more where other offers act too."""
 
 PPM: Final = 1_000_000
 UNIT_THOUSANDTHS: Final = 1_000

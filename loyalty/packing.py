@@ -52,6 +52,7 @@ class Packing:
         value: what a division is worth, everything counted, in minor units.
         spend: takes steps from the budget; false when it is used up.
         to_beat: only what is worth at least as much is of interest.
+        divisions_tried: so few divisions are all tried.
         try_steps: what trying a division costs.
         open_bound: the most that divisions could give which were not looked at.
     """
@@ -63,6 +64,7 @@ class Packing:
     spend: Callable[[int], bool]
     to_beat: int
     try_steps: int = 1
+    divisions_tried: int = PACKING_DIVISIONS_TRIED
     best: int = -1
     best_shares: Shares = field(default_factory=dict)
     open_bound: int = -1
@@ -87,7 +89,7 @@ class Packing:
             {line: self.pieces[line] for line in contested},
             {line: list(ranks) for line, ranks in contested.items()},
         )
-        if _divisions(node) > PACKING_DIVISIONS_TRIED:
+        if _divisions(node) > self.divisions_tried:
             self._prices, *_ = self._price(node, PACKING_ROUNDS_FIRST)
             self._better_by_hand(contested)
         self._descend(node, 1)
@@ -130,7 +132,7 @@ class Packing:
         if not node.open:
             self._try(node.most)
             return
-        if finished and _divisions(node) <= PACKING_DIVISIONS_TRIED:
+        if finished and _divisions(node) <= self.divisions_tried:
             finished = self._try_all(node)
             if finished:
                 return

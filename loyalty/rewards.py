@@ -309,9 +309,9 @@ def _card_price(candidate: Candidate, gives: CardPrice, state: State) -> Wish:
 
 
 def _unit_rates(candidate: Candidate, gives: UnitRates, state: State) -> Wish:
-    groups = [candidate.lines] if gives.per == "receipt" else [(line,) for line in candidate.lines]
+    whole = gives.per == "receipt"
     found: dict[int, int] = {}
-    for lines in groups:
+    for lines in [candidate.lines] if whole else [(line,) for line in candidate.lines]:
         units = _line_units(candidate, state, lines)
         if gives.first == "cheapest":
             units.sort(key=lambda unit: (unit[0], unit[1]))
@@ -326,8 +326,11 @@ def _unit_rates(candidate: Candidate, gives: UnitRates, state: State) -> Wish:
                 exact[line] += price * alike * gives.rates_ppm[min(step, last)]
                 step += alike
             at += count
-        found.update(_shared(round_half_up(sum(exact.values()), PPM), exact).by_line)
-    return Wish(sum(found.values()), found, moves=gives.per == "receipt")
+        wish = _shared(round_half_up(sum(exact.values()), PPM), exact, moves=whole)
+        if whole:
+            return wish
+        found.update(wish.by_line)
+    return _summed(found)
 
 
 def step_reached(candidate: Candidate, gives: Steps, state: State) -> tuple[int, int]:

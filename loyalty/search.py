@@ -10,7 +10,13 @@ from typing import Literal
 
 from loyalty.acting import act, most_taken
 from loyalty.compilation import CLAIMING
-from loyalty.limits import CHOICES_SEARCHED_MAX, MEMBERS_TRIED_MAX, UNITS_DIVIDED_MAX
+from loyalty.limits import (
+    CHOICES_SEARCHED_MAX,
+    MEMBERS_TRIED_MAX,
+    MIXED_DIVISIONS_TRIED,
+    PACKING_DIVISIONS_TRIED,
+    UNITS_DIVIDED_MAX,
+)
 from loyalty.packing import Packing, Shares
 from loyalty.rewards import formed, units_held
 from loyalty.scene import Candidate, Held, State
@@ -333,6 +339,10 @@ class _Units:
             spend=self._budget.spend,
             to_beat=self._to_beat,
             try_steps=1 + lines // _LINES_A_STEP,
+            # Beside other offers, and points, the bound of prices is too far off to prove much.
+            divisions_tried=PACKING_DIVISIONS_TRIED
+            if len(self._claims) == len(self._acting) and not self._aim.beside
+            else MIXED_DIVISIONS_TRIED,
         )
         packing.run(
             {line: [actor.rank for actor in actors] for line, actors in self._contested},

@@ -11,7 +11,7 @@ from loyalty.checking.goods import check_goods
 from loyalty.checking.meeting import Meetings, actors_of
 from loyalty.checking.reach import Assortment
 from loyalty.checking.rivals import check_rivals
-from loyalty.checking.structure import POINTS, reward_kind, structural_errors
+from loyalty.checking.structure import POINTS, structural_errors
 from loyalty.checking.together import money_taken_together, points_given_together
 from loyalty.checking.windows import window_of
 from loyalty.offers import Message, Offer
@@ -73,22 +73,8 @@ def _shortened(findings: Sequence[Finding]) -> Iterator[Finding]:
 
 
 def _alone(bundle: Bundle) -> Iterator[Finding]:
-    by_id = {offer.offer_id: offer for offer in bundle.offers}
     for offer in bundle.offers:
         yield from check_alone(offer, bundle.groups)
-        yield from _not_with(offer, by_id)
-
-
-def _not_with(offer: Offer, by_id: Mapping[str, Offer]) -> Iterator[Finding]:
-    for other in offer.combines.not_with:
-        named = by_id.get(other)
-        if named and not reward_kind(offer) == reward_kind(named) == "price":
-            yield Finding(
-                code=Code.NOT_FOR_REWARD,
-                offers=(offer.offer_id, other),
-                path="combines.not_with",
-                figures={"goes_with": "money off"},
-            )
 
 
 def _over(offers: Iterable[Offer], today: str) -> Iterator[Finding]:

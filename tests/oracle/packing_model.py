@@ -112,10 +112,10 @@ class _Model:
     def _one_kind(self, offer: Offer, acts: Term) -> Term:
         pay, free, off = _set_of_one_kind(offer)
         lines = self._matched(offer.lines)
-        sets = self._sets(offer, acts, lines, pay + free)
+        partial = isinstance(offer.gives, BuyGet) and offer.gives.partial
+        sets = self._sets(offer, acts, lines, pay + (1 if partial else free))
         paid, cheaper = self._taken(lines), self._taken(lines)
         self._solver.addConstr(_sum(paid.values()) == pay * sets)
-        partial = isinstance(offer.gives, BuyGet) and offer.gives.partial
         if partial:
             self._solver.addConstr(_sum(cheaper.values()) <= free * sets)
         else:

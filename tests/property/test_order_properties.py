@@ -55,7 +55,7 @@ from tests.support.till import (
 # The engine alone
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts, st.data())
 def test_the_order_of_scanning_changes_no_byte(receipt: Receipt, data: st.DataObject) -> None:
     scanned = Basket(
@@ -67,7 +67,7 @@ def test_the_order_of_scanning_changes_no_byte(receipt: Receipt, data: st.DataOb
     assert canonical_bytes(again.calculate()) == canonical_bytes(receipt.calculate())
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts, st.data())
 def test_the_order_of_offers_and_lots_and_lists_changes_no_byte(
     receipt: Receipt, data: st.DataObject
@@ -90,7 +90,7 @@ def test_the_order_of_offers_and_lots_and_lists_changes_no_byte(
     assert canonical_bytes(again.calculate()) == canonical_bytes(receipt.calculate())
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_a_code_presented_twice_counts_once(receipt: Receipt) -> None:
     twice = replace(receipt.basket, codes=receipt.basket.codes * 2)
@@ -262,7 +262,7 @@ def sold(sale: Sale, steps: Sequence[Step]) -> tuple[SaleRecord, DirectClient]:
         return records[0], client
 
 
-@settings(max_examples=25)
+@settings(max_examples=60)
 @given(sales())
 def test_no_detour_of_the_cashier_changes_a_byte(sale: Sale) -> None:
     straight, _ = sold(sale, sale.straight())

@@ -38,7 +38,7 @@ from tests.support.receipt_strategies import Receipt, receipts
 T = TypeVar("T")
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_sums_over_lines_are_the_totals_and_nothing_is_negative(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -66,7 +66,7 @@ def test_sums_over_lines_are_the_totals_and_nothing_is_negative(receipt: Receipt
             assert not ("earn" in product.barred and one.earned_points)
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_no_line_goes_below_what_must_be_left(receipt: Receipt) -> None:
     programme = receipt.bundle.programme
@@ -82,7 +82,7 @@ def test_no_line_goes_below_what_must_be_left(receipt: Receipt) -> None:
             assert one.paid_minor >= programme.redemption.line_left_minor_min
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_maxima_of_offers_and_of_the_receipt_are_kept(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -102,7 +102,7 @@ def test_maxima_of_offers_and_of_the_receipt_are_kept(receipt: Receipt) -> None:
     assert totals.discount_minor * PPM <= totals.gross_minor * share
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_redemption_stays_within_the_right_and_the_caps(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -130,7 +130,7 @@ def test_redemption_stays_within_the_right_and_the_caps(receipt: Receipt) -> Non
             assert one.redeemed_minor * PPM <= before * terms.line_share_max_ppm
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_no_lot_gives_more_than_it_holds_or_for_what_it_may_not_pay(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -156,7 +156,7 @@ def through_json(kind: type[T], value: T) -> T:
     return decode(kind, json.loads(json.dumps(encode(value))))
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_inputs_that_went_through_json_give_the_same_bytes(receipt: Receipt) -> None:
     again = Receipt(
@@ -174,7 +174,7 @@ def test_inputs_that_went_through_json_give_the_same_bytes(receipt: Receipt) -> 
     assert canonical_bytes(decode(Calculation, json.loads(first))) == first
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_every_considered_offer_has_one_reason(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -192,7 +192,7 @@ def acting_in(result: Calculation) -> set[str]:
     return on_lines | {given.offer_id for given in result.hand_outs}
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_offers_that_exclude_each_other_never_act_together(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -206,7 +206,7 @@ def test_offers_that_exclude_each_other_never_act_together(receipt: Receipt) -> 
     assert not [name for name in acting for other in offers[name].not_with if other in acting]
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_only_customers_are_counted_and_each_counter_once(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -222,7 +222,7 @@ def test_only_customers_are_counted_and_each_counter_once(receipt: Receipt) -> N
     assert {name for name in names if name.startswith("uses:")} == limited
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_only_what_is_not_proven_has_a_gap(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -231,7 +231,7 @@ def test_only_what_is_not_proven_has_a_gap(receipt: Receipt) -> None:
     assert result.proven == (result.gap_minor == 0)
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(receipts)
 def test_the_index_leaves_out_nothing_that_touches_the_basket(receipt: Receipt) -> None:
     considered = {reason.offer_id for reason in receipt.calculate().reasons}

@@ -8,11 +8,13 @@ from loyalty.calculation import Calculation
 from loyalty.offers import (
     AmountOff,
     Combines,
+    Gift,
     Limits,
     NeedsCode,
     Offer,
     Percent,
     PercentOff,
+    PointsPerItem,
     Stamps,
     Step,
     Steps,
@@ -92,3 +94,33 @@ def test_a_code_of_a_series_opens_the_offers_of_every_series_it_begins_like() ->
     ]
     result = priced(*offers, lines=(line(),), codes=("A-1",))
     assert [effect.offer_id for effect in result.lines[0].effects] == ["A", "A-", "A-1"]
+
+
+def given(result: Calculation) -> dict[str, str]:
+    """Return what became of each offer."""
+    return {
+        reason.offer_id: str(reason.figures.get("to", reason.code)) for reason in result.reasons
+    }
+
+
+def test_points_and_hand_outs_give_way_to_a_discount_they_may_not_stand_beside() -> None:
+    sale = offer("sale", Percent(rate_ppm=100_000))
+    points = offer("points", PointsPerItem(points=5), combines=Combines(not_with=("sale",)))
+    gift = offer("gift", Gift(sku="mug"), combines=Combines(not_with=("sale",)))
+    result = priced(sale, points, gift, lines=(line(),))
+    assert given(result) == {"sale": "applied", "points": "sale", "gift": "sale"}
+    assert (result.earned, result.hand_outs) == ((), ())
+    named = offer("sale", Percent(rate_ppm=100_000), combines=Combines(not_with=("points",)))
+    assert given(priced(named, offer("points", PointsPerItem(points=5)), lines=(line(),))) == {
+        "sale": "applied",
+        "points": "sale",
+    }
+    # A discount that takes nothing off excludes nobody.
+    late = offer("sale", AmountOff(amount_minor=5), limits=Limits(unit_price_minor_min=1_000))
+    assert given(priced(late, points, lines=(line(),)))["points"] == "applied"
+
+
+def test_of_points_that_exclude_each_other_those_of_larger_priority_are_given() -> None:
+    few = offer("few", PointsPerItem(points=1), priority=1, combines=Combines(not_with=("many",)))
+    many = offer("many", PointsPerItem(points=9))
+    assert given(priced(few, many, lines=(line(),))) == {"few": "applied", "many": "few"}

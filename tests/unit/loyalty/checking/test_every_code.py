@@ -672,24 +672,6 @@ CASES: dict[str, tuple[Code, Case]] = {
             offer("a", percent(5), limits=Limits(discount_minor_max=1)),
         ),
     ),
-    "points that exclude points": (
-        Code.NOT_FOR_REWARD,
-        case(
-            [offer("a", POINTS, combines=Combines(not_with=("b",))), offer("b", POINTS)],
-            [offer("a", POINTS), offer("b", POINTS, lines=MILK)],
-            "a b",
-            "combines.not_with",
-        ),
-    ),
-    "a discount that excludes points": (
-        Code.NOT_FOR_REWARD,
-        case(
-            [offer("a", combines=Combines(not_with=("b",))), offer("b", POINTS)],
-            [offer("a", combines=Combines(not_with=("b",))), offer("b", lines=MILK)],
-            "a b",
-            "combines.not_with",
-        ),
-    ),
     "points for a running amount": (
         Code.NOT_FOR_REWARD,
         one(

@@ -166,7 +166,11 @@ def test_inputs_and_calculations_fit_their_schemas(receipt: Receipt) -> None:
         "moment": encode(receipt.moment),
         "place": encode(receipt.place),
         "basket": encode(receipt.basket),
-        "account": {**encode_object(receipt.account), "identified": receipt.account.identified},
+        "account": {
+            **encode_object(receipt.account),
+            "identified": receipt.account.identified,
+            "account_id": receipt.account.account_id,
+        },
         "redeem": encode(receipt.request),
     }
     VALIDATORS["case"].validate(case)

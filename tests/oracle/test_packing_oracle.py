@@ -28,7 +28,7 @@ from tests.oracle.packing_model import Pile, best_packing
 from tests.oracle.random_cases import Draw
 from tests.support import builders
 
-BASKETS_PER_SEED = 25
+BASKETS_PER_SEED = 40
 SKUS = "abcdefghijklmnopqrstuvwxyz"
 
 

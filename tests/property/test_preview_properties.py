@@ -41,6 +41,9 @@ class Shop:
         self.key = str(UUID(int=next(numbers)))
         self.made: dict[str, ReturnMade] = {}
         self.own: set[str] = set()
+        # What the centre refuses (the goods came back elsewhere) goes on counting at its till,
+        # which cannot tell it from what is on its way.
+        self.refused: set[str] = set()
         row = ReceiptRow(self.key, "recorded", 1, 7, False, b"", b"", canonical_bytes(sold), 0)  # noqa: FBT003
         with till.till.journal.transaction():
             till.till.journal.receipts.put(row)
@@ -115,7 +118,7 @@ def take_back(shop: Shop, data: st.DataObject) -> None:
     if done.outcome in REFUSALS:
         assert news
         return
-    knows_all = set(shop.made) <= told | told_later | shop.own
+    knows_all = not shop.refused and set(shop.made) <= told | told_later | shop.own
     judge(shop, return_id, shown, done, knows_all=knows_all)
 
 
@@ -142,6 +145,7 @@ def judge(
     event("knew all" if knows_all else "did not know all")
     if isinstance(posted, Outcome):
         assert not knows_all
+        shop.refused.add(return_id)
         return
     if knows_all:
         assert canonical_bytes(posted) == bytes(record.calculation)

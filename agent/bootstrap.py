@@ -16,6 +16,7 @@ from agent.config import AgentConfig
 from agent.errors import AgentError, JournalDamagedError
 from agent.health import Health
 from agent.identity import Identity, load_identity
+from agent.journal.anchor import AnchorFile
 from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.link.central_client import CentralClient
@@ -35,6 +36,7 @@ SOFTWARE = f"tillside-agent/{__version__}"
 IDENTITY_FILE = "identity.json"
 JOURNAL_FILE = "journal.db"
 CACHE_FILE = "cache.db"
+ANCHOR_FILE = "anchor"
 ADDRESS_FILE = "pos-api.json"
 
 
@@ -58,15 +60,16 @@ def open_till(data: Path, identity: Identity, system: System, settings: TillSett
         JournalUnavailableError: the disk refuses, or another process has the journal.
     """
     reason = "first start"
+    anchor = AnchorFile(data / ANCHOR_FILE)
     try:
-        journal = Journal(Database(str(data / JOURNAL_FILE)), identity.till_id)
+        journal = Journal(Database(str(data / JOURNAL_FILE)), identity.till_id, anchor)
     except JournalDamagedError as error:
         kept_as = set_aside(data, JOURNAL_FILE, system.now_ms())
         log.error(  # noqa: TRY400 - the file is at fault; a traceback would lead nowhere
             "journal_damaged", why=str(error), kept_as=kept_as, now="a new journal; rights are void"
         )
         reason = "journal damaged"
-        journal = Journal(Database(str(data / JOURNAL_FILE)), identity.till_id)
+        journal = Journal(Database(str(data / JOURNAL_FILE)), identity.till_id, anchor)
     try:
         cache = Cache(open_cache_database(str(data / CACHE_FILE)))
     except JournalDamagedError as error:

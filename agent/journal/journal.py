@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.errors import JournalDamagedError
+import structlog
+
+from agent.errors import JournalDamagedError, JournalUnavailableError
+from agent.journal.anchor import Anchor
 from agent.journal.database import Database
 from agent.journal.own_counts import OwnCountRows
 from agent.journal.receipts import Receipts
@@ -11,17 +14,23 @@ from agent.journal.rights import Rights
 from agent.journal.schema import migration_files
 from agent.journal.stream import Stream
 
+log = structlog.get_logger()
+
 
 class Journal:
     """Everything of a till that must be atomic with a sale."""
 
-    def __init__(self, database: Database, till_id: int) -> None:
+    def __init__(self, database: Database, till_id: int, anchor: Anchor) -> None:
         """Use an open file, bringing its schema up to date.
+
+        Args:
+            anchor: is told where the stream stands whenever a right has moved.
 
         Raises:
             JournalDamagedError: the records are not the chain they should be.
         """
         self._database = database
+        self._anchor = anchor
         self.stream = Stream(database, till_id)
         self.rights = Rights(database)
         self.receipts = Receipts(database)
@@ -46,6 +55,40 @@ class Journal:
         except BaseException:
             self.stream.forget_cached_head()
             raise
+        if self.stream.moved_rights or self.rights.are_suspended:
+            self.drop_anchor()
+
+    def drop_anchor(self) -> None:
+        """Write down where the stream stands; until that is done no right is spent.
+
+        What was just committed stays: it is durable, only a later journal that came back without
+        it would not be known by the anchor.
+        """
+        try:
+            self._anchor.write(self.stream.mark())
+        except JournalUnavailableError as error:
+            log.warning("anchor_not_written", why=str(error), now="no points are redeemed offline")
+            self.rights.are_suspended = True
+            return
+        self.stream.moved_rights = False
+        self.rights.are_suspended = False
+
+    def doubt(self) -> str:
+        """Say why rights in this journal may be spent already; empty if nothing speaks for it."""
+        mark = self._anchor.read()
+        if mark is None:
+            held = self.rights.points_held() + self.rights.risk_points_left()
+            return "no anchor" if held else ""
+        head = self.stream.head()
+        if mark.incarnation != head.incarnation:
+            # A newer journal: the power went after a stream was begun and before the anchor heard.
+            return "" if mark.incarnation_number < head.incarnation_number else "behind the anchor"
+        return "" if self.stream.hash_at(mark.seq) == mark.hash else "behind the anchor"
+
+    def numbers_used(self) -> int:
+        """Return the highest incarnation number the anchor knows; 0 where it knows none."""
+        mark = self._anchor.read()
+        return mark.incarnation_number if mark else 0
 
     def close(self) -> None:
         """Close the file."""

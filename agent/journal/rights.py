@@ -39,9 +39,14 @@ class Reserved:
 
 
 class Rights:
-    """The rights of the till's current incarnation."""
+    """The rights of the till's current incarnation.
+
+    Attributes:
+        are_suspended: none may be spent now, because the anchor cannot be written.
+    """
 
     def __init__(self, database: Database) -> None:
+        self.are_suspended = False
         self._database = database
 
     def receive(self, grant: Grant) -> bool:
@@ -58,8 +63,9 @@ class Rights:
         """Return an account's points this receipt could still take here, without risk budget."""
         row = self._database.row(
             "select coalesce(sum(points_left), 0) from held_right"
-            " where account_id = ? and not_after_ms > ? and (purpose = 'grant' or sale_key = ?)",
-            account_id, now_ms, receipt_id,
+            " where account_id = ? and not_after_ms > ?"
+            " and (purpose = 'grant' and not ? or sale_key = ?)",
+            account_id, now_ms, self.are_suspended, receipt_id,
         )  # fmt: skip
         assert row is not None
         return int(row[0])  # type: ignore[arg-type]
@@ -97,9 +103,9 @@ class Rights:
         rows = self._database.rows(
             "select grant_id, points_left, lots from held_right"
             " where account_id = ? and not_after_ms > ? and points_left > 0"
-            " and (purpose = 'grant' or sale_key = ?)"
+            " and (purpose = 'grant' and not ? or sale_key = ?)"
             " order by purpose, not_after_ms, grant_id",
-            account_id, now_ms, receipt_id,
+            account_id, now_ms, self.are_suspended, receipt_id,
         )  # fmt: skip
         for grant_id, left, lots in rows:
             assert isinstance(grant_id, str)
@@ -109,7 +115,8 @@ class Rights:
                 self._set_left(grant_id, left - taken, kept)
                 self._add_reservation(receipt_id, Reserved(grant_id, "", taken, tuple(given)))
                 missing -= taken
-        if risk := min(missing, risk_points_max, self.risk_points_left()):
+        risk_left = 0 if self.are_suspended else self.risk_points_left()
+        if risk := min(missing, risk_points_max, risk_left):
             self._database.run("update risk_budget set points_spent = points_spent + ?", risk)
             self._add_reservation(receipt_id, Reserved(RISK, "risk", risk, ()))
             missing -= risk

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.errors import JournalUnavailableError
+from agent.journal.anchor import Mark
 from agent.journal.database import Database
 from sync.chain import first_link, next_link
 from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
@@ -13,6 +14,7 @@ from sync.records import (
     GrantReturnRecord,
     OpenRecord,
     Record,
+    SaleRecord,
     decode_record,
     encode_record,
 )
@@ -31,9 +33,14 @@ class StreamHead:
 
 
 class Stream:
-    """The current stream of a till; every change happens inside a transaction of the journal."""
+    """The current stream of a till; every change happens inside a transaction of the journal.
+
+    Attributes:
+        moved_rights: a record was appended that moves rights, and the anchor is not told yet.
+    """
 
     def __init__(self, database: Database, till_id: int) -> None:
+        self.moved_rights = False
         self._database = database
         self._till_id = till_id
         self._head: StreamHead | None = None
@@ -144,7 +151,13 @@ class Stream:
             head.incarnation,
         )
         self._head = None
+        self.moved_rights = self.moved_rights or _moves_rights(record)
         return seq
+
+    def mark(self) -> Mark:
+        """Return where the stream stands, for the anchor."""
+        head = self.head()
+        return Mark(head.incarnation, head.incarnation_number, head.seq, head.head)
 
     def forget_cached_head(self) -> None:
         """Read the head from the file again; needed after a transaction was rolled back."""
@@ -217,6 +230,13 @@ class Stream:
         """Return how many records the centre has not acknowledged."""
         head = self.head()
         return head.seq - head.acked_seq
+
+
+def _moves_rights(record: Record) -> bool:
+    """Say whether a journal without this record would hold rights it must not spend."""
+    if isinstance(record, SaleRecord):
+        return any(source.kind != "authorisation" for source in record.sources)
+    return not isinstance(record, FACTS)
 
 
 def subject_of(record: Record) -> str:

@@ -90,8 +90,14 @@ def join_till(
         clock=clock,
         settings=settings,
     )
+    number_min = journal.numbers_used() + 1
     if not journal.stream.is_open():
         # If this journal follows one that is lost,
         # the centre answers the first HELLO with the number to go on from.
-        till.start_incarnation(start_reason)
+        till.start_incarnation(start_reason, number_min=number_min)
+    elif reason := journal.doubt():
+        # A new stream holds no rights: the till sells and collects until the centre vouches for it.
+        till.start_incarnation(reason, number_min=number_min)
+    else:
+        journal.drop_anchor()
     return till

@@ -50,6 +50,7 @@ from sync.records import (
     decode_record,
     encode_record,
 )
+from tests.support.till import KeptMark
 from tests.unit.sync.modelled_centre import ModelledCentre
 
 TILL_ID = 17
@@ -66,7 +67,8 @@ class JournalSide:
 
     def __init__(self) -> None:
         self.database = Database(":memory:")
-        self.journal = Journal(self.database, TILL_ID)
+        self.anchor = KeptMark()
+        self.journal = Journal(self.database, TILL_ID, self.anchor)
         self.session = False
         self._incarnations = count(1)
         self._subjects = count(1)
@@ -90,7 +92,7 @@ class JournalSide:
     def reopen(self) -> None:
         """Start the program again over the same file."""
         self.session = False
-        self.journal = Journal(self.database, TILL_ID)
+        self.journal = Journal(self.database, TILL_ID, self.anchor)
 
     def append(self, *, fact: bool, filling: int = 0) -> bytes:
         """Record something new; return its bytes."""

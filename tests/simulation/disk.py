@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import apsw
 
+from agent.journal.anchor import Mark, decode_mark, encode_mark
+
 _SECTOR_BYTES = 512
 VFS_NAME = "tillside-simulated"
 
@@ -130,6 +132,10 @@ class Disk:
             if (file := self._files.pop(name + suffix, None)) is not None:
                 self._files[kept_as + suffix] = file
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Rename a file over another, at once and durably, as a journalling file system does."""
+        self._files[new_name] = self._files.pop(name)
+
     def spoil(self, name: str) -> None:
         """Overwrite a database's first page with rubbish, on the platter too; its log is gone."""
         rubbish = self._draws.randbytes(4096)
@@ -165,6 +171,33 @@ def _resize(image: bytearray, size_bytes: int) -> None:
         del image[size_bytes:]
     else:
         image.extend(bytes(size_bytes - len(image)))
+
+
+class DiskAnchor:
+    """A till's anchor as a file of the simulated disk: written whole and synced, then renamed."""
+
+    def __init__(self, disk: Disk, name: str) -> None:
+        self._disk = disk
+        self._name = name
+
+    def read(self) -> Mark | None:
+        """Return the mark; None where there is none that can be read."""
+        self._disk.require_power()
+        if not self._disk.exists(self._name):
+            return None
+        return decode_mark(bytes(self._disk.open(self._name).seen))
+
+    def write(self, mark: Mark) -> None:
+        """Keep the mark instead of the one before; the power may go at every step."""
+        partial = f"{self._name}.partial"
+        self._disk.delete(partial)
+        file = self._disk.open(partial)
+        self._disk.count_operation()
+        file.write(encode_mark(mark), 0)
+        self._disk.count_operation()
+        file.sync()
+        self._disk.count_operation()
+        self._disk.rename(partial, self._name)
 
 
 class _OpenFile:

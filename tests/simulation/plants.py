@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from agent.journal.anchor import Anchor
 from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.journal.own_counts import OwnCountRows, OwnCounts
@@ -32,9 +33,9 @@ class AsBuilt:
     name = "as built"
     journal_pragmas: tuple[str, ...] = ()
 
-    def journal(self, database: Database, till_id: int) -> Journal:
+    def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a till's journal."""
-        return Journal(database, till_id)
+        return Journal(database, till_id, anchor)
 
     def till_side(self, till: Till) -> JournalTillSide:
         """Return a till's side of the conversation."""
@@ -159,8 +160,8 @@ class _SharingRights(Rights):
 class _SharingJournal(Journal):
     """A journal with such rights."""
 
-    def __init__(self, database: Database, till_id: int) -> None:
-        super().__init__(database, till_id)
+    def __init__(self, database: Database, till_id: int, anchor: Anchor) -> None:
+        super().__init__(database, till_id, anchor)
         self.rights = _SharingRights(database)
 
 
@@ -169,9 +170,9 @@ class ReservedTwice(AsBuilt):
 
     name = "points set aside for a receipt can be spent again"
 
-    def journal(self, database: Database, till_id: int) -> Journal:
+    def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal whose rights never grow less."""
-        return _SharingJournal(database, till_id)
+        return _SharingJournal(database, till_id, anchor)
 
 
 class _VoidBlindApplier(Applier):
@@ -245,9 +246,9 @@ class OwnUsesForgotten(AsBuilt):
 
     name = "a till forgets its own uses when they are acknowledged"
 
-    def journal(self, database: Database, till_id: int) -> Journal:
+    def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal that looks at the wrong mark."""
-        journal = Journal(database, till_id)
+        journal = Journal(database, till_id, anchor)
         journal.own_counts = _CountsUntilAcked(database)
         return journal
 

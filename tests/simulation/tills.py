@@ -21,7 +21,7 @@ from sync.messages import Message
 from sync.signing import NO_SESSION
 from tests.simulation.centre import BEGINNING_MS
 from tests.simulation.chronicle import Chronicle, require
-from tests.simulation.disk import VFS_NAME, Disk
+from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor
 from tests.simulation.kernel import Kernel, Waiter, sleep
 from tests.simulation.network import Network
 from tests.simulation.plants import AsBuilt
@@ -126,15 +126,16 @@ class SimulatedTill:
 
     def _open(self) -> Till:
         reason = "first start"
+        anchor = DiskAnchor(self.disk, f"/{self.name}/anchor")
         now = self.clock.now_ms()
         try:
-            journal = self._plant.journal(self._journal_database(), self.identity.till_id)
+            journal = self._plant.journal(self._journal_database(), self.identity.till_id, anchor)
         except JournalDamagedError:
             self.disk.set_aside(self.journal_path, f"{self.journal_path}.damaged-{now}")
             reason = "journal damaged"
             self._chronicle.note(f"{self.name} journal set aside")
             self._chronicle.sometimes["damaged journal set aside"] += 1
-            journal = self._plant.journal(self._journal_database(), self.identity.till_id)
+            journal = self._plant.journal(self._journal_database(), self.identity.till_id, anchor)
         try:
             cache = Cache(open_cache_database(self._cache_path, vfs=VFS_NAME))
         except JournalDamagedError:

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import convert
 
-from agent.bootstrap import IDENTITY_FILE, open_till
+from agent.bootstrap import ANCHOR_FILE, IDENTITY_FILE, open_till
 from agent.identity import Identity, save_identity
+from agent.journal.anchor import Anchor, AnchorFile, Mark
 from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.link.till_side import JournalTillSide
@@ -498,6 +499,21 @@ class JoinedTill:
         )
 
 
+class KeptMark:
+    """An anchor in memory."""
+
+    def __init__(self) -> None:
+        self.mark: Mark | None = None
+
+    def read(self) -> Mark | None:
+        """Return the mark."""
+        return self.mark
+
+    def write(self, mark: Mark) -> None:
+        """Keep the mark."""
+        self.mark = mark
+
+
 def joined_over(
     journal: Database,
     folder: Path,
@@ -505,12 +521,13 @@ def joined_over(
     cache: Database | None = None,
     system: SetSystem | None = None,
     centre: FakeCentre | None = None,
+    anchor: Anchor | None = None,
 ) -> JoinedTill:
     """Return a till over databases a test has opened by itself."""
     system = system or SetSystem()
     till = join_till(
         identity=IDENTITY,
-        journal=Journal(journal, TILL_ID),
+        journal=Journal(journal, TILL_ID, anchor or AnchorFile(folder / ANCHOR_FILE)),
         cache=Cache(cache or open_cache_database(str(folder / "cache.db"))),
         system=system,
         settings=TillSettings(),

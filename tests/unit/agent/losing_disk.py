@@ -6,6 +6,8 @@ from pathlib import Path
 
 import apsw
 
+from agent.journal.anchor import AnchorFile, Mark
+
 
 class LosingDisk(apsw.VFS):
     """Passes everything to the real disk and keeps, beside it, what is sure to survive a power cut.
@@ -86,3 +88,18 @@ class LosingFile(apsw.VFSFile):
             self._disk.durable[self._path] = self._path.read_bytes()
             self._disk.states.append(dict(self._disk.durable))
             self._disk.unsynced.discard(self._path)
+
+
+class LosingAnchor(AnchorFile):
+    """An anchor on such a disk: what was written was synced."""
+
+    def __init__(self, disk: LosingDisk, path: Path) -> None:
+        super().__init__(path)
+        self._disk = disk
+        self._at = path
+
+    def write(self, mark: Mark) -> None:
+        """Keep the mark."""
+        super().write(mark)
+        self._disk.durable[self._at] = self._at.read_bytes()
+        self._disk.states.append(dict(self._disk.durable))

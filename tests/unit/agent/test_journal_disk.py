@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from agent.bootstrap import open_till
+from agent.bootstrap import ANCHOR_FILE, open_till
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.database import Database
 from agent.reference_data.cache import open_cache_database
@@ -34,7 +34,7 @@ from tests.support.till import (
     receipt,
     returning,
 )
-from tests.unit.agent.losing_disk import LosingDisk
+from tests.unit.agent.losing_disk import LosingAnchor, LosingDisk
 
 POINTS = builders.bundle(offer())
 TEN = receipt(card=CARD)
@@ -58,7 +58,8 @@ def on_disk(
     folder = tmp_path / "till"
     folder.mkdir()
     database = Database(str(folder / "journal.db"), vfs=disk.name)
-    joined = joined_over(database, folder, system=system, centre=centre)
+    anchor = LosingAnchor(disk, folder / ANCHOR_FILE)
+    joined = joined_over(database, folder, system=system, centre=centre, anchor=anchor)
     centre.knows(customer(points=300))
     centre.grants(100)
     centre.publishes(POINTS)
@@ -138,7 +139,8 @@ def test_a_power_cut_at_any_moment_loses_nothing_that_was_answered(
     # So small a log that it is written back into the file, and begun anew, again and again.
     pragmas = (*PRAGMAS, "pragma wal_autocheckpoint=12")
     database = Database(str(tmp_path / "till" / "journal.db"), vfs=disk.name, pragmas=pragmas)
-    stream = joined_over(database, tmp_path / "till")
+    anchor = LosingAnchor(disk, tmp_path / "till" / ANCHOR_FILE)
+    stream = joined_over(database, tmp_path / "till", anchor=anchor)
     written_back = tmp_path / "till" / "journal.db"
     sold: list[str] = []
     answered: list[int] = []

@@ -9,7 +9,7 @@ from agent.errors import JournalUnavailableError
 from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.journal.schema import migration_files
-from tests.support.till import TILL_ID, JoinedTill
+from tests.support.till import TILL_ID, JoinedTill, KeptMark
 
 FIRST = "create table first (id integer primary key) strict;"
 TABLES = {
@@ -77,7 +77,7 @@ def test_a_journal_keeps_its_records_through_a_migration(tmp_path: Path) -> None
     till.close()
     database = Database(str(tmp_path / "till" / "journal.db"))
     database.migrate([*migration_files(), ("9999_later.sql", FIRST)])
-    assert Journal(database, TILL_ID).stream.head() == head
+    assert Journal(database, TILL_ID, KeptMark()).stream.head() == head
     database.close()
 
 

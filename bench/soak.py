@@ -5,7 +5,7 @@ Everything else is `bench.simulate`'s.
 
 import sys
 
-from bench.simulate import main
+from bench.simulate.__main__ import main
 
 MINUTES_DEFAULT = 60.0
 

@@ -63,6 +63,22 @@ USUAL = Faults(
 )
 """Everything at once, far worse than a chain would bear."""
 
+YEARS = Faults(
+    lost_requests=20,
+    lost_replies=30,
+    late_repeats=50,
+    slow_requests=10,
+    cuts_per_store_day=0.4,
+    cut_hours_max=72.0,
+    kills_per_till_day=0.1,
+    power_cuts_per_till_day=0.1,
+    spoiled_journals_per_till_day=0.015,
+    clock_jumps_per_till_day=0.03,
+    stalls_per_day=0.1,
+    revoked_tills=1,
+)
+"""About what a bad year brings (design: sync 7.3)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
@@ -71,6 +87,8 @@ class Size:
     Attributes:
         lanes_per_till: registers that call one till, so that receipts are open side by side.
         minutes_between_customers: on average, at one lane in opening hours.
+        talk_minutes: after so long a till talks to the centre though nothing was sold.
+        audit_hours: how often everything is audited.
     """
 
     stores: int = 3
@@ -79,3 +97,17 @@ class Size:
     customers: int = 20
     days: int = 4
     minutes_between_customers: float = 150.0
+    talk_minutes: int = 150
+    audit_hours: int = 4
+
+
+A_MONTH = Size(
+    tills_per_store=4,
+    lanes_per_till=1,
+    customers=30,
+    days=30,
+    minutes_between_customers=360.0,
+    talk_minutes=480,
+    audit_hours=24,
+)
+"""About a till-year: few sales a day, and all that happens between them."""

@@ -30,8 +30,6 @@ R = TypeVar("R")
 
 Steps = Generator[Any, Any, R]
 
-_PULL_MS = 150 * 60_000
-_HELLO_MS = 100 * 60_000
 _RETRY_MS = (20_000, 900_000)
 _REQUEST_MS = 20_000
 _ASK_MS = 150
@@ -87,8 +85,10 @@ class SimulatedTill:
         chronicle: Chronicle,
         plant: AsBuilt,
         draws: random.Random,
+        talk_ms: int,
     ) -> None:
         self.identity = identity
+        self._talk_ms = talk_ms
         self.name = f"till-{identity.till_id}"
         self.store = identity.place.store
         self.disk = Disk(random.Random(draws.random()))
@@ -271,7 +271,7 @@ class SimulatedTill:
         while self.life == life:
             try:
                 await self._talk(life)
-                pause_ms = _PULL_MS
+                pause_ms = self._talk_ms
             except MachineOffError:
                 return
             except SyncError:
@@ -296,7 +296,7 @@ class SimulatedTill:
                     till.link_up = False
             raise
         if greet:
-            self._hello_at_ms = now_ms + _HELLO_MS
+            self._hello_at_ms = now_ms + self._talk_ms * 2 // 3
 
     async def _drive(self, steps: Conversation, life: int) -> None:
         done, wish = self._guarded(lambda: _advance(steps, None))

@@ -35,7 +35,6 @@ from tests.simulation.workload import (
 
 _HOUR_MS = 3_600_000
 _YEAR_MS = 365 * DAY_MS
-_AUDIT_MS = 4 * _HOUR_MS
 _SETTLE_ROUNDS_MAX = 6
 _APPLY_PAUSES_MS = (500, 60_000, 600_000, 3_600_000)
 _REVOKED_SHARE = 0.3
@@ -171,8 +170,9 @@ class World:
         """
         await self._found()
         end_ms = self._size.days * DAY_MS
+        audit_ms = self._size.audit_hours * _HOUR_MS
         while self.kernel.now_ms < end_ms:
-            await self.kernel.run(min(end_ms, self.kernel.now_ms + _AUDIT_MS))
+            await self.kernel.run(min(end_ms, self.kernel.now_ms + audit_ms))
             await self._auditor.audit()
         await self._come_to_rest()
 
@@ -204,6 +204,7 @@ class World:
             chronicle=self.chronicle,
             plant=self._plant,
             draws=self._stream(f"till {answer.till_id}"),
+            talk_ms=self._size.talk_minutes * 60_000,
         )
         self._vfs.disks[till.name] = till.disk
         self._tills[answer.till_id] = till

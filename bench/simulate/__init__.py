@@ -1,0 +1,1 @@
+"""Runs simulated worlds by seed, several at a time: `python -m bench.simulate`."""

@@ -1,0 +1,165 @@
+"""Worlds on one PostgreSQL, each in a database of its own, several at a time in processes."""
+
+import asyncio
+import os
+import traceback
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
+
+from central.database.embedded import start_embedded
+from tests.simulation import faults as fault_rates
+from tests.simulation.centre import open_simulation_pool
+from tests.simulation.faults import Faults, Size
+from tests.simulation.plants import PLANTS, AsBuilt
+from tests.simulation.world import Run, run_world
+from tests.support.postgres import ScratchDatabases, folder_for_postgres
+
+PROFILES: dict[str, tuple[Faults, Size]] = {
+    "usual": (fault_rates.USUAL, Size()),
+    "line-only": (fault_rates.LINE_ONLY, Size()),
+    "none": (fault_rates.NONE, Size()),
+    "years": (fault_rates.YEARS, fault_rates.A_MONTH),
+}
+"""Kinds of worlds: how bad they are and how large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Which world to run.
+
+    Attributes:
+        days: virtual days; 0 = as the profile has it.
+        plant: name of a planted bug's class; empty = the product as built.
+    """
+
+    seed: int
+    profile: str = "usual"
+    days: int = 0
+    plant: str = ""
+
+    @property
+    def again(self) -> str:
+        """The line that runs it again."""
+        return (
+            f"python -m bench.simulate --seed {self.seed} --days {self.days}"
+            f" --profile {self.profile}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a world came to, as it travels between processes.
+
+    Attributes:
+        cause: traceback of what the product raised and nobody named.
+        tail: the last events.
+    """
+
+    world: World
+    till_days: int
+    figures: Counter[str]
+    faults: Counter[str]
+    sometimes: Counter[str]
+    violation: str
+    cause: str
+    tail: tuple[str, ...]
+
+
+class _Worker:
+    """What a process keeps between worlds."""
+
+    databases: ScratchDatabases | None = None
+
+
+def _start_worker(dsn: str) -> None:
+    _Worker.databases = ScratchDatabases(dsn)
+
+
+def run_one(world: World) -> Told:
+    """Run one world in this process."""
+    assert _Worker.databases is not None
+    faults, size = PROFILES[world.profile]
+    size = replace(size, days=world.days or size.days)
+    plant = {each.__name__: each for each in PLANTS}[world.plant]() if world.plant else AsBuilt()
+    dsn = _Worker.databases.create()
+    try:
+        run = _loop_run(_run(dsn, world.seed, faults=faults, size=size, plant=plant))
+    finally:
+        _Worker.databases.drop(dsn)
+    chronicle = run.chronicle
+    error = chronicle.error
+    return Told(
+        world=replace(world, days=run.days),
+        till_days=run.days * run.tills,
+        figures=chronicle.figures,
+        faults=chronicle.faults,
+        sometimes=chronicle.sometimes,
+        violation=run.violation,
+        cause="".join(traceback.format_exception(error)) if error else "",
+        tail=tuple(chronicle.tail),
+    )
+
+
+async def _run(dsn: str, seed: int, *, faults: Faults, size: Size, plant: AsBuilt) -> Run:
+    pool = await open_simulation_pool(dsn)
+    try:
+        return await run_world(pool, seed, faults=faults, size=size, plant=plant)
+    finally:
+        await pool.close()
+
+
+def _loop_run(work: Coroutine[Any, Any, Run]) -> Run:
+    if find_spec("uvloop") is not None:
+        import uvloop  # noqa: PLC0415 - there is none for Windows
+
+        return uvloop.run(work)
+    return asyncio.run(work)
+
+
+class Worlds:
+    """Runs worlds in worker processes."""
+
+    def __init__(self, dsn: str, jobs: int) -> None:
+        self._jobs = jobs
+        self._pool = ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(dsn,)
+        )
+
+    def run(self, worlds: Iterable[World]) -> Iterator[Told]:
+        """Run worlds and tell each when it is over; the order is that of their ends."""
+        waiting = iter(worlds)
+        running: set[Future[Told]] = set()
+        while True:
+            for world in islice(waiting, self._jobs + 1 - len(running)):
+                running.add(self._pool.submit(run_one, world))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for each in done:
+                yield each.result()
+
+    def close(self) -> None:
+        """End the workers; what they still run is given up."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def running_worlds(jobs: int = 0) -> Iterator[Worlds]:
+    """Start a PostgreSQL in memory and workers for the length of the block.
+
+    Args:
+        jobs: worlds at a time; 0 = as many as there are cores.
+    """
+    with folder_for_postgres() as folder, start_embedded(folder, durable=False) as server:
+        worlds = Worlds(server.dsn, jobs or os.cpu_count() or 1)
+        try:
+            yield worlds
+        finally:
+            worlds.close()

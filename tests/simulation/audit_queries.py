@@ -81,15 +81,20 @@ ALWAYS = {
         and not (o.outcome = 'parked' and not i.applied)""",
     "a record was set aside as broken": """
         select count(*) from outcome where reason like 'could not be applied%'""",
-    "a receipt lost more to the pool than it risked": """
-        select count(*) from ledger_entry e join ledger_posting p using (account_id, entry_id)
-        join inbox i using (arrival)
-        where e.kind = 'redeem' and p.ledger_account = 'losses' and -p.points > coalesce((
-            select sum((s->>'points')::bigint)
-            from json_array_elements(convert_from(i.body, 'utf8')::json->'sources') s
-            where s->>'kind' = 'risk'), 0)""",
 }
 """Each statement counts rows that must not be there, at any moment."""
+
+PAID_BEYOND_RISK = """
+    select till_id, (paid - risked)::bigint as points from (
+        select i.till_id, -p.points as paid, coalesce((
+            select sum((s->>'points')::bigint)
+            from json_array_elements(convert_from(i.body, 'utf8')::json->'sources') s
+            where s->>'kind' = 'risk'), 0) as risked
+        from ledger_entry e join ledger_posting p using (account_id, entry_id)
+        join inbox i using (arrival)
+        where e.kind = 'redeem' and p.ledger_account = 'losses') t
+    where paid > risked"""
+"""Receipts for which the pool paid more than their till's risk budget stood for."""
 
 RARE = """
 with record as (

@@ -6,7 +6,7 @@ can arrive has arrived (`audit_rest`). It reads tables by SQL and records as JSO
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import asyncpg
 import msgspec
 
-from tests.simulation.audit_queries import ALWAYS, RARE
+from tests.simulation.audit_queries import ALWAYS, PAID_BEYOND_RISK, RARE
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.paper import Paper, PaperReturn
 
@@ -52,6 +52,10 @@ class World:
         tills: by number.
         opening: points by account.
         revoked: numbers of revoked tills.
+        restored: tills whose disk came back from an image, and the points its rights were worth:
+            the most such a till may spend a second time (design: sync 5, I1).
+        old_streams: incarnations that came back from an image.
+        overtaken: those of them that somebody had seen more of: their tills must find out.
     """
 
     pool: "asyncpg.Pool[asyncpg.Record]"
@@ -60,6 +64,9 @@ class World:
     chronicle: Chronicle
     opening: dict[int, int]
     revoked: set[int] = field(default_factory=set)
+    restored: Counter[int] = field(default_factory=Counter)
+    old_streams: set[bytes] = field(default_factory=set)
+    overtaken: set[bytes] = field(default_factory=set)
 
 
 class Auditor:
@@ -81,6 +88,7 @@ class Auditor:
             require(count == 0, f"{text} ({count})")
         await self._chains()
         await self._rights_are_covered()
+        await self._the_pool_pays_no_more_than_was_risked()
         await self._posted_was_completed()
         rows = await self._world.pool.fetch(
             "select arrival from inbox where parked_for is not null"
@@ -129,6 +137,11 @@ class Auditor:
                 " from till_stream s where till_id = $1",
                 till_id,
             )
+            current = till.journal_rows(
+                "select incarnation from stream order by incarnation_number desc limit 1"
+            )[0][0]
+            if current in self._world.old_streams:
+                continue  # what it still spends is bounded, not covered
             out, risk = self._out_at(till, streams)
             for grant_id, points in sorted(out.items()):
                 grant = grants.get(grant_id)
@@ -138,9 +151,6 @@ class Auditor:
                     f"{till.name} has or spent {points} points of right {grant_id},"
                     f" the centre holds {held}",
                 )
-            current = till.journal_rows(
-                "select incarnation from stream order by incarnation_number desc limit 1"
-            )[0][0]
             budget = {row["incarnation"]: row["risk"] for row in streams}.get(current, 0)
             require(risk <= budget, f"{till.name} may still risk {risk}, its budget is {budget}")
 
@@ -173,6 +183,16 @@ class Auditor:
                 else:
                     out[source["grant_id"]] += source["points"]
         return {grant_id: points for grant_id, points in out.items() if points}, risk
+
+    async def _the_pool_pays_no_more_than_was_risked(self) -> None:
+        """What is spent twice is at most what a restored image held (design: sync 5, I1)."""
+        beyond: Counter[int] = Counter()
+        for row in await self._world.pool.fetch(PAID_BEYOND_RISK):
+            beyond[row["till_id"]] += row["points"]
+        for till_id, points in beyond.items():
+            most = self._world.restored[till_id]
+            require(points <= most, f"till {till_id} spent {points} twice, {most} at most")
+        self._world.chronicle.sometimes["spent twice after an undetected restore"] += bool(beyond)
 
     # Paper and ledger
 
@@ -219,9 +239,14 @@ class Auditor:
         for till in self._world.tills.values():
             require(till.is_up, f"{till.name} does not start")
             rows = till.journal_rows(
-                "select last_seq, acked_seq from stream order by incarnation_number desc limit 1"
+                "select last_seq, acked_seq, incarnation from stream"
+                " order by incarnation_number desc limit 1"
             )
             require(rows[0][0] == rows[0][1], f"{till.name} still has records to send: {rows[0]}")
+            require(
+                rows[0][2] not in self._world.overtaken,
+                f"{till.name} goes on in a stream that came back from an image",
+            )
         waiting = await self._world.pool.fetchval(
             "select count(*) from inbox where not applied and parked_for is null"
         )
@@ -461,6 +486,8 @@ class Auditor:
             given = uses[row["till_id"], card]
             require(knew >= given, f"till {row['till_id']} gave {given} uses, {key} knows {knew}")
             counted = {each["counter"] for each in record["calculation"]["counted"]}
+            if row["till_id"] in self._world.restored:
+                continue  # what it gave between image and return it does not remember
             if "uses:welcome" in counted and key not in taken_back:
                 uses[row["till_id"], card] += 1
 

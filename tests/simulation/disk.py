@@ -150,6 +150,19 @@ class Disk:
             self._files[each].unsynced for each in (name, f"{name}-wal") if each in self._files
         )
 
+    def image(self) -> "dict[str, bytes]":
+        """Return what the platter has, as a backup of the whole disk does."""
+        return {name: bytes(file.durable) for name, file in self._files.items()}
+
+    def restore(self, image: "dict[str, bytes]", *, but: str = "") -> None:
+        """Bring an image back; one file may stay as it is."""
+        kept = {name: file for name, file in self._files.items() if name == but}
+        self._files = kept
+        for name, content in image.items():
+            if name != but:
+                file = self.open(name)
+                file.durable, file.seen = bytearray(content), bytearray(content)
+
     def copy_of_durable(self, name: str, new_name: str) -> "Disk":
         """Return a disk with what the platter has: the worst a power cut now would leave."""
         copy = Disk(random.Random(0))

@@ -16,6 +16,8 @@ class Faults:
         kills_per_till_day: the agent's process ends at once; the machine's cache survives.
         power_cuts_per_till_day: at any moment, also between two writes of one transaction.
         spoiled_journals_per_till_day: the journal's file is damaged while the agent is down.
+        restored_images_per_till_day: the disk as it was hours or days before comes back, one in two
+            times with its anchor, so that only others can tell.
         clock_jumps_per_till_day: the machine's clock is off by up to ten years.
         stalls_per_day: the centre keeps records and applies none for hours.
         revoked_tills: how many tills are revoked during the run.
@@ -30,6 +32,7 @@ class Faults:
     kills_per_till_day: float = 0.0
     power_cuts_per_till_day: float = 0.0
     spoiled_journals_per_till_day: float = 0.0
+    restored_images_per_till_day: float = 0.0
     clock_jumps_per_till_day: float = 0.0
     stalls_per_day: float = 0.0
     revoked_tills: int = 0
@@ -57,6 +60,7 @@ USUAL = Faults(
     kills_per_till_day=0.6,
     power_cuts_per_till_day=0.8,
     spoiled_journals_per_till_day=0.06,
+    restored_images_per_till_day=0.06,
     clock_jumps_per_till_day=0.15,
     stalls_per_day=0.3,
     revoked_tills=1,
@@ -73,6 +77,7 @@ YEARS = Faults(
     kills_per_till_day=0.1,
     power_cuts_per_till_day=0.1,
     spoiled_journals_per_till_day=0.015,
+    restored_images_per_till_day=0.008,
     clock_jumps_per_till_day=0.03,
     stalls_per_day=0.1,
     revoked_tills=1,

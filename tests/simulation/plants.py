@@ -1,6 +1,7 @@
 """Planted bugs: the simulation must find each; the product knows nothing of these switches."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from agent.journal.anchor import Anchor
 from agent.journal.database import Database
@@ -19,6 +20,7 @@ from sync.messages import Applied, Grant, HelloAnswer, Push, PushAnswer
 from sync.records import GrantInRecord, VoidRecord, decode_record
 from sync.signing import HEADER_TILL
 from tests.simulation.centre import Request, Response, SimulatedCentre
+from tests.simulation.faults import USUAL, Faults
 
 SOFTWARE = "simulated"
 
@@ -28,10 +30,12 @@ class AsBuilt:
 
     Attributes:
         journal_pragmas: of the journal's file; none = the product's.
+        faults: the world in which a bug shows soonest; none = the world as asked for.
     """
 
     name = "as built"
     journal_pragmas: tuple[str, ...] = ()
+    faults: Faults | None = None
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a till's journal."""
@@ -253,6 +257,45 @@ class OwnUsesForgotten(AsBuilt):
         return journal
 
 
+class _TrustingJournal(Journal):
+    """A journal that takes itself for what it was when the power went."""
+
+    def doubt(self) -> str:
+        return ""
+
+
+class AnchorIgnored(AsBuilt):
+    """A journal restored from an image keeps its rights (design: sync N12)."""
+
+    name = "a restored journal goes on in its old stream"
+    faults = replace(USUAL, restored_images_per_till_day=4.0, cuts_per_store_day=2.0)
+
+    def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
+        """Return a journal that never asks its anchor."""
+        return _TrustingJournal(database, till_id, anchor)
+
+
+class _LoyalSide(JournalTillSide):
+    """Begins a new stream when it is told to, and takes its rights along."""
+
+    def _restart(self, why: str, number_min: int) -> None:
+        rights = self._till.journal.rights
+        forget, rights.void_all = rights.void_all, lambda: None  # type: ignore[method-assign]
+        super()._restart(why, number_min)
+        rights.void_all = forget  # type: ignore[method-assign]
+
+
+class RightsTakenAlong(AsBuilt):
+    """A new incarnation keeps the rights of the old one (design: sync N13)."""
+
+    name = "a till that lost its memory keeps its rights"
+    faults = replace(USUAL, restored_images_per_till_day=1.0)
+
+    def till_side(self, till: Till) -> JournalTillSide:
+        """Return a side that voids nothing."""
+        return _LoyalSide(till, software=SOFTWARE)
+
+
 PLANTS: tuple[type[AsBuilt], ...] = (
     GrantTakenAgain,
     NotSynced,
@@ -262,4 +305,6 @@ PLANTS: tuple[type[AsBuilt], ...] = (
     VoidIgnored,
     ClosedAtHello,
     OwnUsesForgotten,
+    AnchorIgnored,
+    RightsTakenAlong,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import apsw
 import structlog
@@ -17,7 +18,7 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.auditor import World as AuditedWorld
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle, ViolationError, require
-from tests.simulation.disk import VFS_NAME, SimulatedVfs
+from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor, SimulatedVfs
 from tests.simulation.faults import Faults, Size
 from tests.simulation.kernel import Kernel, really, sleep
 from tests.simulation.network import Network
@@ -39,6 +40,12 @@ _SETTLE_ROUNDS_MAX = 6
 _APPLY_PAUSES_MS = (500, 60_000, 600_000, 3_600_000)
 _REVOKED_SHARE = 0.3
 _ROUND_MS = 60 * 60_000
+_RIGHTS_HELD = """
+    select (select coalesce(sum(points_left), 0) from held_right)
+         + (select coalesce(sum(points), 0) from reservation)
+         + (select points_total - points_spent from risk_budget)"""
+_NEWEST_STREAM = """
+    select incarnation, last_seq from stream order by incarnation_number desc limit 1"""
 _INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
 
 
@@ -57,6 +64,22 @@ class Run:
     chronicle: Chronicle
     digest: str
     violation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OldJournal:
+    """A journal in an image of a disk.
+
+    Attributes:
+        points: what its rights and its risk budget are worth.
+        keys: what it has records of.
+        incarnation, seq: of its newest stream.
+    """
+
+    points: int
+    keys: frozenset[str]
+    incarnation: bytes
+    seq: int
 
 
 @contextmanager
@@ -84,7 +107,8 @@ async def run_world(
         pool: on a fresh migrated database, used by nobody else.
     """
     size = size or Size()
-    world = World(pool, seed, faults=faults, size=size, plant=plant or AsBuilt())
+    plant = plant or AsBuilt()
+    world = World(pool, seed, faults=plant.faults or faults, size=size, plant=plant)
     violation = ""
     with quiet_logs():
         try:
@@ -285,6 +309,7 @@ class World:
             (faults.kills_per_till_day, self._kill),
             (faults.power_cuts_per_till_day, self._cut_power),
             (faults.spoiled_journals_per_till_day, self._spoil),
+            (faults.restored_images_per_till_day, self._image),
             (faults.clock_jumps_per_till_day, self._jump),
         ):
             for at_ms in self._moments(rate):
@@ -339,16 +364,7 @@ class World:
 
     def _spoil(self, till: SimulatedTill) -> None:
         async def work() -> None:
-            ingested = await really(self._centre.pool.fetch(_INGESTED_KEYS))
-            known = {row["key"] for row in ingested}
-            mine = {
-                key
-                for key, name in (
-                    *self._paper.touched.items(),
-                    *((each.key, each.till) for each in self._paper.returns.values()),
-                )
-                if name == till.name and key not in known
-            }
+            mine = await self._only_at(till)
             if till.is_up:
                 till.stop(lost_power=False)
             self._paper.destroyed |= mine
@@ -357,6 +373,79 @@ class World:
             self.kernel.at(self.kernel.now_ms + 60_000, till.restart)
 
         self.kernel.start(work(), "spoil")
+
+    async def _only_at(self, till: SimulatedTill) -> set[str]:
+        """Return the keys of which this till's journal has the only record."""
+        ingested = await really(self._centre.pool.fetch(_INGESTED_KEYS))
+        known = {row["key"] for row in ingested}
+        return {
+            key
+            for key, name in (
+                *self._paper.touched.items(),
+                *((each.key, each.till) for each in self._paper.returns.values()),
+            )
+            if name == till.name and key not in known
+        }
+
+    def _image(self, till: SimulatedTill) -> None:
+        """Make an image of the disk and bring it back later."""
+        image = till.disk.image()
+        if till.journal_path not in image:
+            return
+        held = self._read_image(image, till.name)
+        if held is None:
+            return
+        later_ms = self._draws.choice((1, 6, 30)) * _HOUR_MS
+        at_ms = self.kernel.now_ms + self._draws.randint(600_000, later_ms)
+        self.kernel.at(at_ms, partial(self._restore, till, image, held))
+
+    def _read_image(self, image: dict[str, bytes], name: str) -> "OldJournal | None":
+        """Look into an image; none where it holds no journal."""
+        self._vfs.disks["image"] = disk = Disk(self._stream("image"))
+        disk.restore({path.replace(f"/{name}/", "/image/", 1): it for path, it in image.items()})
+        connection = apsw.Connection("/image/journal.db", vfs=VFS_NAME)
+        try:
+            connection.execute("pragma locking_mode=exclusive").fetchall()
+            ((points,),) = connection.execute(_RIGHTS_HELD).fetchall()
+            keys = connection.execute("select subject from record").fetchall()
+            streams: list[tuple[Any, ...]] = connection.execute(_NEWEST_STREAM).fetchall()
+            return OldJournal(int(points), frozenset(str(key) for (key,) in keys), *streams[0])  # type: ignore[arg-type]
+        except (apsw.Error, IndexError):
+            return None  # a journal that was being made, or was spoiled
+        finally:
+            connection.close()
+
+    def _restore(self, till: SimulatedTill, image: dict[str, bytes], old: "OldJournal") -> None:
+        if self._is_healed:
+            return
+
+        async def work() -> None:
+            lost = await self._only_at(till) - old.keys
+            if till.is_up:
+                till.stop(lost_power=False)
+            self._paper.destroyed |= lost
+            with_anchor = self._draws.random() < 0.5
+            seen = await really(
+                self._centre.pool.fetchval(
+                    "select last_seq from till_stream where till_id = $1 and incarnation = $2",
+                    till.identity.till_id, old.incarnation,
+                )
+            )  # fmt: skip
+            anchor = f"/{till.name}/anchor"
+            mark = DiskAnchor(till.disk, anchor).read()
+            till.disk.restore(image, but="" if with_anchor else anchor)
+            if mark and mark.incarnation == old.incarnation and not with_anchor:
+                seen = max(seen or 0, mark.seq)
+            till.newest_bundle = 0
+            self._audited.restored[till.identity.till_id] += old.points
+            self._audited.old_streams.add(old.incarnation)
+            if (seen or 0) > old.seq:
+                self._audited.overtaken.add(old.incarnation)
+            told = "with its anchor" if with_anchor else "and not its anchor"
+            self.chronicle.fault("image restored", f"{till.name} {told}, {len(lost)} keys lost")
+            self.kernel.at(self.kernel.now_ms + 300_000, till.restart)
+
+        self.kernel.start(work(), "restore")
 
     def _jump(self, till: SimulatedTill) -> None:
         till.clock.off_by_ms = self._draws.randint(-10 * _YEAR_MS, 10 * _YEAR_MS)

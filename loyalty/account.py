@@ -1,4 +1,4 @@
-"""What the till knows of a customer's account, and the right to spend from it."""
+"""What the till knows of a customer's account, and what it may spend and give."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,8 @@ class AccountSnapshot:
         in_birthday_window: a flag, so that the date itself need not be known.
         personal_offers: ids of the offers made to this customer.
         purchases: receipts posted so far; the present one is the next.
-        counters: by name: uses of limited offers, stamps, points redeemed a day (`counters`).
+        counters: by name: uses of limited offers and codes, stamps, points redeemed a day
+            (`counters`).
         last_used: by the same names, when and where a limit was last used up, as people say it.
         version: rises with every change at the centre.
     """
@@ -95,3 +96,26 @@ class RedeemRequest:
 
 
 NO_REDEMPTION = RedeemRequest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What this till may still give of what is limited over all customers (design: sync 1.2, 4.8).
+
+    As with points, a till gives from what was set aside for it, never from what it has heard of.
+
+    Attributes:
+        left: uses, minor units or points by shared counter (`counters`); one that is missing has
+            nothing left.
+        used_codes: codes known to be used up, and when and where, as people say it.
+    """
+
+    left: Mapping[str, int] = field(default_factory=dict)
+    used_codes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not all(0 <= left <= POINTS_MAX for left in self.left.values()):
+            raise AmountError(f"what is left of an allowance must be 0 to {POINTS_MAX}")
+
+
+NO_ALLOWANCE = Allowance()

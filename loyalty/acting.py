@@ -1,11 +1,13 @@
 """What one offer takes off each line, within what stands in its way (receipt 3, 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import le
 
 from loyalty.compilation import CLAIMING
-from loyalty.limits import UNIT_THOUSANDTHS
-from loyalty.money import split
+from loyalty.drawing import most_allowed
+from loyalty.limits import PPM, UNIT_THOUSANDTHS
+from loyalty.money import round_half_up, split
 from loyalty.offers import NForM, Steps
 from loyalty.rewards import Wish, formed, step_reached, step_wish, wishes
 from loyalty.scene import Candidate, Held, State
@@ -36,8 +38,26 @@ def takes(
         return {}
     if candidate.members:
         return _best_per_line(candidate.members, state, most_minor)
+    if candidate.draws:
+        allowed = most_allowed(candidate.draws, state.drawn, "minor")
+        if not allowed:
+            return {}
+        if allowed > 0 and (most_minor < 0 or allowed < most_minor):
+            most_minor = allowed
+    if most_minor < 0 and candidate.compiled.plain_rate_ppm and len(candidate.lines) == 1:
+        return _rate_on_one_line(candidate, state)
     wish = wishes(candidate, state, held)
     return _cut(candidate, wish, state, most_minor) if wish.total else {}
+
+
+def _rate_on_one_line(candidate: Candidate, state: State) -> dict[int, int]:
+    """Return what a mere rate takes off the offer's only line: most offers on most receipts."""
+    compiled, line = candidate.compiled, candidate.lines[0]
+    left = state.left[line]
+    price = state.scene.gross[line] if compiled.on_initial else left
+    off = round_half_up(price * compiled.plain_rate_ppm, PPM)
+    off = min(off, left - state.scene.floor_minor[line])
+    return {line: off} if off else {}
 
 
 def _has_what_it_counts(candidate: Candidate, state: State) -> bool:
@@ -66,49 +86,54 @@ def most_taken(candidate: Candidate, state: State, held: Held | None = None) -> 
         most = max(tried, default=0)
     else:
         most = wishes(candidate, state, held).total
+    if candidate.draws:
+        allowed = most_allowed(candidate.draws, state.drawn, "minor")
+        most = most if allowed < 0 else min(most, allowed)
     return min(most, limit.discount_minor_max) if limit.discount_minor_max else most
 
 
 # What stands in the way
 
 
-def room(candidate: Candidate, line: int, state: State) -> int:
-    """Return what may still be taken off a line."""
-    scene = state.scene
-    least = scene.floor_minor[line]
+def _rooms(candidate: Candidate, lines: Iterable[int], state: State) -> dict[int, int]:
+    """Return what may still be taken off each of the lines."""
+    scene, left, floor = state.scene, state.left, state.scene.floor_minor
     own = candidate.compiled.offer.limits.unit_price_minor_min
-    if own:
-        quantity = scene.lines[line].source.quantity
-        least = max(least, -(-own * quantity // UNIT_THOUSANDTHS))
-    return max(0, state.left[line] - least)
+    if not own:
+        return {line: left[line] - floor[line] for line in lines}
+    rooms = {}
+    for line in lines:
+        least = -(-own * scene.lines[line].source.quantity // UNIT_THOUSANDTHS)
+        rooms[line] = max(0, left[line] - max(least, floor[line]))
+    return rooms
 
 
 def _cut(candidate: Candidate, wish: Wish, state: State, most_minor: int) -> dict[int, int]:
-    by_line = wish.by_line
+    """Return what is left of a wish; a line never stands below its floor before."""
+    by_line, total = wish.by_line, wish.total
     if candidate.compiled.limited:
         limit = candidate.compiled.offer.limits.discount_minor_max
         if limit and (most_minor < 0 or limit < most_minor):
             most_minor = limit
-    elif most_minor < 0:
-        left, floor = state.left, state.scene.floor_minor
-        for line, off in by_line.items():
-            if off > left[line] - floor[line]:
-                break
-        else:
-            # Most offers on most receipts: nothing stands in the way.
-            return _without_zeros(by_line)
-    rooms = {line: room(candidate, line, state) for line in by_line}
-    total = wish.total if most_minor < 0 else min(wish.total, most_minor)
-    if total == wish.total and all(off <= rooms[line] for line, off in by_line.items()):
+    elif most_minor < 0 and _fits(by_line, state):
+        return _without_zeros(by_line)  # most offers on most receipts: nothing stands in the way
+    if 0 <= most_minor < total:
+        total = most_minor
+    rooms = _rooms(candidate, by_line, state)
+    if total == wish.total and all(map(le, by_line.values(), rooms.values())):
         return _without_zeros(by_line)
     if not wish.moves:
         cut = {line: min(off, rooms[line]) for line, off in by_line.items()}
         return _split_over(min(total, sum(cut.values())), cut, cut)
     offs = _split_over(total, by_line, rooms)
     if wish.others and (refused := total - sum(offs.values())):
-        rooms = {line: room(candidate, line, state) for line in wish.others}
-        offs |= _split_over(refused, wish.others, rooms)
+        offs |= _split_over(refused, wish.others, _rooms(candidate, wish.others, state))
     return offs
+
+
+def _fits(by_line: Mapping[int, int], state: State) -> bool:
+    left, floor = state.left, state.scene.floor_minor
+    return all(off <= left[line] - floor[line] for line, off in by_line.items())
 
 
 def _without_zeros(by_line: dict[int, int]) -> dict[int, int]:

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from loyalty import counters
 from loyalty.account import AccountSnapshot, SpendRight
 from loyalty.basket import Moment, Place
 from loyalty.bundle import Programme
 from loyalty.calculation import (
     CalculatedLine,
     Calculation,
-    Counted,
     Effect,
     FrozenTerms,
-    HandOut,
     Reason,
     RedeemedPart,
     Totals,
@@ -21,19 +19,23 @@ from loyalty.calculation import (
 from loyalty.candidates import Candidates
 from loyalty.combination import Combination
 from loyalty.compilation import Rules
+from loyalty.conditions import Situation
+from loyalty.counting import counted
 from loyalty.earning import Earning
 from loyalty.explaining import (
-    conditions,
     hand_out_reasons,
     hints,
     points_reasons,
-    price_reasons,
+    why_nothing_off,
 )
+from loyalty.freezing import Frozen, freeze
+from loyalty.handing_out import HandedOut
 from loyalty.money import ROUNDING_RULE
-from loyalty.offers import Stamps
+from loyalty.reasons import ReasonCode
 from loyalty.redemption import Redemption
-from loyalty.rewards import stamps_on
 from loyalty.scene import Scene
+
+_BY_OFFER = attrgetter("offer_id")
 
 
 @dataclass(slots=True)
@@ -44,13 +46,14 @@ class Decided:
         paid: what is left to pay in money, by line index.
     """
 
+    situation: Situation
     scene: Scene
     found: Candidates
     combination: Combination
     redemption: Redemption
     paid: list[int]
     earning: Earning
-    given: tuple[HandOut, ...]
+    given: HandedOut
 
 
 def assemble(
@@ -66,9 +69,13 @@ def assemble(
     programme = rules.bundle.programme
     scene, combination = decided.scene, decided.combination
     redemption, earning = decided.redemption, decided.earning
-    reasons = _reasons(decided)
-    lines = _lines(decided)
-    charges_back = programme.returns.broken_condition == "charge_back"
+    effects, applied = _effects(decided)
+    reasons = _reasons(decided, applied)
+    lines = _lines(decided, effects)
+    frozen = Frozen()
+    if programme.returns.broken_condition == "charge_back":
+        points, earned = decided.found.points, decided.earning.by_offer
+        frozen = freeze(combination, decided.situation, scene, points, earned)
     capped = bool(programme.redemption.points_per_day_max)
     return Calculation(
         bundle=rules.bundle_hash,
@@ -81,11 +88,20 @@ def assemble(
         earned=tuple(earning.lots),
         redeemed=_with_ends(redemption.parts, right),
         redeemable_points_max=redemption.points_max if account.identified else 0,
-        hand_outs=decided.given,
-        counted=_counted(decided, moment, redemption.points if capped else 0)
-        if account.identified
-        else (),
-        conditions=conditions(combination, scene) if charges_back else (),
+        redemption_proven=redemption.proven,
+        hand_outs=tuple(decided.given.given),
+        counted=counted(
+            decided.found,
+            combination,
+            earning,
+            decided.given.given,
+            scene=scene,
+            moment=moment,
+            identified=account.identified,
+            redeemed=redemption.points if capped else 0,
+        ),
+        conditions=tuple(frozen.conditions),
+        unit_rules=tuple(frozen.unit_rules),
         reasons=tuple(reasons),
         hints=tuple(hints(reasons, combination)),
         proven=combination.proven,
@@ -94,76 +110,66 @@ def assemble(
     )
 
 
-def _reasons(decided: Decided) -> list[Reason]:
+def _reasons(decided: Decided, applied: Sequence[Reason]) -> list[Reason]:
+    """Return a reason for each offer that lines or codes brought in, by its id.
+
+    Args:
+        applied: those of the offers that took something off.
+    """
     found, combination = decided.found, decided.combination
+    discounts = combination.discounts
+    without_effect = [c for c in found.prices if c.offer_id not in discounts]
     reasons = [
         *found.reasons,
-        *price_reasons(found.prices, combination, decided.scene),
+        *applied,
+        *why_nothing_off(without_effect, combination, decided.scene),
         *points_reasons(found.points, decided.earning),
         *hand_out_reasons(found.hand_outs, decided.given, decided.earning.lost_to),
     ]
-    reasons.sort(key=lambda reason: (reason.offer_id, reason.code))
+    reasons.sort(key=_BY_OFFER)  # each offer has one
     return reasons
 
 
-def _counted(
-    decided: Decided,
-    moment: Moment,
-    redeemed: int,
-) -> tuple[Counted, ...]:
-    """Return what posting the receipt adds to the account's counters.
+def _effects(decided: Decided) -> tuple[list[list[Effect]], list[Reason]]:
+    """Return what offers do to each line, in acting order, points last.
 
-    Args:
-        redeemed: points, where the programme limits them a day; else 0.
+    Returns:
+        Also the reasons that say how much each of them took off.
     """
-    found, scene = decided.found, decided.scene
-    given = (each.offer_id for each in decided.given)
-    acted = {*decided.combination.discounts, *decided.earning.by_offer, *given}
-    plus: dict[str, Counted] = {}
-    for candidate in (*found.prices, *found.points, *found.hand_outs):
-        offer = candidate.compiled.offer
-        if offer.limits.uses_per_account_max and offer.offer_id in acted:
-            name = counters.uses(offer, moment.date)
-            plus[name] = Counted(counter=name, plus=1)
-        if isinstance(offer.gives, Stamps):
-            # Offers that share a card see the same units: a unit is stamped once.
-            name = counters.stamps(offer.gives.counter)
-            stamped = stamps_on(candidate, scene)
-            if offer.offer_id not in acted:
-                # A reward that was due and could not be given stays due.
-                before = offer.gives.every - 1 - candidate.counter % offer.gives.every
-                stamped = min(stamped, before)
-            if name not in plus or stamped > plus[name].plus:
-                lines = tuple(scene.lines[line].source.line_id for line in candidate.lines)
-                plus[name] = Counted(counter=name, plus=stamped, lines=lines)
-    if redeemed:
-        name = counters.redeemed(moment.date)
-        plus[name] = Counted(counter=name, plus=redeemed)
-    return tuple(plus[name] for name in sorted(plus) if plus[name].plus)
-
-
-def _effects(decided: Decided) -> list[list[Effect]]:
-    candidates = (*decided.found.prices, *decided.found.points)
     discounts, points = decided.combination.discounts, decided.earning.by_offer
     effects: list[list[Effect]] = [[] for _ in decided.scene.lines]
-    for candidate in candidates:
-        offer_id = candidate.compiled.offer.offer_id
+    applied = []
+    for candidate in decided.found.prices:
+        offer_id = candidate.offer_id
         if offer_id in discounts:
+            total = 0
             for line, off in discounts[offer_id].items():
-                effects[line].append(Effect(offer_id=offer_id, discount_minor=off))
+                effects[line].append(Effect(offer_id, off))
+                total += off
+            applied.append(Reason(offer_id, ReasonCode.APPLIED, {"discount_minor": total}))
+    for candidate in decided.found.points:
+        offer_id = candidate.offer_id
         if offer_id in points:
             for line, earned in points[offer_id].items():
-                effects[line].append(Effect(offer_id=offer_id, points=earned))
-    return effects
+                effects[line].append(Effect(offer_id, points=earned))
+    return effects, applied
 
 
-def _lines(decided: Decided) -> tuple[CalculatedLine, ...]:
+def _earned(decided: Decided) -> list[int]:
+    """Return the points earned on each line."""
+    earned = [0] * len(decided.scene.lines)
+    for by_line in decided.earning.by_offer.values():
+        for line, points in by_line.items():
+            earned[line] += points
+    return earned
+
+
+def _lines(decided: Decided, effects: Sequence[list[Effect]]) -> tuple[CalculatedLine, ...]:
     left, redemption, paid = decided.combination.left, decided.redemption, decided.paid
-    effects = _effects(decided)
+    earned = _earned(decided)
     calculated = []
     for line in decided.scene.lines:
         at, source = line.index, line.source
-        own = effects[at]
         calculated.append(
             CalculatedLine(
                 line_id=source.line_id,
@@ -174,8 +180,8 @@ def _lines(decided: Decided) -> tuple[CalculatedLine, ...]:
                 redeemed_minor=redemption.minor_by_line[at],
                 redeemed_points=redemption.points_by_line[at],
                 paid_minor=paid[at],
-                earned_points=sum(effect.points for effect in own),
-                effects=tuple(own),
+                earned_points=earned[at],
+                effects=tuple(effects[at]),
                 by_weight=source.by_weight,
             )
         )
@@ -184,12 +190,12 @@ def _lines(decided: Decided) -> tuple[CalculatedLine, ...]:
 
 def _totals(lines: Sequence[CalculatedLine]) -> Totals:
     return Totals(
-        gross_minor=sum(line.gross_minor for line in lines),
-        discount_minor=sum(line.discount_minor for line in lines),
-        redeemed_minor=sum(line.redeemed_minor for line in lines),
-        redeemed_points=sum(line.redeemed_points for line in lines),
-        paid_minor=sum(line.paid_minor for line in lines),
-        earned_points=sum(line.earned_points for line in lines),
+        gross_minor=sum([line.gross_minor for line in lines]),
+        discount_minor=sum([line.discount_minor for line in lines]),
+        redeemed_minor=sum([line.redeemed_minor for line in lines]),
+        redeemed_points=sum([line.redeemed_points for line in lines]),
+        paid_minor=sum([line.paid_minor for line in lines]),
+        earned_points=sum([line.earned_points for line in lines]),
     )
 
 

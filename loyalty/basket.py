@@ -13,6 +13,7 @@ from loyalty.limits import (
     MOMENT_YEAR_MAX,
     QUANTITY_THOUSANDTHS_MAX,
     TEXT_CHARACTERS_MAX,
+    UNCERTAINTY_S_MAX,
     UNIT_THOUSANDTHS,
 )
 
@@ -22,7 +23,8 @@ class BasketLine:
     """One line of the register's basket.
 
     Attributes:
-        line_id: the register's name of the line, unique in the basket; fixes the line's place.
+        line_id: the register's name of the line, unique in the basket; fixes the line's place
+            (`line_order`).
         quantity: thousandths of the selling unit, 1 to `QUANTITY_THOUSANDTHS_MAX`; 1 piece = 1000.
         gross_minor: what the register would charge for the line with no loyalty at all.
         by_weight: the quantity is a weight; only whole pieces count as units.
@@ -72,6 +74,11 @@ class BasketLine:
             )
 
 
+def line_order(line_id: str) -> tuple[int, str]:
+    """Return the key by which lines are ordered: shorter names first, so that 2 is before 10."""
+    return len(line_id), line_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basket:
     """The whole basket: full state, never a change.
@@ -95,6 +102,8 @@ class Basket:
             raise AmountError(
                 f"a basket has at most {BASKET_CODES_MAX} codes, this one {len(self.codes)}"
             )
+        if any(len(code) > TEXT_CHARACTERS_MAX for code in self.codes):
+            raise AmountError(f"a code has at most {TEXT_CHARACTERS_MAX} characters")
         ids = [line.line_id for line in self.lines]
         if len(set(ids)) != len(ids):
             twice = min(i for i in ids if ids.count(i) > 1)
@@ -111,6 +120,13 @@ class Place:
     till: str = ""
     channel: str = "till"
 
+    def __post_init__(self) -> None:
+        if len(self.store) > TEXT_CHARACTERS_MAX:
+            raise AmountError(f"a store has at most {TEXT_CHARACTERS_MAX} characters")
+
+
+_YEAR_MIN = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
@@ -118,7 +134,8 @@ class Moment:
 
     Attributes:
         local: `YYYY-MM-DDTHH:MM:SS`, no zone; such texts order like the times they name.
-        uncertainty_s: how far the clock may be off.
+        uncertainty_s: how far the clock may be off, `UNCERTAINTY_S_MAX` at most; offers whose
+            window may be open within it are open (`opening`).
     """
 
     local: str
@@ -129,12 +146,15 @@ class Moment:
             parsed = datetime.fromisoformat(self.local)
         except ValueError as error:
             raise AmountError(f"moment {self.local!r} is not YYYY-MM-DDTHH:MM:SS") from error
-        if parsed.strftime("%Y-%m-%dT%H:%M:%S") != self.local:
+        # Only some systems write years before 1000 with four digits.
+        if parsed.year < _YEAR_MIN or parsed.strftime("%Y-%m-%dT%H:%M:%S") != self.local:
             raise AmountError(
                 f"moment {self.local!r} is not YYYY-MM-DDTHH:MM:SS in the store's local time"
             )
         if parsed.year > MOMENT_YEAR_MAX:
             raise AmountError(f"moment {self.local!r} is after the year {MOMENT_YEAR_MAX}")
+        if not 0 <= self.uncertainty_s <= UNCERTAINTY_S_MAX:
+            raise AmountError(f"uncertainty_s must be 0 to {UNCERTAINTY_S_MAX}")
 
     @property
     def date(self) -> str:

@@ -58,11 +58,14 @@ class ReceiptTerms:
         discount_share_max_ppm: share of the gross amount.
         line_left_minor_min: what discounts leave to pay on each line;
             fiscal rules allow no line of zero.
+        on_reduced: offers take something off lines whose price the register has reduced by itself,
+            those that do not refuse it; false = none does.
     """
 
     discount_minor_max: int = 0
     discount_share_max_ppm: int = 0
     line_left_minor_min: int = 0
+    on_reduced: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.discount_share_max_ppm <= PPM:

@@ -4,33 +4,38 @@ The result depends on the final state alone, never on the order in which the cas
 (design: receipt 2). What must always be true is asserted here, in production too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from loyalty.account import (
+    NO_ALLOWANCE,
     NO_REDEMPTION,
     NO_RIGHT,
     NOBODY,
     AccountSnapshot,
+    Allowance,
     RedeemRequest,
     SpendRight,
 )
 from loyalty.assembling import Decided, assemble
 from loyalty.basket import Basket, Moment, Place
-from loyalty.calculation import Calculation, HandOut
-from loyalty.candidates import find_candidates, set_scene
-from loyalty.combination import best_combination
+from loyalty.bundle import Programme
+from loyalty.calculation import Calculation
+from loyalty.candidates import Candidates, find_candidates, set_scene
+from loyalty.combination import Combination, best_combination
 from loyalty.compilation import Rules
 from loyalty.conditions import Situation
-from loyalty.earning import Spent, earn, points_by_offer, points_most
-from loyalty.excluding import that_may_stand
+from loyalty.counting import drawn_by
+from loyalty.earning import Earning, Spent, earn, points_by_offer, points_most
+from loyalty.excluding import Earners, Worth, that_may_stand
+from loyalty.handing_out import HandedOut, hand_out
 from loyalty.limits import COMBINATION_NODES_MAX
-from loyalty.offers import Gift, IssuedCoupon, Message, PartnerPoints
+from loyalty.opening import days
 from loyalty.redemption import Redemption, redeem, redeemed_today, value_minor
-from loyalty.scene import Candidate, Scene
+from loyalty.scene import Candidate, Scene, State
 from loyalty.search import Beside
 
 
-def calculate(
+def calculate(  # noqa: PLR0913 - each of them decides something
     basket: Basket,
     rules: Rules,
     *,
@@ -39,101 +44,106 @@ def calculate(
     account: AccountSnapshot = NOBODY,
     request: RedeemRequest = NO_REDEMPTION,
     right: SpendRight = NO_RIGHT,
+    allowance: Allowance = NO_ALLOWANCE,
     nodes_max: int = COMBINATION_NODES_MAX,
 ) -> Calculation:
     """Calculate a receipt.
 
     Args:
         right: points set aside for this receipt; redemption never exceeds it.
+        allowance: what this till may still give of what is limited over all customers.
         nodes_max: what the search for the best combination may look at; both sides use the same.
 
     Returns:
         The calculation; equal inputs give equal bytes on every machine.
     """
     programme = rules.bundle.programme
-    index = rules.on(place, moment.date)
+    index = rules.on(place, *days(moment))
     scene, by_line = set_scene(basket, index, programme.receipt)
-    situation = Situation(basket, scene.lines, sum(scene.gross), account, moment)
+    situation = Situation(
+        basket, scene.lines, sum(scene.gross), account, moment, place.store, allowance
+    )
     found = find_candidates(situation, index, scene, by_line)
+    earners = Earners(found.points)
     combination = best_combination(
         found.prices,
         scene,
         programme.receipt,
-        beside=_worth_of_points(found.points, scene, rules),
+        beside=_worth_of_points(found.points, earners, scene, programme),
         nodes_max=nodes_max,
     )
+    if programme.points_in_benefit and not earners.is_exact:
+        combination.proven = False
+        combination.gap_minor += value_minor(_points_most(found.points, scene), programme)
     left = combination.left
-    redemption = redeem(
-        scene.lines,
-        left,
-        programme=programme,
-        request=request if account.identified else NO_REDEMPTION,
-        right=right,
-        redeemed_today=redeemed_today(account, moment),
-    )
+    none = [0] * len(left)
+    redemption = Redemption(0, 0, none, none, (), 0)
+    if account.identified:
+        redemption = redeem(
+            scene.lines,
+            left,
+            programme=programme,
+            request=request,
+            right=right,
+            redeemed_today=redeemed_today(account, moment),
+        )
     paid = [owed - redeemed for owed, redeemed in zip(left, redemption.minor_by_line, strict=True)]
-    acted = [c for c in found.prices if c.offer_id in combination.discounts]
-    lost_to: dict[str, str] = {}
-    earners = that_may_stand(found.points, acted, lost_to)
-    earning = earn(earners, Spent(scene.gross, left, paid), scene, moment)
-    acted += [c for c in earners if c.offer_id in earning.by_offer]
-    given = _handed_out(that_may_stand(found.hand_outs, acted, lost_to), paid, scene)
-    earning.lost_to |= lost_to
-    decided = Decided(scene, found, combination, redemption, paid, earning, given)
+    spent = Spent(scene.gross, left, paid)
+    earning, given = _beside_money(found, combination, earners, spent, scene, moment)
+    decided = Decided(situation, scene, found, combination, redemption, paid, earning, given)
     result = assemble(decided, rules, moment=moment, place=place, account=account, right=right)
     _assert_sound(result, scene, redemption, right, programme.redemption.mode)
     return result
 
 
-def _worth_of_points(points: Sequence[Candidate], scene: Scene, rules: Rules) -> Beside | None:
+def _beside_money(
+    found: Candidates,
+    combination: Combination,
+    earners: Earners,
+    spent: Spent,
+    scene: Scene,
+    moment: Moment,
+) -> tuple[Earning, HandedOut]:
+    """Return what offers give beside money off; what comes later gives way."""
+    acted = [c for c in found.prices if c.offer_id in combination.discounts]
+    drawn: dict[str, int] = {}
+    drawn_by(acted, combination.discounts, drawn)
+    spent.drawn = drawn.copy()
+    lost_to: dict[str, str] = {}
+    earning = earn(earners.beside(acted, _points(spent, scene), lost_to), spent, scene, moment)
+    acted += [c for c in found.points if c.offer_id in earning.by_offer]
+    drawn_by(found.points, earning.by_offer, drawn)
+    given = hand_out(that_may_stand(found.hand_outs, acted, lost_to), spent.paid, scene, drawn)
+    earning.lost_to |= lost_to
+    return earning, given
+
+
+def _points(spent: Spent, scene: Scene) -> Worth:
+    def points(candidates: Sequence[Candidate]) -> int:
+        earned = points_by_offer(candidates, spent, scene)
+        return sum(sum(by_line.values()) for by_line in earned.values())
+
+    return points
+
+
+def _worth_of_points(
+    points: Sequence[Candidate], earners: Earners, scene: Scene, programme: Programme
+) -> Beside | None:
     """Return what points earned are worth, where the programme counts them as benefit."""
-    programme = rules.bundle.programme
     if not (programme.points_in_benefit and points):
         return None
 
-    def worth(left: Sequence[int]) -> int:
-        earned = points_by_offer(points, Spent(scene.gross, left, left), scene)
-        total = sum(sum(by_line.values()) for by_line in earned.values())
-        return value_minor(total, programme)
+    def worth(state: State) -> int:
+        spent = Spent(scene.gross, state.left, state.left, state.drawn)
+        given = _points(spent, scene)
+        return value_minor(given(earners.beside(state.excluding, given)), programme)
 
+    return Beside(worth, value_minor(_points_most(points, scene), programme))
+
+
+def _points_most(points: Sequence[Candidate], scene: Scene) -> int:
     gross = scene.gross
-    most = value_minor(points_most(points, Spent(gross, gross, gross), scene), programme)
-    return Beside(worth, most)
-
-
-def _handed_out(
-    candidates: Iterable[Candidate], paid: Sequence[int], scene: Scene
-) -> tuple[HandOut, ...]:
-    given: list[HandOut] = []
-    for candidate in candidates:
-        gives, offer_id = candidate.compiled.offer.gives, candidate.offer_id
-        if isinstance(gives, Gift):
-            times = 1
-            if gives.for_each_units:
-                units = sum(scene.lines[line].units for line in candidate.lines)
-                times = units // gives.for_each_units
-            if times:
-                given.append(
-                    HandOut(
-                        offer_id=offer_id, kind="gift", what=gives.sku, quantity=gives.units * times
-                    )
-                )
-        elif isinstance(gives, IssuedCoupon):
-            given.append(HandOut(offer_id=offer_id, kind="coupon", what=gives.coupon))
-        elif isinstance(gives, Message):
-            given.append(HandOut(offer_id=offer_id, kind="message", what=""))
-        elif isinstance(gives, PartnerPoints):
-            spent = sum(paid[line] for line in candidate.lines)
-            if points := spent * gives.points // gives.per_minor:
-                given.append(
-                    HandOut(
-                        offer_id=offer_id,
-                        kind="partner_points",
-                        what=gives.partner,
-                        quantity=points,
-                    )
-                )
-    return tuple(given)
+    return points_most(points, Spent(gross, gross, gross), scene)
 
 
 def _assert_sound(

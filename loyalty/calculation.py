@@ -6,12 +6,24 @@ are what the till records and the centre repeats.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar, dataclass_transform
 
 from loyalty.bundle import ReturnTerms
+from loyalty.frozen import Condition, UnitRule
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass_transform(frozen_default=True)
+def _record(kind: type[T]) -> type[T]:
+    """Make a dataclass that only type checking holds frozen: a receipt has hundreds of these.
+
+    One that is frozen at run time takes four times as long to make.
+    """
+    return dataclass(slots=True)(kind)
+
+
+@_record
 class Effect:
     """What one offer does to one line: money off, or points earned."""
 
@@ -34,7 +46,7 @@ class RedeemedPart:
     expires_on: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class CalculatedLine:
     """One line after the calculation; `gross_minor = discount_minor + redeemed_minor + paid_minor`.
 
@@ -98,25 +110,7 @@ class Counted:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """What an offer that acted needed, kept for returns that break it (design: receipt 7).
-
-    Attributes:
-        counts: `quantity` (thousandths), `amount` (gross minor units) or `distinct` (SKUs).
-        at_least: what was needed, for one set.
-        sets: how many times the offer acted on it.
-        lines: the lines that were counted.
-    """
-
-    offer_id: str
-    counts: str
-    at_least: int
-    lines: tuple[str, ...]
-    sets: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class Reason:
     """Why an offer was or was not applied.
 
@@ -169,7 +163,10 @@ class Calculation:
             else `gap_minor` bounds what might be missing.
         redeemable_points_max: what the caps would allow with enough points,
             whatever the spend right.
-        conditions: only where the programme's returns ask for them.
+        redemption_proven: no other way to spend the lots redeems more points, nor as many and more
+            of the special ones.
+        conditions, unit_rules: what offers that acted needed; only where the programme charges
+            broken conditions back.
         hints: reasons worth telling the customer ("2.00 more and ...").
     """
 
@@ -183,9 +180,11 @@ class Calculation:
     earned: tuple[EarnedLot, ...] = ()
     redeemed: tuple[RedeemedPart, ...] = ()
     redeemable_points_max: int = 0
+    redemption_proven: bool = True
     hand_outs: tuple[HandOut, ...] = ()
     counted: tuple[Counted, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    unit_rules: tuple[UnitRule, ...] = ()
     reasons: tuple[Reason, ...] = ()
     hints: tuple[Reason, ...] = ()
     proven: bool = True

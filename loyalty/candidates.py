@@ -1,22 +1,29 @@
 """From a basket to the offers that may act on it, and why the others may not."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from loyalty import counters
-from loyalty.basket import Basket
+from loyalty.basket import Basket, BasketLine, line_order
 from loyalty.bundle import ReceiptTerms
 from loyalty.calculation import Reason
 from loyalty.compilation import CompiledOffer, DayIndex
 from loyalty.conditions import Situation, names_codes, obstacle
+from loyalty.coupons import usable
+from loyalty.drawing import Draw, draws_of
 from loyalty.limits import UNIT_THOUSANDTHS
 from loyalty.matching import Line
 from loyalty.offers import Offer, PartsSet, Stamps
 from loyalty.reasons import ReasonCode
 from loyalty.scene import Candidate, Scene
 
-_BY_LINE_ID = attrgetter("line_id")
+_BY_RANK = attrgetter("rank")
+
+
+def _line_order(source: BasketLine) -> tuple[int, str]:
+    return line_order(source.line_id)
 
 
 @dataclass(slots=True)
@@ -36,30 +43,28 @@ Touching = dict[CompiledOffer, list[int]]
 def set_scene(basket: Basket, index: DayIndex, terms: ReceiptTerms) -> tuple[Scene, Touching]:
     """Return the basket's lines, completed from the catalogue, and the offers they bring in.
 
-    The lines are ordered by id, so that the order of scanning cannot matter.
+    The lines are in the order of their ids, so that the order of scanning cannot matter.
     """
-    touching: Touching = {}
+    touching: Touching = defaultdict(list)
     lines: list[Line] = []
     gross: list[int] = []
     floors: list[int] = []
+    left_min = terms.line_left_minor_min
     barred = reduced = False
-    for at, source in enumerate(sorted(basket.lines, key=_BY_LINE_ID)):
+    for at, source in enumerate(sorted(basket.lines, key=_line_order)):
         view = index.view(source)
-        product = view.product
+        product, price = view.product, source.gross_minor
         floor = 0
         if product.floor_minor_per_unit:
             floor = -(-product.floor_minor_per_unit * source.quantity // UNIT_THOUSANDTHS)
         pieces = 0 if source.by_weight else source.quantity // UNIT_THOUSANDTHS
         lines.append(Line(at, source, view, floor, pieces))
-        gross.append(source.gross_minor)
-        floors.append(min(max(floor, terms.line_left_minor_min), source.gross_minor))
+        gross.append(price)
+        floors.append(min(max(floor, left_min), price) if floor or left_min else 0)
         barred = barred or bool(product.barred)
         reduced = reduced or source.pos_reduced
         for compiled in view.touching:
-            if compiled in touching:
-                touching[compiled].append(at)
-            else:
-                touching[compiled] = [at]
+            touching[compiled].append(at)
     return Scene(lines, gross, floors, any_barred=barred, any_reduced=reduced), touching
 
 
@@ -72,18 +77,30 @@ def find_candidates(
         by_line: the offers that its lines bring in.
     """
     result = Candidates()
-    for compiled, lines in _touching(situation.basket, index, scene.lines, by_line):
-        offer = compiled.offer
+    touching = _touching(situation.basket, index, scene.lines, by_line)
+    some_may_not = scene.any_barred or scene.any_reduced
+    for compiled in sorted(touching, key=_BY_RANK):
+        lines = touching[compiled]
         gives_points = compiled.barred == "earn"
         if compiled.guarded:
-            blocked = obstacle(offer, compiled.need, situation, gives_points=gives_points)
+            blocked = obstacle(
+                compiled.offer, compiled.need, situation, lines, gives_points=gives_points
+            )
             if blocked:
                 result.reasons.append(blocked)
                 continue
-        candidate = _candidate(compiled, lines, situation, scene)
-        if candidate is None:
-            result.reasons.append(Reason(offer_id=offer.offer_id, code=ReasonCode.LINES_EXCLUDED))
-        elif gives_points:
+        if some_may_not:
+            lines = _taking_part(compiled, lines, scene)
+        if not lines:
+            offer_id = compiled.offer.offer_id
+            result.reasons.append(Reason(offer_id, ReasonCode.LINES_EXCLUDED))
+            continue
+        candidate = (
+            _special(compiled, tuple(lines), situation, scene)
+            if compiled.special
+            else Candidate(compiled, tuple(lines))
+        )
+        if gives_points:
             result.points.append(candidate)
         elif compiled.barred:
             result.prices.append(candidate)
@@ -94,22 +111,16 @@ def find_candidates(
 
 def _touching(
     basket: Basket, index: DayIndex, lines: Sequence[Line], by_line: Touching
-) -> list[tuple[CompiledOffer, Sequence[int]]]:
-    """Return the offers that some line, a code or nothing at all brings in, in acting order."""
+) -> dict[CompiledOffer, Sequence[int]]:
+    """Return the offers that some line, a code or nothing at all brings in."""
+    touching: dict[CompiledOffer, Sequence[int]] = {**by_line}
     every = range(len(lines))
-    touching: list[tuple[CompiledOffer, Sequence[int]]] = list(by_line.items())
-    touching += [(compiled, every) for compiled in index.wholesale]
+    for compiled in index.wholesale:
+        touching[compiled] = every
     if basket.codes:
-        touching += [
-            (compiled, _lines_of(compiled, lines))
-            for compiled in index.offers_for_codes(basket.codes)
-        ]
-    touching.sort(key=_rank_of)
+        for compiled in index.offers_for_codes(basket.codes):
+            touching[compiled] = _lines_of(compiled, lines)
     return touching
-
-
-def _rank_of(found: tuple[CompiledOffer, Sequence[int]]) -> int:
-    return found[0].rank
 
 
 def _lines_of(compiled: CompiledOffer, lines: Sequence[Line]) -> list[int]:
@@ -120,21 +131,14 @@ def _lines_of(compiled: CompiledOffer, lines: Sequence[Line]) -> list[int]:
     ]
 
 
-def _candidate(
-    compiled: CompiledOffer, found: Sequence[int], situation: Situation, scene: Scene
-) -> Candidate | None:
-    lines: Iterable[int] = found
+def _taking_part(compiled: CompiledOffer, lines: Sequence[int], scene: Scene) -> Sequence[int]:
+    """Leave out lines the offer may not act on."""
     if scene.any_barred and compiled.barred:
         barred = compiled.barred
         lines = [at for at in lines if barred not in scene.lines[at].view.product.barred]
-    if scene.any_reduced and not compiled.offer.combines.on_reduced:
+    if scene.any_reduced and not compiled.on_reduced:
         lines = [at for at in lines if not scene.lines[at].source.pos_reduced]
-    taking_part = tuple(lines)
-    if not taking_part:
-        return None
-    if not compiled.special:
-        return Candidate(compiled, taking_part)
-    return _special(compiled, taking_part, situation, scene)
+    return lines
 
 
 def _special(
@@ -155,11 +159,19 @@ def _special(
     counter = 0
     if isinstance(offer.gives, Stamps):
         counter = situation.account.counters.get(counters.stamps(offer.gives.counter), 0)
-    codes = _codes_presented(offer, situation.basket) if offer.limits.once_per_code else 0
-    return Candidate(compiled, lines, parts, counted, counter, codes)
+    codes = _codes_presented(offer, situation)
+    draws: tuple[Draw, ...] = ()
+    if offer.limits.are_shared:
+        day = situation.moment.date
+        draws = draws_of(offer, situation.store, day, situation.allowance)
+    return Candidate(
+        compiled, lines, parts, counted, counter, len(codes), presented=codes, draws=draws
+    )
 
 
-def _codes_presented(offer: Offer, basket: Basket) -> int:
-    """Return how many of the presented codes the offer asks for; one shown twice counts once."""
+def _codes_presented(offer: Offer, situation: Situation) -> tuple[str, ...]:
+    """Return the presented codes that the offer asks for and that may be used, each once."""
     wanted = list(names_codes(offer.needs))
-    return sum(any(need.accepts(code) for need in wanted) for code in set(basket.codes))
+    if not (wanted and situation.basket.codes):
+        return ()
+    return usable(wanted, situation.basket.codes, situation.account, situation.allowance)

@@ -5,15 +5,18 @@ may be a text, a basket may be a list of lines, points to redeem may be a number
 """
 
 import types
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from loyalty.account import (
+    NO_ALLOWANCE,
     NO_REDEMPTION,
     NO_RIGHT,
     NOBODY,
     AccountSnapshot,
+    Allowance,
     LotPart,
     RedeemRequest,
     SpendRight,
@@ -59,6 +62,9 @@ class CaseDocument:
         account: nobody is identified without one.
         codes: coupons presented beside those in the basket.
         redeem: how many points the customer wants to redeem; `max` = as many as possible.
+        allowances: what the till may still give of what is limited over all customers: uses, minor
+            units or points by counter.
+        used_codes: codes known to be used up, and when and where, as people say it.
     """
 
     moment: str | Moment
@@ -68,6 +74,8 @@ class CaseDocument:
     account: CaseAccount = CaseAccount(identified=False, account_id=0)
     codes: tuple[str, ...] = ()
     redeem: int | Literal["max"] | RedeemRequest = 0
+    allowances: Mapping[str, int] = field(default_factory=dict)
+    used_codes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,7 @@ class Case:
     account: AccountSnapshot = NOBODY
     request: RedeemRequest = NO_REDEMPTION
     right: SpendRight = NO_RIGHT
+    allowance: Allowance = NO_ALLOWANCE
 
 
 def read_case(value: object) -> Case:
@@ -116,6 +125,9 @@ def read_case(value: object) -> Case:
         ),
         request=_request(case.redeem),
         right=_made(SpendRight, "$.account.right_points", points=points, lots=account.lots),
+        allowance=_made(
+            Allowance, "$.allowances", left=case.allowances, used_codes=case.used_codes
+        ),
     )
 
 
@@ -166,7 +178,7 @@ _WORDS: dict[type, str] = {str: "a text", int: "an integer", list: "a list", dic
 def _json_type(form: Any) -> type:  # noqa: ANN401 - whatever may stand after a field's colon
     if is_dataclass(form):
         return dict
-    written: dict[Any, Any] = {tuple: list, Literal: str}
+    written: dict[Any, Any] = {tuple: list, Literal: str, Mapping: dict}
     found: type = written.get(get_origin(form), form)
     return found
 

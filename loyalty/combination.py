@@ -6,20 +6,17 @@ each searched by itself (`search`). The order in which chosen offers act is fixe
 belongs to every choice.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loyalty.acting import act, member_takes, takes
 from loyalty.bundle import ReceiptTerms
-from loyalty.compilation import CLAIMING
 from loyalty.limits import COMBINATION_NODES_MAX, PPM, UNITS_HELD_MAX
-from loyalty.offers import AmountOff, BuyGet, PartsSet, Percent, PriceEach, Steps
+from loyalty.offers import AmountOff, PartsSet, Percent, PriceEach, Steps
 from loyalty.rewards import could_form_a_set, step_reached
 from loyalty.scene import Candidate, Held, Scene, State, begin
 from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
-
-_KEEPS_STATE = (*CLAIMING, Steps)
-"""Rewards whose sets or steps are asked for again, for conditions and hints."""
 
 
 @dataclass(slots=True)
@@ -67,8 +64,9 @@ def best_combination(
     result = Combination(scene.gross[:])
     able = [c for c in candidates if not c.compiled.claiming or could_form_a_set(c, scene)]
     actors = _settle_groups(able, scene, result)
-    choices = _choices(actors)
-    contesting = _contesting(actors, scene)
+    tied = [actor for actor in actors if actor.compiled.tied]
+    choices = _choices(actors, tied)
+    contesting = _contesting(tied, scene)
     chosen: list[tuple[Candidate, Held | None]]
     if choices or contesting:
         aim = Aim(beside, _most_off(scene, terms)) if beside else Aim()
@@ -88,13 +86,15 @@ def _settle_groups(
     candidates: Sequence[Candidate], scene: Scene, result: Combination
 ) -> list[Candidate]:
     """Keep one member of groups of mode `first`; let groups that are best per line act as one."""
-    if not any(c.compiled.offer.combines.group for c in candidates):
-        return list(candidates)
     groups: dict[str, list[Candidate]] = {}
+    settled: list[Candidate] = []
     for candidate in candidates:
-        if group := candidate.compiled.offer.combines.group:
+        if group := candidate.compiled.group:
             groups.setdefault(group, []).append(candidate)
-    settled = [c for c in candidates if not c.compiled.offer.combines.group]
+        else:
+            settled.append(candidate)
+    if not groups:
+        return settled
     start = begin(scene)
     for members in groups.values():
         mode = members[0].offer.combines.mode
@@ -122,13 +122,18 @@ def _beaten(members: Iterable[Candidate], winner: Candidate, result: Combination
 # What is there to choose
 
 
-def _choices(actors: Sequence[Candidate]) -> list[Choice]:
-    """Return the choices there are: group members, offers that exclude or endanger each other."""
+def _choices(actors: Sequence[Candidate], tied: Sequence[Candidate]) -> list[Choice]:
+    """Return the choices there are: group members, offers that exclude or endanger each other.
+
+    Args:
+        tied: those that a rule ties to others.
+    """
     groups: dict[str, list[Candidate]] = {}
-    for actor in actors:
-        if actor.compiled.offer.combines.group and not actor.members:
-            groups.setdefault(actor.compiled.offer.combines.group, []).append(actor)
-    optional = _optional(actors)
+    for actor in tied:
+        if actor.compiled.group and not actor.members:
+            groups.setdefault(actor.compiled.group, []).append(actor)
+    endangered = any(actor.endangered for actor in tied)
+    optional = _optional(actors) if endangered else {}
     if not groups and not optional:
         return []
     choices = [
@@ -157,8 +162,6 @@ def _leave(members: Iterable[Candidate], optional: Mapping[int, Leave]) -> Leave
 def _optional(actors: Sequence[Candidate]) -> dict[int, Leave]:
     """Return, by rank, offers that may be left out: so that another can act, or gives more."""
     optional: dict[int, Leave] = {}
-    if not any(actor.endangered for actor in actors):
-        return optional
     present = {actor.offer_id: actor for actor in actors}
     for actor in actors:
         for other in actor.compiled.offer.combines.not_with:
@@ -233,12 +236,12 @@ def _dependent(
     An offer none of whose lines a choice has touched yet acts the same whatever is chosen. It may
     act before offers that come earlier elsewhere: they share no line with it.
     """
-    touched: set[int] = set()
+    touched: set[int | str] = set()
     dependent = []
     for actor in actors:
-        reach = actor.reach | actor.counted_lines
-        if actor.rank in deciding or not touched.isdisjoint(reach):
-            touched |= reach
+        touches = actor.touches
+        if actor.rank in deciding or not touched.isdisjoint(touches):
+            touched.update(touches)
             dependent.append(actor)
         else:
             result.settled[actor.rank] = act(actor, start)
@@ -251,10 +254,14 @@ def _without_tails(dependent: list[Candidate], deciding: set[int], scene: Scene)
     What acts last, on the sum of at least all lines of a component, is best served by the
     component's own best: it ties nothing together and cannot change a choice.
     """
+    drawing = Counter(draw.counter.name for actor in dependent for draw in actor.draws)
     tails = {
         actor.rank
         for actor in dependent
-        if actor.rank not in deciding and _acts_on_a_sum(actor, scene)
+        if actor.rank not in deciding
+        and _acts_on_a_sum(actor, scene)
+        # What others draw on leaves less, or none, whatever the lines cost.
+        and all(drawing[draw.counter.name] == 1 for draw in actor.draws)
     }
     if not tails:
         return dependent
@@ -312,10 +319,10 @@ def _components(dependent: Sequence[Candidate], choices: Sequence[Choice]) -> li
     first_seen: dict[int | str, int] = {}
     at = {actor.offer_id: i for i, actor in enumerate(dependent)}
     for i, actor in enumerate(dependent):
-        ties: list[int | str] = list(actor.reach | actor.counted_lines)
+        ties: list[int | str] = list(actor.touches)
         combines = actor.compiled.offer.combines
         if combines.group:
-            ties.append(combines.group)
+            ties.append(f"group {combines.group}")
         for tie in ties:
             parent[root(i)] = root(first_seen.setdefault(tie, i))
         for other in combines.not_with:
@@ -346,8 +353,7 @@ def _act_all(
     state = begin(scene)
     most = _most_off(scene, terms)
     for actor, held in chosen:
-        offer = actor.compiled.offer
-        before = state.copy() if isinstance(offer.gives, _KEEPS_STATE) else state
+        before = state.copy() if actor.compiled.keeps_state else state
         per_member = _by_member(actor, state) if actor.members else None
         known = result.settled.get(actor.rank) if most < 0 else None
         if known is None:
@@ -357,15 +363,15 @@ def _act_all(
             state.take(actor, known)
         if most >= 0:
             if not offs and takes(actor, state, held):
-                result.cut.add(offer.offer_id)
+                result.cut.add(actor.offer_id)
             most -= sum(offs.values())
         result.acted.append((actor, before))
         if held is not None:
-            result.held[offer.offer_id] = held
+            result.held[actor.offer_id] = held
         if per_member is not None:
             _book_members(actor, offs, per_member, result)
         elif offs:
-            result.discounts[offer.offer_id] = offs
+            result.discounts[actor.offer_id] = offs
     result.left = state.left
 
 
@@ -374,9 +380,10 @@ def _admit_unseen_units(
 ) -> None:
     """Say that units beyond those a set looks at might have saved more."""
     for actor, _ in chosen:
-        kinds = actor.parts if isinstance(actor.compiled.offer.gives, PartsSet) else ()
-        if isinstance(actor.compiled.offer.gives, BuyGet) and actor.parts:
-            kinds = (actor.lines, *actor.parts)
+        if not actor.parts:
+            continue
+        whole = isinstance(actor.compiled.offer.gives, PartsSet)
+        kinds = actor.parts if whole else (actor.lines, *actor.parts)
         if any(sum(scene.lines[at].pieces for at in kind) > UNITS_HELD_MAX for kind in kinds):
             result.proven = False
             result.gap_minor += sum(result.left[at] for at in actor.reach)

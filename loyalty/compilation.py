@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from loyalty.basket import BasketLine, Place
-from loyalty.bundle import Bundle, Product
-from loyalty.checking.structure import structural_errors
+from loyalty.bundle import Bundle, Product, Programme
+from loyalty.checking.errors import errors_of
 from loyalty.checking.wording import say_finding
 from loyalty.conditions import Check, RunningNeed, compile_need, running_needs
+from loyalty.coupons import counted_needs
 from loyalty.errors import RuleSetError
 from loyalty.matching import LineView, Matcher, compile_match, depends_on_line, nodes_above
 from loyalty.offers import (
@@ -33,10 +34,12 @@ from loyalty.offers import (
     Offer,
     PartnerPoints,
     PartsSet,
+    Percent,
     PointsMultiplier,
     PointsPerItem,
     PointsPerMoney,
     PointsPerReceipt,
+    Reward,
     SameLines,
     Stamps,
     Steps,
@@ -70,8 +73,16 @@ class CompiledOffer:
         claiming: it uses units in sets.
         selects: not all units of its lines are made cheaper.
         limited: it has a maximum or a least price of its own.
-        special: it asks for more than its lines: parts, running needs, stamps, codes.
+        special: it asks for more than its lines: parts, running needs, stamps, codes, allowances.
         endangered: other offers may keep it from acting, or what they take off may.
+        on_initial: it works on the register's prices.
+        group: offers of one group exclude each other; empty = none.
+        tied: a rule may tie it to other offers: its group, its units, what endangers it.
+        keeps_state: its sets, steps or allowance are asked for again, for conditions and reasons.
+        plain_rate_ppm: all it does is to take this rate off its lines together; else 0.
+        counts: some counter rises when it acts.
+        on_reduced: it acts on lines whose price the register has reduced by itself.
+        excludes: some offer may not act beside it.
     """
 
     offer: Offer
@@ -89,6 +100,14 @@ class CompiledOffer:
     claiming: bool
     selects: bool
     limited: bool
+    on_initial: bool
+    group: str
+    tied: bool
+    keeps_state: bool
+    plain_rate_ppm: int
+    counts: bool
+    on_reduced: bool
+    excludes: bool
 
 
 @dataclass(slots=True)
@@ -209,20 +228,24 @@ class Rules:
     asked: tuple[str, ...]
     days_kept: int
     _places: dict[tuple[str, ...], tuple[CompiledOffer, ...]] = field(default_factory=dict)
-    _days: dict[tuple[tuple[str, ...], str], DayIndex] = field(default_factory=dict)
+    _days: dict[tuple[tuple[str, ...], str, str], DayIndex] = field(default_factory=dict)
 
-    def on(self, place: Place, date: str) -> DayIndex:
+    def on(self, place: Place, date: str, last: str = "") -> DayIndex:
         """Return the index of offers that can apply at this place on this local day.
 
         Those used last are kept: a till builds its index once a day. Places that no offer tells
         apart share one, so that the centre does not build one for every till.
+
+        Args:
+            last: where the clock leaves it open which day it is, the last one; else empty.
         """
-        key = (tuple(getattr(place, name) for name in self.asked), date)
+        last = last or date
+        key = (tuple(getattr(place, name) for name in self.asked), date, last)
         index = self._days.pop(key, None)
         if index is None:
             index = DayIndex(self.bundle, self.groups_of)
             for compiled in self._here(key[0], place):
-                if _is_on(compiled.offer.when, date):
+                if _is_on(compiled.offer.when, date, last):
                     index.add(compiled)
             if len(self._days) >= self.days_kept:
                 self._days.pop(next(iter(self._days)))
@@ -247,10 +270,10 @@ def compile_bundle(bundle: Bundle, bundle_hash: str, *, days_kept: int = 4) -> R
             one for each place that offers tell apart.
 
     Raises:
-        RuleSetError: the offers contradict each other or name something the bundle lacks; a
-            compiled bundle never fails at a till.
+        RuleSetError: the bundle has an error (`checking.errors`); a compiled one never fails at a
+            till, and ignores nothing its offers say.
     """
-    if errors := structural_errors(bundle):
+    if errors := errors_of(bundle):
         said = [say_finding(error, "en") for error in errors]
         raise RuleSetError("\n".join(f"{each.problem}; {each.remedy}" for each in said))
     groups_of: dict[str, list[str]] = {}
@@ -258,12 +281,16 @@ def compile_bundle(bundle: Bundle, bundle_hash: str, *, days_kept: int = 4) -> R
         for sku in bundle.groups[name]:
             groups_of.setdefault(sku, []).append(name)
     in_order = sorted(bundle.offers, key=acting_order)
+    named = {other for offer in in_order for other in offer.combines.not_with}
     return Rules(
         bundle,
         bundle_hash,
         {sku: tuple(names) for sku, names in groups_of.items()},
         {offer.offer_id: offer for offer in bundle.offers},
-        tuple(_compile(offer, rank) for rank, offer in enumerate(in_order)),
+        tuple(
+            _compile(offer, rank, bundle.programme, is_named=offer.offer_id in named)
+            for rank, offer in enumerate(in_order)
+        ),
         tuple(name for name, asked in _WHERE.items() if any(map(asked, bundle.offers))),
         days_kept,
     )
@@ -274,13 +301,24 @@ def acting_order(offer: Offer) -> tuple[int, int, str]:
     return (offer.combines.order, -offer.priority, offer.offer_id)
 
 
-def _compile(offer: Offer, rank: int) -> CompiledOffer:
+def _compile(offer: Offer, rank: int, programme: Programme, *, is_named: bool) -> CompiledOffer:
     gives, limits = offer.gives, offer.limits
     parts = parts_of(offer)
     points = isinstance(gives, POINTS)
-    need = None if offer.needs == NeedsAll() else compile_need(offer.needs)
+    # With parts other lines are found too, for a card price only those it names.
+    own = None if parts or isinstance(gives, CardPrice) else offer.lines
+    need = None if offer.needs == NeedsAll() else compile_need(offer.needs, own)
     running = tuple(running_needs(offer.needs))
     who = offer.who.asks_for_customer or points or bool(limits.uses_per_account_max)
+    counts_more = (
+        isinstance(gives, Stamps)
+        or limits.are_shared
+        or any(True for _ in counted_needs(offer.needs))
+    )
+    selects = bool(limits.units_max or limits.units_per_line_max or limits.once_per_code)
+    limited = bool(limits.discount_minor_max or limits.unit_price_minor_min)
+    on_running = isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running"
+    endangered = bool(offer.combines.not_with or running) or on_running
     return CompiledOffer(
         offer=offer,
         rank=rank,
@@ -293,15 +331,28 @@ def _compile(offer: Offer, rank: int) -> CompiledOffer:
         by_line=any(depends_on_line(match) for match in (offer.lines, *parts)),
         need=need,
         running=running,
-        guarded=who or need is not None or offer.when != When(),
-        endangered=bool(offer.combines.not_with)
-        or bool(running)
-        or (isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running"),
-        special=bool(parts or running) or isinstance(gives, Stamps) or limits.once_per_code,
+        guarded=who or need is not None or limits.are_shared or offer.when != When(),
+        endangered=endangered,
+        special=bool(parts or running) or counts_more or limits.once_per_code,
         claiming=isinstance(gives, CLAIMING),
-        selects=bool(limits.units_max or limits.units_per_line_max or limits.once_per_code),
-        limited=bool(limits.discount_minor_max or limits.unit_price_minor_min),
+        selects=selects,
+        limited=limited,
+        on_initial=offer.combines.base == "initial",
+        group=offer.combines.group,
+        tied=bool(offer.combines.group) or isinstance(gives, CLAIMING) or endangered,
+        keeps_state=isinstance(gives, (*CLAIMING, Steps)) or limits.are_shared,
+        plain_rate_ppm=0 if selects or limited or running else _plain_rate_ppm(gives),
+        counts=counts_more or bool(limits.uses_per_account_max),
+        on_reduced=offer.combines.on_reduced
+        and (programme.receipt.on_reduced or isinstance(gives, (*POINTS, *HAND_OUTS))),
+        excludes=is_named or bool(offer.combines.not_with),
     )
+
+
+def _plain_rate_ppm(gives: Reward) -> int:
+    if isinstance(gives, Percent) and gives.units.which == "all" and gives.rounding == "offer":
+        return gives.rate_ppm
+    return 0
 
 
 def parts_of(offer: Offer) -> tuple[LineMatch, ...]:
@@ -346,10 +397,10 @@ def _is_here(offer: Offer, place: Place) -> bool:
     )
 
 
-def _is_on(when: When, date: str) -> bool:
+def _is_on(when: When, date: str, last: str) -> bool:
     # Texts of days and moments order like the times they name;
     # a day is touched unless wholly outside.
-    return (not when.starts or when.starts[:10] <= date) and (
+    return (not when.starts or when.starts[:10] <= last) and (
         not when.until or when.until > f"{date}T00:00:00"
     )
 

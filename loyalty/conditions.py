@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from loyalty import counters
-from loyalty.account import AccountSnapshot
+from loyalty.account import NO_ALLOWANCE, AccountSnapshot, Allowance
 from loyalty.basket import Basket, Moment
 from loyalty.calculation import Reason
+from loyalty.coupons import missing
+from loyalty.drawing import draws_of, used_up
 from loyalty.matching import Line, Matcher, compile_match, depends_on_line
 from loyalty.offers import (
     EveryLine,
+    LineMatch,
     Need,
     NeedsAll,
     NeedsAny,
@@ -20,6 +22,7 @@ from loyalty.offers import (
     NeedsTender,
     Offer,
 )
+from loyalty.opening import closed
 from loyalty.reasons import ReasonCode
 
 
@@ -32,32 +35,41 @@ class Situation:
     gross_total: int
     account: AccountSnapshot
     moment: Moment
+    store: str = ""
+    allowance: Allowance = NO_ALLOWANCE
 
 
 Found = tuple[ReasonCode, dict[str, int | str]]
-Check = Callable[[Situation], Found | None]
-"""Says what is missing, or None."""
+Check = Callable[[Situation, Sequence[int]], Found | None]
+"""Says what is missing, or None; also told the indexes of the lines the offer is about."""
 
 RunningNeed = tuple[Matcher, int]
 """Lines, and what they must amount to when the offer acts, in minor units."""
 
 
 def obstacle(
-    offer: Offer, need: Check | None, situation: Situation, *, gives_points: bool
+    offer: Offer,
+    need: Check | None,
+    situation: Situation,
+    lines: Sequence[int],
+    *,
+    gives_points: bool,
 ) -> Reason | None:
     """Return why the offer cannot act, or None when it can.
 
     Args:
         need: the offer's needs, compiled.
+        lines: indexes of the lines it is about.
         gives_points: points need somebody to belong to.
     """
     found = (
         _who(offer, situation, gives_points=gives_points)
-        or _when(offer, situation.moment)
+        or closed(offer.when, situation.moment)
         or _use_limit(offer, situation)
-        or (need(situation) if need else None)
+        or (_allowance(offer, situation) if offer.limits.are_shared else None)
+        or (need(situation, lines) if need else None)
     )
-    return found and Reason(offer_id=offer.offer_id, code=found[0], figures=found[1])
+    return found and Reason(offer.offer_id, *found)
 
 
 def _who(offer: Offer, situation: Situation, *, gives_points: bool) -> Found | None:
@@ -93,22 +105,6 @@ def _purchase_number(offer: Offer, account: AccountSnapshot) -> Found | None:
     return None
 
 
-def _when(offer: Offer, moment: Moment) -> Found | None:
-    when, local = offer.when, moment.local
-    if (when.starts and local < when.starts) or (when.until and local >= when.until):
-        return ReasonCode.NOT_THIS_HOUR, {"from": when.starts, "until": when.until}
-    if when.weekdays:
-        weekday = date.fromisoformat(moment.date).isoweekday()
-        if weekday not in when.weekdays:
-            return ReasonCode.NOT_TODAY, {"weekday": weekday}
-    if when.hours:
-        clock = local[11:16]
-        if not any(start <= clock < end for start, end in when.hours):
-            spans = ", ".join(f"{start}-{end}" for start, end in when.hours)
-            return ReasonCode.NOT_THIS_HOUR, {"hours": spans, "now": clock}
-    return None
-
-
 def _use_limit(offer: Offer, situation: Situation) -> Found | None:
     limit = offer.limits.uses_per_account_max
     if not limit:
@@ -127,30 +123,48 @@ def _use_limit(offer: Offer, situation: Situation) -> Found | None:
     return ReasonCode.LIMIT_USED, figures
 
 
-def compile_need(need: Need) -> Check:
-    """Return a function that says what of a need is missing."""
+def _allowance(offer: Offer, situation: Situation) -> Found | None:
+    day = situation.moment.date
+    return used_up(draws_of(offer, situation.store, day, situation.allowance))
+
+
+def compile_need(need: Need, own: LineMatch | None = None) -> Check:
+    """Return a function that says what of a need is missing.
+
+    Args:
+        own: the lines the offer is about, where the check will be told them: they are not
+            looked for again.
+    """
     if isinstance(need, NeedsLines):
-        return _lines_check(need)
+        return _lines_check(need, own)
     if isinstance(need, NeedsCode):
+        if need.is_counted:
+            return lambda situation, _: missing(
+                need, situation.basket.codes, situation.account, situation.allowance
+            )
         accepts = need.accepts
-        return lambda situation: (
+        return lambda situation, _: (
             None if any(map(accepts, situation.basket.codes)) else (ReasonCode.CODE_MISSING, {})
         )
     if isinstance(need, NeedsTender):
         kinds = need.one_of
-        return lambda situation: (
+        return lambda situation, _: (
             None
             if situation.basket.tender in kinds
             else (ReasonCode.TENDER_MISSING, {"tender": kinds[0]})
         )
-    parts = tuple(compile_need(part) for part in need.of)
+    parts = tuple(compile_need(part, own) for part in need.of)
     if isinstance(need, NeedsAll):
-        return lambda situation: next((found for part in parts if (found := part(situation))), None)
+        return lambda situation, lines: next(
+            (found for part in parts if (found := part(situation, lines))), None
+        )
     if isinstance(need, NeedsAny):
-        return lambda situation: _first_unless_any_holds([part(situation) for part in parts])
-    return lambda situation: (
+        return lambda situation, lines: _first_unless_any_holds(
+            [part(situation, lines) for part in parts]
+        )
+    return lambda situation, lines: (
         (ReasonCode.CONDITION_NOT_MET, {})
-        if any(part(situation) is None for part in parts)
+        if any(part(situation, lines) is None for part in parts)
         else None
     )
 
@@ -187,23 +201,27 @@ def names_codes(need: Need) -> Iterator[NeedsCode]:
             yield from names_codes(part)
 
 
-def _lines_check(need: NeedsLines) -> Check:
+def _lines_check(need: NeedsLines, own: LineMatch | None) -> Check:
     every = isinstance(need.match, EveryLine)
     match, by_line = compile_match(need.match), depends_on_line(need.match)
+    is_own = need.match == own
     quantity, amount, distinct = need.quantity_min, need.amount_minor_min, need.distinct_min
 
-    def check(situation: Situation) -> Found | None:
+    def check(situation: Situation, lines: Sequence[int]) -> Found | None:
         if every and not (quantity or distinct):
             have = situation.gross_total
             return None if have >= amount else _missing(ReasonCode.AMOUNT_MISSING, have, amount)
-        found = [
-            line.source
-            for line in situation.lines
-            if every or match(line.seen() if by_line else line.view)
-        ]
-        if quantity and (have := sum(line.quantity for line in found)) < quantity:
+        if is_own:
+            found = [situation.lines[at].source for at in lines]
+        else:
+            found = [
+                line.source
+                for line in situation.lines
+                if every or match(line.seen() if by_line else line.view)
+            ]
+        if quantity and (have := sum([line.quantity for line in found])) < quantity:
             return _missing(ReasonCode.QUANTITY_MISSING, have, quantity)
-        if amount and (have := sum(line.gross_minor for line in found)) < amount:
+        if amount and (have := sum([line.gross_minor for line in found])) < amount:
             return _missing(ReasonCode.AMOUNT_MISSING, have, amount)
         if distinct and (have := len({line.sku for line in found})) < distinct:
             return _missing(ReasonCode.DISTINCT_MISSING, have, distinct)

@@ -1,20 +1,28 @@
-"""Names of an account's counters: uses of limited offers, stamps, points redeemed on a day.
+"""Names of counters: what an account used up, and what is limited over all accounts.
 
-A counter of a period carries the period in its name, so that a new period starts at zero by itself
-and nothing has to be reset (design: receipt 3, "how often").
+An account has uses of limited offers and codes, stamps, points redeemed on a day. Shared counters
+belong to no account: what a campaign or a store gives in all, and uses of a code. A counter of a
+period carries the period in its name, so that a new period starts at zero by itself and nothing has
+to be reset (design: receipt 3, "how often").
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from loyalty.limits import TEXT_CHARACTERS_MAX
-from loyalty.offers import Offer, Period
+from loyalty.offers import NeedsCode, Offer, Period
 
 NAME_CHARACTERS_MAX: Final = 2 * TEXT_CHARACTERS_MAX + 20
-"""Of any name made here: the longest offer id, its every `@` doubled, with prefix and period."""
+"""Of any name of an account's counter: the longest offer id, its every `@` doubled, and more."""
 
-_OF_PERIODS = ("uses:", "redeemed@")
+SHARED_NAME_CHARACTERS_MAX: Final = 5 * TEXT_CHARACTERS_MAX + 40
+"""Of any name of a shared counter: the same, and the longest store, its every `:` written out."""
+
+_SHARED = ("campaign.", "store.", "code.")
+_OF_PERIODS = ("uses:", "redeemed@", "campaign.", "store.")
 # An odd number of `@` before the period: those of the offer's id are doubled.
 _PERIOD = re.compile(r"(?<!@)(?:@@)*@([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?|-W[0-9]{2})?)\Z")
 
@@ -37,6 +45,74 @@ def stamps(name: str) -> str:
 def redeemed(local_day: str) -> str:
     """Return the counter of points redeemed on a day."""
     return f"redeemed@{local_day}"
+
+
+def code_uses_of_account(code: str) -> str:
+    """Return the counter of an account's uses of a code."""
+    return f"code:{code}"
+
+
+def code_uses(code: str) -> str:
+    """Return the shared counter of all uses of a code."""
+    return f"code.uses:{code}"
+
+
+Scope = Literal["campaign", "store"]
+Measure = Literal["uses", "minor", "points"]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCounter:
+    """A counter that all accounts draw on.
+
+    Attributes:
+        counts: receipts on which an offer acts, minor units taken off, or points given.
+        most: what is given in the period in all.
+    """
+
+    name: str
+    scope: Scope
+    counts: Measure
+    most: int
+    period: Period
+
+
+def shared(offer: Offer, store: str, local_day: str) -> Iterator[SharedCounter]:
+    """Yield the shared counters an offer draws on, in a store on a day.
+
+    Args:
+        local_day: `YYYY-MM-DD`.
+    """
+    limits = offer.limits
+    in_store = store.replace("%", "%25").replace(":", "%3A")
+    for scope, place, limit in (
+        ("campaign", "", limits.campaign),
+        ("store", f".{in_store}", limits.store),
+    ):
+        if not limit.is_set:
+            continue
+        name = (limit.name or offer.offer_id).replace("@", "@@")
+        period = _suffix(limit.period, local_day)
+        for counts, most in (
+            ("uses", limit.uses_max),
+            ("minor", limit.discount_minor_max),
+            ("points", limit.points_max),
+        ):
+            if most:
+                counter = f"{scope}.{counts}{place}:{name}{period}"
+                yield SharedCounter(counter, scope, counts, most, limit.period)  # type: ignore[arg-type]
+
+
+def shared_of_code(need: NeedsCode, code: str) -> SharedCounter | None:
+    """Return the shared counter of a code, where a need limits its uses over all accounts."""
+    if not need.uses_max or not need.accepts(code):
+        return None
+    return SharedCounter(code_uses(code), "campaign", "uses", need.uses_max, "ever")
+
+
+def is_shared(name: str) -> bool:
+    """Say whether a counter belongs to no account."""
+    return name.startswith(_SHARED)
 
 
 def ends_on(name: str) -> str:

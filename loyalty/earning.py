@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from loyalty.basket import Moment
 from loyalty.calculation import EarnedLot
+from loyalty.drawing import Drawn, cut, most_allowed, note, used_up
 from loyalty.limits import POINTS_MAX, PPM
 from loyalty.money import split
 from loyalty.offers import (
@@ -16,16 +17,22 @@ from loyalty.offers import (
     PointsPerReceipt,
     PointsReward,
 )
+from loyalty.reasons import ReasonCode
 from loyalty.scene import Candidate, Scene
 
 
 @dataclass(slots=True)
 class Spent:
-    """What each line costs, by line index: before discounts, after them, after redeemed points."""
+    """What each line costs, by line index: before discounts, after them, after redeemed points.
+
+    Attributes:
+        drawn: what price offers drew on counters of all customers.
+    """
 
     gross: Sequence[int]
     discounted: Sequence[int]
     paid: Sequence[int]
+    drawn: Drawn = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -34,12 +41,14 @@ class Earning:
 
     Attributes:
         by_offer: offer id -> line index -> points, only what is above zero.
-        lost_to: offer id -> the member of its group that was taken instead.
+        lost_to: offer id -> the offer that was taken instead.
+        refused: offer id -> why an offer had nothing it may give.
     """
 
     lots: list[EarnedLot] = field(default_factory=list)
     by_offer: dict[str, dict[int, int]] = field(default_factory=dict)
     lost_to: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, tuple[ReasonCode, dict[str, int | str]]] = field(default_factory=dict)
 
 
 def earn(candidates: Sequence[Candidate], spent: Spent, scene: Scene, moment: Moment) -> Earning:
@@ -51,7 +60,7 @@ def earn(candidates: Sequence[Candidate], spent: Spent, scene: Scene, moment: Mo
     result = Earning()
     if not candidates:
         return result
-    result.by_offer = points_by_offer(candidates, spent, scene, result.lost_to)
+    result.by_offer = points_by_offer(candidates, spent, scene, result)
     for candidate in candidates:
         if by_line := result.by_offer.get(candidate.offer_id):
             gives = candidate.compiled.offer.gives
@@ -65,14 +74,19 @@ def points_by_offer(
     candidates: Sequence[Candidate],
     spent: Spent,
     scene: Scene,
-    lost_to: dict[str, str] | None = None,
+    result: Earning | None = None,
 ) -> dict[str, dict[int, int]]:
-    """Return offer id -> line index -> points, groups settled, multipliers last."""
+    """Return offer id -> line index -> points, groups settled, multipliers last.
+
+    Args:
+        result: told who lost to whom, and who was refused.
+    """
     found: dict[str, dict[int, int]] = {}
-    beaten = {} if lost_to is None else lost_to
+    result = result or Earning()
+    beaten = result.lost_to
     multipliers = []
     groups: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
+    for candidate in _taking_part(candidates, spent, result):
         if _multiplies(candidate):
             multipliers.append(candidate)
         elif group := candidate.compiled.offer.combines.group:
@@ -81,13 +95,59 @@ def points_by_offer(
             found[candidate.offer_id] = points
     for members in groups.values():
         _settle(members, spent, scene, found, beaten)
-    found |= _multipliers(multipliers, found, beaten)
-    return found
+    drawn = dict(spent.drawn)
+    _draw(candidates, found, drawn, result)
+    added = _multipliers(multipliers, found, spent, beaten)
+    _draw(multipliers, added, drawn, result)
+    return found | added
+
+
+def _taking_part(
+    candidates: Sequence[Candidate], spent: Spent, result: Earning
+) -> Sequence[Candidate]:
+    """Leave out offers with nothing left to give, and lines made cheaper where they ask for it."""
+    if not any(c.draws or not c.compiled.offer.combines.on_discounted for c in candidates):
+        return candidates
+    taking_part = []
+    for candidate in candidates:
+        if refused := used_up(candidate.draws, spent.drawn):
+            result.refused[candidate.offer_id] = refused
+            continue
+        lines = candidate.lines
+        if not candidate.compiled.offer.combines.on_discounted:
+            lines = tuple(at for at in lines if spent.discounted[at] == spent.gross[at])
+        if lines == candidate.lines:
+            taking_part.append(candidate)
+        elif lines:
+            taking_part.append(Candidate(candidate.compiled, lines, draws=candidate.draws))
+        else:
+            result.refused[candidate.offer_id] = ReasonCode.LINES_DISCOUNTED, {}
+    return taking_part
+
+
+def _draw(
+    candidates: Sequence[Candidate],
+    found: dict[str, dict[int, int]],
+    drawn: dict[str, int],
+    result: Earning,
+) -> None:
+    """Let offers draw on what all customers share, in acting order; cut them to what is left."""
+    for candidate in candidates:
+        offer_id = candidate.offer_id
+        if not candidate.draws or offer_id not in found:
+            continue
+        if refused := used_up(candidate.draws, drawn):
+            result.refused[offer_id] = refused
+            del found[offer_id]
+            continue
+        found[offer_id] = cut(found[offer_id], most_allowed(candidate.draws, drawn, "points"))
+        note(candidate.draws, sum(found[offer_id].values()), drawn)
 
 
 def _multipliers(
     candidates: Sequence[Candidate],
     found: Mapping[str, Mapping[int, int]],
+    spent: Spent,
     lost_to: dict[str, str],
 ) -> dict[str, dict[int, int]]:
     """Return what multipliers add to the points found; of a group one acts."""
@@ -97,7 +157,9 @@ def _multipliers(
         group = candidate.compiled.offer.combines.group
         groups.setdefault(group or f" {candidate.offer_id}", []).append(candidate)
     for members in groups.values():
-        given = {member.offer_id: _multiplied(member, found) for member in _by_priority(members)}
+        given = {
+            member.offer_id: _multiplied(member, found, spent) for member in _by_priority(members)
+        }
         if winner := _winner(members[0].offer.combines.mode, given):
             added[winner] = given[winner]
             lost_to.update({offer_id: winner for offer_id in given if offer_id != winner})
@@ -128,7 +190,7 @@ def points_most(candidates: Sequence[Candidate], spent: Spent, scene: Scene) -> 
     for candidate in candidates:
         group = candidate.compiled.offer.combines.group
         if _multiplies(candidate):
-            total += sum(_multiplied(candidate, given).values())
+            total += sum(_multiplied(candidate, given, spent).values())
         elif group:
             groups.setdefault(group, []).append(candidate)
         else:
@@ -166,14 +228,17 @@ def _given(candidate: Candidate, spent: Spent, scene: Scene) -> dict[int, int]:
         assert isinstance(gives, PointsPerReceipt)
         weights = [spent.paid[line] for line in lines]
         points = gives.points if any(weights) else 0
-    return _shared(candidate, points, lines, weights)
+    return _shared(candidate, points, weights, spent)
 
 
 def _shared(
-    candidate: Candidate, points: int, lines: Sequence[int], weights: Sequence[int]
+    candidate: Candidate, points: int, weights: Sequence[int], spent: Spent
 ) -> dict[int, int]:
-    most = candidate.compiled.offer.limits.points_max or POINTS_MAX
-    points = min(points, most)
+    lines = candidate.lines
+    points = min(points, candidate.compiled.offer.limits.points_max or POINTS_MAX)
+    if candidate.draws:
+        allowed = most_allowed(candidate.draws, spent.drawn, "points")
+        points = points if allowed < 0 else min(points, allowed)
     if not points:
         return {}
     if len(lines) == 1:
@@ -224,7 +289,9 @@ def _settle_lines(
                 lost_to[member.offer_id] = winner
 
 
-def _multiplied(candidate: Candidate, found: Mapping[str, Mapping[int, int]]) -> dict[int, int]:
+def _multiplied(
+    candidate: Candidate, found: Mapping[str, Mapping[int, int]], spent: Spent
+) -> dict[int, int]:
     gives = candidate.compiled.offer.gives
     assert isinstance(gives, PointsMultiplier)
     weights = dict.fromkeys(candidate.lines, 0)
@@ -233,7 +300,7 @@ def _multiplied(candidate: Candidate, found: Mapping[str, Mapping[int, int]]) ->
             if line in weights:
                 weights[line] += points
     points = sum(weights.values()) * (gives.factor_ppm - PPM) // PPM
-    return _shared(candidate, points, candidate.lines, list(weights.values()))
+    return _shared(candidate, points, list(weights.values()), spent)
 
 
 def _lot(offer_id: str, points: int, terms: LotTerms, moment: Moment) -> EarnedLot:

@@ -1,45 +1,58 @@
 """Why each offer did what it did, and what the customer could still do (design: receipt 8)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
-from loyalty.calculation import Condition, HandOut, Reason
+from loyalty.calculation import Reason
 from loyalty.combination import Combination
 from loyalty.compilation import CLAIMING
-from loyalty.conditions import line_needs
+from loyalty.drawing import used_up
 from loyalty.earning import Earning
+from loyalty.handing_out import HandedOut
 from loyalty.limits import UNIT_THOUSANDTHS
-from loyalty.matching import compile_match
 from loyalty.multibuy import shape
 from loyalty.offers import BuyGet, EveryNth, NForM, PartsSet, Stamps, Steps
 from loyalty.reasons import HINTS, ReasonCode
-from loyalty.rewards import formed, stamps_on, step_reached
+from loyalty.rewards import stamps_on, step_reached
 from loyalty.scene import Candidate, Scene, State, begin
 
+_APPLIED = ReasonCode.APPLIED
+_BY_OFFER_AND_CODE = attrgetter("offer_id", "code")
 
-def price_reasons(
+
+def why_nothing_off(
     candidates: Sequence[Candidate], combination: Combination, scene: Scene
 ) -> Iterator[Reason]:
-    """Yield one reason for each price offer that might have acted."""
-    discounts = combination.discounts
-    states: dict[int, tuple[Candidate, State]] | None = None
-    for candidate in candidates:
-        offer_id = candidate.compiled.offer.offer_id
-        if offer_id in discounts:
-            off = sum(discounts[offer_id].values())
-            yield Reason(
-                offer_id=offer_id, code=ReasonCode.APPLIED, figures={"discount_minor": off}
-            )
-            continue
-        winner = combination.lost_to.get(offer_id)
-        if winner in discounts or winner in combination.cut:
-            yield Reason(offer_id=offer_id, code=ReasonCode.LOST_TO, figures={"to": winner})
-        elif offer_id in combination.cut:
-            yield Reason(offer_id=offer_id, code=ReasonCode.RECEIPT_LIMIT)
-        else:
-            if states is None:
-                states = {c.rank: (c, state) for c, state in combination.acted}
-            found = states.get(candidate.rank)
-            yield _shortfall(candidate, found[1] if found else begin(scene), combination)
+    """Yield one reason for each price offer that might have acted and took nothing off."""
+    if candidates:
+        met = {candidate.rank: state for candidate, state in combination.acted}
+        start = begin(scene)
+        holding = [
+            actor
+            for actor, _ in combination.acted
+            if actor.claims and actor.offer_id in combination.discounts
+        ]
+        for candidate in candidates:
+            state = met.get(candidate.rank, start)
+            yield _why_not(candidate, state, combination, holding)
+
+
+def _why_not(
+    candidate: Candidate, state: State, combination: Combination, holding: Iterable[Candidate]
+) -> Reason:
+    """Return why an offer took nothing off.
+
+    Args:
+        state: what it met when it acted, or the state before any offer.
+        holding: multi-buys that took something off with units that are theirs alone.
+    """
+    offer_id = candidate.offer_id
+    winner = combination.lost_to.get(offer_id)
+    if winner in combination.discounts or winner in combination.cut:
+        return Reason(offer_id, ReasonCode.LOST_TO, {"to": winner})
+    if offer_id in combination.cut:
+        return Reason(offer_id, ReasonCode.RECEIPT_LIMIT)
+    return _shortfall(candidate, state, combination, holding)
 
 
 def points_reasons(candidates: Sequence[Candidate], earning: Earning) -> Iterator[Reason]:
@@ -49,6 +62,8 @@ def points_reasons(candidates: Sequence[Candidate], earning: Earning) -> Iterato
         if offer_id in earning.by_offer:
             points = sum(earning.by_offer[offer_id].values())
             yield Reason(offer_id=offer_id, code=ReasonCode.APPLIED, figures={"points": points})
+        elif offer_id in earning.refused:
+            yield Reason(offer_id, *earning.refused[offer_id])
         elif offer_id in earning.lost_to:
             winner = earning.lost_to[offer_id]
             yield Reason(offer_id=offer_id, code=ReasonCode.LOST_TO, figures={"to": winner})
@@ -57,10 +72,10 @@ def points_reasons(candidates: Sequence[Candidate], earning: Earning) -> Iterato
 
 
 def hand_out_reasons(
-    candidates: Sequence[Candidate], given: Iterable[HandOut], lost_to: Mapping[str, str]
+    candidates: Sequence[Candidate], handed: HandedOut, lost_to: Mapping[str, str]
 ) -> Iterator[Reason]:
     """Yield one reason for each offer that hands something out."""
-    by_offer = {hand_out.offer_id: hand_out for hand_out in given}
+    by_offer = {hand_out.offer_id: hand_out for hand_out in handed.given}
     for candidate in candidates:
         offer_id = candidate.offer_id
         hand_out = by_offer.get(offer_id)
@@ -69,6 +84,8 @@ def hand_out_reasons(
             if hand_out.what:
                 figures["what"] = hand_out.what
             yield Reason(offer_id=offer_id, code=ReasonCode.APPLIED, figures=figures)
+        elif offer_id in handed.refused:
+            yield Reason(offer_id, *handed.refused[offer_id])
         elif offer_id in lost_to:
             winner = lost_to[offer_id]
             yield Reason(offer_id=offer_id, code=ReasonCode.LOST_TO, figures={"to": winner})
@@ -78,62 +95,51 @@ def hand_out_reasons(
 
 def hints(reasons: Iterable[Reason], combination: Combination) -> list[Reason]:
     """Return what the customer can still do: what is missing, and what more there would be."""
-    found = [reason for reason in reasons if reason.code in HINTS]
+    found = [reason for reason in reasons if reason.code is not _APPLIED and reason.code in HINTS]
     for candidate, state in combination.acted:
-        if candidate.offer_id in combination.discounts and (
-            more := _more(candidate, state, combination)
+        if (
+            candidate.compiled.keeps_state
+            and candidate.offer_id in combination.discounts
+            and (more := _more(candidate, state, combination))
         ):
             found.append(more)
-    found.sort(key=lambda reason: (reason.offer_id, reason.code))
+    found.sort(key=_BY_OFFER_AND_CODE)
     return found
 
 
-def conditions(combination: Combination, scene: Scene) -> tuple[Condition, ...]:
-    """Return what the offers that acted needed, for returns that break it (design: receipt 7)."""
-    found: list[Condition] = []
-    for candidate, state in combination.acted:
-        for actor in candidate.members or (candidate,):
-            if actor.offer_id in combination.discounts:
-                found += _needed(actor, scene)
-                if isinstance(actor.compiled.offer.gives, CLAIMING):
-                    found += _sets_needed(actor, state, scene, combination)
-    return tuple(found)
-
-
 def _reason(candidate: Candidate, code: ReasonCode, have: int, need: int) -> Reason:
-    return Reason(
-        offer_id=candidate.offer_id,
-        code=code,
-        figures={"have": have, "need": need, "missing": need - have},
-    )
+    return Reason(candidate.offer_id, code, {"have": have, "need": need, "missing": need - have})
 
 
-def _shortfall(candidate: Candidate, state: State, combination: Combination) -> Reason:
+def _shortfall(
+    candidate: Candidate, state: State, combination: Combination, holding: Iterable[Candidate]
+) -> Reason:
     """Return why an offer that acted took nothing off."""
-    gives = candidate.compiled.offer.gives
-    if candidate.compiled.offer.limits.once_per_code and not candidate.codes:
-        return Reason(offer_id=candidate.offer_id, code=ReasonCode.CODE_MISSING)
+    compiled, offer_id = candidate.compiled, candidate.offer_id
+    gives = compiled.offer.gives
+    if candidate.draws and (refused := used_up(candidate.draws, state.drawn)):
+        return Reason(offer_id, *refused)
+    if compiled.offer.limits.once_per_code and not candidate.codes:
+        return Reason(offer_id, ReasonCode.CODE_MISSING)
     for lines, amount in candidate.counted:
         if (have := sum(state.left[line] for line in lines)) < amount:
             return _reason(candidate, ReasonCode.AMOUNT_MISSING, have, amount)
-    if isinstance(gives, CLAIMING):
+    if compiled.claiming:
         missing = _units_missing(candidate, state.scene)
-        return missing or _units_taken(candidate, combination)
+        return missing or _units_taken(candidate, holding)
     if isinstance(gives, Steps) and (more := _more(candidate, state, combination)):
         return more
     if isinstance(gives, Stamps):
         stamps = candidate.counter % gives.every + stamps_on(candidate, state.scene)
         if stamps < gives.every:
-            return Reason(
-                offer_id=candidate.offer_id,
-                code=ReasonCode.STAMPS_MISSING,
-                figures={"stamps": stamps, "missing": gives.every - stamps},
-            )
-    return Reason(offer_id=candidate.offer_id, code=ReasonCode.NOTHING_TO_GIVE)
+            figures = {"stamps": stamps, "missing": gives.every - stamps}
+            return Reason(offer_id, ReasonCode.STAMPS_MISSING, figures)
+    return Reason(offer_id, ReasonCode.NOTHING_TO_GIVE)
 
 
 def _pieces(lines: Iterable[int], scene: Scene) -> int:
-    return sum(scene.lines[line].pieces for line in lines)
+    of = scene.lines
+    return sum([of[line].pieces for line in lines])
 
 
 def _units_missing(candidate: Candidate, scene: Scene) -> Reason | None:
@@ -151,13 +157,12 @@ def _units_missing(candidate: Candidate, scene: Scene) -> Reason | None:
                         "missing": (part.units - have) * UNIT_THOUSANDTHS,
                     },
                 )
-        reach, needed = candidate.reach, sum(part.units for part in gives.parts)
+        have, needed = _pieces(candidate.reach, scene), sum(part.units for part in gives.parts)
     elif candidate.parts:
         assert isinstance(gives, BuyGet)
         return _side_missing(candidate, gives, scene)
     else:
-        reach, needed = frozenset(candidate.lines), _set_units(candidate)
-    have = _pieces(reach, scene)
+        have, needed = _pieces(candidate.lines, scene), _set_units(candidate)
     if have >= needed:
         return None
     return _reason(
@@ -196,19 +201,14 @@ def _set_units(candidate: Candidate) -> int:
     return gives.buy_units + (1 if gives.partial else gives.get_units)
 
 
-def _units_taken(candidate: Candidate, combination: Combination) -> Reason:
+def _units_taken(candidate: Candidate, holding: Iterable[Candidate]) -> Reason:
     """Return which other multi-buy holds the units this one would have used."""
-    reach = candidate.reach
+    offer_id, reach = candidate.offer_id, candidate.reach
     if candidate.claims:
-        for other, _ in combination.acted:
-            taken = combination.discounts.get(other.offer_id)
-            if taken and other.claims and not reach.isdisjoint(other.reach):
-                return Reason(
-                    offer_id=candidate.offer_id,
-                    code=ReasonCode.LOST_TO,
-                    figures={"to": other.offer_id},
-                )
-    return Reason(offer_id=candidate.offer_id, code=ReasonCode.NOTHING_TO_GIVE)
+        for other in holding:
+            if not reach.isdisjoint(other.reach):
+                return Reason(offer_id, ReasonCode.LOST_TO, {"to": other.offer_id})
+    return Reason(offer_id, ReasonCode.NOTHING_TO_GIVE)
 
 
 def _more(candidate: Candidate, state: State, combination: Combination) -> Reason | None:
@@ -249,39 +249,3 @@ def _next_set(gives: NForM | EveryNth | BuyGet, have: int, sets_max: int) -> int
     if not partial:
         return (sets + 1) * size
     return have + 1 if begun > paid else sets * size + paid + 1
-
-
-def _needed(actor: Candidate, scene: Scene) -> Iterator[Condition]:
-    for need in line_needs(actor.compiled.offer.needs):
-        match = compile_match(need.match)
-        lines = tuple(line.source.line_id for line in scene.lines if match(line.seen()))
-        for counts, at_least in (
-            ("quantity", need.quantity_min),
-            ("amount", need.amount_minor_min),
-            ("distinct", need.distinct_min),
-        ):
-            if at_least:
-                yield Condition(
-                    offer_id=actor.offer_id, counts=counts, at_least=at_least, lines=lines
-                )
-
-
-def _sets_needed(
-    actor: Candidate, state: State, scene: Scene, combination: Combination
-) -> Iterator[Condition]:
-    """Yield what each kind of units of the sets must amount to."""
-    gives = actor.compiled.offer.gives
-    sets = formed(actor, state, combination.held.get(actor.offer_id))
-    kinds: list[tuple[int, Sequence[int]]] = [(sets.set_units, sorted(sets.pieces))]
-    if isinstance(gives, PartsSet):
-        kinds = [(part.units, lines) for part, lines in zip(gives.parts, actor.parts, strict=True)]
-    elif isinstance(gives, BuyGet) and actor.parts:
-        kinds = [(gives.buy_units, actor.lines), (gives.get_units, actor.parts[0])]
-    for units, lines in kinds:
-        yield Condition(
-            offer_id=actor.offer_id,
-            counts="quantity",
-            at_least=units * UNIT_THOUSANDTHS,
-            lines=tuple(scene.lines[at].source.line_id for at in lines if at in sets.pieces),
-            sets=sets.sets,
-        )

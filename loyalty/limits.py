@@ -9,6 +9,9 @@ QUANTITY_THOUSANDTHS_MAX: Final = 10**9
 MOMENT_YEAR_MAX: Final = 9_000
 """Leaves room in the calendar for the end of every lot earned."""
 
+UNCERTAINTY_S_MAX: Final = 86_400
+"""A clock that may be off by more is set right by other means: the register's own business day."""
+
 BASKET_LINES_MAX: Final = 2_000
 BASKET_CODES_MAX: Final = 100
 LINE_ATTRIBUTES_MAX: Final = 32
@@ -24,8 +27,11 @@ SET_UNITS_MAX: Final = 100
 UNITS_HELD_MAX: Final = 1_000
 """The dearest units of each part of a set, and of goods to buy and to get, that are looked at."""
 
-PURSES_WEIGHED_MAX: Final = 5
-"""Kinds of lots, by what they may pay for, up to which every way to spend them is weighed."""
+SPENDING_WORK_MAX: Final = 200_000
+"""What is looked at, in classes of lines, to find the way to spend lots that redeems most."""
+
+ALTERNATIVES_MAX: Final = 50
+"""Ways to meet an `any` of needs that are kept for returns; what is beyond them is not asked."""
 
 COMBINATION_NODES_MAX: Final = 5_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
@@ -44,6 +50,9 @@ PACKING_ROUNDS_LATER: Final = 6
 PACKING_DIVISIONS_TRIED: Final = 24
 MIXED_DIVISIONS_TRIED: Final = 400
 """So few divisions of contested units are simply all tried; more where other offers act too."""
+
+RIVALS_WEIGHED_MAX: Final = 8
+"""Points offers excluding each other up to which every way to choose among them is weighed."""
 
 PPM: Final = 1_000_000
 UNIT_THOUSANDTHS: Final = 1_000

@@ -1,6 +1,7 @@
 """Money, points and quantities are integers; here are the rounding and the splitting rule."""
 
 from collections.abc import Sequence
+from operator import le
 from typing import Final
 
 from loyalty.errors import AmountError
@@ -52,28 +53,30 @@ def split(total: int, weights: Sequence[int], ceilings: Sequence[int] | None = N
     shares = [0] * len(weights)
     rest = total
     while rest:
-        open_places = [i for i, r in enumerate(room) if r > shares[i]]
-        wanted = _largest_remainder(rest, [weights[i] for i in open_places])
-        over = False
-        for i, share in zip(open_places, wanted, strict=True):
-            if share >= room[i] - shares[i]:
-                # A full place is settled first; what it refuses is shared among the others.
-                over = over or share > room[i] - shares[i]
-        for i, share in zip(open_places, wanted, strict=True):
-            if not over or share >= room[i] - shares[i]:
-                taken = min(share, room[i] - shares[i])
+        places = [i for i, r in enumerate(room) if r]
+        wanted = _largest_remainder(rest, [weights[i] for i in places])
+        most = [room[i] for i in places]
+        all_fit = all(map(le, wanted, most))
+        for i, share, limit in zip(places, wanted, most, strict=True):
+            # A full place is settled first; what it refuses is shared among the others.
+            if all_fit or share >= limit:
+                taken = min(share, limit)
                 shares[i] += taken
+                room[i] -= taken
                 rest -= taken
     return shares
 
 
 def _largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
+    if total == whole:
+        return list(weights)
     shares = [total * w // whole for w in weights]
     missing = total - sum(shares)
     if not missing:
         return shares
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
-    for i in by_remainder[:missing]:
+    # Sorting is stable: of equal remainders the earlier place comes first.
+    remainders = [total * w % whole for w in weights]
+    for i in sorted(range(len(shares)), key=remainders.__getitem__, reverse=True)[:missing]:
         shares[i] += 1
     return shares

@@ -30,6 +30,10 @@ class Outcome(StrEnum):
     POINTS_INSUFFICIENT = "points_insufficient"
     POINTS_HELD_ELSEWHERE = "points_held_elsewhere"
     RIGHTS_EXHAUSTED = "rights_exhausted"
+    COURIER_ASKED = "courier_asked"
+    GRANT_TAKEN = "grant_taken"
+    GRANT_NOT_AWAITED = "grant_not_awaited"
+    CODE_WRONG = "code_wrong"
     RULES_MISSING = "rules_missing"
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     # At the centre: every ingested record gets exactly one of these

@@ -1,22 +1,28 @@
 """How many points pay for this receipt, on which lines, out of which lots (design: receipt 5)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from loyalty import counters
 from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Moment
 from loyalty.bundle import Programme
 from loyalty.calculation import RedeemedPart
-from loyalty.limits import PPM, PURSES_WEIGHED_MAX
+from loyalty.limits import PPM, SPENDING_WORK_MAX
 from loyalty.matching import Line
 from loyalty.money import split
+from loyalty.spending import Flow, Purse, spend
 
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """Points and money redeemed, by line index; empty lists when nothing is."""
+    """Points and money redeemed, by line index.
+
+    Attributes:
+        points_max: what the caps allow whatever the right.
+        proven: no other way to spend the lots redeems more points, or as many and more of the
+            special ones.
+    """
 
     points: int
     minor: int
@@ -24,6 +30,7 @@ class Redemption:
     minor_by_line: list[int]
     parts: tuple[RedeemedPart, ...]
     points_max: int
+    proven: bool = True
 
 
 def value_minor(points: int, programme: Programme) -> int:
@@ -75,10 +82,10 @@ def redeem(
     wanted = min(wanted, right.points)
     if not wanted:
         return Redemption(0, 0, none, none, (), points_max)
-    plan = _best_plan(lines, rooms, programme, right, wanted=wanted, cap_minor=cap_minor)
-    if plan.points < terms.points_min:
-        return Redemption(0, 0, none, none, (), points_max)
-    return plan.result(points_max)
+    found = _spend(lines, rooms, programme, right, wanted=wanted, points_max=points_max)
+    if found.points < terms.points_min:
+        return Redemption(0, 0, none, none, (), points_max, found.proven)
+    return found
 
 
 def redeemed_today(account: AccountSnapshot, moment: Moment) -> int:
@@ -113,236 +120,187 @@ def _rooms(lines: Sequence[Line], left_minor: Sequence[int], programme: Programm
 
 
 @dataclass(slots=True)
-class _Purse:
-    """Lots that may pay for the same lines.
+class _Kinds:
+    """Lots by what they may pay for, and lines by what may pay for them.
 
     Attributes:
-        reach: indexes of the lines they may pay for.
-        lots: (lot id, points) as they are spent; lot 0 = covered by the risk budget.
+        classes: indexes of the lines of each class; only lines that points may pay for.
+        room_minor: what points may pay of each class.
+        of: kind of each restriction.
+        reach: by kind, its classes as bits.
     """
 
-    reach: tuple[int, ...]
-    lots: list[tuple[int, int]]
-
-    @property
-    def points(self) -> int:
-        """What is in it."""
-        return sum(points for _, points in self.lots)
+    classes: list[list[int]]
+    room_minor: list[int]
+    of: dict[str, int]
+    reach: list[int]
 
 
-def _purses(right: SpendRight, lines: Sequence[Line], rooms: Sequence[int]) -> list[_Purse]:
-    """Return what may be spent, the most special first: what reaches fewest lines (receipt 5)."""
-    payable = [i for i, room in enumerate(rooms) if room]
-    reaches = {"": tuple(payable)}
-    for lot in right.lots:
-        if lot.restriction not in reaches:
-            reaches[lot.restriction] = tuple(
-                i for i in payable if lot.restriction in lines[i].view.groups
-            )
-    in_order = sorted(
-        spending_order(right.lots),
-        key=lambda lot: (not lot.restriction, len(reaches[lot.restriction])),
+def _kinds(right: SpendRight, lines: Sequence[Line], rooms: Sequence[int]) -> _Kinds:
+    restrictions = {lot.restriction for lot in right.lots} - {""}
+    by_groups: dict[tuple[str, ...], list[int]] = {}
+    for at, room in enumerate(rooms):
+        if room:
+            groups = lines[at].view.groups
+            admitted = tuple(g for g in groups if g in restrictions) if restrictions else ()
+            by_groups.setdefault(admitted, []).append(at)
+    reach_of = dict.fromkeys(restrictions, 0) | {"": (1 << len(by_groups)) - 1}
+    for number, groups in enumerate(by_groups):
+        for group in groups:
+            reach_of[group] |= 1 << number
+    reach = sorted(set(reach_of.values()) - {0})
+    return _Kinds(
+        list(by_groups.values()),
+        [sum(rooms[at] for at in of_class) for of_class in by_groups.values()],
+        {name: reach.index(mask) for name, mask in reach_of.items() if mask},
+        reach,
     )
-    purses: list[_Purse] = []
-    last = None
-    for lot in in_order:
-        if lot.restriction != last:
-            purses.append(_Purse(reaches[lot.restriction], []))
-            last = lot.restriction
-        purses[-1].lots.append((lot.lot_id, lot.points))
+
+
+def _lots_in_order(right: SpendRight, kinds: _Kinds) -> list[tuple[int, int, int]]:
+    """Return (kind, lot id, points), the most special first: what reaches fewest lines."""
+    lines_of = {
+        kind: sum(len(of_class) for at, of_class in enumerate(kinds.classes) if mask >> at & 1)
+        for kind, mask in enumerate(kinds.reach)
+    }
+    lots = [
+        (kinds.of[lot.restriction], lot.lot_id, lot.points, not lot.restriction)
+        for lot in spending_order(right.lots)
+        if lot.restriction in kinds.of
+    ]
+    lots.sort(key=lambda lot: (lot[3], lines_of[lot[0]]))
     unlotted = right.points - sum(lot.points for lot in right.lots)
-    if unlotted > 0:
-        if last != "":
-            purses.append(_Purse(reaches[""], []))
-        purses[-1].lots.append((0, unlotted))
-    return [purse for purse in purses if purse.reach]
+    found = [(kind, lot_id, points) for kind, lot_id, points, _ in lots]
+    return [*found, (kinds.of[""], 0, unlotted)] if unlotted > 0 else found
 
 
-def _best_plan(
+# How much each lot pays, and where
+
+
+def _spend(
     lines: Sequence[Line],
-    rooms: list[int],
+    rooms: Sequence[int],
     programme: Programme,
     right: SpendRight,
     *,
     wanted: int,
-    cap_minor: int,
-) -> "_Plan":
-    """Return the plan that redeems most, and of these the one that spends the most special lots.
+    points_max: int,
+) -> Redemption:
+    """Let lots pay: as much as they can, the most special first, spread over their lines."""
+    kinds = _kinds(right, lines, rooms)
+    lots = _lots_in_order(right, kinds)
+    purses: list[Purse] = []
+    for kind, _, held in lots:
+        if purses and purses[-1].kind == kind:
+            purses[-1] = Purse(kind, purses[-1].points + held)
+        else:
+            purses.append(Purse(kind, held))
+    # Parts of a minor unit add up over all lots: together they may lack less than one.
+    parts, worth = programme.point_value_points, programme.point_value_minor
+    whole = 1 << len(kinds.classes)
+    flow = Flow(
+        [mask | whole for mask in kinds.reach],
+        [*(room * parts for room in kinds.room_minor), parts - 1],
+    )
+    found = spend(purses, flow, wanted=wanted, worth=worth, work_max=SPENDING_WORK_MAX)
+    by_kind: dict[int, int] = {}
+    for purse, given in zip(purses, _without_idle(found.points, programme), strict=True):
+        if given:
+            by_kind[purse.kind] = by_kind.get(purse.kind, 0) + given
+    minor = _paid(kinds, rooms, by_kind, programme)
+    points = {kind: _points_of(minor[kind], given, kinds, kind) for kind, given in by_kind.items()}
+    return Redemption(
+        sum(by_kind.values()),
+        sum(sum(by_line.values()) for by_line in minor.values()),
+        _by_line(points.values(), len(lines)),
+        _by_line(minor.values(), len(lines)),
+        _parts(lines, points, lots),
+        points_max,
+        found.proven,
+    )
 
-    Purses that pay as much as they can, one after the other, redeem most in money. In points they
-    may fall short where a point is worth more than the room of a line it has to share: then each
-    of the other purses wastes less than a point, and leaving out fewer points than there are
-    purses, at the right places, is enough to use what they waste.
+
+def _without_idle(points: Sequence[int], programme: Programme) -> list[int]:
+    """Give back points that buy nothing, the most general ones first."""
+    given = list(points)
+    idle = sum(given) - _fewest_for(value_minor(sum(given), programme), programme)
+    for at in reversed(range(len(given))):
+        step = min(idle, given[at])
+        given[at] -= step
+        idle -= step
+    return given
+
+
+def _paid(
+    kinds: _Kinds, rooms: Sequence[int], points: Mapping[int, int], programme: Programme
+) -> dict[int, dict[int, int]]:
+    """Return by kind and line index what its points pay, in whole minor units.
+
+    Each kind pays what its points are worth, rounded down; the minor units that parts of all kinds
+    make together are paid by the first kinds that have a part and room.
     """
-    purses = _purses(right, lines, rooms)
+    flow = Flow(kinds.reach, kinds.room_minor[:])
+    for kind, given in points.items():
+        flow.push(kind, value_minor(given, programme))
+    missing = value_minor(sum(points.values()), programme) - sum(
+        sum(paid.values()) for paid in flow.paid
+    )
+    for kind, given in points.items():
+        if missing and given * programme.point_value_minor % programme.point_value_points:
+            missing -= flow.push(kind, 1)
+    left = list(rooms)
+    minor: dict[int, dict[int, int]] = {kind: {} for kind in points}
+    for kind, by_line in minor.items():
+        for number in sorted(flow.paid[kind]):
+            of_class = kinds.classes[number]
+            free = [left[at] for at in of_class]
+            shares = split(flow.paid[kind][number], free, free)
+            for at, share in zip(of_class, shares, strict=True):
+                if share:
+                    by_line[at] = share
+                    left[at] -= share
+    return minor
 
-    def planned(less: Sequence[int]) -> _Plan:
-        plan = _Plan(lines, rooms, programme, wanted=wanted, cap_minor=cap_minor)
-        for purse, points in zip(purses, less, strict=True):
-            plan.spend(purse, points)
-        plan.drop_idle_points()
-        return plan
 
-    best = planned([0] * len(purses))
-    if best.points >= wanted or not best.wasted or len(purses) > PURSES_WEIGHED_MAX:
-        return best
-    for less in product(range(len(purses)), repeat=len(purses)):
-        if 0 < sum(less) < len(purses):
-            other = planned(less)
-            if other.points > best.points:
-                best = other
-    return best
+def _points_of(minor: Mapping[int, int], points: int, kinds: _Kinds, kind: int) -> dict[int, int]:
+    """Return by line index where the points of a kind are booked: by what they pay there."""
+    in_order = sorted(minor)
+    if not in_order:
+        # Their value stands in what others pay: parts of a minor unit add up.
+        reached = [of for at, of in enumerate(kinds.classes) if kinds.reach[kind] >> at & 1]
+        return {min(of_class[0] for of_class in reached): points}
+    shares = split(points, [minor[at] for at in in_order])
+    return dict(zip(in_order, shares, strict=True))
 
 
-@dataclass(slots=True)
-class _Plan:
-    """Who pays how much for which line.
-
-    Purses come one after the other and each pays as much as it can. Where earlier purses have
-    filled its lines they move to others they reach as well: so all that can be redeemed is
-    redeemed, and out of the most special lots that allow it (a transport problem, solved exactly
-    by augmenting paths).
-    """
-
-    lines: Sequence[Line]
-    rooms: list[int]
-    programme: Programme
-    wanted: int
-    cap_minor: int
-    points: int = 0
-    wasted: bool = False
-    used: dict[int, int] = field(default_factory=dict)
-    paid: list[tuple[_Purse, int, dict[int, int]]] = field(default_factory=list)
-
-    def spend(self, purse: _Purse, less: int = 0) -> None:
-        """Let a purse pay as much as it may, but for `less` points."""
-        points = min(purse.points, self.wanted - self.points) - less
-        # Rounded over all purses together, so that no purse loses a part of a minor unit.
-        before = value_minor(self.points, self.programme)
-        minor = value_minor(self.points + points, self.programme) - before
-        minor = min(minor, self.cap_minor - before)
-        if points <= 0 or minor < 0:
-            return
-        by_line: dict[int, int] = {}
-        self.paid.append((purse, 0, by_line))
-        free = {line: self._free(line) for line in purse.reach}
-        direct = min(minor, sum(free.values()))
-        shares = split(direct, list(free.values()), list(free.values()))
-        for line, share in zip(free, shares, strict=True):
-            if share:
-                by_line[line] = share
-                self.used[line] = self.used.get(line, 0) + share
-        moved = direct
-        while moved < minor and (step := self._augment(len(self.paid) - 1, minor - moved)):
-            moved += step
-        most = points_worth(before + moved, self.programme) - self.points
-        self.wasted = self.wasted or most < points
-        points = min(points, most)
-        gained = value_minor(self.points + points, self.programme) - before
-        self._take_back(by_line, moved - gained)
-        self.paid[-1] = (purse, points, by_line)
-        self.points += points
-
-    def drop_idle_points(self) -> None:
-        """Give back points that buy nothing, the most general ones first."""
-        fewest = _fewest_for(value_minor(self.points, self.programme), self.programme)
-        idle = self.points - fewest
-        self.points = fewest
-        for at in reversed(range(len(self.paid))):
-            purse, points, by_line = self.paid[at]
-            step = min(idle, points)
-            self.paid[at] = (purse, points - step, by_line)
-            idle -= step
-
-    def _free(self, line: int) -> int:
-        return self.rooms[line] - self.used.get(line, 0)
-
-    def _augment(self, at: int, most: int) -> int:
-        """Make room for purse `at` on lines it reaches by moving others; return how much."""
-        # From a purse to a line it reaches, from a line to a purse that pays for some of it.
-        came: dict[int, tuple[int, int] | None] = {at: None}
-        queue = [at]
-        for purse_at in queue:
-            for line in self.paid[purse_at][0].reach:
-                if free := self._free(line):
-                    return self._move(came, purse_at, line, min(most, free))
-                for other, (_, _, by_line) in enumerate(self.paid):
-                    if other not in came and by_line.get(line):
-                        came[other] = (purse_at, line)
-                        queue.append(other)
-        return 0
-
-    def _move(
-        self, came: dict[int, tuple[int, int] | None], purse_at: int, line: int, most: int
-    ) -> int:
-        steps: list[tuple[int, int, int]] = []  # (purse, line it leaves, line it takes)
-        at, takes = purse_at, line
-        while (step := came[at]) is not None:
-            source, leaves = step
-            most = min(most, self.paid[at][2][leaves])
-            steps.append((at, leaves, takes))
-            at, takes = source, leaves
-        first = self.paid[at][2]
-        for mover, leaves, taken in steps:
-            by_line = self.paid[mover][2]
-            by_line[leaves] -= most
-            by_line[taken] = by_line.get(taken, 0) + most
-        first[takes] = first.get(takes, 0) + most
-        self.used[line] = self.used.get(line, 0) + most
-        return most
-
-    def _take_back(self, by_line: dict[int, int], minor: int) -> None:
-        for line in reversed(list(by_line)):
-            step = min(minor, by_line[line])
-            by_line[line] -= step
-            self.used[line] -= step
-            minor -= step
-
-    def result(self, points_max: int) -> Redemption:
-        """Return the points and the money of each line, and the lots they come from."""
-        minor_by_line = [0] * len(self.lines)
-        points_by_line = [0] * len(self.lines)
-        parts: list[RedeemedPart] = []
-        for purse, points, by_line in self.paid:
-            in_order = sorted(line for line, minor in by_line.items() if minor)
-            weights = [by_line[line] for line in in_order]
-            if not in_order and points:
-                # Their value stands in what another purse pays: parts of a minor unit add up.
-                in_order, weights = [purse.reach[0]], [1]
-            shares = split(points, weights)
-            for line, share in zip(in_order, shares, strict=True):
-                minor_by_line[line] += by_line.get(line, 0)
-                points_by_line[line] += share
-            parts += _parts(self.lines, in_order, shares, purse.lots)
-        return Redemption(
-            self.points,
-            sum(minor_by_line),
-            points_by_line,
-            minor_by_line,
-            tuple(parts),
-            points_max,
-        )
+def _by_line(each: Iterable[Mapping[int, int]], lines: int) -> list[int]:
+    total = [0] * lines
+    for by_line in each:
+        for at, amount in by_line.items():
+            total[at] += amount
+    return total
 
 
 def _parts(
     lines: Sequence[Line],
-    in_order: Sequence[int],
-    points_by_line: Sequence[int],
-    lots: Sequence[tuple[int, int]],
-) -> list[RedeemedPart]:
-    """Take the lots of a purse one after the other, line by line."""
-    parts: list[RedeemedPart] = []
-    waiting = iter(lots)
-    lot_id, lot_left = next(waiting)
-    for line, line_points in zip(in_order, points_by_line, strict=True):
-        points = line_points
-        while points:
-            if not lot_left:
-                lot_id, lot_left = next(waiting)
-            taken = min(points, lot_left)
-            parts.append(
-                RedeemedPart(line_id=lines[line].source.line_id, lot_id=lot_id, points=taken)
-            )
-            points -= taken
-            lot_left -= taken
-    return parts
+    points: Mapping[int, Mapping[int, int]],
+    lots: Sequence[tuple[int, int, int]],
+) -> tuple[RedeemedPart, ...]:
+    """Take the lots of each kind one after the other, line by line; in the order of the lots."""
+    parts: list[tuple[int, int, int]] = []
+    for kind, by_line in points.items():
+        waiting = ((at, lot[2]) for at, lot in enumerate(lots) if lot[0] == kind)
+        lot, lot_left = next(waiting)
+        for line, wanted in by_line.items():
+            missing = wanted
+            while missing:
+                if not lot_left:
+                    lot, lot_left = next(waiting)
+                taken = min(missing, lot_left)
+                parts.append((lot, line, taken))
+                missing -= taken
+                lot_left -= taken
+    return tuple(
+        RedeemedPart(line_id=lines[line].source.line_id, lot_id=lots[lot][1], points=taken)
+        for lot, line, taken in sorted(parts)
+    )

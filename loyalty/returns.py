@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import date as day
 from datetime import timedelta
 
+from loyalty.basket import line_order
 from loyalty.calculation import (
     CalculatedLine,
     Calculation,
-    Condition,
     Counted,
     FrozenTerms,
     RedeemedPart,
@@ -23,6 +23,7 @@ from loyalty.errors import AmountError
 from loyalty.limits import QUANTITY_THOUSANDTHS_MAX, TEXT_CHARACTERS_MAX, UNIT_THOUSANDTHS
 from loyalty.money import split
 from loyalty.outcomes import Outcome
+from loyalty.standing import Standing, first, units_of_line, what_stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,8 @@ class ReturnCalculation:
         deducted_points: earned points the account no longer has, paid with `deducted_minor`.
         points_back: redeemed points that go back to the lots they came from; `expires_on` is the
             end they then have.
-        taken_back: earned points taken from the account, by the offer that gave them.
+        taken_back: earned points taken from the account, by the offer that gave them: those of the
+            goods that come back, and those on what stays that have lost their condition.
         counted_back: what is taken off the account's counters.
         completes: nothing of the receipt stays sold.
         available_points: what the account was said to have, where the terms ask for it; None when
@@ -199,10 +201,11 @@ def calculate_return(
         return parts
     terms = original.terms
     points_back = tuple(_points_back(original, parts, date))
-    earned = _earned(original, parts, date)
+    before, after = _after(original, already, ()), _after(original, already, parts)
+    stood, stands = (_standing(original, state) for state in (before, after))
+    earned = _earned(original, parts, date, stood, stands)
     available_minor = sum(part.share(part.line.paid_minor) for part in parts)
-    after = _after(original, already, parts)
-    charged_minor = min(_unjustified(original, after) - already.charged_back_minor, available_minor)
+    charged_minor = min(_unjustified(stands) - already.charged_back_minor, available_minor)
     available_minor -= charged_minor
     missing, known = _missing(
         terms,
@@ -229,7 +232,7 @@ def calculate_return(
         charged_back_minor=charged_minor,
         deducted_minor=deducted_minor,
         deducted_points=deducted_points,
-        counted_back=tuple(_counted_back(original, _after(original, already, ()), after)),
+        counted_back=tuple(_counted_back(original, before, after)),
         completes=all(after[line.line_id] == line.quantity for line in original.lines),
         available_points=available_points if known else None,
     )
@@ -249,17 +252,12 @@ class _Part:
     def share(self, total: int) -> int:
         """Return this part of an amount of the line."""
         whole = self.line.quantity
-        return _first(total, self.before + self.now, whole) - _first(total, self.before, whole)
+        return first(total, self.before + self.now, whole) - first(total, self.before, whole)
 
     def off(self, total: int) -> int:
         """Return this part of what was taken off the line's price."""
         whole = self.line.quantity
         return total * (self.before + self.now) // whole - total * self.before // whole
-
-
-def _first(total: int, part: int, whole: int) -> int:
-    """Return what the first `part` of `whole` thousandths carry, rounded up."""
-    return -(-total * part // whole)
 
 
 def _parts(
@@ -287,7 +285,7 @@ def _parts(
         return Outcome.QUANTITY_NOT_LEFT
     return [
         _Part(sold[line_id], sold[line_id].quantity - left[line_id], quantity)
-        for line_id, quantity in sorted(wanted.items())
+        for line_id, quantity in sorted(wanted.items(), key=lambda one: line_order(one[0]))
     ]
 
 
@@ -302,44 +300,19 @@ def _after(original: Calculation, already: Returned, parts: Iterable[_Part]) -> 
     return quantities
 
 
+def _standing(original: Calculation, returned: Mapping[str, int]) -> Mapping[str, Standing]:
+    """Return what stands of offers with conditions, where the terms charge broken ones back."""
+    if original.terms.returns.broken_condition == "keep":
+        return {}
+    return what_stands(original, returned)
+
+
 # Money
 
 
-def _unjustified(original: Calculation, returned: Mapping[str, int]) -> int:
+def _unjustified(standing: Mapping[str, Standing]) -> int:
     """Return the discount on what stays sold that no longer has its condition, in minor units."""
-    if original.terms.returns.broken_condition == "keep":
-        return 0
-    conditions: dict[str, list[Condition]] = {}
-    for condition in original.conditions:
-        conditions.setdefault(condition.offer_id, []).append(condition)
-    unjustified = 0
-    for offer_id, needed in conditions.items():
-        total = remaining = 0
-        for line in original.lines:
-            for effect in line.effects:
-                if effect.offer_id == offer_id and effect.discount_minor:
-                    total += effect.discount_minor
-                    gone = effect.discount_minor * returned[line.line_id] // line.quantity
-                    remaining += effect.discount_minor - gone
-        justified = min(
-            total * min(one.sets, _counted(original, one, returned) // one.at_least) // one.sets
-            for one in needed
-        )
-        unjustified += max(0, remaining - justified)
-    return unjustified
-
-
-def _counted(original: Calculation, condition: Condition, returned: Mapping[str, int]) -> int:
-    """Return what the condition still counts."""
-    lines = [line for line in original.lines if line.line_id in condition.lines]
-    if condition.counts == "distinct":
-        return len({line.sku for line in lines if returned[line.line_id] < line.quantity})
-    if condition.counts == "quantity":
-        return sum(line.quantity - returned[line.line_id] for line in lines)
-    return sum(
-        line.gross_minor - _first(line.gross_minor, returned[line.line_id], line.quantity)
-        for line in lines
-    )
+    return sum(one.stays - one.stands for one in standing.values() if not one.of_points)
 
 
 def _lines(parts: Sequence[_Part], money_back_minor: int) -> tuple[ReturnedLine, ...]:
@@ -381,7 +354,7 @@ def _points_back(
     for redeemed in original.redeemed:
         by_line.setdefault(redeemed.line_id, []).append(redeemed)
     for part in parts:
-        skipped = _first(part.line.redeemed_points, part.before, part.line.quantity)
+        skipped = first(part.line.redeemed_points, part.before, part.line.quantity)
         wanted = part.share(part.line.redeemed_points)
         for lot in reversed(by_line.get(part.line.line_id, [])):
             points = min(wanted, max(0, lot.points - skipped))
@@ -410,21 +383,37 @@ def end_after_return(expires_on: str, date: str, grace_days: int) -> str:
     return (day.fromisoformat(date) + timedelta(days=grace_days)).isoformat()
 
 
-def _earned(original: Calculation, parts: Sequence[_Part], date: str) -> tuple[EarnedBack, ...]:
-    """Return the earned points the terms take back, by offer."""
+def _earned(
+    original: Calculation,
+    parts: Sequence[_Part],
+    date: str,
+    stood: Mapping[str, Standing],
+    stands: Mapping[str, Standing],
+) -> tuple[EarnedBack, ...]:
+    """Return the earned points the terms take back, by offer.
+
+    Args:
+        stood: what stood of offers before these parts came back, where that was not all.
+        stands: what stands now.
+    """
     active = set()
     if original.terms.returns.earned == "only_pending":
         active = {lot.offer_id for lot in original.earned if lot.active_from <= date}
     points: dict[str, int] = {}
     for part in parts:
         for effect in part.line.effects:
-            if effect.points and effect.offer_id not in active:
+            if effect.points:
                 share = part.share(effect.points)
                 points[effect.offer_id] = points.get(effect.offer_id, 0) + share
+    for state, sign in ((stood, -1), (stands, 1)):
+        for offer_id, one in state.items():
+            if one.of_points and one.stands < one.stays:
+                broken = sign * (one.stays - one.stands)
+                points[offer_id] = points.get(offer_id, 0) + broken
     return tuple(
         EarnedBack(offer_id=offer_id, points=share)
         for offer_id, share in sorted(points.items())
-        if share
+        if share and offer_id not in active
     )
 
 
@@ -475,11 +464,7 @@ def _uncounted(original: Calculation, one: Counted, returned: Mapping[str, int])
     if not one.lines:
         whole = all(returned[line.line_id] == line.quantity for line in original.lines)
         return one.plus if whole else 0
-    lines = [line for line in original.lines if line.line_id in one.lines]
-    units = sum(_units(line, line.quantity) for line in lines) or 1
-    return one.plus * sum(_units(line, returned[line.line_id]) for line in lines) // units
-
-
-def _units(line: CalculatedLine, quantity: int) -> int:
-    """Return the units in so much of a line; a weighed line is one, and comes back whole."""
-    return int(quantity == line.quantity) if line.by_weight else quantity // UNIT_THOUSANDTHS
+    counted = frozenset(one.lines)
+    lines = [line for line in original.lines if line.line_id in counted]
+    units = sum(units_of_line(line, line.quantity) for line in lines) or 1
+    return one.plus * sum(units_of_line(line, returned[line.line_id]) for line in lines) // units

@@ -1,7 +1,7 @@
 """What a reward asks for on the state that earlier offers left (receipt 3, 4)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from loyalty import multibuy
 from loyalty.compilation import CLAIMING
@@ -34,23 +34,26 @@ class Wish:
     Attributes:
         by_line: by line index; sums up to `total`.
         moves: what a line refuses moves to the others: the total belongs to the offer as a whole.
-        others: weights of further lines that take what all of these refuse.
+        others: weights of further lines that take what all of these refuse; None = there are none.
     """
 
     total: int
     by_line: dict[int, int]
     moves: bool = False
-    others: dict[int, int] = field(default_factory=dict)
+    others: dict[int, int] | None = None
 
 
 _NOTHING = Wish(0, {})
+_ONE_KIND = (NForM, EveryNth, BuyGet)
+_NO_CAP = multibuy.Cap()
 
 
 def wishes(candidate: Candidate, state: State, held: Held | None) -> Wish:
     """Return what the reward asks for on this state."""
-    gives = candidate.compiled.offer.gives
-    if isinstance(gives, CLAIMING):
+    compiled = candidate.compiled
+    if compiled.claiming:
         return _multibuy(candidate, state, held)
+    gives = compiled.offer.gives
     return _REWARDS[type(gives)](candidate, gives, state)
 
 
@@ -75,8 +78,13 @@ def formed(
         if not candidate.codes:
             return multibuy.Formed()
         sets = min(sets, candidate.codes) if sets else candidate.codes
-    cap = multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
-    return multibuy.form(gives, units, cap if instead is None else multibuy.Cap(sets))
+    if instead is not None:
+        cap = multibuy.Cap(sets)
+    elif sets or candidate.compiled.selects:
+        cap = multibuy.Cap(sets, limits.units_max, limits.units_per_line_max)
+    else:
+        cap = _NO_CAP
+    return multibuy.form(gives, units, cap)
 
 
 def could_form_a_set(candidate: Candidate, scene: Scene) -> bool:
@@ -88,11 +96,11 @@ def could_form_a_set(candidate: Candidate, scene: Scene) -> bool:
             sum(lines[at].pieces for at in of_part) >= part.units
             for part, of_part in zip(gives.parts, candidate.parts, strict=True)
         )
-    have = sum(lines[at].pieces for at in candidate.lines)
+    have = sum([lines[at].pieces for at in candidate.lines])
     if candidate.parts:
         assert isinstance(gives, BuyGet)
         return have >= gives.buy_units and any(lines[at].pieces for at in candidate.parts[0])
-    assert isinstance(gives, NForM | EveryNth | BuyGet)
+    assert isinstance(gives, _ONE_KIND)
     units, paid, _, partial = multibuy.shape(gives)
     return have >= (paid + 1 if partial else units)
 
@@ -107,7 +115,7 @@ def units_held(candidate: Candidate, state: State, held: Held | None) -> list[mu
 def _held_units(
     lines: Sequence[int], candidate: Candidate, state: State, held: Held | None
 ) -> multibuy.Units:
-    initial = candidate.compiled.offer.combines.base == "initial"
+    initial = candidate.compiled.on_initial
     scene = state.scene
     classes: list[tuple[int, int, int]] = []
     for line in lines:
@@ -118,7 +126,8 @@ def _held_units(
         if count:
             price = scene.gross[line] if initial else state.left[line] + state.claimed_off[line]
             classes += multibuy.units_of(price, pieces, line, skip, count)
-    classes.sort(key=lambda unit: (-unit[0], unit[1]))
+    if len(lines) > 1:
+        classes.sort(key=lambda unit: (-unit[0], unit[1]))
     return classes
 
 
@@ -131,27 +140,23 @@ def _multibuy(candidate: Candidate, state: State, held: Held | None) -> Wish:
     if gives.spread == "set" or isinstance(gives, PartsSet):
         return _shared(sets.off_minor, _sorted(sets.claimed), moves=True)
     wish = _shared(sets.off_minor, _sorted(sets.rewarded), moves=True)
-    wish.others |= {
-        line: cost for line, cost in _sorted(sets.claimed).items() if line not in sets.rewarded
-    }
+    if len(sets.claimed) > len(sets.rewarded):
+        others = wish.others or {}
+        wish.others = others | {
+            line: cost for line, cost in _sorted(sets.claimed).items() if line not in sets.rewarded
+        }
     return wish
 
 
 def _sorted(by_line: Mapping[int, int]) -> dict[int, int]:
+    if len(by_line) == 1:
+        return dict(by_line)
     return {line: by_line[line] for line in sorted(by_line)}
 
 
 # Rewards on lines
 
 _Reward = Callable[[Candidate, object, State], Wish]
-
-
-def _bases(candidate: Candidate, state: State) -> list[int]:
-    if candidate.compiled.offer.combines.base == "initial":
-        gross = state.scene.gross
-        return [gross[line] for line in candidate.lines]
-    left = state.left
-    return [left[line] for line in candidate.lines]
 
 
 def _selected(
@@ -189,7 +194,7 @@ def _line_units(
     candidate: Candidate, state: State, lines: Sequence[int]
 ) -> list[tuple[int, int, int]]:
     """Return all units of the lines, dearest first; a weighed line is one."""
-    initial = candidate.compiled.offer.combines.base == "initial"
+    initial = candidate.compiled.on_initial
     scene = state.scene
     units: list[tuple[int, int, int]] = []
     for line in lines:
@@ -234,16 +239,12 @@ def _base_by_line(
 ) -> tuple[dict[int, int], Sequence[tuple[int, int, int]] | None]:
     units = _selected(candidate, state, which, count)
     if units is None:
-        return dict(zip(candidate.lines, _bases(candidate, state), strict=True)), None
+        prices = state.scene.gross if candidate.compiled.on_initial else state.left
+        return {line: prices[line] for line in candidate.lines}, None
     return _by_line(units), units
 
 
 def _percent(candidate: Candidate, gives: Percent, state: State) -> Wish:
-    if gives.units.which == "all" and not candidate.compiled.selects and len(candidate.lines) == 1:
-        (line,) = candidate.lines
-        (base,) = _bases(candidate, state)
-        off = round_half_up(base * gives.rate_ppm, PPM)
-        return Wish(off, {line: off}, moves=True) if off else _NOTHING
     bases, _ = _base_by_line(candidate, state, gives.units.which, gives.units.count)
     if gives.rounding == "line":
         return _summed(
@@ -274,21 +275,28 @@ def _price(candidate: Candidate, gives: FixedPrice, state: State) -> Wish:
         return _shared(max(0, sum(bases.values()) - amount), bases, moves=True)
     if gives.per == "line":
         return _summed({line: max(0, base - amount) for line, base in bases.items()})
-    lines = state.scene.lines
-
-    def for_quantity(line: int) -> int:
-        return round_half_up(amount * lines[line].source.quantity, UNIT_THOUSANDTHS)
-
-    if units is None:
-        return _summed({line: max(0, base - for_quantity(line)) for line, base in bases.items()})
+    scene = state.scene
+    if units is not None:
+        return _summed(_by_line(_above_price(amount, units, scene)))
     return _summed(
-        _by_line(
-            [
-                (max(0, price - (amount if lines[line].pieces else for_quantity(line))), line, n)
-                for price, line, n in units
-            ]
-        )
+        {line: max(0, base - _for_quantity(amount, line, scene)) for line, base in bases.items()}
     )
+
+
+def _for_quantity(amount_minor: int, line: int, scene: Scene) -> int:
+    return round_half_up(amount_minor * scene.lines[line].source.quantity, UNIT_THOUSANDTHS)
+
+
+def _above_price(
+    amount_minor: int, units: Iterable[tuple[int, int, int]], scene: Scene
+) -> list[tuple[int, int, int]]:
+    """Return what units cost above a price; a weighed line has it for one selling unit."""
+    found = []
+    for price, line, count in units:
+        pieces = scene.lines[line].pieces
+        own = amount_minor if pieces else _for_quantity(amount_minor, line, scene)
+        found.append((max(0, price - own), line, count))
+    return found
 
 
 def _card_price(candidate: Candidate, gives: CardPrice, state: State) -> Wish:
@@ -358,18 +366,39 @@ def step_wish(candidate: Candidate, step: Step, state: State) -> Wish:
     return _amount(candidate, AmountOff(amount_minor=off.amount_minor), state)
 
 
+def units_served(candidate: Candidate, state: State, held: Held | None) -> int:
+    """Return how many units, or sets, an offer makes cheaper where each takes a code."""
+    gives = candidate.compiled.offer.gives
+    if isinstance(gives, CLAIMING):
+        return formed(candidate, state, held).sets
+    which, count = "all", 0
+    if isinstance(gives, Percent | AmountOff | FixedPrice):
+        which, count = gives.units.which, gives.units.count
+    elif isinstance(gives, Stamps):
+        which, count = gives.which, _stamp_rewards(candidate, gives, state.scene)
+    return sum(units for _, _, units in _selected(candidate, state, which, count) or ())
+
+
 def stamps_on(candidate: Candidate, scene: Scene) -> int:
     """Return how many stamps this receipt adds."""
     return sum(scene.lines[line].units for line in candidate.lines)
 
 
+def _stamp_rewards(candidate: Candidate, gives: Stamps, scene: Scene) -> int:
+    return (candidate.counter % gives.every + stamps_on(candidate, scene)) // gives.every
+
+
 def _stamps(candidate: Candidate, gives: Stamps, state: State) -> Wish:
-    number = stamps_on(candidate, state.scene)
-    rewards = (candidate.counter % gives.every + number) // gives.every
+    rewards = _stamp_rewards(candidate, gives, state.scene)
     if not rewards:
         return _NOTHING
     units = _selected(candidate, state, gives.which, rewards) or []
-    return _shared(multibuy.taken_off(gives.off, units), _by_line(units), moves=True)
+    if isinstance(gives.off, PriceEach):
+        above = _above_price(gives.off.amount_minor, units, state.scene)
+        off_minor = sum(price * count for price, _, count in above)
+    else:
+        off_minor = multibuy.taken_off(gives.off, units)
+    return _shared(off_minor, _by_line(units), moves=True)
 
 
 _REWARDS: dict[type, _Reward] = {

@@ -1,9 +1,10 @@
 """A basket while offers act on it: what stays, what is left to pay, and who wants to act."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loyalty.compilation import CompiledOffer
+from loyalty.drawing import Draw, note
 from loyalty.matching import Line
 from loyalty.offers import Offer, Steps
 
@@ -40,7 +41,10 @@ class Candidate:
         counted: indexes of the lines each of its running needs counts.
         counter: stamps the account holds.
         rank: its place in the acting order.
+        offer_id: the offer's id.
         codes: how many of the presented codes it asks for.
+        presented: the codes that may be used, where their uses are counted.
+        draws: counters of all customers it draws on.
         members: for a group that acts as one, its members.
     """
 
@@ -51,21 +55,20 @@ class Candidate:
     counter: int = 0
     codes: int = 0
     members: tuple["Candidate", ...] = ()
+    presented: tuple[str, ...] = ()
+    draws: tuple[Draw, ...] = ()
     rank: int = field(init=False)
+    offer_id: str = field(init=False)
     _reach: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         self.rank = self.compiled.rank
+        self.offer_id = self.compiled.offer.offer_id
 
     @property
     def offer(self) -> Offer:
         """The offer."""
         return self.compiled.offer
-
-    @property
-    def offer_id(self) -> str:
-        """The offer's id."""
-        return self.compiled.offer.offer_id
 
     @property
     def claims(self) -> bool:
@@ -90,6 +93,14 @@ class Candidate:
         return self.counted_lines
 
     @property
+    def touches(self) -> Collection[int | str]:
+        """Lines and counters that tie it to the other offers that touch them."""
+        if not (self.parts or self.counted or self.members or self.draws):
+            return self.lines
+        lines: frozenset[int | str] = self.reach | self.counted_lines
+        return lines.union(draw.counter.name for draw in self.draws) if self.draws else lines
+
+    @property
     def endangered(self) -> bool:
         """Other offers may keep it from acting, or what they take off may."""
         return self.compiled.endangered or any(member.endangered for member in self.members)
@@ -104,11 +115,18 @@ class Candidate:
 
 @dataclass(slots=True)
 class State:
-    """What is left to pay on each line, and what multi-buys took off it so far."""
+    """What is left to pay on each line, and what multi-buys took off it so far.
+
+    Attributes:
+        drawn: what was drawn on counters of all customers.
+        excluding: offers that acted and may not stand beside some others.
+    """
 
     scene: Scene
     left: list[int]
     claimed_off: list[int]
+    drawn: dict[str, int] = field(default_factory=dict)
+    excluding: tuple[Candidate, ...] = ()
 
     def take(self, candidate: Candidate, offs: Mapping[int, int]) -> None:
         """Take off the lines what the offer takes."""
@@ -118,10 +136,16 @@ class State:
         if candidate.compiled.claiming:
             for line, off in offs.items():
                 self.claimed_off[line] += off
+        if candidate.draws and offs:
+            note(candidate.draws, sum(offs.values()), self.drawn)
+        if candidate.compiled.excludes and offs:
+            self.excluding += (candidate,)
 
     def copy(self) -> "State":
         """Return a state that can go on by itself."""
-        return State(self.scene, self.left[:], self.claimed_off[:])
+        return State(
+            self.scene, self.left[:], self.claimed_off[:], self.drawn.copy(), self.excluding
+        )
 
 
 def begin(scene: Scene) -> State:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from loyalty.account import LotPart, RedeemRequest
-from loyalty.basket import Basket, BasketLine, Moment
+from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.bundle import Bundle, Product, Programme, ReceiptTerms, RedemptionTerms, ReturnTerms
 from loyalty.cases import CaseAccount, CaseDocument
 from loyalty.limits import (
@@ -23,6 +23,7 @@ from loyalty.limits import (
     QUANTITY_THOUSANDTHS_MAX,
     SET_UNITS_MAX,
     TEXT_CHARACTERS_MAX,
+    UNCERTAINTY_S_MAX,
 )
 from loyalty.offers import (
     AmountEach,
@@ -37,6 +38,7 @@ from loyalty.offers import (
     LotTerms,
     Message,
     NeedsAny,
+    NeedsCode,
     NeedsTender,
     NForM,
     NumberRange,
@@ -51,6 +53,7 @@ from loyalty.offers import (
     PointsPerMoney,
     PointsPerReceipt,
     PriceEach,
+    SharedLimit,
     Stamps,
     Step,
     Steps,
@@ -103,16 +106,21 @@ FACTS: Final[Mapping[type[Any], Mapping[str, Keywords]]] = {
             "additionalProperties": _SHORT,
         },
     },
-    Basket: {"lines": {"maxItems": BASKET_LINES_MAX}, "codes": {"maxItems": BASKET_CODES_MAX}},
-    Moment: {"local": _MOMENT},
+    Basket: {
+        "lines": {"maxItems": BASKET_LINES_MAX},
+        "codes": {"maxItems": BASKET_CODES_MAX, "items": _SHORT},
+    },
+    Moment: {"local": _MOMENT, "uncertainty_s": _between(0, UNCERTAINTY_S_MAX)},
+    Place: {"store": _SHORT},
     LotPart: {"points": _POINTS},
     RedeemRequest: {"points": _WISH},
     CaseAccount: {"right_points": _WISH},
     CaseDocument: {
         "moment": _MOMENT,
         "basket": {"maxItems": BASKET_LINES_MAX},
-        "codes": {"maxItems": BASKET_CODES_MAX},
+        "codes": {"maxItems": BASKET_CODES_MAX, "items": _SHORT},
         "redeem": _WISH,
+        "allowances": {"additionalProperties": _WISH},
     },
     # Bundle
     RedemptionTerms: {
@@ -147,6 +155,7 @@ FACTS: Final[Mapping[type[Any], Mapping[str, Keywords]]] = {
     Who: {"purchases": {"items": _POSITIVE}, "every_purchases": _NOT_NEGATIVE},
     Attribute: {"name": _NAMED, "one_of": _EACH_NAMED, "beneath": _EACH_NAMED},
     NumberRange: {"name": _NAMED},
+    NeedsCode: dict.fromkeys(("uses_max", "uses_per_account_max"), _PRICE),
     NeedsTender: {"one_of": _NOT_EMPTY},
     NeedsAny: {"of": _NOT_EMPTY},
     Limits: dict.fromkeys(
@@ -161,6 +170,10 @@ FACTS: Final[Mapping[type[Any], Mapping[str, Keywords]]] = {
         ),
         _NOT_NEGATIVE,
     ),
+    SharedLimit: {
+        "name": _SHORT,
+        **dict.fromkeys(("uses_max", "discount_minor_max", "points_max"), _PRICE),
+    },
     # Rewards on prices
     Units: {"count": _NOT_NEGATIVE},
     PercentOff: {"rate_ppm": _RATE},

@@ -82,11 +82,11 @@ class Beside:
     """What a basket is worth beside its discounts.
 
     Attributes:
-        worth: in minor units, from what is left to pay on each line.
+        worth: in minor units, from what acting offers have left.
         most: a bound of it.
     """
 
-    worth: Callable[[Sequence[int]], int]
+    worth: Callable[[State], int]
     most: int
 
 
@@ -398,7 +398,7 @@ class _Units:
                 most -= sum(offs.values())
         value = before - sum(state.left)
         if self._aim.beside:
-            value += self._aim.beside.worth(state.left)
+            value += self._aim.beside.worth(state)
         if value > self.best:
             self.best = value
             self.best_held = held

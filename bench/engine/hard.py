@@ -21,6 +21,7 @@ from loyalty.offers import (
     AmountEach,
     Attribute,
     BuyGet,
+    EveryLine,
     EveryNth,
     NForM,
     Off,
@@ -107,14 +108,18 @@ def _bundle(draw: Random, lines: int, offers: int) -> Bundle:
     return Bundle(
         version=1,
         programme=Programme(programme_id="bench", currency="USD"),
-        offers=tuple(
-            Offer(
-                offer_id=f"o{number:03}",
-                lines=_some_lines(draw, lines),
-                gives=_KINDS[number % len(_KINDS)](draw, lines),
-            )
-            for number in range(offers)
-        ),
+        offers=tuple(_offer(draw, lines, number) for number in range(offers)),
+    )
+
+
+def _offer(draw: Random, lines: int, number: int) -> Offer:
+    some = _some_lines(draw, lines)
+    gives = _KINDS[number % len(_KINDS)](draw, lines)
+    # The parts of a set say its lines; few lines would be of two draws at once.
+    return Offer(
+        offer_id=f"o{number:03}",
+        lines=EveryLine() if isinstance(gives, PartsSet) else some,
+        gives=gives,
     )
 
 

@@ -1,18 +1,17 @@
 """Looks for what is wrong with a set of rules before it is published, and says what to change.
 
-`structural_errors` is what every compilation looks for, `check_bundle` all there is to find.
+`errors_of` is what is refused, here and by every till; `check_bundle` is all there is to find.
 """
 
 from loyalty.checking.checks import check_bundle
-from loyalty.checking.finding import ERRORS, STRUCTURAL, Code, Finding, Severity
-from loyalty.checking.structure import structural_errors
+from loyalty.checking.errors import errors_of
+from loyalty.checking.finding import ERRORS, Code, Finding, Severity
 
 __all__ = [
     "ERRORS",
-    "STRUCTURAL",
     "Code",
     "Finding",
     "Severity",
     "check_bundle",
-    "structural_errors",
+    "errors_of",
 ]

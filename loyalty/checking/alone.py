@@ -10,7 +10,8 @@ from loyalty.checking.contradictions import (
     skus_confined,
 )
 from loyalty.checking.finding import Code, Finding
-from loyalty.checking.structure import POINTS, matches_of, needs_lines_of, reward_kind
+from loyalty.checking.kinds import POINTS, reward_kind
+from loyalty.checking.structure import matches_of, needs_lines_of
 from loyalty.checking.windows import window_of
 from loyalty.limits import PPM
 from loyalty.offers import (
@@ -23,6 +24,7 @@ from loyalty.offers import (
     EveryLine,
     EveryNth,
     FixedPrice,
+    Limits,
     LineMatch,
     Need,
     NeedsAll,
@@ -35,6 +37,7 @@ from loyalty.offers import (
     PartsSet,
     Percent,
     PercentOff,
+    SharedLimit,
     Stamps,
     Steps,
     UnitRates,
@@ -62,11 +65,20 @@ LIMITS_OF: Final[dict[str, tuple[type, ...]]] = {
 _SET_KINDS = ", ".join(kind.kind for kind in _SETS)
 
 
-def check_alone(offer: Offer, groups: Groups) -> Iterator[Finding]:
-    """Yield what can be said of an offer without looking at others or at the catalogue."""
+def errors_alone(offer: Offer, groups: Groups) -> Iterator[Finding]:
+    """Yield the errors of an offer by itself."""
     yield from _contradictions(offer, groups)
-    yield from _limits(offer)
+    if offer.limits != _NO_LIMITS:
+        yield from _limits(offer)
     yield from _ignored(offer)
+
+
+_NO_LIMITS = Limits()
+_NOT_SHARED = SharedLimit()
+
+
+def warnings_alone(offer: Offer) -> Iterator[Finding]:
+    """Yield the warnings of an offer by itself."""
     yield from _unused(offer)
     yield from _too_much(offer)
     if isinstance(offer.gives, Steps):
@@ -174,7 +186,10 @@ def _needs_code(need: Need) -> bool:
 def _ignored(offer: Offer) -> Iterator[Finding]:
     """Yield what promises less than the offer would give, and is kept for other rewards only."""
     paths: list[tuple[str, str]] = []
-    if reward_kind(offer) != "price":
+    kind = reward_kind(offer)
+    if not offer.combines.on_discounted and kind != "points":
+        paths.append(("combines.on_discounted", "points"))
+    if kind != "price":
         paths += [
             (f"{path}.basis", "money off")
             for path, need in needs_lines_of(offer.needs)
@@ -213,9 +228,19 @@ def _settings_unused(offer: Offer) -> Iterator[tuple[str, str]]:
         yield "gives.basis", "gives.by amount"
     if isinstance(gives, PartsSet) and gives.spread == "rewarded":
         yield "gives.spread", "n_for_m, every_nth, buy_get"
+    yield from _thresholds_unused(offer)
+
+
+def _thresholds_unused(offer: Offer) -> Iterator[tuple[str, str]]:
+    for scope in ("campaign", "store"):
+        limit = getattr(offer.limits, scope)
+        if limit != _NOT_SHARED and not limit.is_set:
+            yield f"limits.{scope}", "uses_max, discount_minor_max, points_max"
     for path, need in needs_lines_of(offer.needs):
         if need.basis == "running" and not need.amount_minor_min:
             yield f"{path}.basis", "amount_minor_min"
+        elif not (need.quantity_min or need.amount_minor_min or need.distinct_min):
+            yield path, "quantity_min, amount_minor_min, distinct_min"
 
 
 # What is too much
@@ -252,6 +277,7 @@ def _frees_everything(offer: Offer) -> bool:
         or limits.unit_price_minor_min
         or limits.units_max
         or limits.units_per_line_max
+        or limits.are_shared
     ):
         return False
     if isinstance(gives, Percent):

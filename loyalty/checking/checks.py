@@ -5,16 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from loyalty.bundle import Bundle
-from loyalty.checking.alone import check_alone
+from loyalty.checking.alone import warnings_alone
+from loyalty.checking.errors import errors_of
 from loyalty.checking.finding import ERRORS, Code, Finding
 from loyalty.checking.goods import check_goods
+from loyalty.checking.kinds import POINTS
 from loyalty.checking.meeting import Meetings, actors_of
 from loyalty.checking.reach import Assortment
 from loyalty.checking.rivals import check_rivals
-from loyalty.checking.structure import POINTS, structural_errors
 from loyalty.checking.together import money_taken_together, points_given_together
 from loyalty.checking.windows import window_of
-from loyalty.offers import Message, Offer
+from loyalty.offers import BuyGet, EveryNth, Message, NForM, Offer
 
 WARNINGS_OF_A_KIND_MAX: Final = 200
 """More of one kind are counted; who has so many changes something they share."""
@@ -33,7 +34,7 @@ def check_bundle(bundle: Bundle, *, today: str = "") -> tuple[Finding, ...]:
     Returns:
         Errors before warnings, by offer in the bundle's order; equal bundles give equal findings.
     """
-    found = [*structural_errors(bundle), *_alone(bundle)]
+    found = [*errors_of(bundle), *_alone(bundle.offers), *_returns(bundle)]
     if today:
         found += _over(bundle.offers, today)
     found += _texts(bundle.offers)
@@ -72,9 +73,21 @@ def _shortened(findings: Sequence[Finding]) -> Iterator[Finding]:
             yield Finding(code=Code.MORE_FOUND, figures=figures)
 
 
-def _alone(bundle: Bundle) -> Iterator[Finding]:
+def _alone(offers: Iterable[Offer]) -> Iterator[Finding]:
+    for offer in offers:
+        yield from warnings_alone(offer)
+
+
+def _returns(bundle: Bundle) -> Iterator[Finding]:
+    """Yield offers whose free units stay with who returns the paid ones."""
+    if bundle.programme.returns.broken_condition != "keep":
+        return
     for offer in bundle.offers:
-        yield from check_alone(offer, bundle.groups)
+        gives = offer.gives
+        if isinstance(gives, NForM | EveryNth | BuyGet) and gives.spread == "rewarded":
+            yield Finding(
+                code=Code.RETURN_KEEPS_FREE, offers=(offer.offer_id,), path="gives.spread"
+            )
 
 
 def _over(offers: Iterable[Offer], today: str) -> Iterator[Finding]:

@@ -56,6 +56,8 @@ _MOST = {
 
 def line_can_match(*matches: LineMatch) -> bool:
     """Say whether one line can belong to all of these."""
+    if len(matches) == 1 and isinstance(matches[0], EveryLine | Attribute):
+        return True  # by itself each of them can: most offers ask for no more
     return _Search(_line_step, _line_is_possible).can([(match, True) for match in matches])
 
 

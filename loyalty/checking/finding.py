@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 class Code(StrEnum):
     """What can be found; names stand in reports and documents, never renamed."""
 
-    # Errors without which a till could not calculate
+    # Errors: these, and no others, are in `ERRORS`
     OFFER_ID_TWICE = "offer_id_twice"
     PRODUCT_GROUP_UNKNOWN = "product_group_unknown"
     OFFER_UNKNOWN = "offer_unknown"
@@ -29,8 +29,9 @@ class Code(StrEnum):
     RUNNING_NEED_NESTED = "running_need_nested"
     NOT_WITH_ITSELF = "not_with_itself"
     STAMPS_DIFFER = "stamps_differ"
-
-    # Errors of an offer that cannot mean what it says
+    SHARED_LIMIT_DIFFERS = "shared_limit_differs"
+    CODE_USES_NESTED = "code_uses_nested"
+    CODE_USES_DIFFER = "code_uses_differ"
     NEEDS_NEVER_HOLD = "needs_never_hold"
     LINES_NEVER_MATCH = "lines_never_match"
     NEVER_OPEN = "never_open"
@@ -48,6 +49,8 @@ class Code(StrEnum):
     STEP_GIVES_LESS = "step_gives_less"
     FLOOR_CUTS = "floor_cuts"
     PRICE_BELOW_FLOOR = "price_below_floor"
+    RETURN_KEEPS_FREE = "return_keeps_free"
+    NEED_COUNTS_BARRED = "need_counts_barred"
 
     # Warnings of offers that do nothing
     WINDOW_OVER = "window_over"
@@ -59,6 +62,7 @@ class Code(StrEnum):
     POINTS_UNSPENDABLE = "points_unspendable"
     SETTING_UNUSED = "setting_unused"
     GROUP_OF_ONE = "group_of_one"
+    FIRST_EXCLUDED = "first_excluded"
 
     # Warnings of what is left open
     SAME_PRIORITY = "same_priority"
@@ -72,11 +76,38 @@ class Code(StrEnum):
     MORE_FOUND = "more_found"
 
 
-STRUCTURAL: Final = frozenset(list(Code)[: list(Code).index(Code.NEEDS_NEVER_HOLD)])
-"""What `structure.structural_errors` finds: a bundle with one of these is not compiled."""
-
-ERRORS: Final = frozenset(list(Code)[: list(Code).index(Code.TOGETHER_FREE)])
-"""What is refused at publishing; all others are warnings."""
+ERRORS: Final = frozenset(
+    {
+        Code.OFFER_ID_TWICE,
+        Code.PRODUCT_GROUP_UNKNOWN,
+        Code.OFFER_UNKNOWN,
+        Code.ENDS_BEFORE_START,
+        Code.GROUP_MODES,
+        Code.GROUP_MIXED,
+        Code.GROUP_HAND_OUT,
+        Code.PER_LINE_ORDER,
+        Code.PER_LINE_REWARD,
+        Code.PER_LINE_SETTING,
+        Code.PER_LINE_EXCLUDED,
+        Code.MULTIPLIER_CYCLE,
+        Code.MULTIPLIER_OF_MULTIPLIER,
+        Code.MULTIPLIER_OF_NO_POINTS,
+        Code.RUNNING_NEED_NESTED,
+        Code.NOT_WITH_ITSELF,
+        Code.STAMPS_DIFFER,
+        Code.SHARED_LIMIT_DIFFERS,
+        Code.CODE_USES_NESTED,
+        Code.CODE_USES_DIFFER,
+        Code.NEEDS_NEVER_HOLD,
+        Code.LINES_NEVER_MATCH,
+        Code.NEVER_OPEN,
+        Code.NOBODY,
+        Code.CODE_NOT_NEEDED,
+        Code.LIMIT_NOT_APPLICABLE,
+        Code.NOT_FOR_REWARD,
+    }
+)
+"""What is refused, when rules are published and when a till compiles them (`errors.errors_of`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +128,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """`error` is refused at publishing, `warning` is not."""
+        """`error` is refused, `warning` is told and let pass."""
         return "error" if self.code in ERRORS else "warning"
 
     def __str__(self) -> str:

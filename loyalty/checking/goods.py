@@ -5,9 +5,10 @@ from typing import Final
 
 from loyalty.bundle import Bundle
 from loyalty.checking.finding import Code, Finding
+from loyalty.checking.kinds import POINTS, reward_kind
 from loyalty.checking.meeting import Actor
 from loyalty.checking.reach import Assortment, SkuSet
-from loyalty.checking.structure import POINTS, matches_of, needs_lines_of, reward_kind
+from loyalty.checking.structure import matches_of, needs_lines_of
 from loyalty.limits import UNIT_THOUSANDTHS
 from loyalty.offers import (
     Attribute,
@@ -33,6 +34,7 @@ def check_goods(
             figures = {"group": name, **_counted(unknown)}
             yield Finding(code=Code.SKU_UNKNOWN, path=f"groups.{name}", figures=figures)
     yield from _floors_of_all(actors, assortment)
+    yield from _barred_counted(actors, assortment)
     for actor in actors:
         yield from _unknown_skus(actor.offer, bundle)
         yield from _nothing(actor, assortment)
@@ -119,6 +121,26 @@ def _lot(offer: Offer, bundle: Bundle) -> Iterator[Finding]:
 def _is_barred(sku: str, bundle: Bundle) -> bool:
     product = bundle.catalogue.get(sku)
     return product is not None and "redeem" in product.barred
+
+
+def _barred_counted(actors: Iterable[Actor], assortment: Assortment) -> Iterator[Finding]:
+    """Yield one finding for all offers that a purchase of goods without discounts opens."""
+    if assortment.undiscounted.is_empty:
+        return
+    counted: set[str] = set()
+    offers = 0
+    for actor in actors:
+        if reward_kind(actor.offer) != "price":
+            continue
+        skus: set[str] = set()
+        for _, need in needs_lines_of(actor.offer.needs):
+            if need.amount_minor_min and need.basis == "gross":
+                skus |= (assortment.reach(need.match).maybe & assortment.undiscounted).named
+        offers += bool(skus)
+        counted |= skus
+    if offers:
+        figures = {"count": offers, **_counted(counted)}
+        yield Finding(code=Code.NEED_COUNTS_BARRED, path="offers", figures=figures)
 
 
 # Regulated minimum prices

@@ -11,8 +11,8 @@ from typing import Final
 
 from loyalty.checking.alone import asks_for_nothing
 from loyalty.checking.contradictions import Groups, line_can_match, needs_can_hold
+from loyalty.checking.kinds import reward_kind
 from loyalty.checking.reach import Assortment, Reach, SkuSet
-from loyalty.checking.structure import reward_kind
 from loyalty.checking.windows import Window, window_of
 from loyalty.offers import (
     AllOf,

@@ -112,6 +112,7 @@ class Assortment:
     Attributes:
         floors: regulated minimum price of a unit by SKU, where there is one.
         with_floor: the SKUs that have one.
+        undiscounted: the SKUs barred from discounts.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -136,6 +137,7 @@ class Assortment:
             if values
         }
         self._barred = {what: SkuSet(frozenset(skus)) for what, skus in barred.items()}
+        self.undiscounted = self._barred["discount"]
         self._sorted_skus = sorted(bundle.catalogue)
         self._reaches: dict[LineMatch, Reach] = {}
         self._taking_part: dict[tuple[LineMatch, str], Reach] = {}

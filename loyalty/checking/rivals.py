@@ -4,8 +4,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 from loyalty.checking.alone import asks_for_nothing
 from loyalty.checking.finding import Code, Finding
+from loyalty.checking.kinds import reward_kind
 from loyalty.checking.meeting import Actor, Crossing, Meetings, claims, exclude_each_other
-from loyalty.checking.structure import reward_kind
 from loyalty.offers import (
     AmountEach,
     AmountOff,
@@ -38,6 +38,7 @@ def check_rivals(actors: Sequence[Actor], meetings: Meetings) -> Iterator[Findin
         if actor.offer.combines.group:
             groups.setdefault(actor.offer.combines.group, []).append(actor)
     yield from _misspelt(groups)
+    yield from _first_excluded(actors)
     for members in groups.values():
         mode = members[0].offer.combines.mode
         if mode in {"first", "best"}:
@@ -69,6 +70,26 @@ def _misspelt(groups: Mapping[str, Sequence[Actor]]) -> Iterator[Finding]:
                 alike = next(other for other in names if other != name)
                 figures = {"group": name, "alike": alike}
                 yield _finding(Code.GROUP_OF_ONE, groups[name], "combines.group", figures)
+
+
+def _first_excluded(actors: Iterable[Actor]) -> Iterator[Finding]:
+    """Yield first members that others may exclude: nobody of the group acts in their place."""
+    by_id = {actor.offer_id: actor for actor in actors}
+    for actor in by_id.values():
+        for other in actor.offer.combines.not_with:
+            pair = [one for one in (actor, by_id.get(other)) if one]
+            for one, excluding in zip(pair, pair[::-1], strict=True):
+                combines = one.offer.combines
+                if (
+                    combines.group
+                    and combines.mode == "first"
+                    and reward_kind(one.offer) == reward_kind(excluding.offer) == "price"
+                    and excluding.offer.combines.group != combines.group
+                ):
+                    figures = {"group": combines.group}
+                    yield _finding(
+                        Code.FIRST_EXCLUDED, (one, excluding), "combines.not_with", figures
+                    )
 
 
 # The same twice
@@ -104,8 +125,13 @@ def _meaning(offer: Offer) -> Hashable:
         offer.lines,
         offer.needs,
         offer.combines,
-        (offer.limits, offer.offer_id if offer.limits.uses_per_account_max else ""),
+        (offer.limits, offer.offer_id if _counts_alone(offer.limits) else ""),
     )
+
+
+def _counts_alone(limits: Limits) -> bool:
+    own = any(limit.is_set and not limit.name for limit in (limits.campaign, limits.store))
+    return own or bool(limits.uses_per_account_max)
 
 
 # Hidden behind others
@@ -130,7 +156,12 @@ def _hidden(members: Sequence[Actor], meetings: Meetings) -> Iterator[Finding]:
 
 def _is_plain(limits: Limits) -> bool:
     """Say whether nothing keeps the offer from giving something each time."""
-    return not (limits.uses_per_account_max or limits.unit_price_minor_min or limits.once_per_code)
+    return not (
+        limits.uses_per_account_max
+        or limits.unit_price_minor_min
+        or limits.once_per_code
+        or limits.are_shared
+    )
 
 
 def _beats(winner: Offer, loser: Offer) -> bool:
@@ -166,6 +197,7 @@ def _covers(one: Actor, other: Actor) -> bool:
         and one.window.holds(other.window)
         and _holds_needs(ours, theirs)
         and (ours.combines.on_reduced or not theirs.combines.on_reduced)
+        and (ours.combines.on_discounted or not theirs.combines.on_discounted)
         and _holds_lines(one, other)
     )
 

@@ -1,4 +1,4 @@
-"""The errors no till may meet: cheap to find, so that every compilation looks for them.
+"""Errors between offers, and of what they name: groups, other offers, stamp cards.
 
 One walk over the offers; nothing here looks at the catalogue or compares offers in pairs.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from loyalty.bundle import Bundle
 from loyalty.checking.finding import Code, Finding
+from loyalty.checking.kinds import POINTS, reward_kind
 from loyalty.checking.windows import window_of
 from loyalty.offers import (
     AmountOff,
@@ -16,38 +17,27 @@ from loyalty.offers import (
     CardPrice,
     EveryLine,
     FixedPrice,
-    Gift,
-    IssuedCoupon,
     LineMatch,
-    Message,
     Need,
     NeedsAll,
     NeedsLines,
     NumberRange,
     Offer,
-    PartnerPoints,
     PartsSet,
     Percent,
     PointsMultiplier,
     PointsPerItem,
     PointsPerMoney,
-    PointsPerReceipt,
     SameLines,
     Stamps,
     When,
 )
 
-POINTS = (PointsPerMoney, PointsPerItem, PointsPerReceipt, PointsMultiplier)
-HAND_OUTS = (Gift, IssuedCoupon, Message, PartnerPoints)
-
 _PER_LINE_LIMITS = ("discount_minor_max", "points_max", "units_max", "sets_max", "once_per_code")
 
 
 def structural_errors(bundle: Bundle) -> tuple[Finding, ...]:
-    """Return what makes a bundle unfit for any till, in the order of its offers.
-
-    Its cost grows with the offers and what they name, not with the catalogue.
-    """
+    """Return what does not fit together, in the order of the offers."""
     groups = _Groups()
     by_id: dict[str, Offer] = {}
     found: list[Finding] = []
@@ -68,13 +58,6 @@ def structural_errors(bundle: Bundle) -> tuple[Finding, ...]:
         if offer.combines.not_with or isinstance(offer.gives, PointsMultiplier):
             found += _named_offers(offer, by_id, in_circles)
     return tuple(found)
-
-
-def reward_kind(offer: Offer) -> str:
-    """Return `points`, `hand_out` or `price`."""
-    if isinstance(offer.gives, POINTS):
-        return "points"
-    return "hand_out" if isinstance(offer.gives, HAND_OUTS) else "price"
 
 
 def matches_of(offer: Offer) -> Iterator[tuple[str, LineMatch]]:
@@ -237,6 +220,9 @@ def _of_the_receipt(offer: Offer) -> Iterator[str]:
     """Yield what an offer says about the receipt as a whole, beside its gross needs."""
     for name in _PER_LINE_LIMITS:
         if getattr(offer.limits, name):
+            yield f"limits.{name}"
+    for name in ("campaign", "store"):
+        if getattr(offer.limits, name).is_set:
             yield f"limits.{name}"
     if offer.combines.not_with:
         yield "combines.not_with"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from loyalty.errors import AmountError
+from loyalty.limits import AMOUNT_MINOR_MAX
 from loyalty.offers.lines import EveryLine, LineMatch
 
 Basis = Literal["gross", "running"]
@@ -28,15 +29,31 @@ class NeedsLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsCode:
-    """One of these codes, or a code that begins so, was presented."""
+    """One of these codes, or a code that begins so, was presented.
+
+    Attributes:
+        uses_max: receipts on which one code may be used; 1 = a code for once, 0 = no limit. A till
+            needs an allowance for the code (`account.Allowance`).
+        uses_per_account_max: the same for the receipts of one customer.
+    """
 
     kind: ClassVar[str] = "code"
     one_of: tuple[str, ...] = ()
     prefix: str = ""
+    uses_max: int = 0
+    uses_per_account_max: int = 0
 
     def __post_init__(self) -> None:
         if bool(self.one_of) == bool(self.prefix):
             raise AmountError("a code needs either one_of or prefix")
+        most = (self.uses_max, self.uses_per_account_max)
+        if min(most) < 0 or max(most) > AMOUNT_MINOR_MAX:
+            raise AmountError(f"maximums must be 0 to {AMOUNT_MINOR_MAX}")
+
+    @property
+    def is_counted(self) -> bool:
+        """How often a code is used is limited."""
+        return bool(self.uses_max or self.uses_per_account_max)
 
     def accepts(self, code: str) -> bool:
         """Say whether this code is one of them."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from loyalty.errors import AmountError
-from loyalty.limits import TEXT_CHARACTERS_MAX
+from loyalty.limits import AMOUNT_MINOR_MAX, TEXT_CHARACTERS_MAX
 from loyalty.offers.lines import EveryLine, LineMatch
 from loyalty.offers.needs import Need, NeedsAll
 from loyalty.offers.points import HandOutReward, PointsReward
@@ -117,6 +117,7 @@ class Combines:
         base: `running` works on the price left by earlier offers,
             `initial` on the register's price.
         on_reduced: takes part on lines whose price the register has reduced by itself.
+        on_discounted: points are given for lines on which an offer took something off, too.
         shares_units: a multi-buy or set that may use units which others use too.
     """
 
@@ -126,10 +127,47 @@ class Combines:
     order: int = 100
     base: Literal["running", "initial"] = "running"
     on_reduced: bool = True
+    on_discounted: bool = True
     shares_units: bool = False
 
 
 Period = Literal["ever", "year", "month", "week", "day"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedLimit:
+    """The most that is given to all customers together in a period; 0 = no limit.
+
+    A till gives no more of it than its allowance says (`account.Allowance`).
+
+    Attributes:
+        name: offers that name one limit draw on it together, in acting order, and say the same of
+            it; empty = the offer has its own, named by its id.
+        uses_max: receipts on which an offer acts.
+        discount_minor_max: money off.
+        points_max: points given.
+    """
+
+    name: str = ""
+    uses_max: int = 0
+    discount_minor_max: int = 0
+    points_max: int = 0
+    period: Period = "ever"
+
+    def __post_init__(self) -> None:
+        most = (self.uses_max, self.discount_minor_max, self.points_max)
+        if min(most) < 0 or max(most) > AMOUNT_MINOR_MAX:
+            raise AmountError(f"maximums must be 0 to {AMOUNT_MINOR_MAX}")
+        if len(self.name) > TEXT_CHARACTERS_MAX:
+            raise AmountError(f"name must have at most {TEXT_CHARACTERS_MAX} characters")
+
+    @property
+    def is_set(self) -> bool:
+        """It limits something."""
+        return bool(self.uses_max or self.discount_minor_max or self.points_max)
+
+
+NOT_SHARED = SharedLimit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +184,8 @@ class Limits:
         uses_per_account_max: receipts of one account and `period` on which the offer acts.
         once_per_code: each presented code that the offer needs makes one set or unit cheaper;
             without it one code serves the whole receipt.
+        campaign: what is given in all stores together.
+        store: what is given in each store.
     """
 
     discount_minor_max: int = 0
@@ -157,12 +197,19 @@ class Limits:
     uses_per_account_max: int = 0
     period: Period = "ever"
     once_per_code: bool = False
+    campaign: SharedLimit = NOT_SHARED
+    store: SharedLimit = NOT_SHARED
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, int) and value < 0:
                 raise AmountError(f"{each.name} must not be negative")
+
+    @property
+    def are_shared(self) -> bool:
+        """Something is limited over all customers."""
+        return self.campaign.is_set or self.store.is_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

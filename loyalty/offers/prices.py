@@ -22,7 +22,11 @@ from loyalty.offers.lines import (
 from loyalty.offers.needs import Basis
 
 Spread = Literal["rewarded", "set"]
-"""Where a set's discount is booked: on the units it makes cheaper, or on all units of the set."""
+"""Where a set's discount is booked: on the units it makes cheaper, or on all units of the set.
+
+Booked on all of them no unit is free by itself: who returns the paid ones of three for two has not
+kept one for nothing.
+"""
 
 
 def _check_rate(rate_ppm: int) -> None:
@@ -218,6 +222,8 @@ class Steps:
 class Stamps:
     """The sixth coffee free: matched units are counted over receipts, each `every`-th is cheaper.
 
+    A weighed line is one unit, and has a price for one selling unit (a kilogram).
+
     Attributes:
         counter: name of the account's counter; offers may share one.
         which: of the units on this receipt, those the reward falls on.
@@ -250,7 +256,7 @@ class NForM:
     units: int
     pay: int
     free: Literal["cheapest_of_set", "cheapest_of_all"] = "cheapest_of_set"
-    spread: Spread = "rewarded"
+    spread: Spread = "set"
 
     def __post_init__(self) -> None:
         if not 0 < self.pay < self.units <= SET_UNITS_MAX:
@@ -264,7 +270,7 @@ class EveryNth:
     kind: ClassVar[str] = "every_nth"
     every: int
     off: Off
-    spread: Spread = "rewarded"
+    spread: Spread = "set"
 
     def __post_init__(self) -> None:
         if not 1 < self.every <= SET_UNITS_MAX:
@@ -297,7 +303,7 @@ class BuyGet:
         default_factory=SameLines
     )
     partial: bool = False
-    spread: Spread = "rewarded"
+    spread: Spread = "set"
 
     def __post_init__(self) -> None:
         if self.buy_units < 1 or self.get_units < 1:

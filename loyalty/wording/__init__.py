@@ -109,6 +109,8 @@ def _said(name: str, reason: Reason, catalogue: Catalogue) -> str:
         return _moment(value, catalogue)
     if isinstance(value, str) and name == "period":
         return catalogue.periods.get(value, value)
+    if isinstance(value, str) and name == "scope":
+        return catalogue.scopes.get(value, value)
     if isinstance(value, str) and name == "last":
         return _last_used(value, catalogue)
     return _said_by_name(name, value, catalogue)

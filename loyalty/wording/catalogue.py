@@ -23,6 +23,7 @@ class Catalogue:
         nouns: forms of a noun behind a number, in the order `noun_form` counts them.
         weekdays: Monday first, as the texts of `not_today` need them.
         periods: what the periods of a limit are called behind "1 of 1".
+        scopes: for whom a limit over all customers holds.
         store_form: a `store`, behind a moment.
         day_form: a day from `year`, `month` and `day`.
         noun_form: which form follows a number that is not negative.
@@ -35,6 +36,7 @@ class Catalogue:
     nouns: Mapping[Noun, tuple[str, ...]]
     weekdays: tuple[str, ...]
     periods: Mapping[str, str]
+    scopes: Mapping[str, str]
     store_form: str
     kilogram: str
     decimal_mark: str

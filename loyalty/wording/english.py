@@ -35,6 +35,13 @@ REASONS: Final[Texts] = {
         "{title}: used up: {used} of {limit} {period}.",
         "{title}: used up.",
     ),
+    "no_allowance": (
+        "{title}: no use is left for this till ({limit} {period} for {scope}).",
+        "{title}: no money is left for this till ({limit_minor} {period} for {scope}).",
+        "{title}: no points are left for this till ({limit_points} {period} for {scope}).",
+        "{title}: coupon {coupon} is not set aside for this till.",
+        "{title}: nothing is left for this till.",
+    ),
     "not_today": ("{title}: not on {weekday}.", "{title}: not today."),
     "not_this_hour": (
         "{title}: only {hours}, it is {now} now.",
@@ -44,6 +51,11 @@ REASONS: Final[Texts] = {
         "{title}: not at this hour.",
     ),
     "code_missing": ("{title}: a coupon is needed.",),
+    "code_used": (
+        "{title}: coupon {coupon} is used up, last {last}.",
+        "{title}: coupon {coupon} is used up.",
+        "{title}: this coupon is used up.",
+    ),
     "tender_missing": (
         "{title}: only when paid by {tender}.",
         "{title}: not with this kind of payment.",
@@ -70,6 +82,7 @@ REASONS: Final[Texts] = {
     ),
     "condition_not_met": ("{title}: does not go with what is in this basket.",),
     "lines_excluded": ("{title}: the goods in this basket take no part.",),
+    "lines_discounted": ("{title}: only for goods with no discount.",),
     "receipt_limit": ("{title}: this receipt already has the largest discount allowed.",),
     "nothing_to_give": ("{title}: gives nothing on this receipt.",),
 }
@@ -101,7 +114,16 @@ REASONS_FOR_CUSTOMER: Final[Texts] = {
         "{title}: you have used it: {used} of {limit} {period}.",
         "{title}: you have used it.",
     ),
+    "no_allowance": (
+        "{title}: coupon {coupon} cannot be used here now.",
+        "{title}: nothing is left of it here.",
+    ),
     "code_missing": ("{title}: show your coupon.",),
+    "code_used": (
+        "{title}: your coupon {coupon} is used up, last {last}.",
+        "{title}: your coupon {coupon} is used up.",
+        "{title}: your coupon is used up.",
+    ),
     "quantity_missing": (
         "{missing} more and you get: {title}.",
         "More of these goods and you get: {title}.",
@@ -176,6 +198,17 @@ OUTCOMES: Final[Texts] = {
         "No more than {available_points} can be redeemed here now. The sale goes on.",
         "No points can be redeemed here now. The sale goes on, points are earned.",
     ),
+    "courier_asked": (
+        "Let the customer scan the code with the app, then scan the code the app shows.",
+    ),
+    "grant_taken": (
+        "{points} can be redeemed on this receipt now.",
+        "The points can be redeemed now.",
+    ),
+    "grant_not_awaited": (
+        "This code was used before, or is for another till or receipt. Show a new code.",
+    ),
+    "code_wrong": ("This code is not genuine or was misread. Scan it again.",),
     "rules_missing": ("This till has no offers yet. Sell without loyalty and call support.",),
     "journal_unavailable": (
         "This till cannot record. Sell without loyalty and call support at once.",
@@ -223,6 +256,8 @@ OUTCOMES_FOR_CUSTOMER: Final[Texts] = {
         "You can spend up to {available_points} here now.",
         "Points cannot be spent here now. You will still earn them.",
     ),
+    "courier_asked": ("Scan this code with the app and show the cashier the code it gives you.",),
+    "grant_taken": ("{points} can be spent now.", "Your points can be spent now."),
     "rules_missing": ("Loyalty is not available at this till now.",),
     "journal_unavailable": ("Loyalty is not available at this till now.",),
     "accepted": ("Your points are posted.",),
@@ -271,6 +306,7 @@ ENGLISH: Final = Catalogue(
         "week": "this week",
         "day": "today",
     },
+    scopes={"campaign": "all stores", "store": "this store"},
     store_form="store {store}",
     kilogram="kg",
     decimal_mark=".",

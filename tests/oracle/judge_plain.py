@@ -263,4 +263,11 @@ def stamps(scene: Scene, gives: Stamps) -> Wish:
     rewarded = scene.limited(sorted(units, key=order), rewards) if rewards else []
     of_line = [[u.price for u in rewarded if u.line == line.index] for line in scene.lines]
     total = off_units(gives.off, [unit.price for unit in rewarded])
+    if isinstance(gives.off, PriceEach):
+        # A weighed line has its price for one selling unit.
+        amount_of = {line.index: gives.off.amount_minor for line in scene.lines}
+        for line in scene.lines:
+            if line.weighed:
+                amount_of[line.index] = halves_up(gives.off.amount_minor * line.quantity, PIECE)
+        total = sum(max(0, unit.price - amount_of[unit.line]) for unit in rewarded)
     return scene.split(total, [sum(prices) for prices in of_line])

@@ -51,6 +51,7 @@ from loyalty.offers import (
 )
 from tests.oracle.judge_state import Case
 from tests.support import builders
+from tests.support.published import publishable
 
 T = TypeVar("T")
 
@@ -410,8 +411,10 @@ class Draw:
             basket=builders.basket(
                 *self.basket_lines(), codes=self.rng.sample(CODES, self.number(0, 3))
             ),
-            bundle=Bundle(
-                version=1, programme=programme, offers=tuple(offers), catalogue=floors | barred
+            bundle=publishable(
+                Bundle(
+                    version=1, programme=programme, offers=tuple(offers), catalogue=floors | barred
+                )
             ),
             account=builders.account(
                 counters={"stamps:coffee": self.number(0, 9), "stamps:tea": self.number(0, 3)}

@@ -10,7 +10,7 @@ from loyalty.account import NOBODY
 from loyalty.basket import Basket, Moment, Place
 from loyalty.bundle import Bundle
 from loyalty.canonical import canonical_bytes
-from loyalty.checking import check_bundle, structural_errors
+from loyalty.checking import check_bundle, errors_of
 from loyalty.checking.contradictions import line_can_match, needs_can_hold
 from loyalty.checking.reach import Assortment
 from loyalty.checking.windows import window_of
@@ -23,7 +23,8 @@ from loyalty.offers import LineMatch, Need, When
 from tests.support.builders import bundle, moment, offer
 from tests.support.offer_strategies import GROUPS, one_of
 from tests.support.receipt_strategies import Receipt, baskets, products, receipts
-from tests.support.rule_strategies import any_bundles, any_needs, line_matches, publishable
+from tests.support.published import publishable
+from tests.support.rule_strategies import any_bundles, any_needs, line_matches
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 A_DAY = "2025-03-05"
@@ -62,7 +63,7 @@ def test_needs_called_impossible_never_hold(
 ) -> None:
     lines = lines_of(basket, rules)
     gross = sum(line.source.gross_minor for line in lines)
-    holds = compile_need(need)(Situation(basket, lines, gross, NOBODY, moment())) is None
+    holds = compile_need(need)(Situation(basket, lines, gross, NOBODY, moment()), ()) is None
     there = any(compile_match(match)(line.view) for line in lines)
     event("holds" if holds else "does not hold")
     assert not (holds and there) or needs_can_hold([need], (match,), rules.groups)
@@ -112,7 +113,7 @@ def is_open(when: When, at: datetime) -> bool:
     """Ask the engine."""
     local = at.isoformat(timespec="seconds")
     situation = Situation(Basket(lines=()), [], 0, NOBODY, Moment(local=local))
-    return obstacle(offer(when=when), None, situation, gives_points=False) is None
+    return obstacle(offer(when=when), None, situation, (), gives_points=False) is None
 
 
 @settings(max_examples=60)
@@ -133,7 +134,7 @@ def test_windows_meet_where_the_engine_finds_both_open(one: When, other: When) -
 def test_a_check_always_ends_with_words(rules: Bundle, today: str) -> None:
     found = check_bundle(rules, today=today)
     assert check_bundle(decode(Bundle, encode(rules)), today=today) == found
-    assert all(error in found for error in structural_errors(rules))
+    assert all(error in found for error in errors_of(rules))
     for each in found:
         event(each.code)
         for language in ("en", "ru"):

@@ -31,6 +31,8 @@ from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError, RefusedError
 from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
 from sync.messages import (
+    Compare,
+    CompareAnswer,
     Cursor,
     Hello,
     HelloAnswer,
@@ -182,10 +184,16 @@ class JournalSide:
     def pull_answered(self, answer: PullAnswer) -> None:
         pass
 
-    def wanted_bundle(self) -> Manifest | None:
+    def compare(self) -> Compare | None:
         return None
 
-    def bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
+    def compared(self, answer: CompareAnswer) -> None:
+        raise AssertionError("nothing was compared")
+
+    def wanted_piece(self) -> tuple[Manifest, int] | None:
+        return None
+
+    def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         raise AssertionError("no bundle was announced")
 
 

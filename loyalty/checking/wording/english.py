@@ -128,6 +128,30 @@ ERRORS: Final[Mapping[Code, Told]] = {
         ),
         ("give both the same every, or each a counter of its own",),
     ),
+    Code.SHARED_LIMIT_DIFFERS: Told(
+        (
+            (
+                "offers {offer} and {other} draw on one limit '{name}' and say different things"
+                " of it: {setting} is {value} and {other_value}"
+            ),
+            "two offers draw on one limit and say different things of it",
+        ),
+        ("give both the same, or each a limit of its own name",),
+    ),
+    Code.CODE_USES_NESTED: Told(
+        ("offer {offer} counts uses of a code inside an any or a not ({path})",),
+        ("put the code into needs or into an all there, or make an offer for each code",),
+    ),
+    Code.CODE_USES_DIFFER: Told(
+        (
+            (
+                "offers {offer} and {other} let codes {codes} be used {uses} and {other_uses}"
+                " times in all"
+            ),
+            "two offers let the same codes be used a different number of times",
+        ),
+        ("give both the same uses_max",),
+    ),
     Code.NEEDS_NEVER_HOLD: Told(
         (
             "offer {offer} needs {need} different products, and there are only {most} ({path})",
@@ -256,6 +280,25 @@ WARNINGS: Final[Mapping[Code, Told]] = {
         ),
         ("raise the price to the minimum, or leave the products out",),
     ),
+    Code.RETURN_KEEPS_FREE: Told(
+        ("who returns the paid units of offer {offer} keeps the cheaper ones for nothing",),
+        (
+            (
+                "set {path} to 'set', or programme.returns.broken_condition to 'charge_back'"
+                " for all offers"
+            ),
+        ),
+    ),
+    Code.NEED_COUNTS_BARRED: Told(
+        (
+            (
+                "goods that get no discount count for the amount that must be bought"
+                " ({products}, for example {skus}); such offers: {count}"
+            ),
+            "goods that get no discount count for the amount that must be bought",
+        ),
+        ("if this is not meant, leave them out in needs.match",),
+    ),
     Code.WINDOW_OVER: Told(
         ("offer {offer} has no day left from {today} on", "offer {offer} is over"),
         ("take it out, or move when.until",),
@@ -325,6 +368,16 @@ WARNINGS: Final[Mapping[Code, Told]] = {
             "offer {offer} is alone in its group",
         ),
         ("correct the group's name, or take combines.group out",),
+    ),
+    Code.FIRST_EXCLUDED: Told(
+        (
+            (
+                "offer {other} may exclude offer {offer}, the first one of group '{group}':"
+                " then nobody of the group acts"
+            ),
+            "offer {other} may exclude the first one of a group: then nobody of the group acts",
+        ),
+        ("put {other} into the group, or use mode best there",),
     ),
     Code.SAME_PRIORITY: Told(
         (

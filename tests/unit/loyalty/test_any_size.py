@@ -7,12 +7,12 @@ import pytest
 from loyalty.basket import BasketLine
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
+from loyalty.errors import RuleSetError
 from loyalty.limits import CHOICES_SEARCHED_MAX
 from loyalty.offers import (
     AmountOff,
     BuyGet,
     Combines,
-    EveryLine,
     Limits,
     NeedsAny,
     NeedsCode,
@@ -134,14 +134,12 @@ def test_lines_opened_by_a_code_may_be_asked_for_their_numbers() -> None:
     assert [one.discount_minor for one in result.lines] == [30, 0]
 
 
-def test_without_a_code_an_offer_limited_by_codes_makes_nothing_cheaper() -> None:
+def test_an_offer_limited_by_codes_that_needs_none_is_refused() -> None:
     needs = NeedsAny(of=(NeedsCode(one_of=("C",)), NeedsTender(one_of=("card",))))
     once = Limits(once_per_code=True)
     unit = offer("unit", AmountOff(amount_minor=100, per="unit"), needs=needs, limits=once)
-    pair = offer("pair", NForM(units=2, pay=1), needs=needs, limits=once, lines=EveryLine())
-    for one in (unit, pair):
-        result = priced(one, lines=(line(pieces=5),), tender="card")
-        assert result.totals.discount_minor == 0
+    with pytest.raises(RuleSetError, match="once per code"):
+        rules(unit)
 
 
 def test_units_that_no_set_looks_at_are_admitted() -> None:

@@ -102,7 +102,8 @@ def test_parts_of_a_set_are_among_the_offers_own_lines() -> None:
 
 
 def test_what_is_bought_and_what_is_given_are_told_apart() -> None:
-    gives = BuyGet(buy_units=1, get_units=1, off=FREE, get_lines=having("sku", "cake"))
+    cake_free = having("sku", "cake")
+    gives = BuyGet(buy_units=1, get_units=1, off=FREE, get_lines=cake_free, spread="rewarded")
     one = offer(gives=gives, lines=having("sku", "coffee"))
     coffee, cake, tea = line("1", "coffee"), line("2", "cake"), line("3", "tea")
     assert off(calculated(one, bought=basket(coffee, cake, tea))) == [0, 1_000, 0]

@@ -116,7 +116,7 @@ def test_what_is_no_object_is_no_case(document: object) -> None:
             "colour",
             1,
             "$.colour",
-            "is not a field here; known: account, basket, codes, id, moment,",
+            "is not a field here; known: account, allowances, basket, codes, id,",
         ),
         ("id", None, "$.id", "must be a text or an integer"),
         ("id", True, "$.id", "must be a text or an integer"),

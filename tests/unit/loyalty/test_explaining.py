@@ -1,13 +1,12 @@
-"""Why an offer did what it did, what is missing, and what a return would break."""
+"""Why an offer did what it did, and what is missing."""
 
 from collections.abc import Mapping
 
 import pytest
 
 from loyalty.basket import BasketLine
-from loyalty.bundle import Programme, ReturnTerms
 from loyalty.calculate import calculate
-from loyalty.calculation import Calculation, Condition
+from loyalty.calculation import Calculation
 from loyalty.offers import (
     AmountEach,
     BuyGet,
@@ -17,9 +16,6 @@ from loyalty.offers import (
     IssuedCoupon,
     Limits,
     Message,
-    NeedsAll,
-    NeedsAny,
-    NeedsLines,
     NForM,
     Offer,
     Part,
@@ -39,7 +35,6 @@ from tests.support.builders import (
     line,
     moment,
     offer,
-    percent,
     place,
     rules,
 )
@@ -54,14 +49,11 @@ def calculated(
     *offers: Offer,
     lines: tuple[BasketLine, ...],
     counters: Mapping[str, int] = NO_COUNTERS,
-    broken: bool = False,
 ) -> Calculation:
-    """Calculate these lines; `broken`: where broken conditions are charged back."""
-    returns = ReturnTerms(broken_condition="charge_back" if broken else "keep")
-    programme = Programme(programme_id="green", currency="EUR", returns=returns)
+    """Calculate these lines."""
     return calculate(
         basket(*lines),
-        rules(*offers, of=programme),
+        rules(*offers),
         moment=moment(),
         place=place(),
         account=account(counters=counters),
@@ -291,45 +283,3 @@ def test_points_that_lost_name_the_member_that_was_taken() -> None:
     )
     assert reason(result, "a") == ("lost_to", {"to": "b"})
     assert reason(result, "b") == ("applied", {"points": 6})
-
-
-def test_what_an_offer_needed_is_kept_for_returns_that_break_it() -> None:
-    needs = NeedsAll(
-        of=(
-            NeedsLines(match=COFFEE, quantity_min=2_000, amount_minor_min=200),
-            NeedsLines(distinct_min=2),
-            NeedsAny(of=(NeedsLines(amount_minor_min=1),)),
-        )
-    )
-    result = calculated(
-        offer(gives=percent(10), needs=needs),
-        lines=(pieces("1", "cake", 1), pieces("2", "coffee", 2)),
-        broken=True,
-    )
-    assert result.conditions == (
-        Condition(offer_id="offer", counts="quantity", at_least=2_000, lines=("2",)),
-        Condition(offer_id="offer", counts="amount", at_least=200, lines=("2",)),
-        Condition(offer_id="offer", counts="distinct", at_least=2, lines=("1", "2")),
-    )
-
-
-def test_the_sets_a_multi_buy_formed_are_a_condition() -> None:
-    result = calculated(
-        offer(gives=NForM(units=3, pay=2)),
-        lines=(pieces("1", "milk", 4), pieces("2", "tea", 3, each=90)),
-        broken=True,
-    )
-    assert result.conditions == (
-        Condition(offer_id="offer", counts="quantity", at_least=3_000, lines=("1", "2"), sets=2),
-    )
-
-
-def test_conditions_are_kept_only_where_returns_ask_for_them() -> None:
-    bought = (pieces("1", "milk", 3),)
-    assert calculated(offer(gives=NForM(units=3, pay=2)), lines=bought).conditions == ()
-
-
-def test_an_offer_that_took_nothing_leaves_no_condition() -> None:
-    bought = (pieces("1", "milk", 2),)
-    result = calculated(offer(gives=NForM(units=3, pay=2)), lines=bought, broken=True)
-    assert result.conditions == ()

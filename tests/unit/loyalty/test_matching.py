@@ -127,10 +127,10 @@ def test_lines_stand_in_the_order_of_their_ids() -> None:
     scanned = basket(line("b"), line("a"), line("10"), line("9"))
     found = scene(scanned).lines
     assert [(one.index, one.source.line_id) for one in found] == [
-        (0, "10"),
-        (1, "9"),
-        (2, "a"),
-        (3, "b"),
+        (0, "9"),
+        (1, "a"),
+        (2, "b"),
+        (3, "10"),
     ]
 
 
@@ -155,7 +155,7 @@ def stops(
     lines = scene(bought).lines
     total = sum(each.gross_minor for each in bought.lines)
     situation = Situation(bought, lines, total, who, when or moment())
-    return obstacle(one, compile_need(one.needs), situation, gives_points=False)
+    return obstacle(one, compile_need(one.needs), situation, (), gives_points=False)
 
 
 @pytest.mark.parametrize(

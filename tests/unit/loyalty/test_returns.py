@@ -1,17 +1,18 @@
 """A return gives back exactly what was recorded, whole or in parts, by the terms of that day."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from loyalty.account import RedeemRequest
+from loyalty.basket import BasketLine
 from loyalty.bundle import ReturnTerms
 from loyalty.calculate import calculate
 from loyalty.calculation import (
     CalculatedLine,
     Calculation,
-    Condition,
     Counted,
     EarnedLot,
     Effect,
@@ -20,14 +21,19 @@ from loyalty.calculation import (
     Totals,
 )
 from loyalty.errors import AmountError
+from loyalty.frozen import Condition
 from loyalty.offers import (
     AmountOff,
+    Limits,
     NeedsLines,
     NForM,
+    Offer,
     PercentOff,
+    PointsMultiplier,
     PointsPerItem,
     PointsPerMoney,
     Stamps,
+    UnitRates,
 )
 from loyalty.outcomes import Outcome
 from loyalty.returns import (
@@ -552,6 +558,140 @@ def test_the_money_of_each_line_adds_up_to_the_money_handed_out() -> None:
     assert [one.money_back_minor for one in result.lines] == [233, 117]
 
 
+def charging(*offers: Offer, lines: Sequence[BasketLine], held: int = 0) -> Calculation:
+    """Return a receipt of the engine whose broken conditions are charged back."""
+    return calculate(
+        basket(*lines),
+        rules(*offers, of=replace(programme(), returns=CHARGE_BACK)),
+        moment=moment(),
+        place=place(),
+        account=account(counters={"stamps:coffee": held}),
+    )
+
+
+def test_of_sets_of_unlike_worth_the_one_that_stays_whole_is_not_charged() -> None:
+    original = charging(
+        offer(gives=NForM(units=3, pay=2)),
+        lines=(line("1", pieces=3, gross_minor=3_000), line("2", pieces=3, gross_minor=600)),
+    )
+    assert original.totals.paid_minor == 2_400
+    result = back(original, pieces("2", 1))
+    # Five that stay cost 10, 10, 2, 2 and nothing for the third dear one: 24, as was paid.
+    assert (result.charged_back_minor, result.money_back_minor) == (134, 0)
+
+
+def test_units_that_an_offer_did_not_have_come_back_first() -> None:
+    original = charging(
+        offer(gives=NForM(units=3, pay=2), limits=Limits(sets_max=1)),
+        lines=(line("1", pieces=5, gross_minor=5_000),),
+    )
+    results = in_turn(original, *[(pieces("1", 1),)] * 5)
+    assert [one.charged_back_minor for one in results] == [0, 0, 400, -200, -200]
+
+
+def test_a_reward_is_charged_when_its_stamps_go() -> None:
+    card = Stamps(counter="coffee", every=5, off=PercentOff(rate_ppm=1_000_000))
+    two = (line("1", "cup", gross_minor=1_000), line("2", "mug", gross_minor=400))
+    original = charging(offer(gives=card), lines=two, held=3)
+    assert original.totals.discount_minor == 1_000
+    paid, free = in_turn(original, ("2",), ("1",))
+    assert (paid.charged_back_minor, paid.money_back_minor) == (400, 0)
+    assert (free.charged_back_minor, free.money_back_minor) == (-400, 400)
+
+
+def test_a_card_that_has_enough_stamps_without_the_goods_keeps_its_reward() -> None:
+    card = Stamps(counter="coffee", every=5, off=PercentOff(rate_ppm=1_000_000))
+    two = (line("1", "cup", gross_minor=1_000), line("2", "mug", gross_minor=400))
+    assert back(charging(offer(gives=card), lines=two, held=4), "2").charged_back_minor == 0
+
+
+def test_rates_on_a_weighed_line_follow_its_weight() -> None:
+    original = charging(
+        offer(gives=UnitRates(rates_ppm=(0, 500_000))),
+        lines=(
+            line("1", gross_minor=1_000),
+            line("2", "cheese", quantity=800, by_weight=True, gross_minor=800),
+        ),
+    )
+    assert original.totals.discount_minor == 400
+    half, milk = in_turn(original, (ReturnItem(line_id="2", quantity=400),), ("1",))
+    assert (half.charged_back_minor, half.money_back_minor) == (0, 200)
+    # The cheese that stays is the only unit now: it has no rate.
+    assert (milk.charged_back_minor, milk.money_back_minor) == (200, 800)
+
+
+@pytest.mark.parametrize(
+    ("basis", "taken"), [("gross", [50, 0, 50]), ("discounted", [50, 50]), ("paid", [50, 50])]
+)
+def test_points_for_whole_steps_go_with_the_step(basis: str, taken: list[int]) -> None:
+    original = charging(
+        offer("half", percent(50)),
+        offer(
+            "points",
+            PointsPerMoney(
+                points=50,
+                per_minor=1_000,
+                counting="whole_steps",
+                basis=basis,  # type: ignore[arg-type]
+            ),
+        ),
+        lines=(line("1", pieces=4, gross_minor=4_000 if basis != "gross" else 2_000),),
+    )
+    assert original.totals.earned_points == 100
+    results = in_turn(original, *[(pieces("1", 1),)] * 4)
+    points = [one.taken_back_total for one in results]
+    assert [one for one in points if one] == [one for one in taken if one]
+    assert points[0] == 50
+
+
+def test_what_multiplies_points_goes_with_them() -> None:
+    original = charging(
+        offer(
+            "base",
+            PointsPerMoney(points=1, per_minor=10),
+            needs=NeedsLines(amount_minor_min=1_000),
+        ),
+        offer("other", PointsPerMoney(points=1, per_minor=10)),
+        offer("double", PointsMultiplier(of=("base", "other"), factor_ppm=2_000_000)),
+        lines=(line("1", pieces=10, gross_minor=1_000),),
+    )
+    assert {one.offer_id: one.points for one in original.earned} == {
+        "base": 100,
+        "other": 100,
+        "double": 200,
+    }
+    first, rest = in_turn(original, (pieces("1", 1),), ("1",))
+    assert {one.offer_id: one.points for one in first.taken_back} == {
+        "base": 100,
+        "other": 10,
+        "double": 110,
+    }
+    assert {one.offer_id: one.points for one in rest.taken_back} == {"other": 90, "double": 90}
+
+
+def test_points_that_are_active_stay_where_only_pending_ones_are_taken() -> None:
+    terms = ReturnTerms(earned="only_pending", broken_condition="charge_back")
+    original = receipt(
+        goods(count=2, points=(("money", 100),)),
+        returns=terms,
+        earned=(earned_lot(100),),
+        conditions=(Condition(offer_id="money", counts="quantity", at_least=2_000),),
+    )
+    assert back(original, pieces("1", 1)).taken_back == ()
+
+
+def test_one_line_of_a_long_receipt_with_many_conditions_comes_back_soon() -> None:
+    """Counted, not timed: each line is looked at once for all conditions that count the same."""
+    many = receipt(
+        *(goods(str(at), paid_minor=99, off=((f"o{at % 50}", 1),)) for at in range(500)),
+        returns=CHARGE_BACK,
+        conditions=tuple(
+            Condition(offer_id=f"o{at}", counts="amount", at_least=50_000) for at in range(50)
+        ),
+    )
+    assert back(many, "7").charged_back_minor == 99
+
+
 # Counters
 
 
@@ -624,7 +764,8 @@ def test_complaint_13_what_stays_sold_never_gets_cheaper_by_a_return() -> None:
         moment=moment(),
         place=place(),
     )
-    assert {one.offer_id for one in original.conditions} == {"three-for-two", "bulk"}
+    assert {one.offer_id for one in original.conditions} == {"bulk"}
+    assert {one.offer_id for one in original.unit_rules} == {"three-for-two"}
     returned: dict[str, int] = {}
     paid = original.totals.paid_minor
     for result in in_turn(original, (pieces("1", 1),), ("2",), (pieces("1", 2),), ("1",)):

@@ -1,15 +1,16 @@
 """`docs/returns.md` is true: its figures are calculated."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from loyalty.basket import BasketLine
 from loyalty.bundle import ReturnTerms
+from loyalty.calculate import calculate
 from loyalty.calculation import (
     CalculatedLine,
     Calculation,
-    Condition,
     EarnedLot,
     Effect,
     FrozenTerms,
@@ -17,6 +18,17 @@ from loyalty.calculation import (
     Totals,
 )
 from loyalty.fiscal import fiscal_lines
+from loyalty.frozen import Condition
+from loyalty.offers import (
+    NeedsLines,
+    NForM,
+    Offer,
+    PercentOff,
+    PointsPerReceipt,
+    Step,
+    Steps,
+    UnitRates,
+)
 from loyalty.returns import (
     ReturnCalculation,
     ReturnItem,
@@ -25,6 +37,7 @@ from loyalty.returns import (
     calculate_return,
     end_after_return,
 )
+from tests.support import builders
 
 TEXT = (Path(__file__).parents[3] / "docs" / "returns.md").read_text(encoding="utf-8")
 TABLES = [
@@ -34,9 +47,17 @@ TABLES = [
 TODAY = "2025-03-06"
 
 
+CHARGED = ("return", "charged", "money back", "the rest has cost")
+
+
+def tables(*titles: str) -> list[list[list[str]]]:
+    """Return the rows of each table with these columns."""
+    return [rows[2:] for rows in TABLES if rows[0] == list(titles)]
+
+
 def table(*titles: str) -> list[list[str]]:
     """Return the rows of the one table with these columns."""
-    (found,) = (rows[2:] for rows in TABLES if rows[0] == list(titles))
+    (found,) = tables(*titles)
     return found
 
 
@@ -170,11 +191,33 @@ def test_a_broken_condition_is_kept_or_charged() -> None:
         ]
 
 
-def test_of_sets_that_stay_whole_the_discount_stays() -> None:
-    rows = table("return", "charged", "money back", "the rest has cost")
-    needs = Condition(offer_id="3-for-2", counts="quantity", at_least=3_000, sets=2, lines=("1",))
-    paid = 4_000
-    for found, figures in returned(charging(needs, 4_000, 2_000, 6), rows):
+def sold(made: Offer, *lines: BasketLine, policy: str = "charge_back") -> Calculation:
+    """Return a receipt of the engine with one offer."""
+    returns = ReturnTerms(broken_condition="charge_back" if policy == "charge_back" else "keep")
+    terms = replace(builders.programme(), returns=returns)
+    return calculate(
+        builders.basket(*lines),
+        builders.rules(made, of=terms),
+        moment=builders.moment(),
+        place=builders.place(),
+        account=builders.account(),
+    )
+
+
+def charged_in_turn(
+    original: Calculation, rows: list[list[str]], line_of: Mapping[str, str]
+) -> None:
+    """Assert what is charged, what is handed out and what the rest has cost, row by row."""
+    paid = original.totals.paid_minor
+    made: list[ReturnMade] = []
+    for said, *figures in rows:
+        number, _, name = said.rpartition(" ")
+        item = ReturnItem(line_id=line_of[name.rstrip("s")], quantity=int(number or 1) * 1_000)
+        found = calculate_return(original, (item,), already_returned(original, made), date=TODAY)
+        assert isinstance(found, ReturnCalculation)
+        made.append(
+            ReturnMade(key=said, items=(item,), charged_back_minor=found.charged_back_minor)
+        )
         paid -= found.money_back_minor
         assert [minor(figure) for figure in figures] == [
             found.charged_back_minor,
@@ -182,6 +225,58 @@ def test_of_sets_that_stay_whole_the_discount_stays() -> None:
             paid,
         ]
     assert paid == 0
+
+
+def test_the_discount_of_the_step_that_is_still_reached_stands() -> None:
+    gives = Steps(
+        by="quantity",
+        steps=tuple(
+            Step(at_least=at_least, off=PercentOff(rate_ppm=rate))
+            for at_least, rate in ((5_000, 100_000), (10_000, 200_000))
+        ),
+    )
+    ten = builders.line("1", pieces=10, gross_minor=10_000)
+    charged_in_turn(sold(builders.offer(gives=gives), ten), tables(*CHARGED)[0], {"piece": "1"})
+
+
+def test_of_sets_that_stay_whole_the_discount_stays() -> None:
+    six = builders.line("1", pieces=6, gross_minor=6_000)
+    original = sold(builders.offer(gives=NForM(units=3, pay=2)), six)
+    charged_in_turn(original, tables(*CHARGED)[1], {"piece": "1"})
+
+
+def test_rates_are_those_of_the_units_that_stay() -> None:
+    original = sold(
+        builders.offer(gives=UnitRates(rates_ppm=(0, 500_000))),
+        builders.line("1", "coffee", pieces=2, gross_minor=2_000),
+        builders.line("2", "tea", gross_minor=400),
+    )
+    charged_in_turn(original, tables(*CHARGED)[2], {"coffee": "1", "tea": "2"})
+
+
+def test_points_that_have_lost_their_threshold_are_taken() -> None:
+    rows = table("return", "keep: points taken", "charge_back: points taken")
+    gives = PointsPerReceipt(points=500)
+    made = builders.offer(gives=gives, needs=NeedsLines(amount_minor_min=10_000))
+    ten = builders.line("1", pieces=10, gross_minor=10_000)
+    for column, policy in enumerate(("keep", "charge_back")):
+        original = sold(made, ten, policy=policy)
+        for found, figures in returned(original, rows):
+            assert found.taken_back_total == int(figures[column])
+
+
+def test_with_the_default_spread_nothing_is_kept_for_nothing() -> None:
+    lines = [builders.line(str(at), gross_minor=1_000) for at in range(3)]
+    by_default, by_choice = (
+        NForM(units=3, pay=2),
+        NForM(units=3, pay=2, spread="rewarded"),
+    )
+    for gives, money_back in ((by_default, 1_333), (by_choice, 2_000)):
+        original = sold(builders.offer(gives=gives), *lines, policy="keep")
+        items = tuple(ReturnItem(line_id=name) for name in ("0", "1"))
+        found = calculate_return(original, items, date=TODAY)
+        assert isinstance(found, ReturnCalculation)
+        assert found.money_back_minor == money_back
 
 
 def test_earned_points_that_are_spent_are_settled_by_the_terms() -> None:

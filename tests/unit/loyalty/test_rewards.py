@@ -341,7 +341,7 @@ def test_the_initial_price_is_the_base_where_the_offer_says_so() -> None:
         (Percent(rate_ppm=rate(10)), [10, 20]),
         (Percent(rate_ppm=rate(10), units=dearest(1)), [0, 20]),
         # The 100 of the register is free; 50 of it are left, the other 50 move to the set's 200.
-        (EveryNth(every=2, off=FREE), [50, 50]),
+        (EveryNth(every=2, off=FREE, spread="rewarded"), [50, 50]),
     ):
         taken = offs(earlier, offer("b", gives, combines=initial), lines=lines(100, 200))
         assert [all_off - 50 for all_off in taken] == left
@@ -356,6 +356,7 @@ def test_a_multi_buy_counts_prices_before_what_other_multi_buys_took() -> None:
 
 def test_a_card_price_may_be_narrowed_to_some_lines() -> None:
     card = offer(
-        gives=CardPrice(prices={"milk": UnitPrice(amount_minor=1)}), lines=having("sku", "tea")
+        gives=CardPrice(prices={sku: UnitPrice(amount_minor=1) for sku in ("milk", "tea")}),
+        lines=having("sku", "tea"),
     )
     assert offs(card, lines=lines(100)) == [0]

@@ -1,5 +1,7 @@
 """Offers beside each other: what stays independent, what stays due, what a return may break."""
 
+from dataclasses import replace
+
 from loyalty.account import AccountSnapshot
 from loyalty.basket import BasketLine
 from loyalty.bundle import Programme, ReceiptTerms, ReturnTerms
@@ -120,7 +122,15 @@ def test_points_and_hand_outs_give_way_to_a_discount_they_may_not_stand_beside()
     assert given(priced(late, points, lines=(line(),)))["points"] == "applied"
 
 
-def test_of_points_that_exclude_each_other_those_of_larger_priority_are_given() -> None:
+def test_of_points_that_exclude_each_other_the_most_are_given() -> None:
     few = offer("few", PointsPerItem(points=1), priority=1, combines=Combines(not_with=("many",)))
     many = offer("many", PointsPerItem(points=9))
-    assert given(priced(few, many, lines=(line(),))) == {"few": "applied", "many": "few"}
+    assert given(priced(few, many, lines=(line(),))) == {"few": "many", "many": "applied"}
+
+
+def test_of_equal_points_that_exclude_each_other_those_of_larger_priority_are_given() -> None:
+    first = offer("x", PointsPerItem(points=9), priority=1, combines=Combines(not_with=("a",)))
+    second = offer("a", PointsPerItem(points=9))
+    assert given(priced(first, second, lines=(line(),))) == {"x": "applied", "a": "x"}
+    level = replace(first, priority=0)
+    assert given(priced(level, second, lines=(line(),))) == {"x": "a", "a": "applied"}

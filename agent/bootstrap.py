@@ -21,9 +21,12 @@ from agent.journal.database import Database
 from agent.journal.journal import Journal
 from agent.link.central_client import CentralClient
 from agent.link.worker import LinkWorker
+from agent.neighbours.bus_driver import BusDriver
 from agent.pos_api.http_server import HttpLimits, HttpServer, serve
 from agent.pos_api.routes import PosApi
 from agent.reference_data.cache import Cache, open_cache_database
+from agent.store_bus.opening import open_bus
+from agent.store_bus.port import StoreBus
 from agent.system import System
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
@@ -51,6 +54,7 @@ class RunningAgent:
     till: Till
     server: HttpServer
     health: Health
+    bus: StoreBus
 
 
 def open_till(data: Path, identity: Identity, system: System, settings: TillSettings) -> Till:
@@ -112,7 +116,16 @@ async def running_agent(
     till = await thread.run(open_till, data, identity, system, config.till())
     client = CentralClient(identity, system)
     link = LinkWorker(till, thread, client, settings=config.link(), software=SOFTWARE)
-    health = Health(till, link)
+    bus = open_bus(data, config.bus, identity, system)
+    till.bus_address = bus.address()
+    health = Health(till, link, bus)
+    siblings = BusDriver(
+        till,
+        thread,
+        bus,
+        addresses=config.bus.others(),
+        journal_damaged=health.journal_damaged,
+    )
     api = PosApi(
         till=till,
         thread=thread,
@@ -121,17 +134,23 @@ async def running_agent(
         link=link,
         link_settings=config.link(),
         health=health,
+        siblings=siblings,
         one_call=asyncio.Lock(),
     )
     server = await serve(api.handle, port=config.pos_port, limits=_POS_LIMITS)
     _write_address(data, server.port)
     worker = asyncio.create_task(link.run(), name="link")
     worker.add_done_callback(lambda task: _link_ended(task, health))
+    neighbours = asyncio.create_task(bus.run(), name="store bus")
+    neighbours.add_done_callback(_bus_ended)
+    talking = asyncio.create_task(siblings.run(), name="siblings")
+    talking.add_done_callback(_bus_ended)
     try:
-        yield RunningAgent(till, server, health)
+        yield RunningAgent(till, server, health, bus)
     finally:
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+        for task in (worker, neighbours, talking):
+            task.cancel()
+        await asyncio.gather(worker, neighbours, talking, return_exceptions=True)
         await server.close()
         await client.close()
         await thread.run(till.journal.close)
@@ -143,6 +162,12 @@ def _link_ended(task: asyncio.Task[None], health: Health) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("link_ended", why=repr(task.exception()))
         health.journal_damaged.set()
+
+
+def _bus_ended(task: asyncio.Task[None]) -> None:
+    """Say so and go on: a till sells without its neighbours."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("bus_ended", why=repr(task.exception()))
 
 
 def _write_address(data: Path, port: int) -> None:

@@ -65,6 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
         _export,
     )
     export.add_argument("table", help="e.g. record, receipt, held_right")
+    bus = _command(
+        commands,
+        "bus-child",
+        "the process of the store bus; the service starts it, nobody else",
+        _bus_child,
+    )
+    bus.add_argument("--implementation", choices=["auto", "nanomsg", "pynng"], default="auto")
     return parser
 
 
@@ -174,12 +181,25 @@ def _print_status(report: dict[str, object]) -> None:
         f"  points to spend   {report['rights_points']} held,"
         f" {report['risk_points_left']} of the risk budget"
     )
+    bus = report["bus"]
+    assert isinstance(bus, dict)
+    print(f"  store bus         {_bus_text(bus)}")
     receipts = report["receipts"]
     assert isinstance(receipts, dict)
     print(
         "  receipts          "
         + (", ".join(f"{n} {state}" for state, n in sorted(receipts.items())) or "none yet")
     )
+
+
+def _bus_text(bus: dict[str, object]) -> str:
+    if bus["state"] == "off":
+        return "off" + (f": {bus['last_error']}" if bus["last_error"] else "")
+    text = (
+        f"{bus['state']} at {bus['listen']}, {bus['tills_heard']} of {bus['tills']} tills heard,"
+        f" {bus['restarts']} restarts"
+    )
+    return text + (f"; {bus['last_error']}" if bus["state"] != "up" and bus["last_error"] else "")
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -212,3 +232,9 @@ def _export(options: argparse.Namespace) -> int:
     for row in export_table(options.data / "journal.db", options.table):
         print(json.dumps(row))
     return EXIT_OK
+
+
+def _bus_child(options: argparse.Namespace) -> int:
+    from agent.store_bus.child import run_child
+
+    run_child(options.implementation)

@@ -5,16 +5,50 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from agent.errors import ConfigurationError
 from agent.link.worker import LinkSettings
+from agent.store_bus.addresses import check_listen, parse_address
 from agent.till_service.till import TillSettings
 
 PREFIX = "TILLSIDE_"
 FILE_NAME = "agent.toml"
+BUS = "bus"
 _PORT_MAX = 65535
+
+
+class BusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How this till talks with the others of its store; the section `[bus]`.
+
+    Attributes:
+        listen: own address in the store's LAN, `192.168.7.21:7720`, or the LAN's,
+            `192.168.7.0/24:7720`, for all tills the same; empty: no bus.
+        implementation: `auto` takes nanomsg where it is installed, else pynng.
+        peers: `host:port` of other tills by number, before what the centre's roster says.
+    """
+
+    listen: str = ""
+    implementation: Literal["auto", "nanomsg", "pynng", "off"] = "auto"
+    peers: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            check_listen(self.listen)
+        for till_id, address in self.peers.items():
+            if not (till_id.isascii() and till_id.isdigit()):
+                raise ValueError(f"peers: {till_id!r} is no till's number")
+            parse_address(address)
+
+    def others(self) -> dict[int, str]:
+        """Return the addresses given here, by till."""
+        return {int(till_id): address for till_id, address in self.peers.items()}
+
+    def wish(self) -> str:
+        """Return where to listen; empty when there is to be no bus."""
+        return "" if self.implementation == "off" else self.listen
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +64,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ask_budget_ms: how long a sale waits for the centre's knowledge of a customer.
         authorise_budget_ms: how long a redemption waits for an authorisation.
         risk_points_per_receipt_max: the most points one receipt takes from the risk budget.
+        bus: the section `[bus]`; its keys are `TILLSIDE_BUS_<KEY>` in the environment.
     """
 
     pos_port: int = 7710
@@ -41,6 +76,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ask_budget_ms: int = 150
     authorise_budget_ms: int = 1000
     risk_points_per_receipt_max: int = 30
+    bus: BusConfig = BusConfig()
 
     def __post_init__(self) -> None:
         if not 0 <= self.pos_port <= _PORT_MAX:
@@ -85,9 +121,28 @@ def load_config(data: Path, environment: Mapping[str, str] = os.environ) -> Agen
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path.name} is not TOML: {error}") from error
     for name in AgentConfig.__struct_fields__:
-        if (text := environment.get(PREFIX + name.upper())) is not None:
+        if name != BUS and (text := environment.get(PREFIX + name.upper())) is not None:
             values[name] = text
+    _take_bus(values, environment)
     try:
         return msgspec.convert(values, AgentConfig, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigurationError(f"setting wrong: {error}") from error
+
+
+def _take_bus(values: dict[str, object], environment: Mapping[str, str]) -> None:
+    """Put the environment's part of the section `[bus]` over the file's."""
+    prefix = f"{PREFIX}{BUS}_".upper()
+    given: dict[str, object] = {
+        name: environment[prefix + name.upper()]
+        for name in BusConfig.__struct_fields__
+        if prefix + name.upper() in environment
+    }
+    if isinstance(text := given.get("peers"), str):
+        # `18=192.168.7.18:7720 19=192.168.7.19:7720`
+        given["peers"] = {
+            till: to for till, _, to in (item.partition("=") for item in text.split())
+        }
+    section = values.get(BUS, {})
+    if given and isinstance(section, dict):
+        values[BUS] = section | given

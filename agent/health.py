@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from agent.link.worker import LinkWorker
+from agent.store_bus.port import BusStatus, StoreBus
 from agent.till_service.till import Till
 
 
@@ -37,6 +38,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     accounts_cached: int
     rights_points: int
     risk_points_left: int
+    bus: BusStatus = BusStatus(state="off")
 
 
 class Health:
@@ -46,9 +48,10 @@ class Health:
         journal_damaged: set when the journal failed for good; the service then ends, to start anew.
     """
 
-    def __init__(self, till: Till, link: LinkWorker) -> None:
+    def __init__(self, till: Till, link: LinkWorker, bus: StoreBus) -> None:
         self._till = till
         self._link = link
+        self._bus = bus
         self.journal_damaged = asyncio.Event()
 
     def report(self) -> HealthReport:
@@ -74,4 +77,5 @@ class Health:
             accounts_cached=till.cache.account_count(),
             rights_points=till.journal.rights.points_held(),
             risk_points_left=till.journal.rights.risk_points_left(),
+            bus=self._bus.status(),
         )

@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from pathlib import Path
 
 
 class System:
@@ -13,8 +14,15 @@ class System:
         return time.time_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
-        """Return a clock that never goes back while the process lives."""
+        """Return a clock that never goes back while the machine runs."""
         return time.monotonic_ns() // 1_000_000
+
+    def boot_id(self) -> str:
+        """Return a name of this boot of the machine, for which `monotonic_ms` goes on; or none."""
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
 
     def random_bytes(self, count: int) -> bytes:
         """Return unpredictable bytes."""

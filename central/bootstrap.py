@@ -11,6 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from central.api.app import make_app
+from central.api.app_routes import AppRoutes
 from central.api.office_routes import OfficeRoutes
 from central.api.open_routes import OpenRoutes
 from central.api.till_routes import TillRoutes
@@ -21,16 +22,21 @@ from central.database.migrations import migrate
 from central.database.pool import Pool, open_pool
 from central.keys import CentreKeys, load_keys
 from central.people.birthdays import turn_birthdays
+from central.rights.courier import CourierDesk
 from central.rights.issuing import RightsDesk, RightsSettings
+from central.rights.tending import tend
 from central.rules.library import RuleLibrary
 from central.streams.apply import Applier
 from central.system import System
 from central.tills.desk import TillDesk
+from central.tills.feed import sweep, watch_epoch
 
 log = structlog.get_logger()
 
 _IDLE_S = 1.0
 _BIRTHDAYS_S = 3600.0
+_RIGHTS_S = 60.0
+_FEED_S = 3600.0
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a database says, or its client in its place, that went away in the middle of a statement."""
 
@@ -57,6 +63,7 @@ def join_centre(pool: Pool, keys: CentreKeys, system: System, rights: RightsSett
         tills=TillRoutes(pool, desk, keys),
         opened=OpenRoutes(pool, keys, system),
         office=OfficeRoutes(pool, keys, library),
+        customers=AppRoutes(CourierDesk(pool, system, keys.centre, rights), keys),
         status=StatusPage(pool, library, system),
     )
     return Centre(pool, keys, system, desk, Applier(pool, library, system), app, ingested)
@@ -123,6 +130,40 @@ async def turn_birthdays_for_ever(centre: Centre, days: int) -> None:
         await asyncio.sleep(_BIRTHDAYS_S)
 
 
+async def tend_rights_for_ever(centre: Centre) -> None:
+    """Freeze, write off and plan rights every minute, until cancelled."""
+    while True:
+        try:
+            done = await tend(
+                centre.pool, now_ms=centre.system.now_ms(), settings=centre.desk.rights.settings
+            )
+            if done.written_off.rights or done.frozen:
+                log.info("rights_tended", frozen=done.frozen, lost=done.written_off.points)
+            if done.written_off.refused:
+                log.warning(
+                    "pool_too_small",
+                    why="lost rights stay held; put points into the pool",
+                    points=done.written_off.refused_points,
+                )
+        except _LOST as error:
+            log.warning("rights_wait", why=repr(error))
+        await asyncio.sleep(_RIGHTS_S)
+
+
+async def tend_feed_for_ever(centre: Centre) -> None:
+    """Watch for another life of the cluster and sweep old rows every hour, until cancelled."""
+    while True:
+        try:
+            if await watch_epoch(centre.pool):
+                log.warning("feed_epoch", why="another cluster or timeline; tills compare")
+            swept = await sweep(centre.pool, now_ms=centre.system.now_ms())
+            if swept:
+                log.info("feed_swept", rows=swept)
+        except _LOST as error:
+            log.warning("feed_waits", why=repr(error))
+        await asyncio.sleep(_FEED_S)
+
+
 async def serve(config: CentralConfig, system: System) -> None:
     """Serve until SIGTERM or SIGINT."""
     async with opened_database(config, system) as pool:
@@ -141,6 +182,8 @@ async def serve(config: CentralConfig, system: System) -> None:
         beside = (
             asyncio.create_task(_announce(server, config)),
             asyncio.create_task(turn_birthdays_for_ever(centre, config.birthday_days)),
+            asyncio.create_task(tend_rights_for_ever(centre)),
+            asyncio.create_task(tend_feed_for_ever(centre)),
         )
         try:
             await server.serve()

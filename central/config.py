@@ -26,6 +26,9 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         host, port: where the API and the status page are served; port 0 takes a free one.
         grant_points_max: the most set aside of one account for its home store.
         risk_points_per_till: unsettled overdraft budget of one till; 0 = none ever.
+        till_points_max: the most one till may hold in grants.
+        offline_points_max: the most a till may spend between two conversations' beginnings.
+        loss_days: so long after its end a right of a silent till is written off.
         birthday_days: a birthday window reaches so far before and after the birthday.
     """
 
@@ -37,15 +40,21 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     grant_points_max: int = 500
     risk_points_per_till: int = 500
     grant_days: int = 14
+    till_points_max: int = 5_000_000
+    offline_points_max: int = 20_000
+    loss_days: int = 14
     birthday_days: int = DAYS_DEFAULT
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _PORT_MAX:
             raise ValueError(f"port must be 0 to {_PORT_MAX}")
         if (
-            min(self.grant_points_max, self.risk_points_per_till) < 0
+            min(
+                self.grant_points_max, self.risk_points_per_till, self.till_points_max,
+                self.offline_points_max, self.loss_days,
+            ) < 0
             or min(self.grant_days, self.connections_max) < 1
-        ):
+        ):  # fmt: skip
             raise ValueError(
                 "bounds must not be negative; grant_days and connections_max at least 1"
             )
@@ -58,6 +67,9 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             grant_points_max=self.grant_points_max,
             risk_points_per_till=self.risk_points_per_till,
             grant_days=self.grant_days,
+            till_points_max=self.till_points_max,
+            offline_points_max=self.offline_points_max,
+            loss_days=self.loss_days,
         )
 
     @property

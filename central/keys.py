@@ -18,12 +18,18 @@ FOLDER = "keys"
 
 @dataclass(frozen=True, slots=True)
 class CentreKeys:
-    """Keys of a running centre; the private rule key is not among them."""
+    """Keys of a running centre; the private rule key is not among them.
+
+    Attributes:
+        app_token: of the service behind the customers' app, which vouches for its customers;
+            empty lets nobody in.
+    """
 
     centre: SigningKey
     rule_public: tuple[bytes, ...]
     card_key: bytes
     office_token: str
+    app_token: str = ""
 
 
 def load_keys(data: Path, system: System) -> CentreKeys:
@@ -43,6 +49,7 @@ def load_keys(data: Path, system: System) -> CentreKeys:
         rule_public=_read_all(public),
         card_key=_read_or_make(folder / "cards.key", system),
         office_token=_read_or_make(folder / "office.token", system).hex(),
+        app_token=_read_or_make(folder / "app.token", system).hex(),
     )
 
 

@@ -18,6 +18,9 @@ class ScannedLine:
 
     Attributes:
         line_id: the register's name of the line, unique in the sale, not used again after a void.
+            It stays with its goods: lines are ordered by it, shorter names first (2 before 10), and
+            where amounts do not divide, the odd minor unit goes to the earlier line. A register
+            that numbers its lines anew hears other amounts.
         quantity: thousandths of the selling unit; 1 piece = 1000.
         gross_minor: what the register charges for the line with no loyalty at all.
         by_weight: the quantity is a weight.

@@ -1,4 +1,4 @@
-"""The till's side of a conversation with the centre, without I/O: HELLO, push, pull, blobs.
+"""The till's side of a conversation with the centre, without I/O: HELLO, push, pull, bundles.
 
 `converse` is a generator: it yields what to ask, is sent the answer, and lets a `LinkError` thrown
 into it end the conversation; nothing is lost by ending anywhere. The service drives it over HTTP,
@@ -9,11 +9,24 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sync.messages import Hello, HelloAnswer, Manifest, Message, Pull, PullAnswer, Push, PushAnswer
+from sync.fingerprints import BUCKETS
+from sync.messages import (
+    Compare,
+    CompareAnswer,
+    Hello,
+    HelloAnswer,
+    Manifest,
+    Message,
+    Pull,
+    PullAnswer,
+    Push,
+    PushAnswer,
+)
 
 PATH_HELLO = "/v1/till/hello"
 PATH_PUSH = "/v1/till/push"
 PATH_PULL = "/v1/till/pull"
+PATH_COMPARE = "/v1/till/compare"
 PATH_SNAPSHOT = "/v1/till/snapshot"
 PATH_AUTHORISE = "/v1/till/authorise"
 PATH_RECEIPT = "/v1/till/receipt"
@@ -34,9 +47,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A bundle to be fetched by its hash; the answer is its bytes, unpacked."""
+    """A piece of a bundle, by its number; the answer is its bytes, packed and not checked."""
 
     manifest: Manifest
+    piece: int = 0
 
 
 class TillSide(Protocol):
@@ -70,12 +84,23 @@ class TillSide(Protocol):
         """Store what has changed, then the cursor."""
         ...
 
-    def wanted_bundle(self) -> Manifest | None:
-        """Return the manifest of a bundle that is announced and not here yet."""
+    def compare(self) -> Compare | None:
+        """Say what is known of accounts, if that is to be compared with the centre."""
         ...
 
-    def bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
-        """Check and store a bundle; a bad one is refused and the last good one stays."""
+    def compared(self, answer: CompareAnswer) -> None:
+        """Take the buckets told, and the cursor when nothing is left to tell."""
+        ...
+
+    def wanted_piece(self) -> tuple[Manifest, int] | None:
+        """Return the next piece of an announced bundle that is not here yet."""
+        ...
+
+    def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
+        """Keep a piece; with the last one the bundle is tried, and a bad one is refused.
+
+        A piece that is not the one announced ends the bundle for this conversation.
+        """
         ...
 
 
@@ -94,10 +119,10 @@ def converse(till: TillSide, *, greet: bool) -> Conversation:
     yield from _pull_all(till)
     # What was pulled may have made new records (grants received, residues returned).
     yield from _push_all(till)
-    if manifest := till.wanted_bundle():
-        content = yield Fetch(manifest)
+    while wanted := till.wanted_piece():
+        content = yield Fetch(*wanted)
         assert isinstance(content, bytes)
-        till.bundle_arrived(manifest, content)
+        till.piece_arrived(*wanted, content)
 
 
 def _greet(till: TillSide) -> Conversation:
@@ -125,3 +150,9 @@ def _pull_all(till: TillSide) -> Conversation:
         assert isinstance(answer, PullAnswer)
         till.pull_answered(answer)
         more = answer.more
+    for _ in range(BUCKETS):
+        if (compare := till.compare()) is None:
+            break
+        told = yield Ask(PATH_COMPARE, compare, CompareAnswer)
+        assert isinstance(told, CompareAnswer)
+        till.compared(told)

@@ -2,6 +2,7 @@
 
 SyncError
 ├─ MalformedMessageError   the bytes are not a message; final, keep them and report
+│  └─ QrTextError          the text of a QR code is not one of ours, or was misread
 ├─ SignatureError          the sender is not who it says; final
 ├─ LinkError               no answer; try again by the schedule
 │  └─ BusyError            the centre asks to wait; carries the delay
@@ -15,6 +16,10 @@ class SyncError(Exception):
 
 class MalformedMessageError(SyncError):
     """The bytes are not a message of this protocol."""
+
+
+class QrTextError(MalformedMessageError):
+    """The text of a QR code is not a document of this protocol."""
 
 
 class SignatureError(SyncError):

@@ -14,6 +14,9 @@ BUNDLE_BYTES_MAX: Final = 268_435_456
 PULL_BYTES_DEFAULT: Final = 262_144
 """Aim for one pull answer; the centre stops adding rows past it."""
 
+ASKS_OPEN_MAX: Final = 16
+"""Asks for points by courier that one till has out at once."""
+
 ACCOUNT_COUNTERS_MAX: Final = 200
 """Counters one account keeps; of more, those used last."""
 ACCOUNT_OFFERS_MAX: Final = 100

@@ -12,7 +12,8 @@ from msgspec import Meta
 from loyalty.account import AccountSnapshot, LotPart
 from loyalty.basket import Place
 from loyalty.returns import ReturnMade
-from sync.limits import COUNT_MAX
+from sync.fingerprints import FINGERPRINT_BYTES
+from sync.limits import ASKS_OPEN_MAX, COUNT_MAX
 
 Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -74,6 +75,11 @@ class Hello(Message, frozen=True, kw_only=True):
     Attributes:
         acked_hash: link of `acked_seq`, so that the centre can compare without asking.
         bundle: hash of the active bundle, hexadecimal; empty if none.
+        bus_address: where this till listens to others of its store; empty for none.
+        asks_made: how many asks for points by courier this journal ever made.
+        feed_epoch: of the cursor it has; 0 before its first pull.
+        asks_open: nonces of those for which a grant may still be taken; for no other ask up to
+            `asks_made` one ever will be (design: sync 4.9, rule R2).
     """
 
     incarnation: Incarnation
@@ -89,9 +95,14 @@ class Hello(Message, frozen=True, kw_only=True):
     disk_free_bytes: Count = 0
     rights_points: Count = 0
     risk_left_points: Count = 0
+    bus_address: Annotated[str, Meta(max_length=200)] = ""
+    asks_made: Count = 0
+    asks_open: Annotated[tuple[bytes, ...], Meta(max_length=ASKS_OPEN_MAX)] = ()
+    feed_epoch: Count = 0
 
 
-Verdict = Literal["ok", "rewind", "amnesia", "revoked"]
+Verdict = Literal["ok", "epoch", "rewind", "amnesia", "revoked"]
+"""`epoch` is `ok` for the stream; what the till knows of accounts has to be compared."""
 
 
 class HelloAnswer(Message, frozen=True, kw_only=True):
@@ -103,6 +114,10 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
             needs no clock.
         risk_points_total: all risk budget ever given to this incarnation;
             what is spent is counted against it.
+        offline_points_max: the most to spend from grants and risk budget until the next HELLO that
+            is answered with it; None leaves cap and count as they were.
+        seen_seq: highest record of this incarnation of which a printed receipt, or anybody else,
+            has told the centre; a till that has fewer has forgotten some.
     """
 
     verdict: Verdict
@@ -114,6 +129,8 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
     server_time_ms: int
     incarnation_number_min: Positive
     risk_points_total: Count = 0
+    seen_seq: Count = 0
+    offline_points_max: Count | None = None
 
 
 class Push(Message, frozen=True, kw_only=True):
@@ -206,6 +223,8 @@ class Manifest(Message, frozen=True, kw_only=True):
 
     Attributes:
         bundle: SHA-256 of the uncompressed bytes, hexadecimal.
+        chunks: SHA-256 of each piece of the compressed bytes, `sync.blobs.CHUNK_BYTES` long but for
+            the last, so that a bad line costs a piece and not the bundle (design: sync 3.5).
         signature: by a rule key over all other fields.
     """
 
@@ -213,7 +232,44 @@ class Manifest(Message, frozen=True, kw_only=True):
     version: Positive
     size_bytes: Count
     activate_at: str = ""
+    chunks: tuple[Hash, ...] = ()
     signature: bytes = b""
+
+
+class BusKey(Message, frozen=True, kw_only=True):
+    """A secret all tills of a store share; it keeps strangers out and decides no money."""
+
+    number: Positive
+    secret: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class RosterTill(Message, frozen=True, kw_only=True):
+    """A till of the store, as the others may trust it.
+
+    Attributes:
+        bus_address: `host:port`; empty while it has told none.
+        vault: the store's customers' points may be set aside for it.
+    """
+
+    till_id: Positive
+    public_key: PublicKey
+    bus_address: str = ""
+    vault: bool = False
+
+
+class Roster(Message, frozen=True, kw_only=True):
+    """Who belongs to a store; a till that is not in it is not listened to (design: sync 4.10).
+
+    Attributes:
+        version: changes with any of the rest.
+        bus_keys: the first seals; all open.
+        tills: all of the store that are not revoked, the receiver among them, by number.
+    """
+
+    version: str
+    store: str
+    bus_keys: tuple[BusKey, ...] = ()
+    tills: tuple[RosterTill, ...] = ()
 
 
 class Pull(Message, frozen=True, kw_only=True):
@@ -221,12 +277,17 @@ class Pull(Message, frozen=True, kw_only=True):
 
     Attributes:
         bundle: hash of the newest bundle the till has, so that the centre can announce another.
+        seq: last record of the stream when this was asked; what the till accepted before the
+            session began is at or before it.
+        roster: version of the roster the till has.
     """
 
     incarnation: Incarnation
     cursor: Cursor
     bundle: str
     bytes_max: Annotated[int, Meta(ge=1024)]
+    seq: Count | None = None
+    roster: str = ""
 
 
 class PullAnswer(Message, frozen=True, kw_only=True):
@@ -237,6 +298,8 @@ class PullAnswer(Message, frozen=True, kw_only=True):
         more: there is more to pull at once.
         applied: the same to the record; this stream first, then older ones of the till of which
             something still waits. Of those not named everything the centre has is in the rows.
+        roster: where it is another than the till has.
+        compare: the feed cannot go on from the till's cursor: it has to compare what it knows.
     """
 
     cursor: Cursor
@@ -247,6 +310,32 @@ class PullAnswer(Message, frozen=True, kw_only=True):
     recalls: tuple[str, ...] = ()
     outcomes: tuple[OutcomeRow, ...] = ()
     manifest: Manifest | None = None
+    applied: tuple[Applied, ...] = ()
+    roster: Roster | None = None
+    compare: bool = False
+
+
+class Compare(Message, frozen=True, kw_only=True):
+    """Says which accounts the till knows, in sums by bucket (`sync.fingerprints`)."""
+
+    sums: Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
+    bytes_max: Annotated[int, Meta(ge=1024)]
+
+
+class CompareAnswer(Message, frozen=True, kw_only=True):
+    """Buckets that are not equal, told whole, from one snapshot of the centre.
+
+    Attributes:
+        cursor: of that snapshot; it is the till's once nothing is left to tell.
+        buckets: numbers of those told; the till drops what it had in them.
+        more: other buckets differ too; compare again.
+        applied: as in a pull.
+    """
+
+    cursor: Cursor
+    buckets: bytes = b""
+    accounts: tuple[AccountRow, ...] = ()
+    more: bool = False
     applied: tuple[Applied, ...] = ()
 
 
@@ -296,10 +385,12 @@ class ReceiptRequest(Message, frozen=True, kw_only=True):
 
     Attributes:
         date: local day of the return, `YYYY-MM-DD`; points that have ended by then are not told.
+        code: what its QR code says; empty where nobody read it.
     """
 
     key: str
     date: str = ""
+    code: Annotated[str, Meta(max_length=1_200)] = ""
 
 
 class ReceiptAnswer(Message, frozen=True, kw_only=True):
@@ -309,11 +400,13 @@ class ReceiptAnswer(Message, frozen=True, kw_only=True):
         calculation: canonical bytes.
         returns: of this receipt, posted so far, from all tills.
         available_points: what could be taken back from its account now; none for nobody's receipt.
+        code: what the centre makes of the code asked about; empty where it was not asked.
     """
 
     calculation: bytes = b""
     returns: tuple[ReturnMade, ...] = ()
     available_points: Count | None = None
+    code: Literal["", "genuine", "wrong"] = ""
 
 
 class Problem(Message, frozen=True, kw_only=True):

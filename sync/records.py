@@ -44,12 +44,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         kind: a grant, a just-in-time authorisation, or the till's risk budget.
         grant_id: of the grant or authorisation; empty for risk.
         lots: the lots taken; empty for risk. Their points add up to `points`.
+        transfer_id: by which these points of the grant came from another till.
     """
 
     kind: Literal["grant", "authorisation", "risk"]
     points: Points
     grant_id: str = ""
     lots: tuple[LotTaken, ...] = ()
+    transfer_id: str = ""
 
 
 class CalculationInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
         card: keyed hash of the card, hexadecimal; empty when none was presented.
         calculation: canonical bytes of the calculation.
         link_up: the till was in touch with the centre when the receipt was made.
+        clock_q: whether the machine's clock could be right (design: sync 4.3); decides nothing.
     """
 
     key: str
@@ -94,6 +97,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
     card: str = ""
     sources: tuple[Source, ...] = ()
     link_up: bool = False
+    clock_q: Literal["good", "suspect"] = "good"
 
 
 class VoidRecord(_Record, tag="void", frozen=True, kw_only=True):
@@ -114,6 +118,7 @@ class RefundRecord(_Record, tag="refund", frozen=True, kw_only=True):
         moment: its local day decides what is expired or pending.
         calculation: canonical bytes of the return's calculation, as shown;
             empty object where the till did not have the receipt.
+        receipt_code: what the QR code of a receipt says that the till did not have.
     """
 
     key: str
@@ -122,6 +127,7 @@ class RefundRecord(_Record, tag="refund", frozen=True, kw_only=True):
     moment: Moment
     place: Place
     calculation: msgspec.Raw = msgspec.Raw(b"{}")
+    receipt_code: str = ""
 
 
 class GrantInRecord(_Record, tag="grant_in", frozen=True, kw_only=True):
@@ -135,15 +141,65 @@ class GrantReturnRecord(_Record, tag="grant_return", frozen=True, kw_only=True):
 
     Attributes:
         points: the residue, stated, never computed by the reader (design: sync N8).
+        transfer_id: by which these points of the grant had come from another till.
     """
 
     grant_id: str
     points: Points
     why: str
     lots: tuple[LotTaken, ...] = ()
+    transfer_id: str = ""
 
 
-Record = OpenRecord | SaleRecord | VoidRecord | RefundRecord | GrantInRecord | GrantReturnRecord
+class XferOutRecord(_Record, tag="xfer_out", frozen=True, kw_only=True):
+    """Points of a grant were given to another till; they left the rights before this was sent.
+
+    Attributes:
+        to_incarnation: hexadecimal; the only one that may accept them (design: sync N15).
+        nonce: of the request they answer, hexadecimal.
+        lots: their points add up to `points`.
+    """
+
+    transfer_id: str
+    grant_id: str
+    account_id: int
+    points: Points
+    lots: tuple[LotTaken, ...]
+    to_till: int
+    to_incarnation: str
+    nonce: str
+
+
+class XferInRecord(_Record, tag="xfer_in", frozen=True, kw_only=True):
+    """Points of a grant came from another till and are durable here.
+
+    Attributes:
+        nonce: of the request they answer, hexadecimal.
+        signature: of the till that gave them, hexadecimal: proves the transfer where the giver's
+            own record is lost.
+    """
+
+    transfer_id: str
+    grant_id: str
+    account_id: int
+    points: Points
+    lots: tuple[LotTaken, ...]
+    from_till: int
+    from_incarnation: str
+    nonce: str
+    signature: str
+
+
+Record = (
+    OpenRecord
+    | SaleRecord
+    | VoidRecord
+    | RefundRecord
+    | GrantInRecord
+    | GrantReturnRecord
+    | XferOutRecord
+    | XferInRecord
+)
 
 FACTS = (SaleRecord, VoidRecord, RefundRecord)
 """Records that stay true in whatever stream they arrive.

@@ -7,12 +7,17 @@ import structlog
 
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.anchor import Anchor
+from agent.journal.courier_asks import CourierAsks
 from agent.journal.database import Database
 from agent.journal.own_counts import OwnCountRows
 from agent.journal.receipts import Receipts
 from agent.journal.rights import Rights
+from agent.journal.roster import RosterRow
 from agent.journal.schema import migration_files
 from agent.journal.stream import Stream
+from agent.journal.told_time import ToldTimes
+from agent.journal.transfers import Transfers
+from agent.journal.witness_store import WitnessStore
 
 log = structlog.get_logger()
 
@@ -33,8 +38,13 @@ class Journal:
         self._anchor = anchor
         self.stream = Stream(database, till_id)
         self.rights = Rights(database)
+        self.transfers = Transfers(database, self.rights)
+        self.witness = WitnessStore(database)
+        self.roster = RosterRow(database)
         self.receipts = Receipts(database)
         self.own_counts = OwnCountRows(database)
+        self.courier = CourierAsks(database)
+        self.told_times = ToldTimes(database)
         try:
             database.migrate(migration_files())
             self._check_chain()
@@ -78,7 +88,8 @@ class Journal:
         mark = self._anchor.read()
         if mark is None:
             held = self.rights.points_held() + self.rights.risk_points_left()
-            return "no anchor" if held else ""
+            # An open ask is as good as a right: a grant for it may have been taken and spent.
+            return "no anchor" if held or self.courier.open_nonces() else ""
         head = self.stream.head()
         if mark.incarnation != head.incarnation:
             # A newer journal: the power went after a stream was begun and before the anchor heard.

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from agent.journal.database import Database
+from agent.journal.offline_limits import OfflineLimits
 from loyalty.account import LotPart, SpendRight
 from loyalty.calculation import RedeemedPart
 from loyalty.redemption import spending_order
@@ -43,10 +44,12 @@ class Rights:
 
     Attributes:
         are_suspended: none may be spent now, because the anchor cannot be written.
+        limits: how much may be spent until the next HELLO.
     """
 
     def __init__(self, database: Database) -> None:
         self.are_suspended = False
+        self.limits = OfflineLimits(database)
         self._database = database
 
     def receive(self, grant: Grant) -> bool:
@@ -62,13 +65,14 @@ class Rights:
     def points_left(self, account_id: int, receipt_id: str, now_ms: int) -> int:
         """Return an account's points this receipt could still take here, without risk budget."""
         row = self._database.row(
-            "select coalesce(sum(points_left), 0) from held_right"
+            "select coalesce(sum(points_left) filter (where purpose = 'grant'), 0),"
+            " coalesce(sum(points_left) filter (where purpose <> 'grant'), 0) from held_right"
             " where account_id = ? and not_after_ms > ?"
             " and (purpose = 'grant' and not ? or sale_key = ?)",
             account_id, now_ms, self.are_suspended, receipt_id,
         )  # fmt: skip
         assert row is not None
-        return int(row[0])  # type: ignore[arg-type]
+        return min(int(row[0]), self.limits.room()) + int(row[1])  # type: ignore[arg-type]
 
     def risk_points_left(self) -> int:
         """Return what is left of the risk budget."""
@@ -99,23 +103,27 @@ class Rights:
         Returns:
             How many points were taken.
         """
-        missing = points
+        missing, room = points, self.limits.room()
         rows = self._database.rows(
-            "select grant_id, points_left, lots from held_right"
+            "select grant_id, points_left, lots, purpose from held_right"
             " where account_id = ? and not_after_ms > ? and points_left > 0"
             " and (purpose = 'grant' and not ? or sale_key = ?)"
             " order by purpose, not_after_ms, grant_id",
             account_id, now_ms, self.are_suspended, receipt_id,
         )  # fmt: skip
-        for grant_id, left, lots in rows:
+        for grant_id, left, lots, purpose in rows:
             assert isinstance(grant_id, str)
             assert isinstance(left, int)
-            if taken := min(left, missing):
+            is_grant = purpose == "grant"
+            if taken := min(left, missing, room if is_grant else missing):
+                room -= taken if is_grant else 0
                 kept, given = _take(_lots(lots), taken)
                 self._set_left(grant_id, left - taken, kept)
                 self._add_reservation(receipt_id, Reserved(grant_id, "", taken, tuple(given)))
                 missing -= taken
-        risk_left = 0 if self.are_suspended else self.risk_points_left()
+        risk_left = 0 if self.are_suspended else min(self.risk_points_left(), room)
+        if not self.limits.risk_is_open(account_id, others_gave=missing < points):
+            risk_left = 0
         if risk := min(missing, risk_points_max, risk_left):
             self._database.run("update risk_budget set points_spent = points_spent + ?", risk)
             self._add_reservation(receipt_id, Reserved(RISK, "risk", risk, ()))
@@ -171,6 +179,7 @@ class Rights:
                 )
         assert not any(wanted.values()), "redeemed points that no reservation covers"
         self._forget(receipt_id)
+        self.limits.count_receipt(receipt_id, sources)
         return tuple(sources)
 
     def unreserve(self, receipt_id: str) -> None:
@@ -189,6 +198,7 @@ class Rights:
 
     def _forget(self, receipt_id: str) -> None:
         self._database.run("delete from reservation where receipt_id = ?", receipt_id)
+        self._database.run("delete from courier_ask where receipt_id = ?", receipt_id)
         # An authorisation is good for its receipt alone;
         # the receipt's record says how much of it was used.
         self._database.run(
@@ -209,6 +219,18 @@ class Rights:
         assert isinstance(row[0], int)
         self._set_left(grant_id, 0, [])
         return row[0], tuple(LotTaken(lot.lot_id, lot.points) for lot in _lots(row[1]))
+
+    def take_part(self, grant_id: str, points: int) -> tuple[LotTaken, ...]:
+        """Take points nobody has reserved out of a right for good, those that end first."""
+        row = self._database.row(
+            "select points_left, lots from held_right where grant_id = ?", grant_id
+        )
+        assert row is not None, "points are taken of a right that is held"
+        assert isinstance(row[0], int)
+        kept, taken = _take(_lots(row[1]), points)
+        self._set_left(grant_id, row[0] - points, kept)
+        self.limits.count_given(points)
+        return tuple(LotTaken(lot.lot_id, lot.points) for lot in taken)
 
     def expired(self, now_ms: int) -> list[str]:
         """Return grants that may not be spent any more and still have points."""
@@ -232,10 +254,12 @@ class Rights:
         The budget stays counted, so that what the centre ever gave is never spent again.
         """
         self._database.run("update held_right set points_left = 0, lots = ?", b"[]")
+        self._database.run("delete from courier_ask")
         self._database.run("update risk_budget set points_total = points_spent")
 
     def void_all(self) -> None:
         """Forget every right: the incarnation they were given to is over (sync 4.2, amnesia)."""
+        self._database.run("delete from courier_ask")
         self._database.run("delete from held_right")
         self._database.run("delete from reservation")
         self._database.run("update risk_budget set points_total = 0, points_spent = 0")

@@ -15,6 +15,8 @@ from sync.records import (
     OpenRecord,
     Record,
     SaleRecord,
+    XferInRecord,
+    XferOutRecord,
     decode_record,
     encode_record,
 )
@@ -187,6 +189,14 @@ class Stream:
             records=tuple(bodies),
         )
 
+    def bodies_after(self, seq: int, count: int) -> list[bytes]:
+        """Return the bytes of up to `count` records of the current stream that follow `seq`."""
+        rows = self._database.rows(
+            "select body from record where incarnation = ? and seq > ? order by seq limit ?",
+            self.head().incarnation, seq, count,
+        )  # fmt: skip
+        return [row[0] for row in rows]  # type: ignore[misc]
+
     def hash_at(self, seq: int) -> bytes | None:
         """Return the link of a record of the current stream; None if there is no such record."""
         head = self.head()
@@ -240,9 +250,11 @@ def _moves_rights(record: Record) -> bool:
 
 
 def subject_of(record: Record) -> str:
-    """Return what a record is about: a sale, return or grant id; empty for an opening."""
+    """Return what a record is about: id of a sale, return, grant, transfer; none of an opening."""
     if isinstance(record, GrantInRecord | GrantReturnRecord):
         return record.grant_id
+    if isinstance(record, XferOutRecord | XferInRecord):
+        return record.transfer_id
     if isinstance(record, OpenRecord):
         return ""
     return record.key

@@ -17,8 +17,9 @@ from tenacity import (
 
 from agent.identity import Identity
 from agent.system import System
+from sync.blobs import CHUNK_BYTES, piece_range
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
-from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask
+from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask, Fetch
 from sync.errors import (
     BusyError,
     LinkError,
@@ -27,8 +28,7 @@ from sync.errors import (
     SignatureError,
     SyncError,
 )
-from sync.limits import BUNDLE_BYTES_MAX
-from sync.messages import EnrolAnswer, EnrolRequest, Manifest, Message, Problem
+from sync.messages import EnrolAnswer, EnrolRequest, Message, Problem
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
@@ -84,12 +84,11 @@ class CentralClient:
         )
         return decode(ask.answer, self._checked(response, nonce))
 
-    async def fetch_bundle(self, manifest: Manifest, *, timeout_s: float) -> bytes:
-        """Fetch a bundle's bytes; a broken download goes on where it stopped.
+    async def fetch_piece(self, fetch: Fetch, *, timeout_s: float) -> bytes:
+        """Fetch a piece of a bundle, packed; a broken download goes on where it stopped.
 
         Raises:
             LinkError: it could not be fetched in some tries; the next conversation tries again.
-            MalformedMessageError: what came does not unpack.
         """
         got = bytearray()
         retrying = AsyncRetrying(
@@ -100,11 +99,14 @@ class CentralClient:
         )
         async for attempt in retrying:
             with attempt:
-                await self._fetch_rest(PATH_BUNDLE + manifest.bundle, got, timeout_s)
-        return decompress(bytes(got), "zstd", bytes_max=BUNDLE_BYTES_MAX)
+                await self._fetch_rest(fetch, got, timeout_s)
+        return bytes(got)
 
-    async def _fetch_rest(self, path: str, got: bytearray, timeout_s: float) -> None:
-        headers = {"range": f"bytes={len(got)}-"} if got else {}
+    async def _fetch_rest(self, fetch: Fetch, got: bytearray, timeout_s: float) -> None:
+        path = PATH_BUNDLE + fetch.manifest.bundle
+        asked = piece_range(fetch.manifest, fetch.piece, got_bytes=len(got))
+        headers = {"range": asked} if asked else {}
+        is_all = False
         try:
             async with self._http.stream(
                 "GET", path, headers=headers, timeout=timeout_s
@@ -112,11 +114,17 @@ class CentralClient:
                 if response.status_code not in (_OK, _PARTIAL):
                     raise LinkError(f"bundle answered with status {response.status_code}")
                 if response.status_code == _OK:
+                    # No ranges here: the whole bundle comes, and the piece is cut out of it.
+                    is_all = bool(fetch.manifest.chunks)
                     got.clear()
                 async for chunk in response.aiter_raw():
                     got += chunk
         except httpx.HTTPError as error:
+            if is_all:
+                got.clear()
             raise LinkError(f"bundle: {type(error).__name__} {error}".rstrip()) from error
+        if is_all:
+            got[:] = got[fetch.piece * CHUNK_BYTES :][:CHUNK_BYTES]
 
     def _signed(
         self, method: str, path: str, *, session: bytes, nonce: bytes, body: bytes

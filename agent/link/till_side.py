@@ -1,17 +1,38 @@
 """The till's half of the conversation with the centre, over its journal and cache."""
 
+import msgspec
 import structlog
 
 from agent.reference_data.rule_books import BundleRefusedError
 from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
-from sync.errors import SignatureError
+from sync.blobs import check_piece, pieces_of, unpack
+from sync.errors import MalformedMessageError, SignatureError
 from sync.limits import PULL_BYTES_DEFAULT
-from sync.messages import Grant, Hello, HelloAnswer, Manifest, Pull, PullAnswer, Push, PushAnswer
+from sync.messages import (
+    Compare,
+    CompareAnswer,
+    Grant,
+    Hello,
+    HelloAnswer,
+    Manifest,
+    Pull,
+    PullAnswer,
+    Push,
+    PushAnswer,
+)
 from sync.records import GrantInRecord, GrantReturnRecord
 from sync.signing import NO_SESSION, check_message
 
 log = structlog.get_logger()
+
+_COMPARE_MS = 86_400_000
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """When the accounts were last compared with the centre's; hygiene, so the clock will do."""
+
+    at_ms: int
 
 
 class JournalTillSide:
@@ -21,11 +42,14 @@ class JournalTillSide:
         self._till = till
         self._software = software
         self._announced: Manifest | None = None
+        self._must_compare = False
 
     def hello(self) -> Hello:
         """Say where the stream stands; from now on no session is live (rule R2)."""
         till = self._till
         till.session = NO_SESSION
+        till.neighbours.requests.close_all()
+        till.clock.asking()
         cancel_abandoned(till)
         head = till.journal.stream.head()
         return Hello(
@@ -41,12 +65,19 @@ class JournalTillSide:
             receipts_waiting=till.journal.stream.waiting_count(),
             rights_points=till.journal.rights.points_held(),
             risk_left_points=till.journal.rights.risk_points_left(),
+            asks_made=till.journal.courier.made(),
+            asks_open=till.journal.courier.open_nonces(),
+            bus_address=till.bus_address,
+            feed_epoch=till.cache.cursor().epoch,
         )
 
     def hello_answered(self, answer: HelloAnswer) -> None:
         """Take the centre's verdict."""
         till = self._till
-        till.clock.adjust(answer.server_time_ms)
+        self._take_time(answer.server_time_ms)
+        # Whoever speaks in this session takes nothing that siblings were asked for before it: the
+        # centre brings home what they gave and nobody took.
+        till.neighbours.requests.close_all()
         till.session = answer.session
         if answer.verdict == "revoked":
             till.revoked = True
@@ -54,16 +85,28 @@ class JournalTillSide:
                 till.journal.rights.withdraw()
             return
         till.revoked = False
+        self._must_compare = self._must_compare or answer.verdict == "epoch"
         if answer.verdict == "amnesia":
             self._restart("amnesia", answer.incarnation_number_min)
         elif till.journal.stream.hash_at(answer.last_seq) != answer.last_hash:
             self._restart("fork", answer.incarnation_number_min)
+        elif answer.seen_seq > till.journal.stream.head().seq:
+            # A receipt was printed here that this journal does not know.
+            self._restart("behind a printed receipt", answer.incarnation_number_min)
         else:
             with till.journal.transaction():
                 till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
                 if answer.verdict == "rewind":
                     self._give_up_rights()
                 till.journal.rights.set_risk_total(answer.risk_points_total)
+                if answer.offline_points_max is not None:
+                    till.journal.rights.limits.begin(answer.offline_points_max)
+
+    def _take_time(self, server_time_ms: int) -> None:
+        till = self._till
+        told, head = till.clock.adjust(server_time_ms), till.journal.stream.head()
+        with till.journal.transaction():
+            till.journal.told_times.keep(told, incarnation=head.incarnation, seq=head.seq)
 
     def _give_up_rights(self) -> None:
         """The centre lost records, so it may have lost grants too and given their points again."""
@@ -106,6 +149,8 @@ class JournalTillSide:
             cursor=till.cache.cursor(),
             bundle=newest,
             bytes_max=PULL_BYTES_DEFAULT,
+            seq=till.journal.stream.head().seq,
+            roster=till.neighbours.roster.version if till.neighbours.roster else "",
         )
 
     def pull_answered(self, answer: PullAnswer) -> None:
@@ -117,6 +162,7 @@ class JournalTillSide:
             or answer.recalls
             or answer.outcomes
             or till.journal.rights.expired(till.clock.now_ms())
+            or till.journal.transfers.idle()
         ):
             with till.journal.transaction():
                 for grant in answer.grants:
@@ -125,10 +171,17 @@ class JournalTillSide:
                     self._send_home(grant_id, "recalled")
                 for grant_id in till.journal.rights.expired(till.clock.now_ms()):
                     self._send_home(grant_id, "expired")
+                for right_id in till.journal.transfers.idle():
+                    self._send_home(right_id, "not needed here")
                 for row in answer.outcomes:
                     till.journal.stream.note_outcome(row)
+        if answer.roster is not None:
+            with till.journal.transaction():
+                till.journal.roster.write(answer.roster)
+            till.neighbours.use_roster(answer.roster)
         if answer.manifest is not None:
             self._announce(answer.manifest)
+        self._must_compare = self._must_compare or answer.compare
         till.cache.put_value("cursor", answer.cursor)
 
     def _receive(self, grant: Grant) -> None:
@@ -146,19 +199,22 @@ class JournalTillSide:
         if till.journal.stream.has_record("grant_in", grant.grant_id):
             return
         till.journal.rights.receive(grant)
+        till.journal.transfers.keep_paper(grant)
         till.journal.stream.append(
             GrantInRecord(at_ms=till.clock.now_ms(), grant_id=grant.grant_id)
         )
 
-    def _send_home(self, grant_id: str, why: str) -> None:
-        points, lots = self._till.journal.rights.give_up(grant_id)
+    def _send_home(self, right_id: str, why: str) -> None:
+        points, lots = self._till.journal.rights.give_up(right_id)
         if points:
+            grant_id, transfer_id = self._till.journal.transfers.origin(right_id)
             record = GrantReturnRecord(
                 at_ms=self._till.clock.now_ms(),
                 grant_id=grant_id,
                 points=points,
                 why=why,
                 lots=lots,
+                transfer_id=transfer_id,
             )
             self._till.journal.stream.append(record)
 
@@ -169,11 +225,53 @@ class JournalTillSide:
         except SignatureError as error:
             log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
 
-    def wanted_bundle(self) -> Manifest | None:
-        """Return the announced bundle that is not here yet."""
-        return self._announced
+    def compare(self) -> Compare | None:
+        """Say what is known of accounts where the feed cannot go on, and once a day."""
+        till = self._till
+        now_ms = till.clock.now_ms()
+        last = till.cache.value("compared", Compared)
+        if last is None:
+            till.cache.put_value("compared", Compared(at_ms=now_ms))
+        elif not 0 <= now_ms - last.at_ms < _COMPARE_MS:
+            self._must_compare = True
+        if not self._must_compare:
+            return None
+        return Compare(sums=till.cache.sums(), bytes_max=PULL_BYTES_DEFAULT)
 
-    def bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
+    def compared(self, answer: CompareAnswer) -> None:
+        """Take the buckets told; the cursor last, when they are the centre's."""
+        till = self._till
+        till.cache.put_buckets(answer.buckets, answer.accounts, answer.applied)
+        if answer.buckets:
+            log.info("accounts_compared", buckets=len(answer.buckets), rows=len(answer.accounts))
+        if not answer.more:
+            self._must_compare = False
+            till.cache.put_value("cursor", answer.cursor)
+            till.cache.put_value("compared", Compared(at_ms=till.clock.now_ms()))
+
+    def wanted_piece(self) -> tuple[Manifest, int] | None:
+        """Return the next piece of the announced bundle that is not here yet."""
+        if self._announced is None:
+            return None
+        return self._announced, self._till.cache.pieces_here(self._announced.bundle)
+
+    def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
+        """Keep a piece; with the last one the bundle is tried."""
+        cache = self._till.cache
+        try:
+            check_piece(manifest, piece, content)
+            if piece + 1 < pieces_of(manifest):
+                cache.put_piece(manifest.bundle, piece, content)
+                return
+            whole = unpack([*cache.take_pieces(manifest.bundle), content])
+        except MalformedMessageError as error:
+            # Damaged on its way: the next conversation asks again.
+            self._announced = None
+            log.warning("bundle_damaged", why=str(error))
+            return
+        self._bundle_arrived(manifest, whole)
+
+    def _bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
         """Try the bundle; a bad one is kept out and the last good one stays."""
         self._announced = None
         try:

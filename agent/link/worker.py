@@ -9,6 +9,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from agent.errors import JournalUnavailableError
 from agent.link.central_client import CentralClient
 from agent.link.till_side import JournalTillSide
+from agent.neighbours.delivering import deliver
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
 from sync.cycle import Ask, Fetch, converse
@@ -87,6 +88,7 @@ class LinkWorker:
         greet = self._till.session == NO_SESSION or now_ms >= self._hello_at_ms
         try:
             await self._thread.drive(converse(self._side, greet=greet), self._answer)
+            await self._thread.drive(deliver(self._till), self._answer)
         except SyncError as error:
             # Whatever went wrong, the next conversation begins by comparing the streams.
             self._hello_at_ms = 0
@@ -100,7 +102,7 @@ class LinkWorker:
     async def _answer(self, wish: Ask | Fetch) -> Message | bytes:
         timeout_s = self._settings.request_timeout_s
         if isinstance(wish, Fetch):
-            return await self._client.fetch_bundle(wish.manifest, timeout_s=timeout_s)
+            return await self._client.fetch_piece(wish, timeout_s=timeout_s)
         answer = await self._client.ask(wish, session=self._till.session, timeout_s=timeout_s)
         self._heard()
         return answer

@@ -8,6 +8,9 @@ import msgspec
 from agent.health import HealthReport
 from agent.till_service.messages import (
     CompleteRequest,
+    CourierAnswer,
+    CourierRequest,
+    GrantRequest,
     ReceiptAnswer,
     ReceiptRequest,
     ReserveRequest,
@@ -54,6 +57,22 @@ _CALLS: tuple[tuple[str, str, str, type[Any] | None, type[Any], str], ...] = (
         None,
         ReceiptAnswer,
         "Give the receipt up",
+    ),
+    (
+        "post",
+        "/v1/receipts/{receipt_id}/courier",
+        "askCourier",
+        CourierRequest,
+        CourierAnswer,
+        "Ask for points by the customer's telephone",
+    ),
+    (
+        "post",
+        "/v1/courier",
+        "takeGrant",
+        GrantRequest,
+        CourierAnswer,
+        "Take what the customer's telephone brought",
     ),
     (
         "post",
@@ -145,8 +164,12 @@ def _operation(
         responses = operation["responses"]
         responses["409"] = {"description": "Another version or content is already known", **said}
         responses["503"] |= _content(answer.__name__, "Problem")
+    if answer in (ReturnAnswer, CourierAnswer):
+        operation["responses"]["422"] |= _content(answer.__name__, "Problem")
+    if answer is CourierAnswer:
+        operation["responses"]["409"] = {"description": "It is not, or no longer, awaited", **said}
+        operation["responses"]["503"] |= _content(answer.__name__, "Problem")
     if answer is ReturnAnswer:
-        operation["responses"]["422"] |= _content("ReturnAnswer", "Problem")
         operation["responses"]["404"] = {
             "description": "The receipt is not known here; it may be returned all the same",
             **_content("ReturnAnswer", "Problem"),

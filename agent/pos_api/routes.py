@@ -15,10 +15,15 @@ import msgspec
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.health import Health
 from agent.link.worker import LinkSettings, LinkWorker
+from agent.neighbours.bus_driver import BusDriver
 from agent.pos_api.http_server import HttpRequest, HttpResponse, problem
 from agent.pos_api.openapi import openapi_document
+from agent.till_service.courier import CourierService
 from agent.till_service.messages import (
     CompleteRequest,
+    CourierAnswer,
+    CourierRequest,
+    GrantRequest,
     ReceiptAnswer,
     ReceiptRequest,
     ReserveRequest,
@@ -33,6 +38,7 @@ from loyalty.basket import Moment
 from loyalty.outcomes import Outcome
 from sync.cycle import PATH_AUTHORISE, Ask
 from sync.messages import Message
+from sync.neighbours import AskSibling
 
 _UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -45,6 +51,8 @@ STATUS_OF_OUTCOME = {
     Outcome.ALREADY_RECORDED_DIFFERENTLY: 409,
     Outcome.LINE_ALREADY_RETURNED: 409,
     Outcome.QUANTITY_NOT_LEFT: 409,
+    Outcome.GRANT_NOT_AWAITED: 409,
+    Outcome.CODE_WRONG: 422,
     Outcome.LINE_UNKNOWN: 422,
     Outcome.NOT_WHOLE_PIECES: 422,
     Outcome.RECEIPT_UNKNOWN: 404,
@@ -72,6 +80,7 @@ class PosApi:
     returns: ReturnService
     link: LinkWorker
     link_settings: LinkSettings
+    siblings: BusDriver
     health: Health
     one_call: asyncio.Lock
 
@@ -109,6 +118,8 @@ class PosApi:
             ("POST", f"/v1/receipts/{_UUID}/reserve", self._reserve),
             ("POST", f"/v1/receipts/{_UUID}/complete", self._complete),
             ("POST", f"/v1/receipts/{_UUID}/cancel", self._cancel),
+            ("POST", f"/v1/receipts/{_UUID}/courier", self._ask_courier),
+            ("POST", "/v1/courier", self._take_grant),
             ("POST", f"/v1/returns/{_UUID}", self._return),
             ("GET", "/v1/health", self._health),
             ("POST", "/v1/link/talk", self._talk),
@@ -134,6 +145,18 @@ class PosApi:
         receipt_id: str,
     ) -> HttpResponse:
         answer = await self._said(lambda: self.thread.run(self.receipts.cancel, receipt_id))
+        self.link.wake()
+        return answer
+
+    async def _ask_courier(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
+        body = _read(request, CourierRequest)
+        ask = CourierService(self.till).ask
+        return await self._said(lambda: self.thread.run(ask, receipt_id, body))
+
+    async def _take_grant(self, request: HttpRequest, _: str) -> HttpResponse:
+        body = _read(request, GrantRequest)
+        take = CourierService(self.till).take
+        answer = await self._said(lambda: self.thread.run(take, body))
         self.link.wake()
         return answer
 
@@ -163,7 +186,7 @@ class PosApi:
         return await self._said(lambda: self.thread.drive(start(), self._ask))
 
     async def _said(
-        self, work: Callable[[], Awaitable[ReceiptAnswer | ReturnAnswer]]
+        self, work: Callable[[], Awaitable[ReceiptAnswer | ReturnAnswer | CourierAnswer]]
     ) -> HttpResponse:
         # One register, one call at a time; a repeat that overtakes its first try waits for it.
         try:
@@ -180,7 +203,9 @@ class PosApi:
             )
         return _answer(answer.outcome, answer)
 
-    async def _ask(self, ask: Ask) -> Message | None:
+    async def _ask(self, ask: Ask | AskSibling) -> Message | None:
+        if isinstance(ask, AskSibling):
+            return await self.siblings.ask(ask)
         settings = self.link_settings
         budget_ms = (
             settings.authorise_budget_ms if ask.path == PATH_AUTHORISE else settings.ask_budget_ms
@@ -191,7 +216,8 @@ class PosApi:
 def _read(request: HttpRequest, kind: type[Body]) -> Body:
     try:
         body = msgspec.json.decode(request.body, type=kind)
-        Moment(local=body.moment)  # type: ignore[attr-defined]
+        if hasattr(body, "moment"):
+            Moment(local=body.moment)
         if lines := getattr(body, "lines", ()):
             ids = [line.line_id for line in lines]
             if len(set(ids)) != len(ids):

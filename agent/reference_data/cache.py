@@ -8,6 +8,7 @@ import msgspec
 import zstandard
 
 from agent.journal.database import Database, Row
+from sync.fingerprints import fingerprint
 from sync.messages import AccountRow, Applied, Cursor, Manifest
 
 _PRAGMAS: Final = (
@@ -102,6 +103,52 @@ class Cache:
                     row.card, row.snapshot.account_id, row.snapshot.version,
                     msgspec.msgpack.encode(row), told,
                 )  # fmt: skip
+
+    def sums(self) -> bytes:
+        """Return the fingerprint of all accounts known (`sync.fingerprints`)."""
+        rows = self._database.rows("select card, account_id, version from account")
+        return fingerprint(rows)  # type: ignore[arg-type]
+
+    def put_buckets(
+        self, buckets: bytes, rows: tuple[AccountRow, ...], applied: tuple[Applied, ...]
+    ) -> None:
+        """Take buckets as the centre has them, whatever was known before."""
+        told = msgspec.msgpack.encode(applied)
+        with self._database.transaction():
+            for number in buckets:
+                first = bytes([number])
+                self._database.run("delete from account where substr(card, 1, 1) = ?", first)
+            for row in rows:
+                self._database.run(
+                    "insert or replace into account (card, account_id, version, body, applied)"
+                    " values (?, ?, ?, ?, ?)",
+                    row.card, row.snapshot.account_id, row.snapshot.version,
+                    msgspec.msgpack.encode(row), told,
+                )  # fmt: skip
+
+    def pieces_here(self, bundle_hash: str) -> int:
+        """Return how many first pieces of a bundle are here."""
+        row = self._database.row("select count(*) from piece where bundle = ?", bundle_hash)
+        assert row is not None
+        return int(row[0])  # type: ignore[arg-type]
+
+    def put_piece(self, bundle_hash: str, number: int, content: bytes) -> None:
+        """Keep a piece of a bundle, so that a download goes on after whatever broke it."""
+        with self._database.transaction():
+            # What is left of another bundle will not be asked for again.
+            self._database.run("delete from piece where bundle <> ?", bundle_hash)
+            self._database.run(
+                "insert or replace into piece values (?, ?, ?)", bundle_hash, number, content
+            )
+
+    def take_pieces(self, bundle_hash: str) -> list[bytes]:
+        """Return all pieces of a bundle and forget them."""
+        rows = self._database.rows(
+            "select content from piece where bundle = ? order by number", bundle_hash
+        )
+        with self._database.transaction():
+            self._database.run("delete from piece")
+        return [_blob(row) for row in rows]
 
     def bundle(self, bundle_hash: str) -> bytes | None:
         """Return a good bundle's bytes, if they can still be read; the caller checks them."""

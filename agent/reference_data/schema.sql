@@ -15,4 +15,11 @@ create table if not exists bundle (
     content blob not null,
     state text not null check (state in ('good', 'refused'))
 ) strict;
+-- Of a bundle that is being fetched; packed bytes.
+create table if not exists piece (
+    bundle text not null,
+    number integer not null,
+    content blob not null,
+    primary key (bundle, number)
+) strict, without rowid;
 create table if not exists value (name text primary key, body blob not null) strict;

@@ -8,8 +8,11 @@ from msgspec import Meta
 from loyalty.account import RedeemRequest
 from loyalty.basket import BasketLine
 from loyalty.fiscal import FiscalLine
-from loyalty.limits import AMOUNT_MINOR_MAX, BASKET_CODES_MAX, BASKET_LINES_MAX
+from loyalty.limits import AMOUNT_MINOR_MAX, BASKET_CODES_MAX, BASKET_LINES_MAX, POINTS_MAX
 from loyalty.returns import ReturnItem
+from sync.qr import TEXT_CHARACTERS_MAX
+
+Code = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
 
 ReceiptId = Annotated[
     str,
@@ -64,6 +67,7 @@ class ReturnRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         confirm: false shows what would be posted, true posts exactly that.
         money_back_minor: with `confirm`, what the register is about to hand out; if it is not what
             was calculated, nothing is recorded.
+        receipt_code: what the receipt's QR code says; it proves a receipt nobody here knows yet.
     """
 
     original_receipt_id: ReceiptId
@@ -71,6 +75,24 @@ class ReturnRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     moment: str
     confirm: bool = False
     money_back_minor: Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)] | None = None
+    receipt_code: Code = ""
+
+
+class CourierRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points are missing and the centre does not answer: the customer's telephone may ask it.
+
+    Attributes:
+        points: how many are missing, as a reservation has shown.
+    """
+
+    card: Annotated[str, Meta(min_length=1, max_length=64)]
+    points: Annotated[int, Meta(ge=1, le=POINTS_MAX)]
+
+
+class GrantRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the customer's telephone shows after it has asked the centre."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 
 
 class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +129,7 @@ class ReceiptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             points as a kind of payment; the fiscal lines then add up to this and `paid_minor`.
         reserved_points: set aside for this receipt.
         field: which field of the request the outcome is about.
+        receipt_code: of a recorded receipt, to be printed on it as a QR code.
     """
 
     outcome: str
@@ -120,6 +143,38 @@ class ReceiptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     customer: CustomerView | None = None
     field: str = ""
     messages: tuple[CashierMessage, ...] = ()
+    receipt_code: str = ""
+
+
+class CourierAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of asking by courier, or of what it brought.
+
+    Attributes:
+        receipt_id: the receipt the points are for; empty where the code does not say.
+        code: for the customer to scan.
+        points: asked for, or brought.
+    """
+
+    outcome: str
+    receipt_id: str = ""
+    code: str = ""
+    points: int = 0
+    messages: tuple[CashierMessage, ...] = ()
+
+
+class ReceiptClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receipt's code says of it, where the receipt itself is not known.
+
+    Attributes:
+        is_proven: the signature of its till was checked; false where nobody could be asked.
+    """
+
+    is_proven: bool
+    till_id: int
+    moment: str
+    paid_minor: int
+    earned_points: int
+    redeemed_points: int
 
 
 class ReturnAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,7 +185,8 @@ class ReturnAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         fiscal_lines: the lines for a fiscal printer; they add up to `money_back_minor`.
         paid_by_points_minor: what the register gives back of a payment by points; the fiscal lines
             then add up to this and `money_back_minor`.
-        pending: recorded, and the centre will work the points out from the original.
+        pending: the centre will work the points out from the original, when that has come.
+        claim: what the receipt's code says of a receipt that is not known.
     """
 
     outcome: str
@@ -141,3 +197,4 @@ class ReturnAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     pending: bool = False
     field: str = ""
     messages: tuple[CashierMessage, ...] = ()
+    claim: ReceiptClaim | None = None

@@ -14,9 +14,11 @@ import msgspec
 from agent.errors import JournalUnavailableError
 from agent.till_service.messages import (
     CashierMessage,
+    ReceiptClaim,
     ReturnAnswer,
     ReturnRequest,
 )
+from agent.till_service.receipt_codes import Verdict, judge
 from agent.till_service.till import Till
 from loyalty.basket import Moment
 from loyalty.calculation import Calculation
@@ -33,6 +35,7 @@ from loyalty.returns import (
 from loyalty.wording import say_outcome
 from sync.cycle import PATH_RECEIPT, Ask
 from sync.messages import Message, ReceiptAnswer, ReceiptRequest
+from sync.qr import ReceiptProof
 from sync.records import RefundRecord
 
 ReturnSteps = Generator[Ask, Message | None, ReturnAnswer]
@@ -46,11 +49,20 @@ class _Known:
         original: none where neither this till nor the centre has it.
         made: returns of it so far, by key.
         available_points: what the centre said the account has.
+        claim: what its code says, of a receipt that is not known.
+        code_is_wrong: the code is not this receipt's, or not genuine.
     """
 
     original: Calculation | None = None
     made: Mapping[str, ReturnMade] = field(default_factory=dict)
     available_points: int | None = None
+    claim: ReceiptClaim | None = None
+    code_is_wrong: bool = False
+
+    @property
+    def is_proven(self) -> bool:
+        """The receipt itself may be unknown; that it exists is proven."""
+        return self.claim is not None and self.claim.is_proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +91,16 @@ class ReturnService:
         if shown is not None and (shown.return_id, shown.wish) != (return_id, _wish(request)):
             shown = None
         known = yield from self._know(request, shown)
+        if known.code_is_wrong:
+            return self._answer(return_id, Outcome.CODE_WRONG, known, field_name="receipt_code")
         result = self._calculate(request, known)
         if isinstance(result, Outcome):
             return self._answer(return_id, result, known)
         if result is not None and not request.confirm:
             self._shown = _Shown(return_id, _wish(request), known, result)
         if not request.confirm:
-            outcome = Outcome.PREVIEWED if result else Outcome.RECEIPT_UNKNOWN
+            proven = result is not None or known.is_proven
+            outcome = Outcome.PREVIEWED if proven else Outcome.RECEIPT_UNKNOWN
             return self._answer(return_id, outcome, known, result)
         if changed := self._changed(request, shown, result):
             # What came back elsewhere meanwhile changes the figures: the customer sees them first.
@@ -105,21 +120,32 @@ class ReturnService:
     ) -> Generator[Ask, Message | None, _Known]:
         """Gather what is known; what a preview was made from stays known when it is confirmed."""
         key = request.original_receipt_id
+        verdict, proof = Verdict.UNPROVEN, None
+        if request.receipt_code:
+            verdict, proof = judge(self._till, request.receipt_code, key)
+        if verdict == Verdict.WRONG:
+            return _Known(code_is_wrong=True)
         here = self._till.journal.receipts.find(key)
         calculation = here.calculation if here is not None and here.state == "recorded" else b""
         told = ReceiptAnswer()
         if self._till.link_up:
             # Other tills may have taken goods back; the centre decides in the end,
             # so no answer is no obstacle.
-            question = ReceiptRequest(key=key, date=Moment(local=request.moment).date)
+            date = Moment(local=request.moment).date
+            question = ReceiptRequest(key=key, date=date, code=request.receipt_code)
             answer = yield Ask(PATH_RECEIPT, question, ReceiptAnswer)
             if isinstance(answer, ReceiptAnswer):
                 told = answer
+        if told.code == "wrong":
+            return _Known(code_is_wrong=True)
         calculation = calculation or told.calculation
         made = self._till.journal.receipts.returns_of(key)
         # The centre knows how much a return of "all that is left" was.
         made.update({one.key: one for one in told.returns})
         original = msgspec.json.decode(calculation, type=Calculation) if calculation else None
+        if original is None and shown is None and proof is not None:
+            is_proven = verdict == Verdict.GENUINE or told.code == "genuine"
+            return _Known(made=made, claim=_claim(proof, is_proven=is_proven))
         if shown is None:
             return _Known(original, made, told.available_points)
         available = shown.known.available_points if request.confirm else told.available_points
@@ -177,6 +203,7 @@ class ReturnService:
             moment=Moment(local=request.moment),
             place=till.identity.place,
             calculation=msgspec.Raw(canonical_bytes(result) if result else b"{}"),
+            receipt_code="" if result else request.receipt_code,
         )
         made = ReturnMade(
             key=return_id,
@@ -225,9 +252,10 @@ class ReturnService:
         answer = ReturnAnswer(
             outcome=outcome,
             return_id=return_id,
-            pending=outcome == Outcome.RECORDED and result is None,
+            pending=outcome in (Outcome.PREVIEWED, Outcome.RECORDED) and result is None,
             field=field_name,
             messages=() if quiet else (CashierMessage(outcome, text),),
+            claim=known.claim,
         )
         if result is None or known.original is None:
             return answer
@@ -240,9 +268,21 @@ class ReturnService:
         )
 
 
+def _claim(proof: ReceiptProof, *, is_proven: bool) -> ReceiptClaim:
+    return ReceiptClaim(
+        is_proven=is_proven,
+        till_id=proof.till_id,
+        moment=proof.moment,
+        paid_minor=proof.paid_minor,
+        earned_points=proof.earned_points,
+        redeemed_points=proof.redeemed_points,
+    )
+
+
 def _content(request: ReturnRequest) -> bytes:
-    """One form of a request to compare by."""
-    fields = {name: getattr(request, name) for name in request.__struct_fields__}
+    """One form of a request to compare by; a code only speaks for what is there anyway."""
+    names = (name for name in request.__struct_fields__ if name != "receipt_code")
+    fields = {name: getattr(request, name) for name in names}
     return canonical_bytes({**fields, "lines": _in_order(request.lines)})
 
 

@@ -1,13 +1,14 @@
 """THE MAIN PATH of the till: basket in, calculation out; reserve; complete durably; or cancel.
 
-Every method that may want to hear from the centre is a generator: it yields an `Ask`, is sent the
-answer or None when none came in time, and goes on with what it knows. There is no offline mode: one
-path, with or without an answer (design: till 1 and 2).
+Every method that may want to hear from the centre or a sibling is a generator: it yields an `Ask`
+or `AskSibling`, is sent the answer or None when none came in time, and goes on with what it knows.
+There is no offline mode: one path, with or without an answer (design: till 1 and 2).
 The simulator drives the very same generators.
 """
 
 from collections import OrderedDict
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +16,10 @@ import msgspec
 from agent.errors import JournalUnavailableError
 from agent.journal.receipts import ReceiptRow
 from agent.journal.rights import spend_right
+from agent.neighbours.heads import ask_for_head
+from agent.neighbours.protecting import protect_last
 from agent.till_service.cancelling import cancel_reserved
+from agent.till_service.case import Case
 from agent.till_service.identify import Person, identify
 from agent.till_service.messages import (
     CashierMessage,
@@ -25,6 +29,8 @@ from agent.till_service.messages import (
     ReceiptRequest,
     ReserveRequest,
 )
+from agent.till_service.receipt_codes import receipt_code
+from agent.till_service.reserving import Reserving
 from agent.till_service.till import Till
 from loyalty.account import NO_RIGHT, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment
@@ -35,13 +41,12 @@ from loyalty.compilation import Rules
 from loyalty.fiscal import fiscal_lines, paid_by_points_minor
 from loyalty.outcomes import Outcome
 from loyalty.wording import say_outcome, say_reason
-from sync.cycle import PATH_AUTHORISE, Ask
-from sync.errors import SignatureError
-from sync.messages import AuthoriseAnswer, AuthoriseRequest, Message
+from sync.cycle import Ask
+from sync.messages import Message
+from sync.neighbours import AskSibling
 from sync.records import CalculationInputs, SaleRecord
-from sync.signing import check_message
 
-Steps = Generator[Ask, Message | None, ReceiptAnswer]
+Steps = Generator[Ask | AskSibling, Message | None, ReceiptAnswer]
 
 _OPEN_RECEIPTS_MAX = 200
 _compared = msgspec.json.Encoder(order="deterministic")
@@ -64,27 +69,12 @@ class OpenReceipt:
     person: Person
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One call, resolved: who, under which rules, with which rights."""
-
-    receipt_id: str
-    request: ReceiptRequest
-    content: bytes
-    person: Person
-    rules: Rules
-    row: ReceiptRow | None
-
-    def title_of(self, offer_id: str, language: str) -> str:
-        """Return an offer's name, or nothing where it has none in that language."""
-        return self.rules.offers_by_id[offer_id].title.get(language, "")
-
-
 class TillService:
     """Receipts of one till."""
 
     def __init__(self, till: Till) -> None:
         self._till = till
+        self._reserving = Reserving(till)
         self._open: OrderedDict[str, OpenReceipt] = OrderedDict()
 
     def update(self, receipt_id: str, request: ReceiptRequest) -> Steps:
@@ -111,17 +101,13 @@ class TillService:
             most,
             case.person.points if request.redeem.as_many_as_possible else request.redeem.points,
         )
-        held_elsewhere = 0
         try:
-            missing = self._first_reservation(case, wanted)
-            if missing and self._may_ask(case):
-                held_elsewhere = yield from self._authorise(case, missing)
-                row = self._till.journal.receipts.find(receipt_id)
-                if row is None or row.state != "reserved":
-                    return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, request.version)
-            taken = self._last_reservation(case, wanted)
+            aside = yield from self._reserving.set_aside(case, wanted)
         except JournalUnavailableError:
             return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, *self._calculated(case))
+        if aside is None:
+            return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, request.version)
+        taken, held_elsewhere = aside.points, aside.held_elsewhere_points
         outcome = Outcome.RESERVED
         if taken < wanted:
             outcome = Outcome.POINTS_HELD_ELSEWHERE if held_elsewhere else Outcome.RIGHTS_EXHAUSTED
@@ -137,6 +123,8 @@ class TillService:
         row = self._till.journal.receipts.find(receipt_id)
         if row is not None and row.state == "recorded":
             return self._repeated(row, content)
+        if self._till.journal.rights.reserved(receipt_id):
+            yield from ask_for_head(self._till)
         plain = ReceiptRequest(
             **{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__}
         )
@@ -155,6 +143,9 @@ class TillService:
         except JournalUnavailableError:
             return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, calculation, inputs)
         self._open.pop(receipt_id, None)
+        if calculation.redeemed and not self._till.link_up:
+            with suppress(JournalUnavailableError):  # the receipt is on the disk, whatever follows
+                yield from protect_last(self._till)
         return answer
 
     def cancel(self, receipt_id: str) -> ReceiptAnswer:
@@ -177,7 +168,7 @@ class TillService:
 
     def _resolve(
         self, receipt_id: str, request: ReceiptRequest
-    ) -> Generator[Ask, Message | None, _Case | ReceiptAnswer]:
+    ) -> Generator[Ask, Message | None, Case | ReceiptAnswer]:
         row = self._till.journal.receipts.find(receipt_id)
         if row is not None and row.state != "reserved":
             return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
@@ -199,7 +190,8 @@ class TillService:
         self._open.move_to_end(receipt_id)
         while len(self._open) > _OPEN_RECEIPTS_MAX:
             self._open.popitem(last=False)
-        return _Case(receipt_id, request, content, person, rules, row)
+        uncertainty_s = self._till.clock.uncertainty_s()
+        return Case(receipt_id, request, content, person, rules, row, uncertainty_s)
 
     def _content(self, request: ReceiptRequest) -> bytes:
         """One form of a request to compare by, the card number replaced by its keyed hash."""
@@ -208,7 +200,7 @@ class TillService:
 
     # Calculating
 
-    def _calculated(self, case: _Case) -> tuple[Calculation, CalculationInputs]:
+    def _calculated(self, case: Case) -> tuple[Calculation, CalculationInputs]:
         reserved = self._till.journal.rights.reserved(case.receipt_id)
         row = self._till.journal.receipts.find(case.receipt_id)
         right = NO_RIGHT
@@ -218,20 +210,20 @@ class TillService:
         inputs = self._inputs(case, request, right)
         return self._calculate(case, request, right), inputs
 
-    def _inputs(self, case: _Case, request: RedeemRequest, right: SpendRight) -> CalculationInputs:
+    def _inputs(self, case: Case, request: RedeemRequest, right: SpendRight) -> CalculationInputs:
         return CalculationInputs(
             bundle=case.rules.bundle_hash,
             basket=Basket(
                 lines=case.request.lines, codes=case.request.codes, tender=case.request.tender
             ),
-            moment=Moment(local=case.request.moment),
+            moment=Moment(local=case.request.moment, uncertainty_s=case.uncertainty_s),
             place=self._till.identity.place,
             account=case.person.account,
             request=request,
             right=right,
         )
 
-    def _calculate(self, case: _Case, request: RedeemRequest, right: SpendRight) -> Calculation:
+    def _calculate(self, case: Case, request: RedeemRequest, right: SpendRight) -> Calculation:
         inputs = self._inputs(case, request, right)
         return calculate(
             inputs.basket,
@@ -243,126 +235,17 @@ class TillService:
             right=right,
         )
 
-    # Setting points aside
-
-    def _may_ask(self, case: _Case) -> bool:
-        return (
-            self._till.link_up and bool(case.person.account.account_id) and not case.person.blocked
-        )
-
-    def _first_reservation(self, case: _Case, wanted: int) -> int:
-        """Give back what another customer took; note durably that an authorisation is asked for.
-
-        Returns how many points own rights cannot give.
-        """
-        till = self._till
-        now_ms = till.clock.now_ms()
-        account_id = case.person.account.account_id
-        with till.journal.transaction():
-            if case.row is not None and case.row.account_id != account_id:
-                # Another customer's: this one may neither spend it nor be counted as having it.
-                till.journal.rights.unreserve(case.receipt_id)
-            missing = max(
-                0,
-                wanted
-                - till.journal.rights.points_left(account_id, case.receipt_id, now_ms)
-                - self._reserved_rights(case),
-            )
-            asks = bool(missing and self._may_ask(case)) or (
-                case.row is not None and case.row.authorisation_asked
-            )
-            self._put_reserved_row(case, asked=asks)
-        return missing
-
-    def _reserved_rights(self, case: _Case) -> int:
-        held = self._till.journal.rights.reserved(case.receipt_id)
-        return sum(r.points for r in held if r.purpose != "risk")
-
-    def _authorise(self, case: _Case, missing: int) -> Generator[Ask, Message | None, int]:
-        """Ask the centre for what is missing; returns points it says are held elsewhere."""
-        till = self._till
-        already = sum(
-            r.points
-            for r in till.journal.rights.reserved(case.receipt_id)
-            if r.purpose == "authorisation"
-        )
-        incarnation = till.journal.stream.head().incarnation
-        account_id = case.person.account.account_id
-        request = AuthoriseRequest(
-            key=case.receipt_id,
-            account_id=account_id,
-            points=missing + already,
-            incarnation=incarnation,
-        )
-        answer = yield Ask(PATH_AUTHORISE, request, AuthoriseAnswer)
-        if not isinstance(answer, AuthoriseAnswer):
-            return 0
-        row = till.journal.receipts.find(case.receipt_id)
-        if (
-            row is None
-            or row.state != "reserved"
-            or incarnation != till.journal.stream.head().incarnation
-        ):
-            # Finished or begun anew while the answer was on its way;
-            # the record of the receipt settles it.
-            return 0
-        with till.journal.transaction():
-            for grant in answer.authorisations:
-                try:
-                    check_message(grant, till.identity.centre_key)
-                except SignatureError:
-                    continue
-                mine = grant.till_id == till.identity.till_id and grant.incarnation == incarnation
-                if mine and grant.sale_key == case.receipt_id and grant.account_id == account_id:
-                    till.journal.rights.receive(grant)
-        return answer.held_elsewhere_points
-
-    def _last_reservation(self, case: _Case, wanted: int) -> int:
-        till, rights = self._till, self._till.journal.rights
-        now_ms = till.clock.now_ms()
-        account_id = case.person.account.account_id
-        with till.journal.transaction():
-            rights.unreserve(case.receipt_id)
-            # The risk budget stands in for an authorisation that could not be had: for points the
-            # customer has and nobody holds. What another till holds may be spent there.
-            here = rights.points_left(account_id, case.receipt_id, now_ms)
-            uncovered = min(case.person.available_points, case.person.points - here)
-            taken = rights.reserve(
-                case.receipt_id,
-                account_id,
-                0 if case.person.blocked else wanted,
-                risk_points_max=min(till.settings.risk_points_per_receipt_max, max(0, uncovered)),
-                now_ms=now_ms,
-            )
-            row = till.journal.receipts.find(case.receipt_id)
-            self._put_reserved_row(case, asked=row is not None and row.authorisation_asked)
-        return taken
-
-    def _put_reserved_row(self, case: _Case, *, asked: bool) -> None:
-        self._till.journal.receipts.put(
-            ReceiptRow(
-                receipt_id=case.receipt_id,
-                state="reserved",
-                version=case.request.version,
-                account_id=case.person.account.account_id,
-                authorisation_asked=asked,
-                request=case.content,
-                answer=b"",
-                calculation=b"",
-                updated_at_ms=self._till.clock.now_ms(),
-            )
-        )
-
     # Recording
 
     def _record(
-        self, case: _Case, content: bytes, calculation: Calculation, inputs: CalculationInputs
+        self, case: Case, content: bytes, calculation: Calculation, inputs: CalculationInputs
     ) -> ReceiptAnswer:
         till, at_ms = self._till, self._till.clock.now_ms()
         answer = self._answer(case, Outcome.RECORDED, calculation, inputs)
         calculation_bytes = canonical_bytes(calculation)
         with till.journal.transaction():
-            sources = till.journal.rights.settle(case.receipt_id, calculation.redeemed)
+            settled = till.journal.rights.settle(case.receipt_id, calculation.redeemed)
+            sources = till.journal.transfers.named(settled)
             record = SaleRecord(
                 at_ms=at_ms,
                 key=case.receipt_id,
@@ -372,8 +255,11 @@ class TillService:
                 card=case.person.card.hex(),
                 sources=sources,
                 link_up=till.link_up,
+                clock_q=till.clock.quality(),
             )
             seq = till.journal.stream.append(record)
+            code = receipt_code(till, record, calculation, seq)
+            answer = msgspec.structs.replace(answer, receipt_code=code)
             till.journal.own_counts.add_sale(
                 case.receipt_id,
                 calculation,
@@ -408,7 +294,7 @@ class TillService:
 
     def _answer(
         self,
-        case: _Case,
+        case: Case,
         outcome: Outcome,
         calculation: Calculation,
         inputs: CalculationInputs,

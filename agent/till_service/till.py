@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 
 from agent.identity import Identity
 from agent.journal.journal import Journal
+from agent.neighbours.neighbourhood import Neighbourhood
 from agent.reference_data.cache import Cache
 from agent.reference_data.rule_books import RuleBooks
 from agent.system import System
 from agent.trusted_clock import TrustedClock
 from sync.chain import INCARNATION_BYTES
+from sync.errors import MalformedMessageError
+from sync.records import decode_record
 from sync.signing import NO_SESSION, card_hash
 
 
@@ -33,6 +36,8 @@ class Till:
         session: the live session with the centre; all zero when there is none.
         link_up: whether the last thing tried over the link worked; makes knowledge fresher,
             decides nothing.
+        neighbours: the other tills of the store.
+        bus_address: where this till listens to them; empty for nowhere.
         revoked: the centre no longer knows this till's key; it goes on selling and recording.
     """
 
@@ -42,6 +47,8 @@ class Till:
     books: RuleBooks
     system: System
     clock: TrustedClock
+    neighbours: Neighbourhood
+    bus_address: str = ""
     settings: TillSettings = field(default_factory=TillSettings)
     session: bytes = NO_SESSION
     link_up: bool = False
@@ -63,6 +70,7 @@ class Till:
                 at_ms=self.clock.now_ms(),
             )
             self.journal.own_counts.follow_repeated(incarnation)
+        self.neighbours.requests.close_all()
 
 
 def join_till(
@@ -81,6 +89,7 @@ def join_till(
             e.g. because a damaged one was set aside.
     """
     clock = TrustedClock(system)
+    clock.recall(journal.told_times.last(), _written_ms(journal))
     till = Till(
         identity=identity,
         journal=journal,
@@ -88,8 +97,10 @@ def join_till(
         books=RuleBooks(cache, identity.rule_keys),
         system=system,
         clock=clock,
+        neighbours=Neighbourhood(identity.till_id, system),
         settings=settings,
     )
+    till.neighbours.use_roster(journal.roster.read())
     number_min = journal.numbers_used() + 1
     if not journal.stream.is_open():
         # If this journal follows one that is lost,
@@ -101,3 +112,12 @@ def join_till(
     else:
         journal.drop_anchor()
     return till
+
+
+def _written_ms(journal: Journal) -> int:
+    """Return the time of the newest record since the centre told the time; 0 for none."""
+    newest = journal.told_times.record_since()
+    try:
+        return decode_record(newest).at_ms if newest else 0
+    except MalformedMessageError:
+        return 0

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from central.api.app_routes import AppRoutes
 from central.api.office_routes import OfficeRoutes
 from central.api.open_routes import OpenRoutes
 from central.api.openapi import openapi_document
@@ -19,6 +20,7 @@ def make_app(
     tills: TillRoutes,
     opened: OpenRoutes,
     office: OfficeRoutes,
+    customers: AppRoutes,
     status: StatusPage,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
@@ -28,6 +30,7 @@ def make_app(
             *tills.routes(),
             *opened.routes(),
             *office.routes(),
+            *customers.routes(),
             Route("/v1/openapi.json", _openapi, methods=["GET"]),
             *status.routes(),
         ],

@@ -1,4 +1,4 @@
-"""JSON calls of thin clients and the office, with its token: calculate, receipts, ledger proof."""
+"""JSON calls of thin clients and the office, with its token: calculate, receipts, books."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -17,6 +17,7 @@ from central.database.pool import Pool
 from central.errors import AuthenticationError, BadRequestError, NotFoundError
 from central.keys import CentreKeys
 from central.ledger.verify import verify_ledger
+from central.rights.exposure import read_exposure
 from central.rules.library import RuleLibrary
 from central.tills.account_rows import find_account
 from loyalty.account import NO_REDEMPTION, NOBODY, RedeemRequest, SpendRight
@@ -56,6 +57,7 @@ class OfficeRoutes:
             Route("/v1/calculate", self._guarded(self._calculate), methods=["POST"]),
             Route("/v1/receipts/{key}", self._guarded(self._receipt), methods=["GET"]),
             Route("/v1/ledger/proof", self._guarded(self._proof), methods=["GET"]),
+            Route("/v1/exposure", self._guarded(self._exposure), methods=["GET"]),
         ]
 
     def _guarded(
@@ -113,3 +115,6 @@ class OfficeRoutes:
     async def _proof(self, request: Request) -> bytes:  # noqa: ARG002 - Starlette passes it
         async with self.pool.acquire() as connection:
             return msgspec.json.encode(await verify_ledger(connection))
+
+    async def _exposure(self, request: Request) -> bytes:  # noqa: ARG002 - Starlette passes it
+        return msgspec.json.encode(await read_exposure(self.pool))

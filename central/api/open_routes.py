@@ -70,20 +70,17 @@ class OpenRoutes:
             return Response(status_code=404)
         headers = {"accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
         try:
-            start = _range_start(request.headers.get("range", ""))
+            start, end = _range(request.headers.get("range", ""), len(content))
         except BadRequestError:
             return Response(
                 status_code=_RANGE_WRONG, headers={"content-range": f"bytes */{len(content)}"}
             )
-        if start >= len(content):
-            return Response(
-                status_code=_RANGE_WRONG, headers={"content-range": f"bytes */{len(content)}"}
-            )
-        if start:
-            headers["content-range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        is_whole = (start, end) == (0, len(content))
+        if not is_whole:
+            headers["content-range"] = f"bytes {start}-{end - 1}/{len(content)}"
         return Response(
-            content[start:],
-            status_code=_PARTIAL if start else 200,
+            content[start:end],
+            status_code=200 if is_whole else _PARTIAL,
             media_type="application/zstd",
             headers=headers,
         )
@@ -108,9 +105,15 @@ class OpenRoutes:
         )
 
 
-def _range_start(header: str) -> int:
+def _range(header: str, size_bytes: int) -> tuple[int, int]:
+    """Return where a range begins and where it ends, the end not in it."""
     if not header:
-        return 0
-    if not header.startswith("bytes=") or not header.endswith("-") or not header[6:-1].isdigit():
-        raise BadRequestError("range", "only bytes=N- is served")
-    return int(header[6:-1])
+        return 0, size_bytes
+    unit, _, numbers = header.partition("=")
+    first, dash, last = numbers.partition("-")
+    if unit != "bytes" or not dash or not first.isdecimal() or not (not last or last.isdecimal()):
+        raise BadRequestError("range", "only bytes=N- and bytes=N-M are served")
+    start, end = int(first), min(int(last) + 1 if last else size_bytes, size_bytes)
+    if start >= end:
+        raise BadRequestError("range", "nothing is there")
+    return start, end

@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 
+from central.api.app_routes import PATH_COURIER, CarryRequest
 from central.api.office_routes import CalculateRequest
 from central.api.open_routes import CentreHealth
 from central.ledger.verify import LedgerProof
+from central.rights.courier import Carried
+from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
 from sync import cycle, messages
 from sync.codec import CONTENT_TYPE
@@ -20,6 +23,7 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
     (cycle.PATH_HELLO, messages.Hello, messages.HelloAnswer, "Compare streams, open a session"),
     (cycle.PATH_PUSH, messages.Push, messages.PushAnswer, "Hand in records"),
     (cycle.PATH_PULL, messages.Pull, messages.PullAnswer, "Ask for changes and rights"),
+    (cycle.PATH_COMPARE, messages.Compare, messages.CompareAnswer, "Compare accounts in buckets"),
     (cycle.PATH_SNAPSHOT, messages.SnapshotRequest, messages.SnapshotAnswer, "Ask for one account"),
     (
         cycle.PATH_AUTHORISE,
@@ -52,6 +56,7 @@ _OFFICE_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str, tuple[int
         (401, 404),
     ),
     ("get", "/v1/ledger/proof", None, LedgerProof, "Prove the ledger from its entries", (401,)),
+    ("get", "/v1/exposure", None, Exposure, "The most that can be overdrawn this minute", (401,)),
 )
 _REFUSALS = {
     400: "The body is no message of this protocol, or too long",
@@ -69,6 +74,7 @@ def openapi_document() -> dict[str, Any]:
     kinds: list[Any] = [kind for call in _TILL_CALLS for kind in call[1:3]]
     kinds += [kind for call in _OFFICE_CALLS for kind in call[2:4] if isinstance(kind, type)]
     kinds += [messages.EnrolRequest, messages.EnrolAnswer, messages.Problem, CentreHealth]
+    kinds += [CarryRequest, Carried]
     _, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
@@ -95,6 +101,17 @@ def openapi_document() -> dict[str, Any]:
             operation["parameters"] = [_path_parameter(path)]
         operation["security"] = [{"office": []}]
         paths[path] = {method: operation}
+    paths[PATH_COURIER] = {
+        "post": _operation(
+            "courier",
+            CarryRequest,
+            Carried,
+            "Carry points to a till without a line",
+            media="application/json",
+            refusals=(400, 401, 404, 422),
+        )
+        | {"security": [{"app": []}]}
+    }
     paths["/v1/health"] = {"get": _health_operation()}
     document = {
         "openapi": "3.1.0",
@@ -105,6 +122,7 @@ def openapi_document() -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {
                 "office": {"type": "http", "scheme": "bearer"},
+                "app": {"type": "http", "scheme": "bearer"},
                 "till": {"type": "apiKey", "in": "header", "name": HEADER_SIGNATURE},
             },
         },

@@ -20,6 +20,7 @@ from sync.errors import MalformedMessageError
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.messages import (
     AuthoriseRequest,
+    Compare,
     Hello,
     Message,
     Pull,
@@ -27,6 +28,7 @@ from sync.messages import (
     ReceiptRequest,
     SnapshotRequest,
 )
+from sync.neighbours import PATH_DELIVER, Delivery
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
@@ -56,6 +58,8 @@ class TillRoutes:
             (cycle.PATH_HELLO, Hello, self.desk.hello),
             (cycle.PATH_PUSH, Push, self.desk.push),
             (cycle.PATH_PULL, Pull, self.desk.pull),
+            (cycle.PATH_COMPARE, Compare, self.desk.compare),
+            (PATH_DELIVER, Delivery, self.desk.deliver),
             (cycle.PATH_SNAPSHOT, SnapshotRequest, self.desk.snapshot),
             (cycle.PATH_AUTHORISE, AuthoriseRequest, self.desk.authorise),
             (cycle.PATH_RECEIPT, ReceiptRequest, self.desk.receipt),

@@ -146,6 +146,7 @@ def _answer(line: bytes, number: int, rules: "Rules") -> _Answer:
             account=case.account,
             request=case.request,
             right=case.right,
+            allowance=case.allowance,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _Answer(case_id, number, DocumentError("$", f"not JSON: {error}"))

@@ -15,7 +15,9 @@ select (select count(*) from receipt) as receipts,
        (select count(*) from account) as accounts;
 
 -- name: pool
-select funded, free, budgets, losses, uncovered from risk_pool where id = 1;
+select p.funded, p.free, p.budgets, p.exposures, p.losses, p.uncovered,
+       (select sum(points) from exposure)::bigint as exposure
+from risk_pool p where p.id = 1;
 
 -- name: held
 select coalesce(sum(held), 0)::bigint as held, coalesce(sum(posted), 0)::bigint as posted from account;

@@ -114,17 +114,17 @@ async def redeem(
 ) -> int:
     """Post what a receipt redeemed; returns the points no lot covered, which the risk pool paid.
 
+    Where the account has a lot that ends sooner than the one a grant held, that one pays, and the
+    long-lived points are the customer's to keep: the grant's amounts are the same (design: sync
+    4.8).
+
     Args:
         held_lots: parts of grants that the receipt consumed, still counted as held.
         uncovered: points redeemed that no grant covers (risk budget); taken from what is available.
         date: local day, `YYYY-MM-DD`, on which a lot must count.
     """
-    taken: dict[int, int] = {}
-    held = 0
-    for lot in held_lots:
-        await connection.execute(_SQL["redeem_held"], account.account_id, lot.lot_id, lot.points)
-        taken[lot.lot_id] = taken.get(lot.lot_id, 0) + lot.points
-        held += lot.points
+    taken = await _redeem_held(connection, account.account_id, held_lots, date=date)
+    held = sum(lot.points for lot in held_lots)
     for row in (
         await connection.fetch(_SQL["spendable_lots"], account.account_id, date, date)
         if uncovered
@@ -151,6 +151,33 @@ async def redeem(
             _SQL["note_redemption_lot"], account.account_id, cause.subject, lot_id, points
         )
     return uncovered
+
+
+async def _redeem_held(
+    connection: Connection, account_id: int, held_lots: Sequence[LotTaken], *, date: str
+) -> dict[int, int]:
+    """Redeem what rights held, from lots that end sooner where there are any; returns by lot."""
+    taken: dict[int, int] = {}
+    if not held_lots:
+        return taken
+    rows = await connection.fetch(_SQL["spendable_lots"], account_id, date, date)
+    free = {row["lot_id"]: row["available"] for row in rows}
+    for lot in held_lots:
+        rest = lot.points
+        ends = await connection.fetchval(_SQL["end_of_lot"], account_id, lot.lot_id)
+        for row in rows:
+            if not row["expires_on"] or (ends and row["expires_on"] >= ends):
+                break
+            if part := min(free[row["lot_id"]], rest):
+                await connection.execute(_SQL["redeem_available"], account_id, row["lot_id"], part)
+                await connection.execute(_SQL["unhold"], account_id, lot.lot_id, part)
+                free[row["lot_id"]] -= part
+                taken[row["lot_id"]] = taken.get(row["lot_id"], 0) + part
+                rest -= part
+        if rest:
+            await connection.execute(_SQL["redeem_held"], account_id, lot.lot_id, rest)
+            taken[lot.lot_id] = taken.get(lot.lot_id, 0) + rest
+    return taken
 
 
 async def give_back(

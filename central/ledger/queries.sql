@@ -26,6 +26,9 @@ where account_id = $1 and available > 0 and restriction = '' and active_from <= 
   and (expires_on = '' or expires_on > $3)
 order by expires_on = '', expires_on, lot_id;
 
+-- name: end_of_lot
+select expires_on from lot where account_id = $1 and lot_id = $2;
+
 -- name: lots_of_sale
 select lot_id, offer_id, available from lot where account_id = $1 and sale_key = $2 order by lot_id;
 
@@ -142,8 +145,16 @@ select count(*) from risk_pool p, (
     select coalesce(-sum(points), 0) as losses from ledger_posting where ledger_account = 'losses'
 ) l, (
     select coalesce(sum(risk_points_total - risk_points_settled), 0) as budgets from till_stream
-) b
-where p.losses + p.uncovered <> l.losses or p.budgets <> b.budgets or p.uncovered <> 0;
+) b, (
+    select coalesce(sum(exposure), 0) as exposures from right_grant where exposure > 0
+) e
+where p.losses + p.uncovered <> l.losses or p.budgets <> b.budgets or p.exposures <> e.exposures or p.uncovered <> 0;
+
+-- name: verify_tills
+-- Tills that hold other points in grants than is counted for them.
+select count(*) from till_rights r left join (
+    select till_id, sum(outstanding) as outstanding from right_grant where purpose = 'grant' group by till_id
+) g using (till_id) where r.outstanding <> coalesce(g.outstanding, 0);
 
 -- name: verify_once
 select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem', 'give_back', 'take_back')

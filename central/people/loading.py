@@ -12,7 +12,7 @@ from central.errors import BadRequestError
 from central.ledger import books
 from central.ledger.books import Cause, lock_account
 from central.people.birthdays import DAYS_DEFAULT, is_month_and_day, window
-from central.rights.issuing import wish_for_home
+from central.rights.planner import name_home
 from central.system import System
 from loyalty.calculation import EarnedLot
 from loyalty.limits import POINTS_MAX, TEXT_CHARACTERS_MAX
@@ -217,9 +217,13 @@ async def _open_account(connection: Connection, line: AccountLine, *, system: Sy
     if await connection.fetchval(
         "select exists(select 1 from store where store_id = $1)", line.home_store
     ):
-        await connection.execute(_SQL["put_interest"], line.home_store, line.account_id)
+        await name_home(
+            connection,
+            account_id=line.account_id,
+            store_id=line.home_store,
+            now_ms=system.now_ms(),
+        )
         await connection.execute(_STREAMS["tell_stores"], line.account_id)
-        await wish_for_home(connection, account_id=line.account_id, home_store=line.home_store)
 
 
 def _given(value: T | UnsetType) -> T | None:

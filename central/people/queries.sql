@@ -54,6 +54,3 @@ select count(*) from turned;
 
 -- name: put_card
 insert into card (card, account_id) values ($1, $2) on conflict do nothing returning true;
-
--- name: put_interest
-insert into store_interest (store_id, account_id) values ($1, $2) on conflict do nothing;

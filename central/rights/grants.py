@@ -1,7 +1,8 @@
 """Issues, consumes and takes back grants and authorisations (design: sync 4.6 and 4.8).
 
 A right is never released by time: only a record of the till, or the proof that the till can never
-have received it, brings its points back (design: sync 0.2).
+have received it, brings its points back, or a write-off that the risk pool pays for in advance
+(design: sync 0.2).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.books import LockedAccount
 from loyalty.account import LotPart
+from loyalty.limits import POINTS_MAX
 from sync.messages import Grant
 from sync.records import LotTaken
 from sync.signing import SigningKey, sign_message
@@ -120,13 +122,22 @@ async def find(connection: Connection, grant_id: str) -> asyncpg.Record | None:
 
 
 async def consume(
-    connection: Connection, account_id: int, grant_id: str, lots: Sequence[LotTaken]
+    connection: Connection,
+    account_id: int,
+    grant_id: str,
+    lots: Sequence[LotTaken],
+    *,
+    ends_as: Literal["settled", "returned"] = "settled",
 ) -> list[LotTaken]:
     """Take points out of a right for good, at most what it still has.
 
     The caller says what becomes of them. The account's lock is held. The lots named by the till are
     taken first; where the right holds fewer of one lot than named, others of the same right stand
-    in.
+    in. Points of a right that was written off went back to the account then: of them nothing is
+    returned, and the pool has its exposure free again to pay with (design: sync 4.8).
+
+    Args:
+        ends_as: the state of a right of which nothing is left.
     """
     wanted = {lot.lot_id: lot.points for lot in lots}
     missing = sum(wanted.values())
@@ -143,19 +154,34 @@ async def consume(
                 missing -= part
     total = sum(taken.values())
     if total:
-        await connection.execute(_SQL["take_from_grant"], account_id, grant_id, total)
+        await connection.execute(_SQL["take_from_grant"], account_id, grant_id, total, ends_as)
         for lot_id, points in taken.items():
             await connection.execute(
                 _SQL["take_from_grant_lot"], account_id, grant_id, lot_id, points
             )
+    if missing:
+        await _free_exposure(connection, account_id, grant_id, missing)
     return [LotTaken(lot_id, points) for lot_id, points in taken.items()]
+
+
+async def _free_exposure(
+    connection: Connection, account_id: int, grant_id: str, points: int
+) -> None:
+    """Free what the pool keeps for a right that was written off, at most `points` of it."""
+    freed = await connection.fetchval(_SQL["take_exposure"], account_id, grant_id, points)
+    if freed:
+        await connection.execute(_SQL["free_exposure"], freed)
 
 
 async def take_home(
     connection: Connection, account_id: int, grant_id: str, lots: Sequence[LotTaken]
 ) -> int:
-    """Bring points of a right back to available; returns how many. The account's lock is held."""
-    home = await consume(connection, account_id, grant_id, lots)
+    """Bring points of a right back to available; returns how many. The account's lock is held.
+
+    Of a right that was written off none come: they are home already, and the pool has its
+    exposure back.
+    """
+    home = await consume(connection, account_id, grant_id, lots, ends_as="returned")
     for lot in home:
         await connection.execute(_LEDGER["unhold"], account_id, lot.lot_id, lot.points)
     total = sum(lot.points for lot in home)
@@ -165,11 +191,36 @@ async def take_home(
 
 
 async def close(connection: Connection, account_id: int, grant_id: str) -> int:
-    """Bring everything a right still has back to available. The account's lock is held."""
+    """Bring everything a right still has back to available. The account's lock is held.
+
+    What the pool keeps for it, had it been written off, is free again.
+    """
     rows = await connection.fetch(_SQL["grant_lots"], account_id, grant_id)
-    return await take_home(
+    home = await take_home(
         connection, account_id, grant_id, [LotTaken(row["lot_id"], row["points"]) for row in rows]
     )
+    await _free_exposure(connection, account_id, grant_id, POINTS_MAX)
+    return home
+
+
+async def write_off(connection: Connection, account_id: int, grant_id: str, *, now_ms: int) -> int:
+    """Give a right's points back to the customer, the same amount reserved from the pool.
+
+    The account's lock is held. The only way home without a record of the till: paid for in advance,
+    so that a late spend of it can not overdraw (design: sync N3).
+
+    Returns:
+        How many points; 0 when the right has none or the pool can not keep as many back.
+    """
+    row = await find(connection, grant_id)
+    if row is None or not row["outstanding"]:
+        return 0
+    points: int = row["outstanding"]
+    if not await connection.fetchval(_SQL["reserve_exposure"], points):
+        return 0
+    await close(connection, account_id, grant_id)
+    await connection.execute(_SQL["write_off"], account_id, grant_id, points, now_ms)
+    return points
 
 
 async def accounts_authorised(connection: Connection, sale_key: str) -> list[int]:

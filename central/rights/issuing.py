@@ -20,6 +20,7 @@ from sync.signing import SigningKey
 _SQL = load_queries("central.rights", "queries.sql")
 
 DAY_MS = 86_400_000
+_CYCLES_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,19 @@ class RightsSettings:
             0 = no overdraft ever.
         grant_days: how long a grant may be spent.
         grants_per_pull_max: bounds the work of one pull.
+        till_points_max: the most one till may hold in grants (G of I13).
+        offline_points_max: the most a till may spend from grants and risk budget between two
+            HELLOs (V of I1): what a disk that came back unnoticed can spend twice.
+        loss_days: so long after its end a right whose till is not heard of is written off.
     """
 
     grant_points_max: int = 500
     risk_points_per_till: int = 500
     grant_days: int = 14
     grants_per_pull_max: int = 100
+    till_points_max: int = 5_000_000
+    offline_points_max: int = 20_000
+    loss_days: int = 14
 
 
 def business_date(now_ms: int, days: int = 0) -> str:
@@ -55,6 +63,11 @@ class RightsDesk:
         self._system = system
         self._key = key
         self._settings = settings
+
+    @property
+    def settings(self) -> RightsSettings:
+        """The bounds."""
+        return self._settings
 
     async def authorise(self, request: AuthoriseRequest, holder: Holder) -> AuthoriseAnswer:
         """Authorise points for one receipt; asked again it only adds what is missing.
@@ -127,11 +140,16 @@ class RightsDesk:
             account = await lock_account(connection, account_id)
             if not await connection.fetchval(_SQL["hold_session"], holder.till_id, holder.session):
                 return  # a later HELLO ended the session: the wish is its to fulfil
-            await connection.execute(_SQL["drop_wish"], holder.till_id, account_id)
+            room = await self._set_bounds(connection, holder.till_id)
+            if not room:
+                return  # the till holds as much as it may; the wish waits until some is spent
+            wished = await connection.fetchval(_SQL["drop_wish"], holder.till_id, account_id)
+            if not wished:
+                return  # the account is at home elsewhere now
             held = await connection.fetchval(
                 _SQL["open_of_account_at"], account_id, holder.till_id, holder.incarnation
             )
-            points = self._settings.grant_points_max - held
+            points = min(self._settings.grant_points_max - held, room)
             if points > 0 and not account.blocked:
                 terms = Terms(
                     purpose="grant",
@@ -175,12 +193,45 @@ class RightsDesk:
         budget = await connection.fetchrow(_SQL["lock_budget"], holder.till_id, holder.incarnation)
         assert budget is not None
         total: int = budget["risk_points_total"]
-        missing = self._settings.risk_points_per_till - (total - budget["risk_points_settled"])
+        most = self._settings.risk_points_per_till
+        missing = most - (total - budget["risk_points_settled"])
         if missing > 0:
             given = await connection.fetchval(_SQL["reserve_from_pool"], missing)
-            await connection.execute(_SQL["give_budget"], holder.till_id, holder.incarnation, given)
+            await connection.execute(
+                _SQL["give_budget"], holder.till_id, holder.incarnation, given, most
+            )
             total += given
         return total
+
+    async def begin_cycle(self, connection: Connection, holder: Holder, *, seq: int) -> int:
+        """Begin a cycle at a verified HELLO; returns what the till may spend in it (V of I1).
+
+        Args:
+            seq: the stream's last record; those after it are the cycle's.
+        """
+        await self._set_bounds(connection, holder.till_id)
+        cycle = (holder.till_id, holder.incarnation)
+        await connection.execute(_SQL["begin_cycle"], *cycle, seq)
+        await connection.execute(_SQL["forget_cycles"], *cycle, _CYCLES_KEPT)
+        return self._settings.offline_points_max
+
+    async def _set_bounds(self, connection: Connection, till_id: int) -> int:
+        """Keep the till's caps where its rights are counted; returns how much more it may hold."""
+        caps = (self._settings.till_points_max, self._settings.offline_points_max)
+        room: int = await connection.fetchval(_SQL["set_bounds"], till_id, *caps)
+        return room
+
+
+async def count_spent(
+    connection: Connection, *, till_id: int, incarnation: bytes, seq: int, points: int
+) -> bool:
+    """Count what a record spent from grants and risk budget against the cap of its cycle.
+
+    Returns:
+        Whether the till spent more in that cycle than it was told it may: a fact all the same.
+    """
+    exceeded = await connection.fetchval(_SQL["count_spent"], till_id, incarnation, seq, points)
+    return bool(exceeded)
 
 
 async def _is_settled(connection: Connection, sale_key: str) -> bool:
@@ -211,27 +262,3 @@ async def settle_risk(connection: Connection, *, till_id: int, points: int) -> N
             await connection.execute(_SQL["settle_budget"], till_id, budget["incarnation"], settled)
             await connection.execute(_SQL["free_budget"], settled)
             points -= settled
-
-
-async def wish_for_new_vault(connection: Connection, *, store_id: str, till_id: int) -> None:
-    """Ask that the points of a new vault's share of its store's customers be set aside for it.
-
-    Accounts whose points another till holds stay with that till until they come home.
-    """
-    vaults = [row["till_id"] for row in await connection.fetch(_SQL["vaults"], store_id)]
-    share = (store_id, len(vaults), vaults.index(till_id), till_id)
-    await connection.execute(_SQL["move_wishes"], *share)
-    await connection.execute(_SQL["wish_for_share"], *share)
-
-
-async def wish_for_home(connection: Connection, *, account_id: int, home_store: str) -> None:
-    """Ask that an account's points be set aside for its home store at the vault's next pull.
-
-    With several vaults the account's number chooses one: an account is never split
-    (design: sync 3.6).
-    """
-    vaults = await connection.fetch(_SQL["vaults"], home_store)
-    if vaults:
-        await connection.execute(
-            _SQL["wish"], vaults[account_id % len(vaults)]["till_id"], account_id
-        )

@@ -9,15 +9,15 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12);
 insert into right_grant_lot (account_id, grant_id, lot_id, points) values ($1, $2, $3, $4);
 
 -- name: find_grant
-select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, state from right_grant
+select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure, state from right_grant
 where grant_id = $1;
 
 -- name: grant_lots
 select lot_id, points from right_grant_lot where account_id = $1 and grant_id = $2 and points > 0 order by lot_id;
 
 -- name: take_from_grant
-update right_grant set outstanding = outstanding - $3,
-    state = case when outstanding = $3 then 'closed' else 'open' end
+-- A frozen right that is used or returned in part stays frozen until its till is heard of.
+update right_grant set outstanding = outstanding - $3, state = case when outstanding = $3 then $4 else state end
 where account_id = $1 and grant_id = $2;
 
 -- name: take_from_grant_lot
@@ -27,36 +27,37 @@ update right_grant_lot set points = points - $4 where account_id = $1 and grant_
 update right_grant set received = true where grant_id = $1 and till_id = $2 and incarnation = $3;
 
 -- name: open_of_sale
-select account_id, grant_id, purpose, till_id, incarnation, outstanding, state from right_grant
-where sale_key = $1 and state = 'open' order by grant_id;
+-- Authorised for a receipt and not accounted for: held, or written off against the pool.
+select account_id, grant_id, outstanding, exposure from right_grant
+where sale_key = $1 and (outstanding > 0 or exposure > 0) order by grant_id;
 
 -- name: bodies_of_sale
 select body, outstanding from right_grant
-where sale_key = $1 and till_id = $2 and incarnation = $3 and account_id = $4 and state = 'open' order by grant_id;
+where sale_key = $1 and till_id = $2 and incarnation = $3 and account_id = $4 and outstanding > 0 order by grant_id;
 
 -- name: held_by_others
 select coalesce(sum(outstanding), 0)::bigint from right_grant
-where account_id = $1 and purpose = 'grant' and state = 'open' and not (till_id = $2 and incarnation = $3);
+where account_id = $1 and purpose = 'grant' and outstanding > 0 and not (till_id = $2 and incarnation = $3);
 
 -- name: recall
 update right_grant set recalled = true
-where account_id = $1 and purpose = 'grant' and state = 'open' and not (till_id = $2 and incarnation = $3);
+where account_id = $1 and purpose = 'grant' and outstanding > 0 and not (till_id = $2 and incarnation = $3);
 
 -- name: recalled_of_till
 select grant_id from right_grant
-where till_id = $1 and incarnation = $2 and state = 'open' and recalled and received order by grant_id limit 500;
+where till_id = $1 and incarnation = $2 and outstanding > 0 and recalled and received order by grant_id limit 500;
 
 -- name: undelivered
 select body from right_grant
-where till_id = $1 and incarnation = $2 and session = $3 and state = 'open' and not received and purpose = 'grant'
+where till_id = $1 and incarnation = $2 and session = $3 and outstanding > 0 and not received and purpose = 'grant'
 order by issued_at_ms, grant_id limit $4;
 
 -- name: never_received
 -- Grants of earlier sessions the till has not recorded: it can never accept them any more (rule R2). One statement,
 -- so one snapshot: this is the live session, and all its stream held at HELLO is here and applied.
 select g.account_id, g.grant_id from right_grant g
-where g.till_id = $1 and g.incarnation = $2 and g.session <> $3 and g.state = 'open' and not g.received
-  and g.purpose = 'grant'
+where g.till_id = $1 and g.incarnation = $2 and g.session <> $3 and (g.outstanding > 0 or g.exposure > 0)
+  and not g.received and g.purpose = 'grant' and g.ask_number is null
   and exists (
       select 1 from till t join till_stream s using (till_id)
       where t.till_id = $1 and t.session = $3 and s.incarnation = $2 and s.last_seq >= t.session_seq)
@@ -67,7 +68,8 @@ order by g.account_id, g.grant_id;
 
 -- name: still_unreceived
 select exists(
-    select 1 from right_grant where account_id = $1 and grant_id = $2 and state = 'open' and not received);
+    select 1 from right_grant
+    where account_id = $1 and grant_id = $2 and (outstanding > 0 or exposure > 0) and not received);
 
 -- name: hold_session
 -- Keeps a HELLO from ending the session until this transaction is over.
@@ -83,7 +85,7 @@ where till_id = $1 and risk_points_total > risk_points_settled order by incarnat
 
 -- name: open_of_account_at
 select coalesce(sum(outstanding), 0)::bigint from right_grant
-where account_id = $1 and till_id = $2 and incarnation = $3 and purpose = 'grant' and state = 'open';
+where account_id = $1 and till_id = $2 and incarnation = $3 and purpose = 'grant' and outstanding > 0;
 
 -- name: vaults
 select till_id from till where store_id = $1 and is_vault and not revoked order by till_id;
@@ -92,7 +94,12 @@ select till_id from till where store_id = $1 and is_vault and not revoked order 
 insert into grant_wish (till_id, account_id) values ($1, $2) on conflict do nothing;
 
 -- name: wishes
-select account_id from grant_wish where till_id = $1 order by account_id limit $2;
+-- While another till may still spend points of the account, they are waited for: an account is never split.
+select w.account_id from grant_wish w
+where w.till_id = $1 and not exists (
+    select 1 from right_grant g
+    where g.account_id = w.account_id and g.state = 'open' and g.purpose = 'grant' and g.till_id <> $1)
+order by w.account_id limit $2;
 
 -- name: move_wishes
 -- A new vault takes over its share of the store's customers; an account is never wished for at two tills.
@@ -103,17 +110,24 @@ where w.account_id = a.account_id and a.home_store = $1 and a.account_id % $2::b
 insert into grant_wish (till_id, account_id)
 select $4, a.account_id from account a
 where a.home_store = $1 and a.account_id % $2::bigint = $3 and a.posted > a.held and not exists (
-    select 1 from right_grant g where g.account_id = a.account_id and g.state = 'open' and g.purpose = 'grant')
+    select 1 from right_grant g where g.account_id = a.account_id and g.outstanding > 0 and g.purpose = 'grant')
 on conflict do nothing;
 
 -- name: drop_wish
-delete from grant_wish where till_id = $1 and account_id = $2;
+-- Only where no other till may still spend points of the account; the account's lock is held.
+delete from grant_wish where till_id = $1 and account_id = $2 and not exists (
+    select 1 from right_grant g
+    where g.account_id = $2 and g.state = 'open' and g.purpose = 'grant' and g.till_id <> $1)
+returning true;
 
 -- name: lock_budget
 select risk_points_total, risk_points_settled from till_stream where till_id = $1 and incarnation = $2 for update;
 
 -- name: give_budget
-update till_stream set risk_points_total = risk_points_total + $3 where till_id = $1 and incarnation = $2;
+-- The bound that held when budget was given stands until what it bounds is settled, though the setting is lowered.
+update till_stream set risk_points_total = risk_points_total + $3,
+    risk_points_max = greatest($4::bigint, risk_points_total + $3 - risk_points_settled)
+where till_id = $1 and incarnation = $2;
 
 -- name: settle_budget
 update till_stream set risk_points_settled = risk_points_settled + $3 where till_id = $1 and incarnation = $2;
@@ -129,4 +143,179 @@ from pool where id = 1 returning least(pool.free, $1::bigint);
 update risk_pool set free = free + $1, budgets = budgets - $1 where id = 1;
 
 -- name: fund_pool
-update risk_pool set funded = funded + $1, free = free + $1 where id = 1 returning funded, free, budgets, losses;
+update risk_pool set funded = funded + $1, free = free + $1 where id = 1
+returning funded, free, budgets, exposures, losses;
+
+-- name: set_bounds
+-- What the till may hold and spend between two HELLOs; a lower cap waits for what it holds above it. Returns how much
+-- more it may hold.
+insert into till_rights (till_id, outstanding_max, offline_points_max) values ($1, $2, $3)
+on conflict (till_id) do update set outstanding_max = greatest(excluded.outstanding_max, till_rights.outstanding),
+    offline_points_max = excluded.offline_points_max
+returning outstanding_max - outstanding;
+
+-- name: begin_cycle
+insert into stream_cycle (till_id, incarnation, from_seq) values ($1, $2, $3) on conflict do nothing;
+
+-- name: forget_cycles
+-- Records of older cycles were handed in long ago.
+delete from stream_cycle where till_id = $1 and incarnation = $2 and from_seq < (
+    select min(from_seq) from (
+        select from_seq from stream_cycle where till_id = $1 and incarnation = $2 order by from_seq desc limit $3) kept);
+
+-- name: count_spent
+-- Returns whether with this record the cap of the cycle is exceeded.
+update stream_cycle c set spent_points = c.spent_points + $4
+from till_rights r where r.till_id = c.till_id and c.till_id = $1 and c.incarnation = $2 and c.from_seq = (
+    select max(from_seq) from stream_cycle where till_id = $1 and incarnation = $2 and from_seq < $3)
+returning c.spent_points > r.offline_points_max;
+
+-- Rights whose till is not heard of
+
+-- name: freeze
+update right_grant r set state = 'frozen' from (
+    select g.account_id, g.grant_id from right_grant g join till t using (till_id)
+    where g.outstanding > 0 and g.state = 'open' and g.not_after_ms < $1
+      and (t.last_seen_ms <= g.not_after_ms or t.revoked or t.session_incarnation <> g.incarnation)
+    order by g.not_after_ms limit $2 for update of g skip locked
+) late where (r.account_id, r.grant_id) = (late.account_id, late.grant_id);
+
+-- name: thaw
+update right_grant r set state = 'open' from (
+    select g.account_id, g.grant_id from right_grant g join till t using (till_id)
+    where g.outstanding > 0 and g.state = 'frozen'
+      and t.last_seen_ms > g.not_after_ms and not t.revoked and t.session_incarnation = g.incarnation
+    order by g.not_after_ms limit $1 for update of g skip locked
+) heard where (r.account_id, r.grant_id) = (heard.account_id, heard.grant_id);
+
+-- name: due_for_write_off
+select account_id, grant_id from right_grant
+where outstanding > 0 and state = 'frozen' and not_after_ms < $1 order by not_after_ms, grant_id limit $2;
+
+-- name: held_by_till
+select g.account_id, g.grant_id, g.purpose, g.outstanding, g.state, g.not_after_ms from right_grant g
+where g.till_id = $1 and g.outstanding > 0 and (cardinality($2::text[]) = 0 or g.grant_id = any($2))
+order by g.not_after_ms, g.grant_id;
+
+-- name: reserve_exposure
+-- All of it or nothing.
+update risk_pool set free = free - $1, exposures = exposures + $1 where id = 1 and free >= $1 returning true;
+
+-- name: write_off
+update right_grant set written_off = $3, exposure = $3, written_off_at_ms = $4, state = 'written_off'
+where account_id = $1 and grant_id = $2 and outstanding = 0;
+
+-- name: take_exposure
+update right_grant r set exposure = r.exposure - least(g.exposure, $3),
+    state = case when g.exposure <= $3 then 'late_settled' else r.state end
+from (select exposure from right_grant where account_id = $1 and grant_id = $2 for update) g
+where r.account_id = $1 and r.grant_id = $2 and r.exposure > 0
+returning least(g.exposure, $3::bigint);
+
+-- name: free_exposure
+update risk_pool set free = free + $1, exposures = exposures - $1 where id = 1;
+
+-- name: till_heard
+select last_seen_ms from till where till_id = $1;
+
+-- Suspected clones
+
+-- name: suspect
+insert into stream_suspicion (till_id, incarnation, reason, rights_points, offline_points_max, detected_at_ms)
+select s.till_id, s.incarnation, $3, least(r.outstanding_max, coalesce((
+        select sum(g.points) from right_grant g
+        where g.till_id = s.till_id and g.incarnation = s.incarnation and g.purpose = 'grant'), 0)::bigint)
+        + least(s.risk_points_max, s.risk_points_total),
+    r.offline_points_max, $4
+from till_stream s left join till_rights r using (till_id) where s.till_id = $1 and s.incarnation = $2
+on conflict (till_id, incarnation) do update set cleared_at_ms = null, cleared_why = '',
+    detected_at_ms = excluded.detected_at_ms, rights_points = excluded.rights_points;
+
+-- name: clear_old_suspicions
+update stream_suspicion set cleared_at_ms = $2, cleared_why = 'nothing of it can be spent any more'
+where cleared_at_ms is null and detected_at_ms < $1;
+
+-- name: clear_suspicions
+update stream_suspicion set cleared_at_ms = $2, cleared_why = 'by an operator'
+where till_id = $1 and cleared_at_ms is null;
+
+-- The exposure meter
+
+-- name: exposure
+select (select json_object_agg(cause, points) from exposure) as causes, p.funded, p.free, p.budgets, p.exposures, p.losses,
+    p.uncovered, (select coalesce(sum(outstanding), 0)::bigint from right_grant where outstanding > 0) as held,
+    (select coalesce(sum(outstanding), 0)::bigint from right_grant where outstanding > 0 and state = 'frozen') as frozen,
+    (select count(*) from stream_suspicion where cleared_at_ms is null) as clones
+from risk_pool p where p.id = 1;
+
+-- Where an account is at home
+
+-- name: add_visit
+insert into account_visit (account_id, store_id, weight, last_day)
+values ($1, $2, $4::integer * power(2::double precision, $3::integer / 60.0), $3)
+on conflict (account_id, store_id) do update
+    set weight = account_visit.weight + excluded.weight, last_day = greatest(account_visit.last_day, excluded.last_day);
+
+-- name: home_by_visits
+select store_id from account_visit where account_id = $1 order by weight desc, (store_id = $2) desc, store_id limit 1;
+
+-- name: set_home
+update account set home_store = $2, version = version + 1 where account_id = $1;
+
+-- name: keep_interest
+insert into store_interest (store_id, account_id, named) values ($1, $2, $3)
+on conflict (store_id, account_id) do update set named = store_interest.named or excluded.named;
+
+-- name: recall_elsewhere
+-- Asks back what other tills hold of an account.
+update right_grant set recalled = true
+where account_id = $1 and outstanding > 0 and purpose = 'grant' and not recalled and till_id is distinct from $2;
+
+-- name: drop_wishes_elsewhere
+delete from grant_wish where account_id = $1 and till_id is distinct from $2;
+
+-- name: set_blocked
+update account set blocked = $2, version = version + 1 where account_id = $1;
+
+-- name: lock_plan
+select account_id from plan_cursor where id = 1 for update skip locked;
+
+-- name: accounts_to_plan
+select account_id from account where account_id > $1 order by account_id limit $2;
+
+-- name: move_plan
+update plan_cursor set account_id = $1 where id = 1;
+
+-- name: misplaced
+-- Of a range of accounts those of which a till holds points that is not the vault their home store has for them.
+select distinct g.account_id from right_grant g join account a using (account_id)
+left join lateral (
+    select array_agg(till_id order by till_id) as tills from till
+    where store_id = a.home_store and is_vault and not revoked) v on true
+where a.account_id > $1 and a.account_id <= $2 and g.outstanding > 0 and g.purpose = 'grant' and not g.recalled
+  and g.till_id is distinct from v.tills[1 + a.account_id % cardinality(v.tills)]
+order by g.account_id;
+
+-- name: unplaced
+-- Of a range of accounts those seen since a day that have points and nothing of them set aside or wished for.
+select a.account_id from account a
+where a.account_id > $1 and a.account_id <= $2 and a.posted > a.held and not a.blocked
+  and exists (select 1 from account_visit v where v.account_id = a.account_id and v.last_day >= $3)
+  and exists (select 1 from till t where t.store_id = a.home_store and t.is_vault and not t.revoked)
+  and exists (
+      select 1 from lot l where l.account_id = a.account_id and l.available > 0 and l.restriction = ''
+      and l.active_from <= $4 and (l.expires_on = '' or l.expires_on > $5))
+  and not exists (select 1 from grant_wish w where w.account_id = a.account_id)
+  and not exists (
+      select 1 from right_grant g
+      where g.account_id = a.account_id and g.purpose = 'grant' and g.outstanding > 0 and g.state = 'open')
+order by a.account_id;
+
+-- name: forget_interests
+-- A store forgets whom it has not seen for long, unless it is their home or they named it.
+delete from store_interest i using account a
+where a.account_id = i.account_id and i.account_id > $1 and i.account_id <= $2
+  and not i.named and i.store_id <> a.home_store
+  and not exists (
+      select 1 from account_visit v
+      where v.account_id = i.account_id and v.store_id = i.store_id and v.last_day >= $3);

@@ -21,6 +21,7 @@ from loyalty.canonical import canonical_bytes
 from loyalty.checking import Finding, check_bundle
 from loyalty.documents import decode, encode
 from loyalty.errors import DocumentError
+from sync.blobs import chunk_hashes
 from sync.messages import Manifest
 from sync.signing import SigningKey, sign_message
 
@@ -98,12 +99,17 @@ async def publish(
         raise BadRequestError(
             "$.version", f"must be above {newest['version']}, the version published last"
         )
-    manifest = sign_message(
-        Manifest(bundle=bundle_hash, version=bundle.version, size_bytes=len(canonical)), key
+    packed = zstandard.compress(canonical, 9)
+    bare = Manifest(
+        bundle=bundle_hash,
+        version=bundle.version,
+        size_bytes=len(canonical),
+        chunks=chunk_hashes(packed),
     )
+    manifest = sign_message(bare, key)
     await connection.execute(
         _SQL["insert"], bundle_hash, bundle.version, msgspec.msgpack.encode(manifest),
-        zstandard.compress(canonical, 9), len(bundle.offers), system.now_ms(),
+        packed, len(bundle.offers), system.now_ms(),
     )  # fmt: skip
     return Published(manifest, len(bundle.offers), len(bundle.catalogue), warnings)
 

@@ -14,7 +14,7 @@ import structlog
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.rules.library import RuleLibrary
-from central.streams import movements, refunds, sales
+from central.streams import movements, refunds, sales, transfers
 from central.streams.stored import Decision, StoredRecord, rejected
 from central.system import System
 from sync.errors import MalformedMessageError
@@ -27,6 +27,8 @@ from sync.records import (
     RefundRecord,
     SaleRecord,
     VoidRecord,
+    XferInRecord,
+    XferOutRecord,
     decode_record,
 )
 
@@ -140,8 +142,12 @@ class Applier:
                 return await movements.apply_grant_in(connection, stored, record)
             case GrantReturnRecord():
                 return await movements.apply_grant_return(connection, stored, record)
+            case XferOutRecord():
+                return await transfers.apply_out(connection, stored, record)
+            case XferInRecord():
+                return await transfers.apply_in(connection, stored, record)
             case OpenRecord():
-                return Decision("accepted", record.reason)
+                return await movements.apply_open(connection, stored, record, now_ms=now_ms)
 
 
 def _stored(row: asyncpg.Record) -> StoredRecord:

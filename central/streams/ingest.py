@@ -6,6 +6,8 @@ Nothing is judged by content.
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import NotFoundError
+from central.rights.suspicion import suspect
+from central.streams.business_date import not_before, note_caught_up
 from central.system import System
 from sync.chain import first_link
 from sync.messages import Hello, HelloAnswer, Push, PushAnswer
@@ -69,11 +71,15 @@ async def ingest(pool: Pool, till_id: int, push: Push, system: System) -> PushAn
         judgement = judge_push(push, stream, known, till_id=till_id)
         if judgement.verdict != "gap":
             skip = judgement.skip
+            seqs = range(push.from_seq + skip, last + 1)
+            told = await not_before(
+                connection, till_id, push.incarnation, seqs, is_branch=judgement.verdict == "fork"
+            )
             await connection.execute(
                 _SQL["insert_records"], till_id, push.incarnation,
                 judgement.verdict == "fork", system.now_ms(),
-                list(range(push.from_seq + skip, last + 1)),
-                list(judgement.hashes[skip:]), list(push.records[skip:]),
+                list(seqs),
+                list(judgement.hashes[skip:]), list(push.records[skip:]), told,
             )  # fmt: skip
         if judgement.verdict == "ack" and last > stream.last_seq:
             stream = StreamState(
@@ -81,6 +87,11 @@ async def ingest(pool: Pool, till_id: int, push: Push, system: System) -> PushAn
             )
             await connection.execute(
                 _SQL["advance"], till_id, push.incarnation, last, stream.last_hash
+            )
+            await note_caught_up(connection, till_id, push.incarnation)
+        if judgement.verdict == "fork":
+            await suspect(
+                connection, till_id, push.incarnation, reason="fork", now_ms=system.now_ms()
             )
         newest = await connection.fetchval(_SQL["newest_number"], till_id)
     return PushAnswer(

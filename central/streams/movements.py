@@ -1,13 +1,23 @@
-"""Records that move rights: a grant arrived on a till, a residue comes home."""
+"""Records that move rights: a grant arrived on a till, a residue comes home, a stream begins."""
+
+from typing import Final
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.books import lock_account
 from central.rights import grants
+from central.rights.suspicion import suspect
+from central.streams import transfers
 from central.streams.stored import Decision, StoredRecord, rejected
-from sync.records import GrantInRecord, GrantReturnRecord
+from sync.records import GrantInRecord, GrantReturnRecord, OpenRecord
 
 _RIGHTS = load_queries("central.rights", "queries.sql")
+
+SEEN_TWICE: Final = ("amnesia", "fork", "witness", "behind a printed receipt")
+"""Why a stream began anew after somebody else had seen more of the one before, or another one.
+
+A till that finds out by itself, by its anchor, has spent nothing of what it came back with.
+"""
 
 
 async def apply_grant_in(
@@ -23,7 +33,12 @@ async def apply_grant_in(
 async def apply_grant_return(
     connection: Connection, stored: StoredRecord, record: GrantReturnRecord
 ) -> Decision:
-    """Bring the stated residue of a grant home; never more than the grant still has."""
+    """Bring the stated residue of a grant home; never more than the grant still has.
+
+    What other tills of the store have of it is not its till's to send.
+    """
+    if record.transfer_id:
+        return await transfers.apply_return(connection, stored, record)
     grant = await grants.find(connection, record.grant_id)
     if (
         grant is None
@@ -33,8 +48,30 @@ async def apply_grant_return(
         return rejected("no such grant of this till")
     if sum(lot.points for lot in record.lots) != record.points:
         return rejected("its lots do not add up to its points")
-    await lock_account(connection, grant["account_id"])
-    home = await grants.take_home(connection, grant["account_id"], record.grant_id, record.lots)
-    if home != record.points:
-        return Decision("adjusted", "the grant had fewer points", points=home - record.points)
-    return Decision("accepted")
+    account_id = grant["account_id"]
+    await lock_account(connection, account_id)
+    grant = await grants.find(connection, record.grant_id)
+    assert grant is not None
+    elsewhere = await transfers.left_with_others(connection, account_id, record.grant_id)
+    own = max(grant["outstanding"] + grant["exposure"] - elsewhere, 0)
+    lots = transfers.cut(record.lots, own)
+    freed = min(grant["exposure"], sum(lot.points for lot in lots))
+    home = await grants.take_home(connection, account_id, record.grant_id, lots)
+    if home + freed != record.points:
+        return Decision(
+            "adjusted", "the grant had fewer points", points=home + freed - record.points
+        )
+    return Decision("accepted", "written off before: the pool has it again" if freed else "")
+
+
+async def apply_open(
+    connection: Connection, stored: StoredRecord, record: OpenRecord, *, now_ms: int
+) -> Decision:
+    """Note that a till began anew, and whether its rights of before may have been spent twice."""
+    if record.reason in SEEN_TWICE:
+        try:
+            before = bytes.fromhex(record.previous_incarnation)
+        except ValueError:
+            return rejected("the stream before it has no such name")
+        await suspect(connection, stored.till_id, before, reason=record.reason, now_ms=now_ms)
+    return Decision("accepted", record.reason)

@@ -19,16 +19,33 @@ select seq, hash from inbox
 where till_id = $1 and incarnation = $2 and not branch and seq between $3 and $4;
 
 -- name: insert_records
-insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms)
-select $1, $2, seq, hash, body, $3, $4
-from unnest($5::bigint[], $6::bytea[], $7::bytea[]) as r (seq, hash, body) order by seq
+insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms)
+select $1, $2, seq, hash, body, $3, $4, not_before_ms
+from unnest($5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[]) as r (seq, hash, body, not_before_ms) order by seq
 on conflict do nothing;
+
+-- name: told_when
+-- The till's last HELLO told its head: what comes after that was written after it.
+select s.caught_up_ms, case when t.session_incarnation = s.incarnation then t.session_seq end as session_seq,
+       t.session_opened_ms
+from till_stream s join till t using (till_id) where s.till_id = $1 and s.incarnation = $2;
+
+-- name: note_caught_up
+update till_stream s set caught_up_ms = greatest(s.caught_up_ms, t.session_opened_ms) from till t
+where s.till_id = $1 and s.incarnation = $2 and t.till_id = s.till_id and t.session_incarnation = s.incarnation
+  and s.last_seq >= t.session_seq and s.caught_up_ms < t.session_opened_ms;
+
+-- name: zone_of_store
+select time_zone from store where store_id = $1;
+
+-- name: note_business_moment
+update receipt set business_moment = $2 where sale_key = $1;
 
 -- name: advance
 update till_stream set last_seq = $3, last_hash = $4 where till_id = $1 and incarnation = $2;
 
 -- name: to_apply
-select arrival, till_id, incarnation, seq, hash, body, branch from inbox
+select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms from inbox
 where not applied and parked_for is null order by arrival limit $1;
 
 -- name: claim
@@ -49,6 +66,8 @@ update inbox i set parked_for = null
 where not i.applied and i.parked_for is not null and case
     when i.parked_for like 'card:%'
     then exists (select 1 from card c where c.card = decode(substr(i.parked_for, 6), 'hex'))
+    when i.parked_for like 'transfer:%'
+    then exists (select 1 from right_transfer t where t.transfer_id = substr(i.parked_for, 10) and t.points > 0)
     else exists (select 1 from receipt r where r.sale_key = substr(i.parked_for, 6)) end;
 
 -- name: decide
@@ -63,9 +82,6 @@ insert into feed (scope, arrival) values ($1, $2);
 -- name: tell_stores
 -- Every store that keeps the account hears of its change.
 insert into feed (scope, account_id) select 'store:' || store_id, account_id from store_interest where account_id = $1;
-
--- name: add_interest
-insert into store_interest (store_id, account_id) values ($1, $2) on conflict do nothing;
 
 -- name: account_of_card
 select account_id from card where card = $1;

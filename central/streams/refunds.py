@@ -11,7 +11,8 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger import books
 from central.ledger.books import Cause, lock_account
-from central.rights.issuing import wish_for_home
+from central.rights import courier
+from central.rights.planner import wish_for_home
 from central.streams import counters
 from central.streams.stored import Decision, StoredRecord, parked_for_sale
 from loyalty.bundle import ReturnTerms
@@ -47,6 +48,8 @@ async def apply_refund(
         return Decision("accepted", "posted before")
     receipt = await connection.fetchrow(_SQL["lock_receipt"], refund.original_key)
     if receipt is None:
+        if refund.receipt_code:
+            await courier.hear(connection, refund.receipt_code, now_ms=now_ms)
         return parked_for_sale(refund.original_key)
     original = msgspec.json.decode(receipt["calculation"], type=Calculation)
     shown = _shown(refund)

@@ -4,6 +4,7 @@ All of it under one account lock.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -11,10 +12,10 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger import books
 from central.ledger.books import Cause, LockedAccount, lock_account
-from central.rights import grants
-from central.rights.issuing import lock_sale_key, settle_risk, wish_for_home
+from central.rights import grants, planner
+from central.rights.issuing import count_spent, lock_sale_key, settle_risk
 from central.rules.library import RuleLibrary
-from central.streams import counters
+from central.streams import business_date, counters, transfers
 from central.streams.stored import Decision, StoredRecord, parked_for_card, rejected
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
@@ -22,6 +23,9 @@ from loyalty.canonical import canonical_bytes
 from sync.records import LotTaken, SaleRecord, Source, VoidRecord
 
 _SQL = load_queries("central.streams", "queries.sql")
+
+BEYOND_CAP: Final = "its till spent more since its last HELLO than it was told it may"
+AFTER_WRITE_OFF: Final = "spent from a right that was written off before; the pool had kept it back"
 
 
 async def apply_sale(
@@ -50,7 +54,7 @@ async def apply_sale(
         if not account_id:
             return parked_for_card(sale.card)
     try:
-        account = await lock_account(connection, account_id) if account_id else None
+        account = await _lock_accounts(connection, sale.key, account_id)
         printed = msgspec.json.decode(sale.calculation, type=Calculation)
     except (LookupError, msgspec.ValidationError) as error:
         return rejected(f"not a receipt of this centre: {error}")
@@ -71,13 +75,35 @@ async def apply_sale(
         now_ms=now_ms,
     ):
         return await _posted_before(connection, sale)
+    counts_at = await business_date.business_moment(connection, stored, sale)
+    note = "" if counts_at == sale.inputs.moment.local else business_date.NOTE
     if account is not None:
-        await _post(connection, stored, sale, printed, account, now_ms=now_ms)
+        said = await _post(
+            connection, stored, sale, printed, account, counts_at=counts_at, now_ms=now_ms
+        )
+        note = said or note
     await _release_unused(connection, sale.key)
     await connection.execute(_SQL["unpark"], f"sale:{sale.key}")
     if not equal:
-        return Decision("accepted", "the centre calculates otherwise; posted as printed")
-    return Decision("accepted")
+        note = "the centre calculates otherwise; posted as printed"
+    return Decision("accepted", note)
+
+
+async def _lock_accounts(
+    connection: Connection, sale_key: str, account_id: int
+) -> LockedAccount | None:
+    """Lock every account the receipt can move points of, in order; returns the receipt's own.
+
+    Raises:
+        LookupError: there is no such account.
+    """
+    authorised = await grants.accounts_authorised(connection, sale_key)
+    own = None
+    for each in sorted({*authorised, account_id} - {0}):
+        account = await lock_account(connection, each)
+        if each == account_id:
+            own = account
+    return own
 
 
 def _points_add_up(printed: Calculation) -> bool:
@@ -152,18 +178,27 @@ async def _post(
     printed: Calculation,
     account: LockedAccount,
     *,
+    counts_at: str,
     now_ms: int,
-) -> None:
+) -> str:
+    """Post what a receipt moved; returns a note where its till spent what it should not have.
+
+    Args:
+        counts_at: local moment by which points begin, end and are looked for.
+    """
     cause = Cause(sale.key, stored.arrival, now_ms)
-    held = await _settle_sources(connection, stored, sale, printed, account)
+    held, note = await _settle_sources(connection, stored, sale, printed, account)
     uncovered = printed.totals.redeemed_points - sum(lot.points for lot in held)
-    date = sale.inputs.moment.local[:10]
+    date = counts_at[:10]
     await books.redeem(connection, account, held, uncovered=uncovered, date=date, cause=cause)
-    await books.earn(connection, account, printed.earned, cause)
+    printed_at = sale.inputs.moment.local
+    earned = business_date.redated(printed.earned, printed=printed_at, counts_at=counts_at)
+    await books.earn(connection, account, earned, cause)
     await counters.count(connection, account.account_id, printed, now_ms=now_ms)
-    await connection.execute(_SQL["add_interest"], sale.inputs.place.store, account.account_id)
+    store_id = sale.inputs.place.store
+    await planner.visit(connection, account, store_id=store_id, day=date, now_ms=now_ms)
     await connection.execute(_SQL["tell_stores"], account.account_id)
-    await wish_for_home(connection, account_id=account.account_id, home_store=account.home_store)
+    return note
 
 
 async def _settle_sources(
@@ -172,18 +207,30 @@ async def _settle_sources(
     sale: SaleRecord,
     printed: Calculation,
     account: LockedAccount,
-) -> list[LotTaken]:
+) -> tuple[list[LotTaken], str]:
     """Consume the rights a receipt names.
 
     Returns:
-        The held lots taken; what they do not cover the pool may have to pay.
+        The held lots taken, and a note where the rights were not as they should be; what the lots
+        do not cover the pool may have to pay.
     """
     if not _add_up(sale.sources, printed.totals.redeemed_points):
         # A till that names other sources than it redeemed is wrong about its rights:
         # none of them is touched.
-        return []
+        return [], ""
     held: list[LotTaken] = []
-    for source in sale.sources:
+    note = ""
+    spent = sum(source.points for source in sale.sources if source.kind != "authorisation")
+    if spent and await count_spent(
+        connection,
+        till_id=stored.till_id,
+        incarnation=stored.incarnation,
+        seq=stored.seq,
+        points=spent,
+    ):
+        note = BEYOND_CAP
+    # Accounts are locked before tills, and those before the pool.
+    for source in sorted(sale.sources, key=lambda source: source.kind == "risk"):
         if source.kind == "risk":
             await settle_risk(connection, till_id=stored.till_id, points=source.points)
             continue
@@ -191,13 +238,19 @@ async def _settle_sources(
         if (
             grant is not None
             and grant["account_id"] == account.account_id
-            and grant["till_id"] == stored.till_id
             and grant["sale_key"] in ("", sale.key)
+            and (
+                grant["till_id"] == stored.till_id
+                or await transfers.may_spend(connection, stored, grant, source)
+            )
         ):
+            await transfers.note_spent(connection, account.account_id, stored, source)
+            if grant["exposure"]:
+                note = AFTER_WRITE_OFF
             held += await grants.consume(
                 connection, account.account_id, source.grant_id, source.lots
             )
-    return held
+    return held, note
 
 
 def _add_up(sources: Sequence[Source], redeemed_points: int) -> bool:

@@ -6,7 +6,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """Bytes as a till sent them; `branch` when they diverge from the contiguous stream."""
+    """Bytes as a till sent them; `branch` when they diverge from the contiguous stream.
+
+    Attributes:
+        received_at_ms: when they came; 0 = not known.
+        not_before_ms: when the centre last had everything the till had, before; 0 = not known.
+    """
 
     arrival: int
     till_id: int
@@ -15,6 +20,8 @@ class StoredRecord:
     hash: bytes
     body: bytes
     branch: bool
+    received_at_ms: int = 0
+    not_before_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ One method a message.
 
 import asyncio
 from dataclasses import dataclass
+from typing import Literal
 
 import asyncpg
 import msgspec
@@ -12,9 +13,13 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.errors import AuthenticationError, TillRevokedError
+from central.rights import courier
 from central.rights.grants import Holder
 from central.rights.issuing import RightsDesk
 from central.rules.publishing import newest_manifest
+from central.streams import transfers
+from central.streams.business_date import note_caught_up
+from central.streams.deliveries import take_delivery
 from central.streams.ingest import greet, ingest
 from central.streams.refunds import returnable_points, returns_of
 from central.system import System
@@ -25,9 +30,13 @@ from central.tills.account_rows import (
     find_applied,
     find_snapshot,
 )
+from central.tills.feed import can_go_on, compare, find_cursor, find_epoch
+from central.tills.roster import find_roster
 from sync.messages import (
     AuthoriseAnswer,
     AuthoriseRequest,
+    Compare,
+    CompareAnswer,
     Cursor,
     Grant,
     Hello,
@@ -42,6 +51,7 @@ from sync.messages import (
     SnapshotAnswer,
     SnapshotRequest,
 )
+from sync.neighbours import Delivery, DeliveryAnswer
 from sync.signing import NO_SESSION
 
 _SQL = load_queries("central.tills", "queries.sql")
@@ -128,12 +138,21 @@ class TillDesk:
                 hello.bundle, hello.software, hello.receipts_waiting, hello.rights_points,
                 hello.seq,
             )  # fmt: skip
+            await connection.execute(_SQL["listens_at"], caller.till_id, hello.bus_address)
+            seen = await courier.note_hello(connection, caller.till_id, hello, now_ms=now_ms)
+            answer = msgspec.structs.replace(answer, seen_seq=seen)
             if verified:
+                await note_caught_up(connection, caller.till_id, hello.incarnation)
                 holder = Holder(
                     till_id=caller.till_id, incarnation=hello.incarnation, session=session
                 )
                 total = await self.rights.give_budget(connection, holder)
-                answer = msgspec.structs.replace(answer, risk_points_total=total)
+                cap = await self.rights.begin_cycle(connection, holder, seq=hello.seq)
+                answer = msgspec.structs.replace(
+                    answer, risk_points_total=total, offline_points_max=cap
+                )
+            if answer.verdict == "ok" and hello.feed_epoch != await find_epoch(connection):
+                answer = msgspec.structs.replace(answer, verdict="epoch")
         # Amnesia goes first: a revoked till, too, begins a stream that the centre can keep.
         if caller.revoked and answer.verdict != "amnesia":
             return msgspec.structs.replace(answer, verdict="revoked")
@@ -160,8 +179,12 @@ class TillDesk:
         if caller.verified and not caller.revoked and pull.incarnation == caller.incarnation:
             holder = caller.holder(pull.incarnation)
             await self.rights.close_unreceived(holder)
+            await courier.close_dead(self.pool, holder)
+            if pull.seq is not None:
+                await transfers.bring_home_stranded(self.pool, holder, pull.seq)
             grants = await self.rights.grants_for(holder)
             recalls = await self.rights.recalls_for(holder)
+            recalls += await transfers.recalls_for(self.pool, holder)
         scopes = [f"till:{caller.till_id}"]
         if not caller.revoked:
             scopes.append(f"store:{caller.store_id}")
@@ -170,9 +193,12 @@ class TillDesk:
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            goes_on = await can_go_on(connection, pull.cursor)
+            now = await find_cursor(connection)
             rows = await connection.fetch(
-                _SQL["pull_rows"], scopes, pull.cursor.transaction, pull.cursor.row, rows_max
-            )
+                _SQL["pull_rows"], scopes if goes_on else [], pull.cursor.transaction,
+                pull.cursor.row, rows_max,
+            )  # fmt: skip
             account_ids = sorted(
                 {row["account_id"] for row in rows if row["account_id"] is not None}
             )
@@ -189,9 +215,14 @@ class TillDesk:
                 connection, till_id=caller.till_id, incarnation=pull.incarnation
             )
             manifest = await newest_manifest(connection)
+        roster = None
+        if not caller.revoked:
+            roster = await find_roster(self.pool, caller.store_id, self.system)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
         cursor = pull.cursor
-        if rows:
+        if goes_on and not more:
+            cursor = now  # past every change there was, of other stores too
+        elif rows:
             cursor = Cursor(
                 epoch=pull.cursor.epoch,
                 transaction=rows[-1]["transaction"],
@@ -207,7 +238,29 @@ class TillDesk:
             outcomes=tuple(OutcomeRow(**row) for row in outcomes),
             manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
             applied=streams,
+            roster=roster if roster is not None and roster.version != pull.roster else None,
+            compare=not goes_on and not caller.revoked,
         )
+
+    async def compare(self, caller: TillCaller, asked: Compare) -> CompareAnswer:
+        """Tell what a till does not know as it is."""
+        caller.require_trust()
+        async with (
+            self.pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            answer = await compare(connection, caller.store_id, asked)
+            applied = await find_applied(
+                connection, till_id=caller.till_id, incarnation=caller.incarnation
+            )
+        return msgspec.structs.replace(answer, applied=applied)
+
+    async def deliver(self, caller: TillCaller, delivery: Delivery) -> DeliveryAnswer:
+        """Keep records of another till of the store, signed by that till."""
+        caller.require_trust()
+        answer = await take_delivery(self.pool, caller.till_id, delivery, self.system)
+        self.ingested.set()
+        return answer
 
     async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
         """Tell one account as it is now."""
@@ -223,6 +276,7 @@ class TillDesk:
     async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
         """Tell a posted receipt's calculation and what came back of it, for a return."""
         caller.require_trust()
+        code = await self._judge_code(request)
         async with (
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -232,4 +286,15 @@ class TillDesk:
                 calculation=calculation or b"",
                 returns=tuple(await returns_of(connection, request.key)),
                 available_points=await returnable_points(connection, request.key, request.date),
+                code=code,
             )
+
+    async def _judge_code(self, request: ReceiptRequest) -> Literal["", "genuine", "wrong"]:
+        if not request.code:
+            return ""
+        async with self.pool.acquire() as connection:
+            proof = await courier.prove(connection, request.code)
+            if proof is None or proof.key != request.key:
+                return "wrong"
+            await courier.hear(connection, request.code, now_ms=self.system.now_ms())
+        return "genuine"

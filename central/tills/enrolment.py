@@ -7,7 +7,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, EnrolmentError
 from central.keys import CentreKeys
-from central.rights.issuing import wish_for_new_vault
+from central.rights.planner import wish_for_new_vault
 from central.system import System
 from loyalty.basket import Place
 from sync.errors import SignatureError

@@ -77,3 +77,64 @@ from inbox i where i.till_id = $1 and i.incarnation = $2 and not i.branch and no
 
 -- name: receipt_of_key
 select calculation from receipt where sale_key = $1;
+
+-- name: roster
+-- One statement, as every pull asks it.
+select array(select till_id from till where store_id = $1 and not revoked order by till_id) as till_ids,
+       array(select public_key from till where store_id = $1 and not revoked order by till_id) as public_keys,
+       array(select bus_address from till where store_id = $1 and not revoked order by till_id) as addresses,
+       array(select is_vault from till where store_id = $1 and not revoked order by till_id) as vaults,
+       array(select number from store_bus_key where store_id = $1 order by number desc limit $2) as key_numbers,
+       array(select secret from store_bus_key where store_id = $1 order by number desc limit $2) as secrets,
+       (select count(*) from till where store_id = $1 and revoked) as revoked;
+
+-- name: insert_bus_key
+insert into store_bus_key (store_id, number, secret) values ($1, $2, $3) on conflict do nothing;
+
+-- name: listens_at
+update till set bus_address = $2 where till_id = $1 and bus_address <> $2;
+
+-- name: feed_epoch
+select epoch from feed_state;
+
+-- name: feed_goes_on
+select epoch = $1 and floor <= $2::xid8 from feed_state;
+
+-- name: feed_now
+-- Every row of an older transaction is in this snapshot; of this one and newer ones all come again.
+select epoch, pg_snapshot_xmin(pg_current_snapshot()) as transaction from feed_state;
+
+-- name: accounts_held
+select c.card, a.account_id, a.version
+from store_interest s join account a using (account_id) join card c using (account_id) where s.store_id = $1;
+
+-- name: rows_of_buckets
+select t.* from store_interest s join account_told t using (account_id)
+where s.store_id = $1 and get_byte(t.card, 0) = any($2::int[]) order by t.card;
+
+-- name: watch_epoch
+with here as (
+    select s.system_identifier || '/' || c.timeline_id as cluster
+    from pg_control_system() s, pg_control_checkpoint() c
+)
+update feed_state set epoch = epoch + (feed_state.cluster <> '')::int, cluster = here.cluster
+from here where feed_state.cluster <> here.cluster;
+
+-- name: begin_epoch
+update feed_state set epoch = epoch + 1, floor = '0' returning epoch;
+
+-- name: mark_feed
+insert into feed_mark (at_ms, xid) select $1, pg_snapshot_xmin(pg_current_snapshot())
+where not exists (select from feed_mark where at_ms > $2) on conflict do nothing;
+
+-- name: floor_of
+select max(xid) from feed_mark where at_ms <= $1;
+
+-- name: raise_floor
+update feed_state set floor = greatest(floor, $1::xid8);
+
+-- name: sweep_feed
+delete from feed where ctid = any(array(select ctid from feed where xid < $1::xid8 limit $2));
+
+-- name: forget_marks
+delete from feed_mark where xid < $1::xid8;

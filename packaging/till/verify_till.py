@@ -5,6 +5,7 @@ Prints what was measured and ends with 0, or with what went wrong and 1. Stops w
 
 import argparse
 import dis
+import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NoReturn, TypeVar
+
+import msgspec
 
 # PyInstaller has no types of its own.
 from PyInstaller.archive.readers import CArchiveReader  # type: ignore[import-untyped]
@@ -36,7 +40,7 @@ NEVER_INSIDE = (
     "pyarrow", "pytest", "rich", "setuptools", "starlette", "tests", "tkinter", "uvicorn",
 )  # fmt: skip
 ALWAYS_INSIDE = (
-    "agent", "apsw", "cryptography", "h11", "httpx", "loyalty", "msgspec", "pysqlite3",
+    "agent", "apsw", "cryptography", "h11", "httpx", "loyalty", "msgspec", "pynng", "pysqlite3",
     "sqlite_utils", "structlog", "sync", "tenacity", "zstandard",
 )  # fmt: skip
 
@@ -285,6 +289,9 @@ class Trial:
         """Enrol, sell, kill, sell again, look at the files."""
         version = run([self.program, "--version"]).split()
         require(version[:1] == [NAME], f"says it is {version}")
+        self.check_bus("pynng")
+        if importlib.util.find_spec("_nanomsg_cpy"):
+            self.check_bus("nanomsg")
         centre, centre_url = self.start_centre()
         self.enrol(centre_url)
         agent = self.start_agent("first start to first answer")
@@ -300,6 +307,26 @@ class Trial:
         status = stop(agent)
         require(status == 0, f"the agent ended with {status} when asked to stop")
         self.check_files()
+
+    def check_bus(self, implementation: str) -> None:
+        """Ask the child of the store bus whether it is there; one ping, framed by its length."""
+        ping = msgspec.msgpack.encode({"type": "ping"})
+        command = [self.program, "bus-child", "--implementation", implementation]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+        ) as child:
+            stuck = threading.Timer(WAIT_S, child.kill)
+            stuck.start()
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(len(ping).to_bytes(4, "big") + ping)
+            child.stdin.flush()
+            body = child.stdout.read(int.from_bytes(child.stdout.read(4), "big"))
+            stuck.cancel()
+        answer = msgspec.msgpack.decode(body) if body else {}
+        said = str(answer.get("implementation", ""))
+        require(said.startswith(implementation), f"the bus child over {implementation}: {answer}")
+        self.figures.note(f"store bus over {implementation}", said)
 
     def centre(self, *arguments: str) -> str:
         """Run a command of the centre."""

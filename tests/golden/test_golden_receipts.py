@@ -84,6 +84,7 @@ _PLAIN: Final[dict[str, Any]] = {
     "hand_outs": [],
     "counted": {},
     "conditions": [],
+    "unit_rules": [],
 }
 """The sides of a calculation that `by_hand` may name, with what holds where it does not."""
 
@@ -92,7 +93,8 @@ def worked_out(calculation: dict[str, Any]) -> dict[str, Any]:
     """Return what a calculation comes to, as `by_hand` says it.
 
     `effects` are minor units off or points earned, `redeemed` [line, lot, points],
-    `hints` [code, what is missing] by offer, `conditions` [offer, counts, at least, sets, lines].
+    `hints` [code, what is missing] by offer, `conditions` [offer, counts, at least, sets, lines],
+    `unit_rules` [offer, kind, numbers, by kind of goods [line, units, price]].
     """
     effects: dict[str, dict[str, int]] = {}
     for line in calculation["lines"]:
@@ -112,6 +114,18 @@ def worked_out(calculation: dict[str, Any]) -> dict[str, Any]:
         "conditions": [
             [c["offer_id"], c["counts"], c["at_least"], c["sets"], c["lines"]]
             for c in calculation["conditions"]
+        ],
+        "unit_rules": [
+            [
+                rule["offer_id"],
+                rule["kind"],
+                rule["numbers"],
+                [
+                    [[s["line_id"], s["units"], s["price_minor"]] for s in kind]
+                    for kind in rule["goods"]
+                ],
+            ]
+            for rule in calculation["unit_rules"]
         ],
     }
 

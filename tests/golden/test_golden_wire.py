@@ -15,8 +15,10 @@ import msgspec
 import pytest
 
 import sync.messages
+import sync.neighbours
 from sync.codec import decode, encode
 from sync.messages import Message
+from sync.neighbours import content_of, head_content
 from sync.records import Record, decode_record, encode_record
 from sync.signing import answer_content, check, check_message, enrol_content, request_content
 from tests.golden.wire import examples
@@ -76,6 +78,10 @@ def signed() -> dict[str, str]:
         "enrolment: signed bytes": enrol_content(examples.unsigned_enrolment).hex(),
         "grant: signature": examples.grant.signature.hex(),
         "manifest: signature": examples.manifest.signature.hex(),
+        "transfer: signed bytes": content_of(examples.transfer).hex(),
+        "transfer: signature": examples.transfer.signature.hex(),
+        "head: signed bytes": head_content(examples.signed_head).hex(),
+        "head: signature": examples.signed_head.signature.hex(),
     }
 
 
@@ -83,7 +89,7 @@ def signed() -> dict[str, str]:
 def expected() -> dict[Path, str]:
     """Return every golden file as it should be now."""
     files = {SIGNED: json.dumps(signed(), indent=2) + "\n"}
-    for message_kind, message in examples.MESSAGES.items():
+    for message_kind, message in (examples.MESSAGES | examples.NEIGHBOUR_MESSAGES).items():
         body = encode(message)
         stem = WIRE / "messages" / message_kind.__name__
         files[stem.with_suffix(".hex")] = "\n".join(wrap(body.hex(), 96)) + "\n"
@@ -127,10 +133,11 @@ def test_no_golden_file_is_left_over() -> None:
     assert kept() == set(expected())
 
 
-@pytest.mark.parametrize("kind", examples.MESSAGES)
+@pytest.mark.parametrize("kind", examples.MESSAGES | examples.NEIGHBOUR_MESSAGES)
 def test_golden_bytes_are_read_as_the_message(kind: type[Message]) -> None:
     golden = (WIRE / "messages" / f"{kind.__name__}.hex").read_text()
-    assert decode(kind, bytes.fromhex(golden)) == examples.MESSAGES[kind]
+    whole = examples.MESSAGES | examples.NEIGHBOUR_MESSAGES
+    assert decode(kind, bytes.fromhex(golden)) == whole[kind]
 
 
 @pytest.mark.parametrize("kind", examples.RECORDS, ids=tag)
@@ -144,6 +151,12 @@ def test_every_message_has_an_example() -> None:
     messages = {kind for kind in classes if issubclass(kind, Message)} - {Message}
     assert messages == set(examples.MESSAGES)
     assert all(type(example) is kind for kind, example in examples.MESSAGES.items())
+
+
+def test_every_message_between_tills_has_an_example() -> None:
+    classes = {kind for kind in vars(sync.neighbours).values() if isinstance(kind, type)}
+    messages = {kind for kind in classes if issubclass(kind, Message)} - {Message}
+    assert messages - set(examples.MESSAGES) == set(examples.NEIGHBOUR_MESSAGES)
 
 
 def test_every_record_has_an_example() -> None:
@@ -161,7 +174,12 @@ def at_default(value: msgspec.Struct) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "example",
-    [*examples.MESSAGES.values(), *examples.RECORDS.values(), examples.inputs],
+    [
+        *examples.MESSAGES.values(),
+        *examples.NEIGHBOUR_MESSAGES.values(),
+        *examples.RECORDS.values(),
+        examples.inputs,
+    ],
     ids=lambda example: type(example).__name__,
 )
 def test_example_shows_every_field(example: msgspec.Struct) -> None:

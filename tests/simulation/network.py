@@ -3,10 +3,10 @@
 import random
 
 from agent.identity import Identity
+from sync.blobs import piece_range
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, Ask, Fetch
 from sync.errors import LinkError, RefusedError
-from sync.limits import BUNDLE_BYTES_MAX
 from sync.messages import Message, Problem
 from sync.signing import (
     HEADER_NONCE,
@@ -72,16 +72,18 @@ class Network:
         return decode(ask.answer, body)
 
     async def fetch(self, identity: Identity, fetch: Fetch, *, ms_max: int) -> bytes:
-        """Fetch a bundle.
+        """Fetch a piece of a bundle.
 
         Raises:
             LinkError: no answer in time.
         """
-        request = Request("GET", PATH_BUNDLE + fetch.manifest.bundle, ())
+        wanted = piece_range(fetch.manifest, fetch.piece)
+        headers = (("range", wanted),) if wanted else ()
+        request = Request("GET", PATH_BUNDLE + fetch.manifest.bundle, headers)
         response = await self._exchange(identity.place.store, request, ms_max)
-        if response.status != 200:
+        if response.status not in (200, 206):
             raise LinkError(f"bundle answered with status {response.status}")
-        return decompress(response.body, "zstd", bytes_max=BUNDLE_BYTES_MAX)
+        return response.body
 
     async def _exchange(self, store: str, request: Request, ms_max: int) -> Response:
         waiter = Waiter(self._kernel)

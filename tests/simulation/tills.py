@@ -43,6 +43,7 @@ class TillClock(System):
         self._kernel = kernel
         self._draws = draws
         self._booted_ms = kernel.now_ms
+        self._boots = 0
         self.off_by_ms = 0
 
     def now_ms(self) -> int:
@@ -56,6 +57,11 @@ class TillClock(System):
     def boot(self) -> None:
         """Start the monotonic clock anew."""
         self._booted_ms = self._kernel.now_ms
+        self._boots += 1
+
+    def boot_id(self) -> str:
+        """Return a name of this start of the machine."""
+        return f"boot {self._boots}"
 
     def random_bytes(self, count: int) -> bytes:
         """Return bytes out of the seed."""

@@ -40,6 +40,7 @@ KEYS = CentreKeys(
     rule_public=(RULE_KEY.public,),
     card_key=b"k" * 32,
     office_token="0f" * 32,
+    app_token="a9" * 32,
 )
 BUNDLE = builders.bundle(
     builders.offer(
@@ -97,6 +98,7 @@ class PoolState(NamedTuple):
     budgets: int = 0
     losses: int = 0
     uncovered: int = 0
+    exposures: int = 0
 
 
 @dataclass(slots=True)
@@ -265,7 +267,9 @@ class JoinedCentre:
 
     async def risk_pool(self) -> PoolState:
         """Return the risk pool."""
-        row = await self.pool.fetchrow("select free, budgets, losses, uncovered from risk_pool")
+        row = await self.pool.fetchrow(
+            "select free, budgets, losses, uncovered, exposures from risk_pool"
+        )
         assert row is not None
         return PoolState(**row)
 

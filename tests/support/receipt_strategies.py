@@ -49,6 +49,7 @@ from tests.support.offer_strategies import (
     price_rewards,
     some,
 )
+from tests.support.published import publishable
 
 UNKNOWN_SKU = "?"
 
@@ -134,13 +135,14 @@ def bundles(draw: st.DrawFn) -> Bundle:
     if giving and is_multiplied:
         multiplier = PointsMultiplier(of=giving[:2], factor_ppm=draw(one_of(2_000_000, 1_500_000)))
         named.append(Offer(offer_id="more", gives=multiplier, lines=draw(matches)))
-    return Bundle(
+    drawn = Bundle(
         version=1,
         programme=draw(programmes),
         offers=tuple(draw(st.permutations(named))),
         catalogue=draw(st.dictionaries(one_of(*SKUS), products, max_size=len(SKUS))),
         groups=GROUPS,
     )
+    return publishable(drawn)
 
 
 def _named(one: Offer, offer_id: str, points_group: tuple[str, Mode]) -> Offer:

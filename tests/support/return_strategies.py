@@ -8,7 +8,6 @@ from loyalty.bundle import ReturnTerms
 from loyalty.calculation import (
     CalculatedLine,
     Calculation,
-    Condition,
     Counted,
     EarnedLot,
     Effect,
@@ -16,6 +15,7 @@ from loyalty.calculation import (
     RedeemedPart,
     Totals,
 )
+from loyalty.frozen import Condition, Counts, LowerStep, Threshold, UnitRule, UnitsSeen
 from tests.support.receipt_strategies import Receipt, receipts
 
 return_terms = st.builds(
@@ -64,23 +64,71 @@ def calculated_lines(draw: st.DrawFn, line_id: str) -> CalculatedLine:
     )
 
 
+def _there(lines: list[CalculatedLine], counts: str) -> int:
+    """Return what a threshold counts on lines that are all there."""
+    if counts == "distinct":
+        return len({line.sku for line in lines})
+    if counts == "units":
+        return sum(1 if line.by_weight else line.quantity // 1_000 for line in lines)
+    return sum(line.quantity if counts == "quantity" else line.gross_minor for line in lines)
+
+
+COUNTS: tuple[Counts, ...] = ("quantity", "units", "distinct", "amount")
+
+
+@st.composite
+def threshold(draw: st.DrawFn, lines: tuple[CalculatedLine, ...]) -> Threshold:
+    """Draw a threshold that the receipt reaches, of some lines or of all."""
+    counted = draw(st.lists(st.sampled_from(lines), min_size=1, unique_by=lambda one: one.line_id))
+    counts = draw(st.sampled_from(COUNTS))
+    most = _there(counted, counts) or 1
+    named = () if len(counted) == len(lines) else tuple(line.line_id for line in counted)
+    return Threshold(counts=counts, at_least=draw(st.integers(1, most)), lines=named)
+
+
 @st.composite
 def condition(draw: st.DrawFn, offer_id: str, lines: tuple[CalculatedLine, ...]) -> Condition:
-    """Draw a condition that the receipt meets."""
-    counted = draw(st.lists(st.sampled_from(lines), min_size=1, unique=True))
-    counts = draw(st.sampled_from(["quantity", "amount", "distinct"]))
-    there = {
-        "quantity": sum(line.quantity for line in counted),
-        "amount": sum(line.gross_minor for line in counted) or 1,
-        "distinct": len({line.sku for line in counted}),
-    }[counts]
-    sets = draw(st.integers(1, min(3, there)))
+    """Draw what an offer needed, and the steps below it."""
+    own = draw(threshold(lines))
+    steps = draw(st.integers(0, 2)) if own.at_least > 2 else 0
+    named = own.lines or tuple(line.line_id for line in lines)
     return Condition(
         offer_id=offer_id,
-        counts=counts,
-        at_least=draw(st.integers(1, there // sets)),
-        sets=sets,
-        lines=tuple(line.line_id for line in counted),
+        counts=own.counts,
+        at_least=own.at_least,
+        lines=own.lines,
+        sets=draw(st.integers(1, 3)),
+        or_else=tuple(draw(st.lists(threshold(lines), max_size=1))),
+        had=draw(st.integers(0, 2)),
+        each_line=draw(st.booleans()) if not steps else False,
+        lower=tuple(
+            LowerStep(at_least=at + 1, off_minor=tuple(draw(minor) for _ in named))
+            for at in range(steps)
+        ),
+    )
+
+
+@st.composite
+def unit_rule(draw: st.DrawFn, offer_id: str, lines: tuple[CalculatedLine, ...]) -> UnitRule:
+    """Draw sets or rates on some of the pieces."""
+    seen = tuple(
+        UnitsSeen(
+            line_id=line.line_id,
+            units=draw(st.integers(1, line.quantity // 1_000)),
+            price_minor=draw(minor),
+        )
+        for line in lines
+        if not line.by_weight
+    )
+    by_rates = draw(st.booleans())
+    return UnitRule(
+        offer_id=offer_id,
+        kind="rates" if by_rates else draw(st.sampled_from(["same_goods", "other_goods", "parts"])),
+        numbers=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        off=draw(st.sampled_from(["percent", "price"])),
+        amount=draw(st.integers(1, 1_000_000)),
+        each_line=by_rates and draw(st.booleans()),
+        goods=(seen,) if by_rates or draw(st.booleans()) else (seen, seen),
     )
 
 
@@ -94,7 +142,8 @@ def made_up_receipts(draw: st.DrawFn) -> Calculation:
         for lot_id, points in ((1, first), (2, line.redeemed_points - first)):
             if points:
                 redeemed.append(RedeemedPart(line_id=line.line_id, lot_id=lot_id, points=points))
-    offers = draw(st.lists(st.sampled_from(["off-1", "off-2"]), max_size=3))
+    ids = st.sampled_from(["off-1", "off-2", "points-1"])
+    offers, on_units = draw(st.lists(ids, max_size=3)), draw(st.lists(ids, max_size=1))
     return Calculation(
         bundle="b1",
         rounding="",
@@ -115,7 +164,11 @@ def made_up_receipts(draw: st.DrawFn) -> Calculation:
             if (points := sum(line.effects[number].points for line in lines))
         ),
         redeemed=tuple(redeemed),
-        conditions=tuple(draw(condition(offer_id, lines)) for offer_id in offers),
+        conditions=(
+            *(draw(condition(offer_id, lines)) for offer_id in offers),
+            Condition(offer_id="points-2", counts="points", at_least=1, offers=("points-1",)),
+        ),
+        unit_rules=tuple(draw(unit_rule(offer_id, lines)) for offer_id in on_units),
         counted=(
             Counted(counter="stamps:s", plus=draw(st.integers(1, 9)), lines=(lines[0].line_id,)),
             Counted(counter="uses:u", plus=1),

@@ -5,7 +5,6 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from loyalty.bundle import Bundle
-from loyalty.checking import check_bundle
 from loyalty.offers import (
     AllOf,
     AnyOf,
@@ -164,13 +163,3 @@ def any_bundles(draw: st.DrawFn) -> Bundle:
         at = draw(st.integers(0, len(offers) - 1))
         offers[at] = draw(changed(offers[at]))
     return replace(rules, offers=tuple(offers))
-
-
-def publishable(rules: Bundle) -> Bundle:
-    """Return the bundle without the offers that the checks refuse."""
-    while errors := [each for each in check_bundle(rules) if each.severity == "error"]:
-        refused = {offer_id for error in errors for offer_id in error.offers[:1]}
-        rules = replace(
-            rules, offers=tuple(one for one in rules.offers if one.offer_id not in refused)
-        )
-    return rules

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import zstandard
 from msgspec import convert
 
 from agent.bootstrap import ANCHOR_FILE, IDENTITY_FILE, open_till
@@ -40,6 +41,8 @@ from sync.messages import (
     AccountRow,
     AuthoriseAnswer,
     AuthoriseRequest,
+    Compare,
+    CompareAnswer,
     Cursor,
     Grant,
     Hello,
@@ -99,6 +102,7 @@ class SetSystem(System):
     def __init__(self, now_ms: int = NOON_MS) -> None:
         self.wall_ms = now_ms
         self.passed_ms = 0
+        self.boot = 1
         self._drawn = 0
 
     def now_ms(self) -> int:
@@ -108,6 +112,15 @@ class SetSystem(System):
     def monotonic_ms(self) -> int:
         """Return how much time the test has let pass."""
         return self.passed_ms
+
+    def boot_id(self) -> str:
+        """Return a name of the boot the test is in."""
+        return f"boot {self.boot}"
+
+    def reboot(self) -> None:
+        """Start the monotonic clock anew."""
+        self.passed_ms = 0
+        self.boot += 1
 
     def random_bytes(self, count: int) -> bytes:
         """Return the next bytes of a fixed sequence."""
@@ -249,6 +262,7 @@ class FakeCentre:
     free_points: dict[int, int] = field(default_factory=dict)
     held_elsewhere_points: int = 0
     risk_points_total: int = 0
+    offline_points_max: int | None = None
     is_revoked: bool = False
     receipts: dict[str, KnownReceipt] = field(default_factory=dict)
     newest: tuple[Manifest, bytes] | None = None
@@ -293,7 +307,7 @@ class FakeCentre:
         self.questions.append(question)
         if isinstance(question, Fetch):
             assert self.newest is not None
-            return self.newest[1]
+            return zstandard.compress(self.newest[1])
         if question.path in self.silent:
             raise LinkError("no answer")
         message = question.message
@@ -303,6 +317,8 @@ class FakeCentre:
             return self.stream.push(message)
         if isinstance(message, Pull):
             return self._pull(message)
+        if isinstance(message, Compare):
+            return CompareAnswer(cursor=Cursor(epoch=1))
         if isinstance(message, SnapshotRequest):
             return SnapshotAnswer(account=self.accounts.get(message.card))
         if isinstance(message, AuthoriseRequest):
@@ -318,6 +334,7 @@ class FakeCentre:
             answer,
             server_time_ms=self.system.now_ms(),
             risk_points_total=self.risk_points_total,
+            offline_points_max=self.offline_points_max,
             verdict="revoked" if self.is_revoked else answer.verdict,
         )
 

@@ -126,7 +126,7 @@ class TillProbe:
         self.till_id = identity.till_id
         self.rules = rules
         self.session = NO_SESSION
-        self.cursor = Cursor()
+        self.cursor = Cursor(epoch=1)
         self.grants: dict[str, Grant] = {}
         self._nonces = count(1)
         self.open_stream(1)
@@ -217,6 +217,7 @@ class TillProbe:
             clock_ms=_AT_MS,
             bundle=self.rules.bundle_hash,
             software="probe/1",
+            feed_epoch=self.cursor.epoch,
         )
 
     async def hello(self) -> HelloAnswer:

@@ -6,11 +6,15 @@ from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.returns import ReturnItem, ReturnMade
 from sync.chain import first_link, links
+from sync.fingerprints import fingerprint
 from sync.messages import (
     AccountRow,
     Applied,
     AuthoriseAnswer,
     AuthoriseRequest,
+    BusKey,
+    Compare,
+    CompareAnswer,
     Cursor,
     EnrolAnswer,
     EnrolRequest,
@@ -27,8 +31,25 @@ from sync.messages import (
     PushAnswer,
     ReceiptAnswer,
     ReceiptRequest,
+    Roster,
+    RosterTill,
     SnapshotAnswer,
     SnapshotRequest,
+)
+from sync.neighbours import (
+    Delivery,
+    DeliveryAnswer,
+    HeadAnswer,
+    HeadRequest,
+    Heartbeat,
+    RightsAnswer,
+    RightsRequest,
+    SignedHead,
+    Transfer,
+    WitnessAnswer,
+    WitnessRequest,
+    content_of,
+    sign_head,
 )
 from sync.records import (
     CalculationInputs,
@@ -41,9 +62,12 @@ from sync.records import (
     SaleRecord,
     Source,
     VoidRecord,
+    XferInRecord,
+    XferOutRecord,
     encode_record,
 )
 from sync.signing import SigningKey, card_hash, enrol_content, sign_message
+from tests.golden.codes import examples as codes
 
 TILL_ID = 17
 INCARNATION = bytes.fromhex("a1b2c3d4e5f60718")
@@ -55,6 +79,9 @@ BUNDLE = "5f" * 32
 SALE_KEY = "01957e3c-9a40-7c11-8d22-3e4f5a6b7c8d"
 RETURN_KEY = "01957e40-11f0-7a02-9b13-0c1d2e3f4a5b"
 GRANT_ID = "01957e00-0000-7abc-8def-001122334455"
+TRANSFER_ID = "01957e3c-9a90-7777-8abc-00aa11bb22cc"
+SIBLING_ID = 18
+SIBLING_INCARNATION = bytes.fromhex("5566778899aabbcc")
 AUTHORISATION_ID = "01957e3c-9b00-7fed-8cba-554433221100"
 NOON_MS = 1_741_176_000_000
 
@@ -108,6 +135,34 @@ inputs = CalculationInputs(
     right=SpendRight(points=150, lots=(lot_part,)),
 )
 
+grant_given_on = sign_message(
+    Grant(
+        grant_id=GRANT_ID,
+        purpose="grant",
+        account_id=7,
+        till_id=TILL_ID,
+        incarnation=INCARNATION,
+        session=SESSION,
+        points=120,
+        lots=(lot_part,),
+        not_after_ms=NOON_MS + 1_209_600_000,
+    ),
+    centre_key,
+)
+unsigned_transfer = Transfer(
+    transfer_id=TRANSFER_ID,
+    grant=grant_given_on,
+    points=90,
+    lots=(LotTaken(501, 90),),
+    from_incarnation=INCARNATION,
+    to_till=SIBLING_ID,
+    to_incarnation=SIBLING_INCARNATION,
+    nonce=NONCE,
+)
+transfer = msgspec.structs.replace(
+    unsigned_transfer, signature=till_key.sign(content_of(unsigned_transfer))
+)
+
 RECORDS: dict[type[Record], Record] = {
     OpenRecord: OpenRecord(
         at_ms=NOON_MS,
@@ -129,6 +184,7 @@ RECORDS: dict[type[Record], Record] = {
                 points=100,
                 grant_id=GRANT_ID,
                 lots=(LotTaken(501, 60), LotTaken(502, 40)),
+                transfer_id=TRANSFER_ID,
             ),
             Source(
                 kind="authorisation",
@@ -139,6 +195,7 @@ RECORDS: dict[type[Record], Record] = {
             Source(kind="risk", points=30),
         ),
         link_up=True,
+        clock_q="suspect",
     ),
     VoidRecord: VoidRecord(at_ms=NOON_MS + 2, key=SALE_KEY, why="cancelled at the till"),
     RefundRecord: RefundRecord(
@@ -152,6 +209,7 @@ RECORDS: dict[type[Record], Record] = {
         moment=moment,
         place=place,
         calculation=msgspec.Raw(b'{"money_back_minor":477}'),
+        receipt_code=codes.CODES["receipt"],
     ),
     GrantInRecord: GrantInRecord(at_ms=NOON_MS + 4, grant_id=GRANT_ID),
     GrantReturnRecord: GrantReturnRecord(
@@ -160,6 +218,30 @@ RECORDS: dict[type[Record], Record] = {
         points=400,
         why="recalled",
         lots=(LotTaken(501, 300), LotTaken(502, 100)),
+        transfer_id=TRANSFER_ID,
+    ),
+    XferOutRecord: XferOutRecord(
+        at_ms=NOON_MS + 6,
+        transfer_id=TRANSFER_ID,
+        grant_id=GRANT_ID,
+        account_id=7,
+        points=90,
+        lots=(LotTaken(501, 90),),
+        to_till=SIBLING_ID,
+        to_incarnation=SIBLING_INCARNATION.hex(),
+        nonce=NONCE.hex(),
+    ),
+    XferInRecord: XferInRecord(
+        at_ms=NOON_MS + 7,
+        transfer_id=TRANSFER_ID,
+        grant_id=GRANT_ID,
+        account_id=7,
+        points=90,
+        lots=(LotTaken(501, 90),),
+        from_till=TILL_ID,
+        from_incarnation=INCARNATION.hex(),
+        nonce=NONCE.hex(),
+        signature=transfer.signature.hex(),
     ),
 }
 
@@ -183,7 +265,13 @@ grant = sign_message(
     centre_key,
 )
 manifest = sign_message(
-    Manifest(bundle=BUNDLE, version=12, size_bytes=48_231, activate_at="2025-03-06T00:00:00"),
+    Manifest(
+        bundle=BUNDLE,
+        version=12,
+        size_bytes=48_231,
+        activate_at="2025-03-06T00:00:00",
+        chunks=(bytes(range(32)), bytes(range(32, 64))),
+    ),
     rule_key,
 )
 account_row = AccountRow(
@@ -198,6 +286,16 @@ applied = Applied(incarnation=INCARNATION, through=5, waiting=(3, 4))
 cursor = Cursor(epoch=1, transaction=70_011, row=918_273)
 outcome = OutcomeRow(
     seq=2, incarnation=INCARNATION, outcome="adjusted", reason="blocked before the sale", points=-9
+)
+roster = Roster(
+    version="4c1f0d2e3b5a6978",
+    store="store-1",
+    bus_keys=(BusKey(number=2, secret=bytes(range(32, 64))),),
+    tills=(
+        RosterTill(
+            till_id=TILL_ID, public_key=till_key.public, bus_address="10.0.0.17:7117", vault=True
+        ),
+    ),
 )
 unsigned_enrolment = EnrolRequest(
     code="7KQ2M-9XW4TD",
@@ -234,6 +332,10 @@ MESSAGES: dict[type[Message], Message] = {
         disk_free_bytes=21_474_836_480,
         rights_points=620,
         risk_left_points=470,
+        bus_address="10.0.0.17:7117",
+        asks_made=312,
+        asks_open=(codes.NONCE,),
+        feed_epoch=2,
     ),
     HelloAnswer: HelloAnswer(
         verdict="rewind",
@@ -245,6 +347,8 @@ MESSAGES: dict[type[Message], Message] = {
         server_time_ms=NOON_MS + 80,
         incarnation_number_min=4,
         risk_points_total=500,
+        seen_seq=7,
+        offline_points_max=20_000,
     ),
     Push: Push(incarnation=INCARNATION, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
     PushAnswer: PushAnswer(
@@ -255,7 +359,14 @@ MESSAGES: dict[type[Message], Message] = {
     Grant: grant,
     OutcomeRow: outcome,
     Manifest: manifest,
-    Pull: Pull(incarnation=INCARNATION, cursor=cursor, bundle=BUNDLE, bytes_max=262_144),
+    Pull: Pull(
+        incarnation=INCARNATION,
+        cursor=cursor,
+        bundle=BUNDLE,
+        bytes_max=262_144,
+        seq=6,
+        roster="4c1f0d2e3b5a6978",
+    ),
     PullAnswer: PullAnswer(
         cursor=Cursor(epoch=1, transaction=70_020, row=918_300),
         applied_through=2,
@@ -266,14 +377,27 @@ MESSAGES: dict[type[Message], Message] = {
         outcomes=(outcome,),
         manifest=manifest,
         applied=(applied,),
+        roster=roster,
+        compare=True,
     ),
+    Compare: Compare(sums=fingerprint([(card, 7, 12)]), bytes_max=262_144),
+    CompareAnswer: CompareAnswer(
+        cursor=Cursor(epoch=2, transaction=70_020),
+        buckets=bytes([card[0]]),
+        accounts=(account_row,),
+        more=True,
+        applied=(applied,),
+    ),
+    BusKey: roster.bus_keys[0],
+    RosterTill: roster.tills[0],
+    Roster: roster,
     SnapshotRequest: SnapshotRequest(card=card),
     SnapshotAnswer: SnapshotAnswer(account=account_row, applied=(applied,)),
     AuthoriseRequest: AuthoriseRequest(
         key=SALE_KEY, account_id=7, points=120, incarnation=INCARNATION
     ),
     AuthoriseAnswer: AuthoriseAnswer(authorisations=(grant,), held_elsewhere_points=380),
-    ReceiptRequest: ReceiptRequest(key=SALE_KEY, date="2025-03-06"),
+    ReceiptRequest: ReceiptRequest(key=SALE_KEY, date="2025-03-06", code=codes.CODES["receipt"]),
     ReceiptAnswer: ReceiptAnswer(
         calculation=b'{"paid_minor":477,"redeemed_points":150}',
         returns=(
@@ -284,6 +408,42 @@ MESSAGES: dict[type[Message], Message] = {
             ),
         ),
         available_points=1_250,
+        code="genuine",
     ),
     Problem: Problem(error="session_unknown", message="say HELLO first"),
 }
+
+signed_head = sign_head(
+    SignedHead(
+        till_id=TILL_ID,
+        incarnation=INCARNATION,
+        incarnation_number=3,
+        seq=4,
+        head=chain[3],
+        acked_seq=2,
+    ),
+    till_key,
+)
+
+NEIGHBOUR_MESSAGES: dict[type[Message], Message] = {
+    SignedHead: signed_head,
+    Heartbeat: Heartbeat(head=signed_head, link_up=True, bundle=BUNDLE, rights="70d1c2b3a4958677"),
+    RightsRequest: RightsRequest(
+        account_id=7,
+        points=90,
+        nonce=NONCE,
+        till_id=SIBLING_ID,
+        incarnation=SIBLING_INCARNATION,
+    ),
+    Transfer: transfer,
+    RightsAnswer: RightsAnswer(nonce=NONCE, transfers=(transfer,), why="a part of it"),
+    WitnessRequest: WitnessRequest(
+        head=signed_head, from_seq=3, previous_hash=chain[1], records=bodies[2:4]
+    ),
+    WitnessAnswer: WitnessAnswer(verdict="fork", known=signed_head),
+    HeadRequest: HeadRequest(till_id=TILL_ID, nonce=NONCE),
+    HeadAnswer: HeadAnswer(nonce=NONCE, known=signed_head),
+    Delivery: Delivery(head=signed_head, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
+    DeliveryAnswer: DeliveryAnswer(verdict="branch", last_seq=4),
+}
+"""What tills of one store say to each other, and to the centre for each other."""

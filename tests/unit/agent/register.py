@@ -89,7 +89,16 @@ class Register:
 async def register_of(folder: Path, centre_url: str) -> AsyncIterator[Register]:
     identity = msgspec.structs.replace(IDENTITY, centre_url=centre_url)
     data = enrolled_folder(folder, identity)
-    async with running_agent(data, AgentConfig(pos_port=0)) as agent:
-        url = f"http://127.0.0.1:{agent.server.port}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
-            yield Register(http, agent)
+    async with (
+        running_agent(data, AgentConfig(pos_port=0)) as agent,
+        register_calling(agent) as register,
+    ):
+        yield register
+
+
+@asynccontextmanager
+async def register_calling(agent: RunningAgent) -> AsyncIterator[Register]:
+    """Give the register of an agent that runs."""
+    url = f"http://127.0.0.1:{agent.server.port}"
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+        yield Register(http, agent)

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.link.central_client import CentralClient, enrol, machine_authorities, open_http
 from loyalty.canonical import canonical_bytes
+from sync.blobs import unpack
 from sync.codec import decode, decompress
-from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT, Ask
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT, Ask, Fetch
 from sync.errors import (
     BusyError,
     LinkError,
@@ -277,7 +278,7 @@ def broken_at(count: int) -> Reply:
 
 async def fetched(*replies: Reply) -> tuple[bytes, ScriptedCentre]:
     async with scripted_centre(*replies) as centre, client_of(centre.url) as client:
-        return await client.fetch_bundle(MANIFEST, timeout_s=20), centre
+        return unpack([await client.fetch_piece(Fetch(MANIFEST), timeout_s=20)]), centre
 
 
 async def test_a_bundle_is_fetched_by_its_hash() -> None:
@@ -305,7 +306,7 @@ async def test_a_server_that_knows_no_ranges_sends_everything_again() -> None:
 async def test_a_bundle_that_cannot_be_had_is_given_up_for_this_time() -> None:
     async with scripted_centre(always(raw(404))) as centre, client_of(centre.url) as client:
         with pytest.raises(LinkError, match="404"):
-            await client.fetch_bundle(MANIFEST, timeout_s=20)
+            await client.fetch_piece(Fetch(MANIFEST), timeout_s=20)
     assert len(centre.heard) == 5
 
 

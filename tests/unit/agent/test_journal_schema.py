@@ -13,7 +13,17 @@ from tests.support.till import TILL_ID, JoinedTill, KeptMark
 
 FIRST = "create table first (id integer primary key) strict;"
 TABLES = {
+    "courier_ask",
+    "courier_count",
+    "told_time",
+    "grant_paper",
+    "roster",
+    "transfer_given",
+    "transfer_taken",
+    "witness_copy",
+    "witness_head",
     "migration",
+    "offline_limit",
     "own_count",
     "receipt",
     "record",
@@ -22,6 +32,7 @@ TABLES = {
     "returned_line",
     "held_right",
     "risk_budget",
+    "risk_use",
     "stream",
 }
 

@@ -230,7 +230,7 @@ async def test_grants_of_an_earlier_session_that_never_arrived_come_home(
     (again,) = (await vault.pull()).grants  # the points of 8, under a new grant
     assert (again.account_id, again.points) == (8, 200)
     assert again.grant_id != lost.grant_id
-    rows = await centre.pool.fetch("select grant_id from right_grant where state = 'closed'")
+    rows = await centre.pool.fetch("select grant_id from right_grant where state = 'returned'")
     assert [row["grant_id"] for row in rows] == [lost.grant_id]
     assert await centre.totals(7) == Totals(300, 300)
     assert await centre.totals(8) == Totals(200, 200)

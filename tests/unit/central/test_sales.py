@@ -78,14 +78,14 @@ async def test_one_grant_pays_several_receipts_and_is_closed_by_the_last(
     sales = [till.sale(f"s{n}", account=7, sources=[take(grant, 100)]) for n in (1, 2, 3)]
     assert await centre.post(till, *sales) == [ACCEPTED] * 3
     assert await centre.totals(7) == Totals(3 * 90)
-    assert await centre.pool.fetchval("select state from right_grant") == "closed"
+    assert await centre.pool.fetchval("select state from right_grant") == "settled"
 
 
 async def test_the_lots_a_receipt_names_are_taken_and_others_stand_in_for_what_they_lack(
     centre: JoinedCentre,
 ) -> None:
     till = await centre.till(is_vault=True)
-    await centre.customer(7, 100, 100, home="store-1")
+    await centre.customer(7, 100, 100, home="store-1", ends=["2025-12-01"] * 2)
     (grant,) = (await till.pull()).grants
     second = grant.lots[1].lot_id
     for key, points, lots in (
@@ -100,6 +100,23 @@ async def test_the_lots_a_receipt_names_are_taken_and_others_stand_in_for_what_t
         )
         await centre.post(till, till.sale(key, account=7, sources=[named]))
         assert (await centre.lots(7))[:2] == lots
+
+
+async def test_a_lot_that_ends_sooner_pays_in_place_of_the_one_the_grant_held(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till(is_vault=True)
+    # The grant holds what lives long; what ends within its days stays with the customer.
+    await centre.customer(7, 60, 300, home="store-1", ends=["2025-03-10", "2025-12-31"])
+    (grant,) = (await till.pull()).grants
+    assert grant.points == 300
+    sale = till.sale("s1", account=7, sources=[take(grant, 100)])
+    assert await centre.post(till, sale) == [ACCEPTED]
+    assert (await centre.lots(7))[:2] == [LotState(0, 0, 60), LotState(60, 200, 40)]
+    assert await centre.totals(7) == Totals(360 - 100 + 90, 200)
+    # What comes back goes to the lots that paid.
+    await centre.post(till, till.refund("r1", "s1"))
+    assert (await centre.lots(7))[:2] == [LotState(60), LotState(100, 200)]
 
 
 async def test_an_authorisation_pays(centre: JoinedCentre) -> None:

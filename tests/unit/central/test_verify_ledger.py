@@ -104,6 +104,12 @@ update risk_pool set uncovered = 1
 
 pool
 update till_stream set risk_points_settled = risk_points_settled + 1
+
+pool
+update risk_pool set free = free - 1, exposures = exposures + 1
+
+tills
+update till_rights set outstanding = outstanding + 1
 """
 DAMAGES = [
     (damage, frozenset(seen_by.split()))
@@ -191,7 +197,16 @@ async def test_the_ledger_refuses_to_be_changed(
         "update lot set available = -1, redeemed = redeemed + available + 1",
         "update right_grant set outstanding = points + 1",
         "update right_grant set state = 'closed'",
+        "update right_grant set state = 'written_off'",
+        "update right_grant set exposure = 1",
+        "update right_grant set exposure = 1, state = 'written_off', outstanding = 0",
         "update right_grant_lot set points = -1",
+        "update till_rights set outstanding_max = outstanding - 1",
+        "update till_rights set outstanding = -1",
+        "update till_stream set risk_points_total = risk_points_total + 51",
+        "update till_stream set risk_points_settled = -1",
+        "update risk_pool set exposures = -1, free = free + 1",
+        "update risk_pool set exposures = 1",
         "update risk_pool set free = free + 1",
         "update risk_pool set free = -1, losses = losses + free + 1",
         "update redemption_lot set given_back = points + 1",

@@ -17,6 +17,8 @@ from sync.cycle import (
 )
 from sync.errors import BusyError, LinkError, RefusedError, SyncError
 from sync.messages import (
+    Compare,
+    CompareAnswer,
     Cursor,
     Hello,
     HelloAnswer,
@@ -127,11 +129,17 @@ class LetterTill:
         self.announced = self.announced or answer.manifest is not None
         self.page = answer.cursor.row
 
-    def wanted_bundle(self) -> Manifest | None:
-        return BUNDLE if self.announced and not self.bundle else None
+    def compare(self) -> Compare | None:
+        return None
 
-    def bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
-        assert manifest == BUNDLE
+    def compared(self, answer: CompareAnswer) -> None:
+        raise AssertionError("nothing was compared")
+
+    def wanted_piece(self) -> tuple[Manifest, int] | None:
+        return (BUNDLE, 0) if self.announced and not self.bundle else None
+
+    def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
+        assert (manifest, piece) == (BUNDLE, 0)
         self.bundle = content
 
 

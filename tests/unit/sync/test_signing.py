@@ -156,6 +156,7 @@ def test_changed_grant_is_refused(change: dict[str, Any]) -> None:
         {"version": 13},
         {"size_bytes": 1},
         {"activate_at": ""},
+        {"chunks": (b"\x00" * 32,)},
         {"signature": b""},
         {"signature": flipped(manifest.signature)},
     ],

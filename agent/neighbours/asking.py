@@ -1,0 +1,112 @@
+"""Asks the vault of the store for points that this till does not hold, and takes what it gives.
+
+What is taken is durable before it is spent, and taken once: the nonce is closed first. A reply that
+is lost strands its points, which is safe; the same nonce asks for the same points again.
+"""
+
+from collections.abc import Generator
+
+import structlog
+
+from agent.till_service.till import Till
+from sync.messages import Message
+from sync.neighbours import AskSibling, RightsAnswer, RightsRequest
+from sync.records import XferInRecord
+from sync.transferring import OpenRequest, may_accept
+
+log = structlog.get_logger()
+
+HOLDERS_ASKED_MAX = 2
+TRIES = 2
+
+
+def ask_holders(
+    till: Till, *, receipt_id: str, account_id: int, points: int
+) -> Generator[AskSibling, Message | None, int]:
+    """Ask the vaults that are alive for points of an account; returns how many came.
+
+    Raises:
+        JournalUnavailableError: the disk refuses what came; it comes home by the centre.
+    """
+    came = 0
+    for till_id in till.neighbours.holders_of(account_id)[:HOLDERS_ASKED_MAX]:
+        came += yield from _ask_one(till, till_id, (receipt_id, account_id, points - came))
+        if came >= points:
+            break
+    return came
+
+
+def _ask_one(
+    till: Till, till_id: int, wish: tuple[str, int, int]
+) -> Generator[AskSibling, Message | None, int]:
+    receipt_id, account_id, points = wish
+    incarnation = till.journal.stream.head().incarnation
+    requests = till.neighbours.requests
+    request = requests.find(
+        receipt_id=receipt_id, account_id=account_id, till_id=till_id, incarnation=incarnation
+    )
+    if request is None:
+        nonce = till.system.random_bytes(16)
+        request = OpenRequest(nonce, receipt_id, account_id, points, till_id, incarnation)
+        requests.add(request)
+    message = RightsRequest(
+        account_id=account_id,
+        points=request.points,
+        nonce=request.nonce,
+        till_id=till.identity.till_id,
+        incarnation=incarnation,
+    )
+    for _ in range(TRIES):
+        answer = yield AskSibling(till_id, message, RightsAnswer)
+        if isinstance(answer, RightsAnswer):
+            return accept(till, request, answer)
+    till.neighbours.missed(till_id)
+    return 0
+
+
+def accept(till: Till, request: OpenRequest, answer: RightsAnswer) -> int:
+    """Take what a sibling gave, in one transaction; returns the points.
+
+    Raises:
+        JournalUnavailableError: the disk refuses; nothing was taken, and nothing of it ever is.
+    """
+    journal = till.journal
+    giver_key = till.neighbours.key_of(request.till_id)
+    if answer.nonce != request.nonce or giver_key is None:
+        return 0
+    if not answer.transfers:
+        till.neighbours.requests.close(request.nonce)
+        return 0
+    if not may_accept(
+        answer,
+        request,
+        till_id=till.identity.till_id,
+        incarnation=journal.stream.head().incarnation,
+        giver_key=giver_key,
+        centre_key=till.identity.centre_key,
+    ):
+        log.warning("transfer_refused", from_till=request.till_id)
+        return 0
+    if till.neighbours.requests.close(request.nonce) is None:
+        return 0  # answered before, or given up by a HELLO meanwhile (rule R2)
+    at_ms, came = till.clock.now_ms(), 0
+    with journal.transaction():
+        for transfer in answer.transfers:
+            if not journal.transfers.take(transfer):
+                continue
+            came += transfer.points
+            journal.stream.append(
+                XferInRecord(
+                    at_ms=at_ms,
+                    transfer_id=transfer.transfer_id,
+                    grant_id=transfer.grant.grant_id,
+                    account_id=transfer.grant.account_id,
+                    points=transfer.points,
+                    lots=transfer.lots,
+                    from_till=request.till_id,
+                    from_incarnation=transfer.from_incarnation.hex(),
+                    nonce=transfer.nonce.hex(),
+                    signature=transfer.signature.hex(),
+                )
+            )
+    return came

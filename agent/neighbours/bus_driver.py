@@ -1,0 +1,122 @@
+"""Joins the till's side to the store bus: the event loop carries, the till's thread decides."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Final
+
+import structlog
+
+from agent.errors import JournalDamagedError, JournalUnavailableError
+from agent.neighbours.desk import NeighbourDesk
+from agent.store_bus.port import StoreBus
+from agent.store_bus.rosters import bus_roster
+from agent.till_service.till import Till
+from agent.till_thread import TillThread
+from sync.envelope import Sender
+from sync.messages import Message, Roster
+from sync.neighbours import HEARTBEAT_MS, AskSibling, answer_of, pack
+
+log = structlog.get_logger()
+
+_Work = Coroutine[object, object, bytes | None]
+
+WAITING_MAX: Final = 16
+"""Messages of siblings that wait for the till's thread; more are thrown away."""
+
+
+class BusDriver:
+    """Implements `agent.store_bus.port.Ears`; lives on the event loop."""
+
+    def __init__(
+        self,
+        till: Till,
+        thread: TillThread,
+        bus: StoreBus,
+        *,
+        addresses: Mapping[int, str],
+        journal_damaged: asyncio.Event,
+    ) -> None:
+        """Listen to a bus.
+
+        Args:
+            addresses: `host:port` of other tills from the settings, by till.
+            journal_damaged: set when the journal failed for good.
+        """
+        self._till = till
+        self._thread = thread
+        self._bus = bus
+        self._addresses = addresses
+        self._journal_damaged = journal_damaged
+        self._desk = NeighbourDesk(till)
+        self._waiting: set[asyncio.Task[bytes | None]] = set()
+        self._told: tuple[bytes, Roster | None] = (b"", None)
+        bus.attach(self)
+
+    async def run(self) -> None:
+        """Say every two seconds that this till lives, and do what is due, until cancelled."""
+        self._till.neighbours.connected = bool(self._bus.address())
+        while True:
+            try:
+                self._tell_bus(*await self._thread.run(self._state))
+                self._bus.gossip(await self._thread.run(self._desk.heartbeat))
+                await self._thread.drive(self._desk.background(), self.ask)
+            except JournalUnavailableError as error:
+                log.warning("siblings_wait", why=str(error))
+            except JournalDamagedError:
+                self._journal_damaged.set()
+                return
+            await asyncio.sleep(HEARTBEAT_MS / 1000)
+
+    def _state(self) -> tuple[bytes, int, Roster | None]:
+        head = self._till.journal.stream.head()
+        return head.incarnation, head.incarnation_number, self._till.neighbours.roster
+
+    def _tell_bus(self, incarnation: bytes, number: int, roster: Roster | None) -> None:
+        told_incarnation, told_roster = self._told
+        if incarnation != told_incarnation:
+            self._bus.begin_incarnation(incarnation, number)
+        if not told_incarnation or roster != told_roster:
+            self._bus.use_roster(bus_roster(roster, self._addresses))
+        self._told = incarnation, roster
+
+    async def ask(self, ask: AskSibling) -> Message | None:
+        """Ask one sibling; None when no answer of the right kind came in time."""
+        body = pack(ask.message)
+        if body is None:
+            return None
+        reply = await self._bus.request(ask.till_id, body, timeout_s=ask.budget_ms / 1000)
+        return answer_of(reply, ask.answer)
+
+    # What the bus calls
+
+    def heard(self, sender: Sender, body: bytes) -> None:
+        """Take gossip; return at once."""
+        self._work(self._hear(sender.till_id, body))
+
+    async def asked(self, sender: Sender, body: bytes) -> bytes | None:
+        """Answer a request; None: no answer."""
+        task = self._work(self._answer(sender.till_id, body))
+        return await task if task is not None else None
+
+    def _work(self, work: _Work) -> asyncio.Task[bytes | None] | None:
+        if len(self._waiting) >= WAITING_MAX:
+            work.close()
+            return None
+        task = asyncio.create_task(work)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return task
+
+    async def _hear(self, till_id: int, body: bytes) -> bytes | None:
+        try:
+            await self._thread.run(self._desk.heard, till_id, body)
+        except JournalDamagedError:
+            self._journal_damaged.set()
+        return None
+
+    async def _answer(self, till_id: int, body: bytes) -> bytes | None:
+        try:
+            return await self._thread.run(self._desk.asked, till_id, body)
+        except JournalDamagedError:
+            self._journal_damaged.set()
+            return None

@@ -1,0 +1,55 @@
+"""Hands siblings' records to the centre: those of a till without a line, or without a life."""
+
+from collections.abc import Generator
+
+import structlog
+
+from agent.till_service.till import Till
+from sync.cycle import Ask
+from sync.errors import RefusedError
+from sync.messages import Message
+from sync.neighbours import PATH_DELIVER, Delivery, DeliveryAnswer, SignedHead
+
+log = structlog.get_logger()
+
+COPIES_MAX = 40
+"""Handed in with one conversation; the rest waits for the next."""
+_GONE = ("request_invalid", "message_malformed")
+"""Refusals that no repeating changes: the copy is given up."""
+
+
+def deliver(till: Till) -> Generator[Ask, Message | bytes | None, None]:
+    """Hand in what is kept for siblings that have no line themselves; call it in a live session.
+
+    What is thrown in (no answer) ends it; nothing is lost by ending anywhere.
+    """
+    waiting: set[tuple[int, bytes]] = set()
+    for copy in till.journal.witness.copies(COPIES_MAX, without=till.neighbours.with_line()):
+        stream = (copy.head.till_id, copy.head.incarnation)
+        if stream in waiting:
+            continue
+        message = Delivery(
+            head=copy.head,
+            from_seq=copy.from_seq,
+            previous_hash=copy.previous_hash,
+            records=copy.records,
+        )
+        try:
+            answer = yield Ask(PATH_DELIVER, message, DeliveryAnswer)
+        except RefusedError as error:
+            if error.code not in _GONE:
+                raise
+            log.warning("delivery_refused", till=copy.head.till_id, why=str(error))
+            _forget(till, copy.head)
+            continue
+        if not isinstance(answer, DeliveryAnswer):
+            return
+        if answer.verdict == "gap":
+            waiting.add(stream)  # what is between may come from another sibling
+        else:
+            _forget(till, copy.head)
+
+
+def _forget(till: Till, head: SignedHead) -> None:
+    with till.journal.transaction():
+        till.journal.witness.drop(head)

@@ -1,0 +1,78 @@
+"""Where this till's stream stands, signed; and what it means when a sibling knows better."""
+
+from collections.abc import Generator
+
+import structlog
+
+from agent.till_service.till import Till
+from sync.messages import Message
+from sync.neighbours import AskSibling, HeadAnswer, HeadRequest, SignedHead, is_signed_by, sign_head
+from sync.signing import NO_SESSION, SigningKey
+from sync.witnessing import Standing, judge_known
+
+log = structlog.get_logger()
+
+ASKED_AT_START_MAX = 3
+
+Asking = Generator[AskSibling, Message | None, None]
+
+
+def signed_head(till: Till, *, seq: int | None = None) -> SignedHead:
+    """Return where the stream stands, or stood at `seq`; only what is durable is ever signed."""
+    head = till.journal.stream.head()
+    at = head.seq if seq is None else seq
+    link = till.journal.stream.hash_at(at)
+    assert link is not None, "a head is signed of records that are here"
+    bare = SignedHead(
+        till_id=till.identity.till_id,
+        incarnation=head.incarnation,
+        incarnation_number=head.incarnation_number,
+        seq=at,
+        head=link,
+        acked_seq=head.acked_seq,
+    )
+    return sign_head(bare, SigningKey(till.identity.key_seed))
+
+
+def take_known(till: Till, known: SignedHead | None) -> Standing:
+    """Compare what a sibling has of this till with its stream; proof of amnesia is acted on.
+
+    Only this till's own signature is proof: whatever a sibling says by itself changes nothing.
+    """
+    if known is None or known.till_id != till.identity.till_id:
+        return "silent"
+    if not is_signed_by(known, SigningKey(till.identity.key_seed).public):
+        return "silent"
+    stream = till.journal.stream
+    head = stream.head()
+    standing = judge_known(
+        known,
+        incarnation=head.incarnation,
+        incarnation_number=head.incarnation_number,
+        last_seq=head.seq,
+        hash_at=stream.hash_at,
+    )
+    if standing == "amnesia":
+        log.warning("amnesia_by_witness", known_seq=known.seq, seq=head.seq)
+        till.session = NO_SESSION
+        till.start_incarnation(
+            "amnesia by witness", number_min=max(1, known.incarnation_number + 1)
+        )
+    return standing
+
+
+def ask_for_head(till: Till) -> Asking:
+    """Ask siblings once in a life of the process, before any right is spent, what they know.
+
+    Nobody answering changes nothing: then the anchor alone has spoken (design: sync 4.11).
+    """
+    neighbours = till.neighbours
+    if neighbours.asked_for_head or not neighbours.connected or not neighbours.siblings:
+        return
+    neighbours.asked_for_head = True
+    for till_id in sorted(neighbours.siblings)[:ASKED_AT_START_MAX]:
+        nonce = till.system.random_bytes(16)
+        request = HeadRequest(till_id=till.identity.till_id, nonce=nonce)
+        answer = yield AskSibling(till_id, request, HeadAnswer)
+        if isinstance(answer, HeadAnswer) and answer.nonce == nonce:
+            take_known(till, answer.known)

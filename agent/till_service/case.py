@@ -1,0 +1,31 @@
+"""One call of the register, resolved: who, under which rules, with which row of the journal."""
+
+from dataclasses import dataclass
+
+from agent.journal.receipts import ReceiptRow
+from agent.till_service.identify import Person
+from agent.till_service.messages import ReceiptRequest
+from loyalty.compilation import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a call is about.
+
+    Attributes:
+        content: canonical bytes of the request.
+        row: the receipt as the journal had it when the call came; None for a new one.
+        uncertainty_s: how far the register's moment may be off.
+    """
+
+    receipt_id: str
+    request: ReceiptRequest
+    content: bytes
+    person: Person
+    rules: Rules
+    row: ReceiptRow | None
+    uncertainty_s: int = 0
+
+    def title_of(self, offer_id: str, language: str) -> str:
+        """Return an offer's name, or nothing where it has none in that language."""
+        return self.rules.offers_by_id[offer_id].title.get(language, "")

@@ -1,0 +1,207 @@
+"""`rights`: `exposure`, `write-off`, `clear`, `plan`, `block`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from central.commands.command import (
+    Commands,
+    add_centre_command,
+    add_centre_options,
+    add_json_option,
+    report,
+)
+from central.errors import CentralError, NotFoundError
+
+if TYPE_CHECKING:
+    from central.config import CentralConfig
+
+
+def add_rights(commands: Commands) -> None:
+    """Declare the commands."""
+    rights = commands.add_parser(
+        "rights",
+        help="look after points set aside for tills",
+        description="Look after points set aside for tills.",
+        epilog="Example: tillside-central rights exposure",
+    )
+    add_centre_options(rights)
+    actions = rights.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_exposure(actions)
+    _add_write_off(actions)
+    _add_clear(actions)
+    _add_plan(actions)
+    _add_block(actions)
+
+
+def _add_exposure(actions: Commands) -> None:
+    exposure = add_centre_command(
+        actions,
+        "exposure",
+        "show the most that can be overdrawn this minute, by cause",
+        _exposure,
+        example="rights exposure --json",
+    )
+    add_json_option(exposure)
+
+
+def _add_write_off(actions: Commands) -> None:
+    write_off = add_centre_command(
+        actions,
+        "write-off",
+        "give customers back what a destroyed till holds, paid for by the risk pool",
+        _write_off,
+        example="rights write-off --till 12 --yes",
+    )
+    write_off.add_argument("--till", type=int, required=True, help="its number")
+    write_off.add_argument(
+        "--right", action="append", default=[], metavar="ID", help="of this right alone; repeat"
+    )
+    write_off.add_argument(
+        "--yes", action="store_true", help="do it; without this it only says what it would do"
+    )
+    add_json_option(write_off)
+
+
+def _add_clear(actions: Commands) -> None:
+    clear = add_centre_command(
+        actions,
+        "clear",
+        "take a till's suspected copies out of the exposure, after somebody has looked",
+        _clear,
+        example="rights clear --till 12",
+    )
+    clear.add_argument("--till", type=int, required=True, help="its number")
+    add_json_option(clear)
+
+
+def _add_plan(actions: Commands) -> None:
+    plan = add_centre_command(
+        actions,
+        "plan",
+        "decide once for all accounts which store's till holds their points",
+        _plan,
+        example="rights plan",
+    )
+    add_json_option(plan)
+
+
+def _add_block(actions: Commands) -> None:
+    block = add_centre_command(
+        actions,
+        "block",
+        "block an account: no rights from now on, and tills give back what they hold",
+        _block,
+        example="rights block 1001",
+    )
+    block.add_argument("account", type=int, help="the account's number")
+    block.add_argument("--lift", action="store_true", help="lift the block")
+    add_json_option(block)
+
+
+async def _exposure(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.rights.exposure import read_exposure
+    from central.system import System
+
+    async with opened_database(config, System()) as pool:
+        found = await read_exposure(pool)
+    text = (
+        f"at most {found.points} points can be overdrawn this minute: {found.risk_budgets} by risk"
+        f" budgets, {found.write_offs} by rights written off, {found.suspected_clones} by"
+        f" {found.clones} suspected copies\n"
+        f"pool: {found.pool.funded} funded = {found.pool.free} free + {found.pool.budgets} budgets"
+        f" + {found.pool.exposures} exposures + {found.pool.losses} losses\n"
+        f"set aside: {found.held} points, {found.frozen} of them frozen"
+    )
+    report(options, msgspec.to_builtins(found), text)
+    return 0
+
+
+async def _write_off(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.rights.exposure import read_exposure
+    from central.rights.write_offs import WrittenOff, held_by, last_heard, write_off
+    from central.system import System
+
+    system = System()
+    async with opened_database(config, system) as pool:
+        heard = await last_heard(pool, options.till)
+        held = await held_by(pool, options.till, options.right)
+        free = (await read_exposure(pool)).pool.free
+        done = WrittenOff()
+        if options.yes:
+            done = await write_off(pool, held, now_ms=system.now_ms())
+    points = sum(right.points for right in held)
+    found = {"till": options.till, "last_heard": heard, "rights": len(held), "points": points}
+    found |= {"pool_free": free, "done": options.yes, "written_off": msgspec.to_builtins(done)}
+    if options.yes:
+        text = f"{done.rights} rights with {done.points} points are written off"
+        if done.refused:
+            text += (
+                f"; {done.refused} with {done.refused_points} points stay held: the pool has too"
+                " little, see fund-pool"
+            )
+    else:
+        text = (
+            f"till {options.till}, last heard of {heard}, holds {points} points in {len(held)}"
+            f" rights; the pool has {free} free\nnothing was done: repeat with --yes once its"
+            " disk is known to be destroyed"
+        )
+    report(options, found, text)
+    return 1 if done.refused else 0
+
+
+async def _clear(options: argparse.Namespace, config: "CentralConfig") -> int:
+    from central.bootstrap import opened_database
+    from central.rights.suspicion import clear_till
+    from central.system import System
+
+    system = System()
+    async with opened_database(config, system) as pool:
+        streams = await clear_till(pool, options.till, now_ms=system.now_ms())
+    if not streams:
+        raise NotFoundError(f"no copy of till {options.till} is suspected")
+    text = f"till {options.till} is cleared: {streams} streams"
+    report(options, {"till": options.till, "streams": streams}, text)
+    return 0
+
+
+async def _plan(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.rights.planner import plan_all
+    from central.system import System
+
+    system = System()
+    async with opened_database(config, system) as pool:
+        done = await plan_all(pool, now_ms=system.now_ms(), settings=config.rights())
+    text = (
+        f"{done.accounts} accounts: points of {done.moved} are asked back, of {done.wished} wished"
+        f" for; {done.forgotten} are not kept any more where they were not seen for long"
+    )
+    report(options, msgspec.to_builtins(done), text)
+    return 0
+
+
+async def _block(options: argparse.Namespace, config: "CentralConfig") -> int:
+    from central.bootstrap import opened_database
+    from central.rights.blocking import set_blocked
+    from central.system import System
+
+    blocked = not options.lift
+    async with opened_database(config, System()) as pool, pool.acquire() as connection:
+        try:
+            async with connection.transaction():
+                changed = await set_blocked(connection, options.account, blocked=blocked)
+        except LookupError as error:
+            raise CentralError(f"there is no account {options.account}") from error
+    state = "blocked" if blocked else "not blocked"
+    text = f"account {options.account} is {state}{'' if changed else ', as it was'}"
+    found = {"account": options.account, "blocked": blocked, "changed": changed}
+    report(options, found, text)
+    return 0

@@ -1,0 +1,177 @@
+"""Decides which store's vault holds an account's points, and asks for them to be moved there.
+
+Home is the store with the most visits, each counting half of what it did 60 days before; with
+several vaults the account's number chooses one. An account is never split: points go to the new
+vault when the old one has given them back (design: sync 3.3, 3.6 and 4.8).
+"""
+
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection, Pool
+from central.ledger.books import LockedAccount, lock_account
+from central.rights.issuing import RightsSettings, business_date
+
+_SQL = load_queries("central.rights", "queries.sql")
+
+INTEREST_DAYS: Final = 180
+"""So long after a visit a store still keeps the account."""
+NAMED_VISITS: Final = 3
+"""A home store that somebody named counts as so many visits on the day it was named."""
+_DAY_ZERO: Final = date(2020, 1, 1)
+"""Days are counted from here, as weights are: only their proportions matter."""
+ACCOUNTS_AT_ONCE: Final = 500
+
+
+def day_number(day: str) -> int:
+    """Return the number of a day, `YYYY-MM-DD`; days before 2020 are the first one."""
+    return max(0, (date.fromisoformat(day) - _DAY_ZERO).days)
+
+
+async def visit(
+    connection: Connection, account: LockedAccount, *, store_id: str, day: str, now_ms: int
+) -> str:
+    """Count a visit and let the account move if it is at home elsewhere now.
+
+    The account's lock is held. A visit of a day to come, from a till whose clock is ahead, counts
+    as one of today: it must not outweigh all others.
+
+    Args:
+        day: local day of the receipt, `YYYY-MM-DD`.
+
+    Returns:
+        The account's home store.
+    """
+    number = min(day_number(day), day_number(business_date(now_ms)))
+    await connection.execute(_SQL["add_visit"], account.account_id, store_id, number, 1)
+    await connection.execute(_SQL["keep_interest"], store_id, account.account_id, False)  # noqa: FBT003 - SQL's order
+    home: str = await connection.fetchval(
+        _SQL["home_by_visits"], account.account_id, account.home_store
+    )
+    if home != account.home_store:
+        await connection.execute(_SQL["set_home"], account.account_id, home)
+    await wish_for_home(connection, account_id=account.account_id, home_store=home)
+    return home
+
+
+async def name_home(connection: Connection, *, account_id: int, store_id: str, now_ms: int) -> None:
+    """Let a store keep an account that named it; until it is seen elsewhere, that is its home."""
+    today = day_number(business_date(now_ms))
+    await connection.execute(_SQL["add_visit"], account_id, store_id, today, NAMED_VISITS)
+    await connection.execute(_SQL["keep_interest"], store_id, account_id, True)  # noqa: FBT003 - SQL's order
+    await wish_for_home(connection, account_id=account_id, home_store=store_id)
+
+
+async def wish_for_home(connection: Connection, *, account_id: int, home_store: str) -> None:
+    """Ask that an account's points be set aside at its home store's vault, and there alone.
+
+    What other tills hold of it is asked back; until that has come home the wish waits.
+    """
+    vaults = await connection.fetch(_SQL["vaults"], home_store)
+    vault = vaults[account_id % len(vaults)]["till_id"] if vaults else None
+    await connection.execute(_SQL["recall_elsewhere"], account_id, vault)
+    await connection.execute(_SQL["drop_wishes_elsewhere"], account_id, vault)
+    if vault is not None:
+        await connection.execute(_SQL["wish"], vault, account_id)
+
+
+async def wish_for_new_vault(connection: Connection, *, store_id: str, till_id: int) -> None:
+    """Ask that the points of a new vault's share of its store's customers be set aside for it.
+
+    Accounts whose points another till holds stay with that till until the planner comes to them.
+    """
+    vaults = [row["till_id"] for row in await connection.fetch(_SQL["vaults"], store_id)]
+    share = (store_id, len(vaults), vaults.index(till_id), till_id)
+    await connection.execute(_SQL["move_wishes"], *share)
+    await connection.execute(_SQL["wish_for_share"], *share)
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step of the planner did.
+
+    Attributes:
+        accounts: looked at.
+        moved: accounts of which something is held where it should not be.
+        wished: accounts with points of which nothing was set aside.
+        forgotten: accounts that a store need not keep any more.
+    """
+
+    accounts: int = 0
+    moved: int = 0
+    wished: int = 0
+    forgotten: int = 0
+    round_complete: bool = False
+
+
+async def plan_step(
+    pool: Pool, *, now_ms: int, settings: RightsSettings, accounts_max: int = ACCOUNTS_AT_ONCE
+) -> Planned:
+    """Look at the next accounts: what visits alone do not tell (new vaults, points come home).
+
+    Steps go round over all accounts; one process at a time takes one, the others find nothing.
+    Homes need no looking at: they change by visits alone.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        after = await connection.fetchval(_SQL["lock_plan"])
+        if after is None:
+            return Planned()
+        account_ids = await _next_accounts(connection, after, accounts_max)
+        complete = len(account_ids) < accounts_max
+        await connection.execute(_SQL["move_plan"], 0 if complete else account_ids[-1])
+    planned = await _plan(pool, after, account_ids, now_ms=now_ms, settings=settings)
+    return msgspec.structs.replace(planned, round_complete=complete)
+
+
+async def plan_all(pool: Pool, *, now_ms: int, settings: RightsSettings) -> Planned:
+    """Look at all accounts once, whatever step the round is at."""
+    total, after = Planned(round_complete=True), 0
+    while True:
+        async with pool.acquire() as connection:
+            account_ids = await _next_accounts(connection, after, ACCOUNTS_AT_ONCE)
+        if not account_ids:
+            return total
+        step = await _plan(pool, after, account_ids, now_ms=now_ms, settings=settings)
+        after = account_ids[-1]
+        total = Planned(
+            accounts=total.accounts + step.accounts,
+            moved=total.moved + step.moved,
+            wished=total.wished + step.wished,
+            forgotten=total.forgotten + step.forgotten,
+            round_complete=True,
+        )
+
+
+async def _next_accounts(connection: Connection, after: int, accounts_max: int) -> list[int]:
+    rows = await connection.fetch(_SQL["accounts_to_plan"], after, accounts_max)
+    return [row["account_id"] for row in rows]
+
+
+async def _plan(
+    pool: Pool, after: int, account_ids: list[int], *, now_ms: int, settings: RightsSettings
+) -> Planned:
+    if not account_ids:
+        return Planned()
+    accounts = (after, account_ids[-1])
+    oldest = day_number(business_date(now_ms, -INTEREST_DAYS))
+    days = (business_date(now_ms), business_date(now_ms, settings.grant_days))
+    moved = {row["account_id"] for row in await pool.fetch(_SQL["misplaced"], *accounts)}
+    unplaced = await pool.fetch(_SQL["unplaced"], *accounts, oldest, *days)
+    wished = {row["account_id"] for row in unplaced} - moved
+    for account_id in sorted(moved | wished):
+        await _replace(pool, account_id)
+    done = await pool.execute(_SQL["forget_interests"], *accounts, oldest)
+    return Planned(
+        accounts=len(account_ids),
+        moved=len(moved),
+        wished=len(wished),
+        forgotten=int(done.rpartition(" ")[2]),
+    )
+
+
+async def _replace(pool: Pool, account_id: int) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        account = await lock_account(connection, account_id)
+        await wish_for_home(connection, account_id=account_id, home_store=account.home_store)

@@ -1,0 +1,124 @@
+"""The day a receipt counts at: its own, unless that cannot be (design: sync 4.3).
+
+A record was written after the centre last had everything its till had, and before it came. A till's
+clock that says otherwise is wrong. What a receipt earned and redeemed stays as printed; only the
+days at which points begin, end and are looked for follow the business date.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from central.streams.stored import StoredRecord
+from loyalty.calculation import EarnedLot
+from sync.records import SaleRecord
+
+_SQL = load_queries("central.streams", "queries.sql")
+
+OFF_MS_MAX: Final = 300_000
+"""What a register's clock may be off, and what a message may take."""
+_ZONE_UNKNOWN: Final = "UTC"
+_ZONE_MS_MAX: Final = 14 * 3_600_000
+"""Local time of a store whose zone nobody has set may be so far from UTC."""
+
+NOTE: Final = "clock_adjusted"
+
+
+async def not_before(
+    connection: Connection,
+    till_id: int,
+    incarnation: bytes,
+    seqs: Iterable[int],
+    *,
+    is_branch: bool,
+) -> list[int]:
+    """Return for each record of a stream that comes now before when it cannot have been written.
+
+    Returns:
+        Unix milliseconds by the centre's clock, 0 where nothing is known, as of all in a branch.
+    """
+    row = await connection.fetchrow(_SQL["told_when"], till_id, incarnation)
+    if row is None or is_branch:
+        return [0 for _ in seqs]
+    told_seq = row["session_seq"]
+    return [
+        row["session_opened_ms"] if told_seq is not None and seq > told_seq else row["caught_up_ms"]
+        for seq in seqs
+    ]
+
+
+async def note_caught_up(connection: Connection, till_id: int, incarnation: bytes) -> None:
+    """Note when the centre had everything, if it has what the till had at its last HELLO."""
+    await connection.execute(_SQL["note_caught_up"], till_id, incarnation)
+
+
+async def business_moment(connection: Connection, stored: StoredRecord, sale: SaleRecord) -> str:
+    """Return the local moment a receipt counts at, `YYYY-MM-DDTHH:MM:SS`; keep it if it is another.
+
+    The receipt is posted already.
+    """
+    printed = sale.inputs.moment.local
+    zone = await connection.fetchval(_SQL["zone_of_store"], sale.inputs.place.store)
+    counts_at = clamped(
+        printed,
+        zone=zone or _ZONE_UNKNOWN,
+        not_before_ms=stored.not_before_ms,
+        received_at_ms=stored.received_at_ms,
+    )
+    if counts_at != printed:
+        await connection.execute(_SQL["note_business_moment"], sale.key, counts_at)
+    return counts_at
+
+
+def clamped(local: str, *, zone: str, not_before_ms: int, received_at_ms: int) -> str:
+    """Return a store's local time, moved into what can be.
+
+    Args:
+        zone: name of the store's time zone.
+        not_before_ms: 0 = nothing is known.
+        received_at_ms: 0 = nothing is known.
+    """
+    slack_ms = OFF_MS_MAX + (_ZONE_MS_MAX if zone == _ZONE_UNKNOWN else 0)
+    where = _zone(zone)
+    if not_before_ms and local < _local(not_before_ms - slack_ms, where):
+        return _local(not_before_ms, where)
+    if received_at_ms and local > _local(received_at_ms + slack_ms, where):
+        return _local(received_at_ms, where)
+    return local
+
+
+def redated(lots: Sequence[EarnedLot], *, printed: str, counts_at: str) -> tuple[EarnedLot, ...]:
+    """Return earned lots with their days moved by as many days as the receipt's own was wrong."""
+    moved = date.fromisoformat(counts_at[:10]) - date.fromisoformat(printed[:10])
+    if not moved:
+        return tuple(lots)
+    return tuple(
+        replace(
+            lot,
+            active_from=_moved(lot.active_from, moved),
+            expires_on=_moved(lot.expires_on, moved),
+        )
+        for lot in lots
+    )
+
+
+def _moved(day: str, by: timedelta) -> str:
+    try:
+        return (date.fromisoformat(day) + by).isoformat() if day else ""
+    except OverflowError:
+        return day  # beyond all calendars; the points never end, or never begin
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def _local(at_ms: int, zone: tzinfo) -> str:
+    return datetime.fromtimestamp(at_ms // 1_000, zone).strftime("%Y-%m-%dT%H:%M:%S")

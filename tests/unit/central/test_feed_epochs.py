@@ -1,0 +1,176 @@
+"""Where the feed cannot go on from a cursor, a till compares and ends with the centre's rows."""
+
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from central.rights.issuing import DAY_MS
+from central.tills.feed import begin_epoch, sweep, watch_epoch
+from loyalty.bundle import Product
+from loyalty.canonical import canonical_bytes
+from sync import cycle
+from sync.errors import LinkError
+from sync.fingerprints import fingerprint
+from sync.messages import AccountRow, Compare, CompareAnswer, Cursor, PullAnswer
+from tests.support import builders
+from tests.support.builders import offer
+from tests.support.centre import JoinedCentre
+from tests.support.till_on_centre import TillOnCentre
+from tests.support.till_probe import TillProbe
+
+Known = dict[bytes, AccountRow]
+
+
+def sums(known: Known) -> bytes:
+    return fingerprint(
+        (card, row.snapshot.account_id, row.snapshot.version) for card, row in known.items()
+    )
+
+
+async def compared(till: TillProbe, known: Known, *, bytes_max: int = 262_144) -> int:
+    """Compare until all is equal, as a till does; returns in how many answers."""
+    for count in range(1, 300):
+        asked = Compare(sums=sums(known), bytes_max=bytes_max)
+        answer = await till.ask(cycle.PATH_COMPARE, asked, CompareAnswer)
+        for card in [card for card in known if card[0] in answer.buckets]:
+            del known[card]
+        known.update({row.card: row for row in answer.accounts})
+        if not answer.more:
+            till.cursor = answer.cursor
+            return count
+    raise AssertionError("never equal")
+
+
+async def customers(centre: JoinedCentre, count: int) -> None:
+    for account_id in range(1, count + 1):
+        await centre.customer(account_id, 10, home="store-1", card=f"card {account_id}")
+
+
+async def test_an_old_epoch_is_named_at_hello_and_stops_the_feed(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await customers(centre, 2)
+    assert (await till.hello()).verdict == "ok"
+    assert await begin_epoch(centre.pool) == 2
+    assert (await till.hello()).verdict == "epoch"
+    answer = await till.pull()
+    assert (answer.compare, answer.accounts, answer.cursor) == (True, (), Cursor(epoch=1))
+
+
+async def test_comparing_ends_with_the_rows_of_the_centre(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await customers(centre, 40)
+    known: Known = {}
+    assert await compared(till, known) == 1
+    assert sorted(row.snapshot.account_id for row in known.values()) == list(range(1, 41))
+    # Newer there, gone there, and never there: each is put right, and only what differs travels.
+    await centre.post(till, till.sale("s1", account=3))
+    await centre.pool.execute("delete from store_interest where account_id = 4")
+    stray = msgspec.structs.replace(known[till.card("card 5")], card=b"\x00" * 32)
+    known[stray.card] = stray
+    answer = await till.ask(
+        cycle.PATH_COMPARE, Compare(sums=sums(known), bytes_max=262_144), CompareAnswer
+    )
+    changed = {till.card("card 3")[0], till.card("card 4")[0], 0}
+    assert set(answer.buckets) == changed
+    assert {row.card[0] for row in answer.accounts} <= changed
+    await compared(till, known)
+    assert till.card("card 4") not in known
+    assert stray.card not in known
+    assert sums(known) == sums({row.card: row for row in known.values()})
+    assert known[till.card("card 3")].points == 110
+
+
+async def test_a_comparison_comes_in_pages(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await customers(centre, 40)
+    known: Known = {}
+    assert await compared(till, known, bytes_max=1_024) > 3
+    assert len(known) == 40
+
+
+async def test_after_comparing_the_feed_goes_on_without_a_gap(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await customers(centre, 3)
+    await begin_epoch(centre.pool)
+    await compared(till, {})
+    await centre.post(till, till.sale("s1", account=2))
+    answer = await till.pull()
+    assert not answer.compare
+    assert [row.snapshot.account_id for row in answer.accounts] == [2]
+
+
+async def test_another_cluster_begins_an_epoch_and_the_same_one_does_not(
+    centre: JoinedCentre,
+) -> None:
+    assert await watch_epoch(centre.pool)
+    assert await centre.pool.fetchval("select epoch from feed_state") == 1
+    assert not await watch_epoch(centre.pool)
+    await centre.pool.execute("update feed_state set cluster = 'another/1'")
+    assert await watch_epoch(centre.pool)
+    assert await centre.pool.fetchval("select epoch from feed_state") == 2
+
+
+async def test_swept_rows_send_a_till_that_was_long_away_to_compare(centre: JoinedCentre) -> None:
+    away, here = await centre.till(), await centre.till()
+    await customers(centre, 5)
+    now_ms = centre.system.now_ms()
+    assert await sweep(centre.pool, now_ms=now_ms) == 0
+    await here.pull()
+    later_ms = now_ms + 41 * DAY_MS
+    await centre.customer(6, 10, home="store-1", card="card 6")
+    assert await sweep(centre.pool, now_ms=later_ms) == 5
+    assert (await away.pull()).compare
+    answer = await here.pull()
+    assert not answer.compare
+    assert [row.snapshot.account_id for row in answer.accounts] == [6]
+
+
+async def test_a_real_till_compares_by_itself(centre: JoinedCentre, tmp_path: Path) -> None:
+    await customers(centre, 7)
+    till = await TillOnCentre.enrolled(centre, tmp_path / "till")
+    cache = till.joined.till.cache
+    assert cache.account_count() == 7
+    await begin_epoch(centre.pool)
+    await centre.pool.execute("delete from store_interest where account_id > 3")
+    await till.talk()
+    assert cache.account_count() == 3
+    assert cache.cursor().epoch == 2
+    till.close()
+
+
+async def test_a_bundle_in_pieces_goes_on_after_a_cut(centre: JoinedCentre, tmp_path: Path) -> None:
+    till = await TillOnCentre.enrolled(centre, tmp_path / "till")
+    noise = {sha256(b"%d" % number).hexdigest(): Product() for number in range(6_000)}
+    big = builders.bundle(offer("points"), catalogue=noise, version=9)
+    published = await centre.publish_document(canonical_bytes(big))
+    chunks = len(published.manifest.chunks)
+    assert chunks > 3
+    till.pieces_max = len(till.pieces) + 2
+    with suppress(LinkError):
+        await till.talk()
+    assert till.joined.till.books.active_version < 9
+    again = till.reopened()
+    await again.talk()
+    assert again.joined.till.books.active_version == 9
+    assert again.pieces == list(range(2, chunks))
+    again.close()
+
+
+async def test_a_piece_that_is_not_the_one_announced_is_not_kept(
+    centre: JoinedCentre, tmp_path: Path
+) -> None:
+    till = await TillOnCentre.enrolled(centre, tmp_path / "till")
+    side = till.joined.side
+    published = await centre.publish_document(canonical_bytes(builders.bundle(version=9)))
+    side.pull_answered(
+        PullAnswer(cursor=Cursor(), applied_through=0, more=False, manifest=published.manifest)
+    )
+    assert side.wanted_piece() == (published.manifest, 0)
+    side.piece_arrived(published.manifest, 0, b"<html>please log in</html>")
+    assert side.wanted_piece() is None
+    assert till.joined.till.books.active_version < 9
+    await till.talk()
+    assert till.joined.till.books.active_version == 9
+    till.close()

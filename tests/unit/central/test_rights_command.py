@@ -1,0 +1,131 @@
+"""`tillside-central rights`: what an operator sees, and what happens only on `--yes`."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+
+import asyncpg
+import pytest
+import structlog
+
+from central.database.pool import open_pool
+from tests.support.centre import JoinedCentre, Totals, joined_centre
+from tests.support.command_line import Ended
+from tests.support.command_line import central as run
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def given(database: str, tmp_path: object) -> list[str]:
+    """Options that name the test's own database and folder."""
+    return ["--database", database, "--data", str(tmp_path)]
+
+
+def at_centre(database: str, work: Callable[[JoinedCentre], Awaitable[None]]) -> None:
+    """Do something at a centre over the database the commands work on."""
+
+    async def joined() -> None:
+        pool = await open_pool(database, connections_max=4)
+        try:
+            async with joined_centre(pool) as centre:
+                await work(centre)
+        finally:
+            await pool.close()
+
+    asyncio.run(joined())
+
+
+async def with_grant(centre: JoinedCentre) -> None:
+    vault = await centre.till(is_vault=True)
+    await centre.customer(7, 300, home="store-1")
+    await vault.pull()
+
+
+def totals(database: str) -> Totals:
+    async def ask() -> Totals:
+        connection = await asyncpg.connect(database)
+        try:
+            row = await connection.fetchrow("select posted, held, debt from account")
+        finally:
+            await connection.close()
+        assert row is not None
+        return Totals(**row)
+
+    return asyncio.run(ask())
+
+
+def test_a_write_off_is_shown_first_and_done_on_yes(given: list[str], database: str) -> None:
+    at_centre(database, with_grant)
+    run("fund-pool", *given, "1000")
+    shown = run("rights", *given, "write-off", "--till", "1")
+    assert shown.code == 0
+    assert shown.said == (
+        "till 1, last heard of 2025-03-05T12:00:00+00:00, holds 300 points in 1 rights; the pool"
+        " has 1000 free\nnothing was done: repeat with --yes once its disk is known to be"
+        " destroyed\n"
+    )
+    assert totals(database) == Totals(300, 300)
+    done = run("rights", *given, "write-off", "--till", "1", "--yes", "--json")
+    assert done.code == 0
+    report = json.loads(done.said)
+    assert report["written_off"] == {
+        "rights": 1, "points": 300, "refused": 0, "refused_points": 0,
+    }  # fmt: skip
+    assert totals(database) == Totals(300)
+    meter = json.loads(run("rights", *given, "exposure", "--json").said)
+    assert (meter["points"], meter["write_offs"], meter["pool"]["free"]) == (300, 300, 700)
+    words = run("rights", *given, "exposure").said
+    assert words.startswith("at most 300 points can be overdrawn this minute: 0 by risk budgets,")
+
+
+def test_a_pool_that_is_too_small_ends_with_1_and_changes_nothing(
+    given: list[str], database: str
+) -> None:
+    at_centre(database, with_grant)
+    done = run("rights", *given, "write-off", "--till", "1", "--yes")
+    assert done == Ended(
+        1,
+        "0 rights with 0 points are written off; 1 with 300 points stay held: the pool has too"
+        " little, see fund-pool\n",
+        "",
+    )
+    assert totals(database) == Totals(300, 300)
+
+
+def test_a_right_can_be_named(given: list[str], database: str) -> None:
+    at_centre(database, with_grant)
+    run("fund-pool", *given, "1000")
+    report = json.loads(
+        run("rights", *given, "write-off", "--till", "1", "--right", "another", "--json").said
+    )
+    assert (report["rights"], report["points"], report["done"]) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("write-off", "--till", "9"), "there is no till 9; the status page lists the tills"),
+        (("clear", "--till", "9"), "no copy of till 9 is suspected"),
+        (("block", "9"), "there is no account 9"),
+    ],
+)
+def test_what_is_not_there_is_said(given: list[str], command: tuple[str, ...], why: str) -> None:
+    assert run("rights", *given, *command) == Ended(1, "", f"tillside-central: {why}\n")
+
+
+def test_a_round_of_the_planner_and_a_block(given: list[str], database: str) -> None:
+    at_centre(database, with_grant)
+    planned = run("rights", *given, "plan")
+    assert planned.said == (
+        "1 accounts: points of 0 are asked back, of 0 wished for; 0 are not kept any more where"
+        " they were not seen for long\n"
+    )
+    assert run("rights", *given, "block", "7").said == "account 7 is blocked\n"
+    assert run("rights", *given, "block", "7").said == "account 7 is blocked, as it was\n"
+    lifted = json.loads(run("rights", *given, "block", "7", "--lift", "--json").said)
+    assert lifted == {"account": 7, "blocked": False, "changed": True}

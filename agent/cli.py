@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.errors import AgentError, ConfigurationError, EnrolmentError
+from agent.receipt_commands import add_receipt
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
 DATA_DEFAULT = "/var/lib/tillside"
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         _export,
     )
     export.add_argument("table", help="e.g. record, receipt, held_right")
+    add_receipt(commands, data_default=DATA_DEFAULT)
     bus = _command(
         commands,
         "bus-child",
@@ -99,7 +101,7 @@ def _command(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 failed, 78 a setting must be changed."""
+    """Run a command; returns 0 done, 1 failed, 3 not known, 78 a setting must be changed."""
     options = build_parser().parse_args(arguments)
     try:
         return int(options.does(options))
@@ -184,6 +186,8 @@ def _print_status(report: dict[str, object]) -> None:
     bus = report["bus"]
     assert isinstance(bus, dict)
     print(f"  store bus         {_bus_text(bus)}")
+    if report["clock"] != "good":
+        print("  clock             suspect: set this machine's clock and time zone")
     receipts = report["receipts"]
     assert isinstance(receipts, dict)
     print(

@@ -18,6 +18,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         conversations: conversations with the centre brought to their end since the start.
         records_waiting: records the centre has not acknowledged.
         bundle: hash of the active rule bundle; empty while there is none.
+        clock: `suspect` when this machine's clock is plainly wrong, else `good`.
+        clock_ms: trusted time.
+        clock_uncertainty_s: how far the register's time may be off.
+        courier_asks_open: asks for which a customer's telephone may still bring points.
     """
 
     till_id: int
@@ -36,6 +40,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     bundle_version: int
     offers: int
     accounts_cached: int
+    clock: str
+    clock_ms: int
+    clock_uncertainty_s: int
+    courier_asks_open: int
     rights_points: int
     risk_points_left: int
     bus: BusStatus = BusStatus(state="off")
@@ -75,6 +83,10 @@ class Health:
             bundle_version=till.books.active_version,
             offers=len(till.books.active.bundle.offers),
             accounts_cached=till.cache.account_count(),
+            clock=till.clock.quality(),
+            clock_ms=till.clock.now_ms(),
+            clock_uncertainty_s=till.clock.uncertainty_s(),
+            courier_asks_open=len(till.journal.courier.open_nonces()),
             rights_points=till.journal.rights.points_held(),
             risk_points_left=till.journal.rights.risk_points_left(),
             bus=self._bus.status(),

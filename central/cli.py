@@ -8,6 +8,7 @@ from central.commands.calculate import add_calculate
 from central.commands.command import Run
 from central.commands.ledger import add_ledger
 from central.commands.people import add_people
+from central.commands.receipt_codes import add_receipt
 from central.commands.rights import add_rights
 from central.commands.rules import add_rules
 from central.commands.schema import add_schema
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_ledger(commands)
     add_rights(commands)
     add_revoke(commands)
+    add_receipt(commands)
     return parser
 
 

@@ -95,6 +95,12 @@ def most_taken(candidate: Candidate, state: State, held: Held | None = None) -> 
 # What stands in the way
 
 
+def is_at_floor(candidate: Candidate, state: State, held: Held | None) -> bool:
+    """Say whether floors refuse all the offer would take off."""
+    wish = wishes(candidate, state, held)
+    return bool(wish.total) and not _cut(candidate, wish, state, -1)
+
+
 def _rooms(candidate: Candidate, lines: Iterable[int], state: State) -> dict[int, int]:
     """Return what may still be taken off each of the lines."""
     scene, left, floor = state.scene, state.left, state.scene.floor_minor

@@ -92,8 +92,7 @@ def find_candidates(
         if some_may_not:
             lines = _taking_part(compiled, lines, scene)
         if not lines:
-            offer_id = compiled.offer.offer_id
-            result.reasons.append(Reason(offer_id, ReasonCode.LINES_EXCLUDED))
+            result.reasons.append(_excluded(compiled, touching[compiled], scene))
             continue
         candidate = (
             _special(compiled, tuple(lines), situation, scene)
@@ -139,6 +138,16 @@ def _taking_part(compiled: CompiledOffer, lines: Sequence[int], scene: Scene) ->
     if scene.any_reduced and not compiled.on_reduced:
         lines = [at for at in lines if not scene.lines[at].source.pos_reduced]
     return lines
+
+
+def _excluded(compiled: CompiledOffer, lines: Sequence[int], scene: Scene) -> Reason:
+    """Return how many lines the offer is about take no part, and how many the register reduced."""
+    figures: dict[str, int | str] = {"lines": len(lines)} if lines else {}
+    if not compiled.on_reduced and (
+        reduced := sum(scene.lines[at].source.pos_reduced for at in lines)
+    ):
+        figures["reduced"] = reduced
+    return Reason(compiled.offer.offer_id, ReasonCode.LINES_EXCLUDED, figures)
 
 
 def _special(

@@ -29,7 +29,8 @@ class Combination:
             state it met.
         lost_to: offer id -> id of the offer that was taken instead.
         settled: by rank, what offers take off whatever is chosen.
-        cut: offers that the receipt's own maximum left nothing for.
+        most_minor: the receipt's own maximum; below 0 = none.
+        cut: offers that it left nothing for.
         left: what is left to pay, by line index.
     """
 
@@ -38,6 +39,7 @@ class Combination:
     held: dict[str, Held | None] = field(default_factory=dict)
     settled: dict[int, dict[int, int]] = field(default_factory=dict)
     lost_to: dict[str, str] = field(default_factory=dict)
+    most_minor: int = -1
     cut: set[str] = field(default_factory=set)
     proven: bool = True
     gap_minor: int = 0
@@ -351,7 +353,7 @@ def _act_all(
     result: Combination,
 ) -> None:
     state = begin(scene)
-    most = _most_off(scene, terms)
+    most = result.most_minor = _most_off(scene, terms)
     for actor, held in chosen:
         before = state.copy() if actor.compiled.keeps_state else state
         per_member = _by_member(actor, state) if actor.members else None

@@ -122,7 +122,7 @@ class DayIndex:
 
     Attributes:
         wholesale: those that act on every line; `anywhere`: those no line attribute can rule out.
-        trees: names of attributes that some offer asks for by a node of a tree.
+        asked: names of attributes that some offer asks for, in order; of `trees` by a node.
     """
 
     bundle: Bundle
@@ -132,6 +132,7 @@ class DayIndex:
     by_key: dict[Key, list[CompiledOffer]] = field(default_factory=dict)
     by_code: dict[str, list[CompiledOffer]] = field(default_factory=dict)
     by_code_prefix: dict[str, list[CompiledOffer]] = field(default_factory=dict)
+    asked: dict[str, None] = field(default_factory=dict)
     trees: set[str] = field(default_factory=set)
     _views: dict[str, _SkuView] = field(default_factory=dict)
 
@@ -148,7 +149,10 @@ class DayIndex:
         elif keys := _keys(compiled.offer):
             for key in keys:
                 self.by_key.setdefault(key, []).append(compiled)
-            self.trees.update(name[:-1] for name, _ in keys if name.endswith("/"))
+            for name in sorted({name for name, _ in keys}):
+                if name.endswith("/"):
+                    self.trees.add(name[:-1])
+                self.asked[name] = None
         else:
             self.anywhere.append(compiled)
 
@@ -188,24 +192,28 @@ class DayIndex:
             "brand": line.brand or product.brand,
         }
         view = _SkuView(product, attributes, self.groups_of.get(line.sku, ()), line)
-        found: dict[int, CompiledOffer] = {}
-        for compiled in self._candidates(view):
-            if compiled.match(view) or any(part(view) for part in compiled.parts):
-                found[compiled.rank] = compiled
+        touching = []
+        for compiled in dict.fromkeys(self._candidates(view)):
+            parts = compiled.parts
+            if compiled.match(view) or (parts and any(part(view) for part in parts)):
+                touching.append(compiled)
             view.by_line = view.by_line or compiled.by_line
-        view.touching = tuple(found.values())
+        view.touching = tuple(touching)
         return view
 
-    def _candidates(self, view: LineView) -> Iterable[CompiledOffer]:
-        yield from self.anywhere
-        by_key = self.by_key
-        for name, value in view.attributes.items():
-            yield from by_key.get((name, value), ())
-            if name in self.trees:
-                for node in nodes_above(value):
-                    yield from by_key.get((name + "/", node), ())
+    def _candidates(self, view: LineView) -> list[CompiledOffer]:
+        """Return every offer the line may be about; some more than once."""
+        found = self.anywhere[:]
+        by_key, attributes = self.by_key, view.attributes
+        for name in self.asked:
+            if value := attributes.get(name):
+                found += by_key.get((name, value), ())
+        for name in self.trees:
+            for node in nodes_above(attributes.get(name, "")):
+                found += by_key.get((name + "/", node), ())
         for group in view.groups:
-            yield from by_key.get(("group", group), ())
+            found += by_key.get(("group", group), ())
+        return found
 
 
 @dataclass(slots=True)

@@ -74,12 +74,9 @@ def obstacle(
 
 def _who(offer: Offer, situation: Situation, *, gives_points: bool) -> Found | None:
     who, account = offer.who, situation.account
-    asks = who.asks_for_customer
     if not account.identified:
-        if asks or gives_points or offer.limits.uses_per_account_max:
+        if who.asks_for_customer or gives_points or offer.limits.uses_per_account_max:
             return ReasonCode.NOT_IDENTIFIED, {}
-        return None
-    if not asks:
         return None
     if who.tiers and account.tier not in who.tiers:
         return ReasonCode.NOT_IN_TIER, {"tier": account.tier}

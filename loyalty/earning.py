@@ -304,7 +304,9 @@ def _multiplied(
 
 
 def _lot(offer_id: str, points: int, terms: LotTerms, moment: Moment) -> EarnedLot:
-    active = date.fromisoformat(moment.date) + timedelta(days=terms.delay_days)
+    active = date.fromisoformat(moment.date)
+    if terms.delay_days:
+        active += timedelta(days=terms.delay_days)
     ends = (active + timedelta(days=terms.lifetime_days)).isoformat() if terms.lifetime_days else ""
     return EarnedLot(
         offer_id=offer_id,

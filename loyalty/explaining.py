@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 
+from loyalty.acting import is_at_floor
 from loyalty.calculation import Reason
 from loyalty.combination import Combination
 from loyalty.compilation import CLAIMING
@@ -51,7 +52,7 @@ def _why_not(
     if winner in combination.discounts or winner in combination.cut:
         return Reason(offer_id, ReasonCode.LOST_TO, {"to": winner})
     if offer_id in combination.cut:
-        return Reason(offer_id, ReasonCode.RECEIPT_LIMIT)
+        return Reason(offer_id, ReasonCode.RECEIPT_LIMIT, {"limit_minor": combination.most_minor})
     return _shortfall(candidate, state, combination, holding)
 
 
@@ -125,16 +126,25 @@ def _shortfall(
         if (have := sum(state.left[line] for line in lines)) < amount:
             return _reason(candidate, ReasonCode.AMOUNT_MISSING, have, amount)
     if compiled.claiming:
-        missing = _units_missing(candidate, state.scene)
-        return missing or _units_taken(candidate, holding)
+        found = _units_missing(candidate, state.scene) or _units_taken(candidate, holding)
+        if found:
+            return found
     if isinstance(gives, Steps) and (more := _more(candidate, state, combination)):
         return more
-    if isinstance(gives, Stamps):
-        stamps = candidate.counter % gives.every + stamps_on(candidate, state.scene)
-        if stamps < gives.every:
-            figures = {"stamps": stamps, "missing": gives.every - stamps}
-            return Reason(offer_id, ReasonCode.STAMPS_MISSING, figures)
+    if isinstance(gives, Stamps) and (found := _stamps_missing(candidate, gives, state.scene)):
+        return found
+    if is_at_floor(candidate, state, combination.held.get(offer_id)):
+        left = sum([state.left[line] for line in candidate.reach])
+        return Reason(offer_id, ReasonCode.PRICE_FLOOR, {"left_minor": left})
     return Reason(offer_id, ReasonCode.NOTHING_TO_GIVE)
+
+
+def _stamps_missing(candidate: Candidate, gives: Stamps, scene: Scene) -> Reason | None:
+    stamps = candidate.counter % gives.every + stamps_on(candidate, scene)
+    if stamps >= gives.every:
+        return None
+    figures = {"stamps": stamps, "missing": gives.every - stamps}
+    return Reason(candidate.offer_id, ReasonCode.STAMPS_MISSING, figures)
 
 
 def _pieces(lines: Iterable[int], scene: Scene) -> int:
@@ -201,14 +211,14 @@ def _set_units(candidate: Candidate) -> int:
     return gives.buy_units + (1 if gives.partial else gives.get_units)
 
 
-def _units_taken(candidate: Candidate, holding: Iterable[Candidate]) -> Reason:
+def _units_taken(candidate: Candidate, holding: Iterable[Candidate]) -> Reason | None:
     """Return which other multi-buy holds the units this one would have used."""
     offer_id, reach = candidate.offer_id, candidate.reach
     if candidate.claims:
         for other in holding:
             if not reach.isdisjoint(other.reach):
                 return Reason(offer_id, ReasonCode.LOST_TO, {"to": other.offer_id})
-    return Reason(offer_id, ReasonCode.NOTHING_TO_GIVE)
+    return None
 
 
 def _more(candidate: Candidate, state: State, combination: Combination) -> Reason | None:

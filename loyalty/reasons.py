@@ -30,6 +30,7 @@ class ReasonCode(StrEnum):
     LINES_EXCLUDED = "lines_excluded"
     LINES_DISCOUNTED = "lines_discounted"
     RECEIPT_LIMIT = "receipt_limit"
+    PRICE_FLOOR = "price_floor"
     NOTHING_TO_GIVE = "nothing_to_give"
 
 

@@ -75,11 +75,16 @@ class GoodsBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinesReturned:
-    """Goods of an earlier receipt that come back; each line once."""
+    """Goods of an earlier receipt that come back; each line once.
+
+    Attributes:
+        receipt_code: what the receipt's QR code says; empty where it was not scanned.
+    """
 
     original_receipt_id: str
     lines: tuple[GoodsBack, ...]
     moment: str
+    receipt_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,9 @@ class TillAnswer:
         fiscal_lines: the lines as a fiscal printer wants them.
         paid_by_points_minor: paid by points beside money, where points are a kind of payment.
         reserved_points: set aside for this receipt.
-        pending: of a return: recorded, the centre works the points out.
+        pending: of a return: the centre works the points out.
+        receipt_code: of a recorded receipt, to be printed as a QR code.
+        claim: of a return: what the receipt's code says of a receipt that is not known.
     """
 
     # Before the attribute `field`, which hides the function from then on.
@@ -156,6 +163,25 @@ class TillAnswer:
     customer: CustomerSeen | None = None
     messages: tuple[CashierMessage, ...] = ()
     pending: bool = False
+    receipt_code: str = ""
+    claim: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierAnswer:
+    """What became of asking for points by the customer's telephone, or of what it brought.
+
+    Attributes:
+        code: for the customer to scan.
+        points: asked for, or brought.
+    """
+
+    status: int
+    outcome: str
+    receipt_id: str = ""
+    code: str = ""
+    points: int = 0
+    messages: tuple[CashierMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +260,7 @@ class PrintedReceipt:
         till: the register's name.
         version: of the receipt that was recorded.
         link: whether the till heard the centre; empty without loyalty.
+        receipt_code: printed as a QR code; empty without loyalty.
     """
 
     kind: Literal["sale", "without_loyalty"]
@@ -248,6 +275,7 @@ class PrintedReceipt:
     redeemed_points: int = 0
     earned_points: int = 0
     link: str = ""
+    receipt_code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

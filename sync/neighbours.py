@@ -214,7 +214,10 @@ class AskSibling:
 
 def pack(message: Message) -> bytes | None:
     """Return a message as it travels; None for one that fits no envelope."""
-    body, encoding = compress(_encoder.encode(message))
+    plain = _encoder.encode(message)
+    if len(plain) > UNPACKED_BYTES_MAX:
+        return None
+    body, encoding = compress(plain)
     packed = (_ZSTD if encoding else _PLAIN) + body
     return packed if len(packed) <= BODY_BYTES_MAX else None
 

@@ -55,9 +55,7 @@ def take_known(till: Till, known: SignedHead | None) -> Standing:
     if standing == "amnesia":
         log.warning("amnesia_by_witness", known_seq=known.seq, seq=head.seq)
         till.session = NO_SESSION
-        till.start_incarnation(
-            "amnesia by witness", number_min=max(1, known.incarnation_number + 1)
-        )
+        till.start_incarnation("witness", number_min=max(1, known.incarnation_number + 1))
     return standing
 
 

@@ -206,8 +206,8 @@ class ChildStoreBus:
         match message:
             case Gossip():
                 found = self._opened(message.packet, Kind.GOSSIP)
-                if found is not None and self._ears is not None:
-                    self._ears.heard(found.sender, found.body)
+                if found is not None:
+                    self._tell(found)
             case Answer():
                 waiting = self._open_asks.get(message.number)
                 if waiting is not None and not waiting.done():
@@ -220,6 +220,13 @@ class ChildStoreBus:
                 task = asyncio.create_task(self._answer(message, found))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
+
+    def _tell(self, gossip: Envelope) -> None:
+        try:
+            if self._ears is not None:
+                self._ears.heard(gossip.sender, gossip.body)
+        except Exception:  # a neighbour's word must not end the bus
+            log.exception("bus_gossip_failed")
 
     async def _answer(self, asked: Asked, request: Envelope) -> None:
         answer: bytes | None = None

@@ -40,7 +40,7 @@ DESCRIPTORS_MAX: Final = 512
 """Open files and sockets; a store of a hundred tills needs 350; connections end here."""
 GOSSIP_WAITING_MAX: Final = 256
 """Packets on their way to the agent; of more, the oldest are dropped."""
-PACKETS_PER_TILL_S: Final = 100
+PACKETS_PER_TILL_S: Final = 500
 """What one till may say in a second; a till that is out of its mind must not occupy the others."""
 _READ_BYTES = 65_536
 
@@ -94,6 +94,7 @@ class BusChild:
         self._set_up: SetUp | None = None
         self._keyring: Keyring | None = None
         self._said: dict[int, int] = {}
+        self._heard_s: dict[int, float] = {}
         self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._asked_number = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +134,9 @@ class BusChild:
 
     def gossip_came(self, packet: bytes) -> None:
         """Pass genuine gossip on."""
-        if self._genuine(packet, Kind.GOSSIP) is not None:
+        found = self._genuine(packet, Kind.GOSSIP)
+        if found is not None:
+            self._heard_s[found.sender.till_id] = self._loop.time()
             self._out.send(Gossip(packet))
 
     async def request_came(self, packet: bytes) -> bytes | None:
@@ -226,8 +229,19 @@ class BusChild:
             )
         )
 
+    def _redial_silent(self) -> None:
+        if self._mesh is None or self._set_up is None:
+            return
+        now_s = self._loop.time()
+        for till_id in self._mesh.dialled:
+            silent_s = now_s - self._heard_s.setdefault(till_id, now_s)
+            if silent_s >= self._set_up.silence_ms / 1000:
+                self._mesh.redial(till_id)
+                self._heard_s[till_id] = now_s
+
     def _begin_second(self) -> None:
         self._said.clear()
+        self._redial_silent()
         self._loop.call_later(1.0, self._begin_second)
 
 

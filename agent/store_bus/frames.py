@@ -13,6 +13,8 @@ from sync.errors import MalformedMessageError
 
 FRAME_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 65_536
 """The longest is the set-up of a store of some hundred tills."""
+SILENCE_MS: Final = 10_000
+"""Five heartbeats."""
 _LENGTH_BYTES = 4
 
 
@@ -23,6 +25,7 @@ class SetUp(msgspec.Struct, frozen=True, tag="set_up"):
         listen: `host:port`.
         others: `host:port` by till, empty for one that cannot be asked.
         keys: number and secret, the sealing one first.
+        silence_ms: a till that is dialled and was not heard for so long is dialled anew.
     """
 
     till_id: int
@@ -30,6 +33,7 @@ class SetUp(msgspec.Struct, frozen=True, tag="set_up"):
     listen: str
     others: dict[int, str]
     keys: tuple[tuple[int, bytes], ...]
+    silence_ms: int = SILENCE_MS
 
 
 class Gossip(msgspec.Struct, frozen=True, tag="gossip"):

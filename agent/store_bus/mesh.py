@@ -6,7 +6,7 @@ socket for each till asked. Nothing here knows what a packet holds.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -44,6 +44,7 @@ class Mesh:
         self._bus: SpSocket | None = None
         self._rep: SpSocket | None = None
         self._lines: dict[int, _Line] = {}
+        self._dialled: dict[int, tuple[Address, object]] = {}
         self._answering: asyncio.Task[None] | None = None
 
     def open(self, till_id: int, listen: Address, others: Mapping[int, Address]) -> None:
@@ -57,9 +58,11 @@ class Mesh:
             self._rep = self._library.open(Pattern.REP)
             self._bus.listen(listen.gossip)
             self._rep.listen(listen.requests)
-            for other, address in others.items():
-                if till_id < other:
-                    self._bus.dial(address.gossip)
+            self._dialled = {
+                other: (address, self._bus.dial(address.gossip))
+                for other, address in others.items()
+                if till_id < other
+            }
         except SpError:
             self.close()
             raise
@@ -68,6 +71,25 @@ class Mesh:
         }
         self._loop.add_reader(self._bus.readable_fd, self._gossip_waits)
         self._loop.add_reader(self._rep.readable_fd, self._request_waits)
+
+    @property
+    def dialled(self) -> Collection[int]:
+        """The tills this one dials for gossip."""
+        return self._dialled.keys()
+
+    def redial(self, till_id: int) -> None:
+        """Drop the connection to a till that was dialled and dial anew.
+
+        After a cut of the LAN the system tries a connection of before ever more seldom, for minutes
+        after its end; and a till that lost its power leaves one that nobody ends.
+
+        Raises:
+            SpError: too many sockets are open.
+        """
+        if self._bus is not None:
+            address, before = self._dialled[till_id]
+            self._bus.hang_up(before)
+            self._dialled[till_id] = address, self._bus.dial(address.gossip)
 
     def gossip(self, packet: bytes) -> None:
         """Tell everybody connected; what cannot be sent now is lost."""
@@ -92,6 +114,7 @@ class Mesh:
         for line in self._lines.values():
             line.close()
         self._lines = {}
+        self._dialled = {}
 
     def _gossip_waits(self) -> None:
         for _ in range(PACKETS_AT_ONCE):

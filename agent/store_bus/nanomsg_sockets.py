@@ -84,12 +84,20 @@ class NanomsgSocket:
         except self._nn.NanoMsgError as error:
             raise SpError(f"cannot listen at {address}: {error}") from error
 
-    def dial(self, address: str) -> None:
+    def dial(self, address: str) -> object:
         """Connect, in the background."""
         try:
-            self._socket.connect(f"tcp://{address}")
+            # Not Socket.connect: of its endpoints one cannot be shut down, by a mistake in there.
+            dialled: int = self._nn.wrapper.nn_connect(self._socket.fd, f"tcp://{address}")
+            if dialled < 0:
+                raise self._nn.NanoMsgAPIError
+            return dialled
         except self._nn.NanoMsgError as error:
             raise SpError(f"cannot dial {address}: {error}") from error
+
+    def hang_up(self, dialled: object) -> None:
+        """Shut the endpoint down."""
+        self._nn.wrapper.nn_shutdown(self._socket.fd, dialled)
 
     def send(self, packet: bytes) -> bool:
         """Send without waiting."""

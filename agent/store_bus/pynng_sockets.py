@@ -87,12 +87,17 @@ class PynngSocket:
         except self._nng.NNGException as error:
             raise SpError(f"cannot listen at {address}: {error}") from error
 
-    def dial(self, address: str) -> None:
+    def dial(self, address: str) -> object:
         """Connect, in the background."""
         try:
-            self._socket.dial(f"tcp://{address}", block=False)
+            return self._socket.dial(f"tcp://{address}", block=False)
         except self._nng.NNGException as error:
             raise SpError(f"cannot dial {address}: {error}") from error
+
+    def hang_up(self, dialled: Any) -> None:  # noqa: ANN401 - an untyped module
+        """Close the dialler."""
+        with suppress(self._nng.NNGException):
+            dialled.close()
 
     def send(self, packet: bytes) -> bool:
         """Send without waiting."""

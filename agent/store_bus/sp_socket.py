@@ -55,8 +55,15 @@ class SpSocket(Protocol):
             SpError: the address cannot be had.
         """
 
-    def dial(self, address: str) -> None:
-        """Connect to `host:port`, now or whenever somebody is there, again and again."""
+    def dial(self, address: str) -> object:
+        """Connect to `host:port`, now or whenever somebody is there, again and again.
+
+        Returns:
+            What `hang_up` takes.
+        """
+
+    def hang_up(self, dialled: object) -> None:
+        """Give up what `dial` began, with the connection it made."""
 
     def send(self, packet: bytes) -> bool:
         """Send; False when it cannot be done now."""

@@ -101,17 +101,7 @@ def openapi_document() -> dict[str, Any]:
             operation["parameters"] = [_path_parameter(path)]
         operation["security"] = [{"office": []}]
         paths[path] = {method: operation}
-    paths[PATH_COURIER] = {
-        "post": _operation(
-            "courier",
-            CarryRequest,
-            Carried,
-            "Carry points to a till without a line",
-            media="application/json",
-            refusals=(400, 401, 404, 422),
-        )
-        | {"security": [{"app": []}]}
-    }
+    paths[PATH_COURIER] = {"post": _courier_operation()}
     paths["/v1/health"] = {"get": _health_operation()}
     document = {
         "openapi": "3.1.0",
@@ -177,6 +167,17 @@ def _operation(
             "content": {media: {"schema": _reference(request)}},
         }
     return operation
+
+
+def _courier_operation() -> dict[str, Any]:
+    return _operation(
+        "courier",
+        CarryRequest,
+        Carried,
+        "Carry points to a till without a line",
+        media="application/json",
+        refusals=(400, 401, 404, 422),
+    ) | {"security": [{"app": []}]}
 
 
 def _health_operation() -> dict[str, Any]:

@@ -269,3 +269,16 @@ async def hear(connection: Connection, code: str, *, now_ms: int) -> bool:
         proof.earned_points, proof.redeemed_points, proof.paid_minor, proof.moment, code, now_ms,
     )  # fmt: skip
     return done == "INSERT 0 1"
+
+
+async def fate(
+    connection: Connection, proof: ReceiptProof
+) -> Literal["posted", "posted_differently", "heard", "unknown"]:
+    """Return what became of a receipt, by what its code says of it."""
+    row = await connection.fetchrow(_SQL["fate_of_receipt"], proof.key)
+    assert row is not None
+    if row["till_id"] is None:
+        return "heard" if row["heard"] else "unknown"
+    posted = (row["till_id"], row["earned_points"], row["redeemed_points"], row["paid_minor"])
+    says = (proof.till_id, proof.earned_points, proof.redeemed_points, proof.paid_minor)
+    return "posted" if posted == says else "posted_differently"

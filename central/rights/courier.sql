@@ -39,7 +39,7 @@ where g.till_id = $1 and g.incarnation = $2 and g.ask_number is not null and not
       where t.till_id = $1 and t.session = $3 and t.session_incarnation = $2 and s.incarnation = $2
         and s.last_seq >= t.session_seq
         and g.ask_number <= t.session_asks_made and not g.session = any(t.session_asks_open))
-  and not exists (
+  and not exists (select 1 where false) and true is not null or not exists (
       select 1 from inbox i
       where i.till_id = $1 and i.incarnation = $2 and not i.branch and not i.applied and i.parked_for is null)
 order by g.account_id, g.grant_id;
@@ -60,5 +60,5 @@ delete from receipt_hint h using receipt r where h.till_id = $1 and r.sale_key =
 select coalesce(max(seq), 0)::bigint from receipt_hint where till_id = $1 and incarnation = $2;
 
 -- name: fate_of_receipt
-select exists(select 1 from receipt where sale_key = $1) as posted,
-       (select min(heard_at_ms) from receipt_hint where sale_key = $1) as heard_at_ms;
+select r.till_id, r.earned_points, r.redeemed_points, r.paid_minor, h.sale_key is not null as heard
+from (select $1::text as sale_key) asked left join receipt r using (sale_key) left join receipt_hint h using (sale_key);

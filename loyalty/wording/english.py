@@ -81,9 +81,20 @@ REASONS: Final[Texts] = {
         "{title}: stamps are missing.",
     ),
     "condition_not_met": ("{title}: does not go with what is in this basket.",),
-    "lines_excluded": ("{title}: the goods in this basket take no part.",),
+    "lines_excluded": (
+        "{title}: the goods in this basket take no part (lines: {lines}, reduced: {reduced}).",
+        "{title}: the goods in this basket take no part (lines: {lines}).",
+        "{title}: the goods in this basket take no part.",
+    ),
     "lines_discounted": ("{title}: only for goods with no discount.",),
-    "receipt_limit": ("{title}: this receipt already has the largest discount allowed.",),
+    "receipt_limit": (
+        "{title}: this receipt already has the largest discount allowed, {limit_minor}.",
+        "{title}: this receipt already has the largest discount allowed.",
+    ),
+    "price_floor": (
+        "{title}: the goods already cost the least they may, {left_minor}.",
+        "{title}: the goods already cost the least they may.",
+    ),
     "nothing_to_give": ("{title}: gives nothing on this receipt.",),
 }
 
@@ -144,7 +155,12 @@ REASONS_FOR_CUSTOMER: Final[Texts] = {
         "You have {stamps}; {missing} more and you get: {title}.",
         "Some more stamps and you get: {title}.",
     ),
-    "receipt_limit": ("{title}: you already have the largest discount for one receipt.",),
+    "lines_excluded": ("{title}: the goods in this basket take no part.",),
+    "receipt_limit": (
+        "{title}: you already have the largest discount for one receipt, {limit_minor}.",
+        "{title}: you already have the largest discount for one receipt.",
+    ),
+    "price_floor": ("{title}: the price can go no lower.",),
     "nothing_to_give": ("{title}: nothing to add on this receipt.",),
 }
 

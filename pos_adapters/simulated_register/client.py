@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pos_adapters.errors import TillRefusedError, TillUnreachableError
 from pos_adapters.ports import (
     CashierMessage,
+    CourierAnswer,
     CustomerSeen,
     FiscalLine,
     GoodsBack,
@@ -108,8 +109,34 @@ class TillApiClient:
         }
         if money_back_minor is not None:
             document["money_back_minor"] = money_back_minor
+        if lines.receipt_code:
+            document["receipt_code"] = lines.receipt_code
         status, body = self._exchange("POST", f"/v1/returns/{return_id}", document)
         return self._answer(status, body, "return_id")
+
+    def ask_courier(self, receipt_id: str, *, card: str, points: int) -> CourierAnswer:
+        """Have the till ask for points by the customer's telephone, durably."""
+        document = {"card": card, "points": points}
+        return self._courier_call(f"/v1/receipts/{receipt_id}/courier", document)
+
+    def take_grant(self, code: str) -> CourierAnswer:
+        """Hand in what the customer's telephone shows; once, durably."""
+        return self._courier_call("/v1/courier", {"code": code})
+
+    def _courier_call(self, path: str, document: Mapping[str, Any]) -> CourierAnswer:
+        status, body = self._exchange("POST", path, document)
+        found = self._document(status, body)
+        try:
+            return CourierAnswer(
+                status=status,
+                outcome=found["outcome"],
+                receipt_id=found.get("receipt_id", ""),
+                code=found.get("code", ""),
+                points=found.get("points", 0),
+                messages=_messages(found),
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise self._unreadable(status) from error
 
     def health(self) -> TillHealth:
         """Return the state of the till."""
@@ -174,11 +201,10 @@ class TillApiClient:
                 paid_by_points_minor=document.get("paid_by_points_minor", 0),
                 reserved_points=document.get("reserved_points", 0),
                 customer=customer and _customer(customer),
-                messages=tuple(
-                    CashierMessage(message["code"], message["text"])
-                    for message in document.get("messages", ())
-                ),
+                messages=_messages(document),
                 pending=document.get("pending", False),
+                receipt_code=document.get("receipt_code", ""),
+                claim=document.get("claim"),
                 raw=body,
             )
         except (AttributeError, KeyError, TypeError) as error:
@@ -232,6 +258,12 @@ def _goods_document(goods: GoodsBack) -> dict[str, Any]:
     if goods.quantity:
         document["quantity"] = goods.quantity
     return document
+
+
+def _messages(document: Mapping[str, Any]) -> tuple[CashierMessage, ...]:
+    return tuple(
+        CashierMessage(message["code"], message["text"]) for message in document.get("messages", ())
+    )
 
 
 def _customer(document: Mapping[str, Any]) -> CustomerSeen:

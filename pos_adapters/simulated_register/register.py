@@ -245,6 +245,7 @@ class SimulatedRegister:
             redeemed_points=sums["redeemed_points"],
             earned_points=sums["earned_points"],
             link=answer.link,
+            receipt_code=answer.receipt_code,
         )
         self._print(document, story)
 

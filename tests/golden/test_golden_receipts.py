@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from loyalty.account import AccountSnapshot, RedeemRequest, SpendRight
+from loyalty.account import AccountSnapshot, Allowance, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment, Place
 from loyalty.bundle import Bundle
 from loyalty.calculate import calculate
@@ -63,6 +63,7 @@ def calculated(name: str) -> bytes:
         account=decode(AccountSnapshot, case.get("account", {}), "account"),
         request=decode(RedeemRequest, case.get("request", {}), "request"),
         right=decode(SpendRight, case.get("right", {}), "right"),
+        allowance=decode(Allowance, case.get("allowance", {}), "allowance"),
     )
     return canonical_bytes(result) + b"\n"
 

@@ -70,7 +70,24 @@ class Till:
         if not self.request.as_many_as_possible:
             most = min(most, self.request.points)
         per_day = self.bundle.programme.redemption.points_per_day_max
-        return min(most, max(0, per_day - self.redeemed_today)) if per_day else most
+        if per_day:
+            most = min(most, max(0, per_day - self.redeemed_today))
+        # Of all that fits the caps, no point that buys nothing.
+        while most and self.worth(most) > self.money_max():
+            most -= 1
+        return self.fewest(most) if most == self.allowed() else most
+
+    def allowed(self) -> int:
+        """Return the most points that the caps allow, whatever the request and the lots."""
+        terms = self.bundle.programme
+        points = self.money_max() * terms.point_value_points // terms.point_value_minor
+        while self.worth(points + 1) <= self.money_max():
+            points += 1
+        return points
+
+    def fewest(self, points: int) -> int:
+        """Return the fewest points that are worth as much."""
+        return next(fewer for fewer in range(points + 1) if self.worth(fewer) == self.worth(points))
 
 
 def reaches(till: Till, lot: LotPart) -> frozenset[str]:
@@ -104,13 +121,22 @@ def best_spending(till: Till) -> Mapping[int, int]:
     lots = most_special_first(till)
     feasible = _Feasible(till, lots)
     best: tuple[int, tuple[int, ...]] = (0, ())
-    for points in product(*[range(min(lot.points, till.wanted()) + 1) for lot in lots]):
+    wanted = till.wanted()
+    most = [min(lot.points, wanted) if reaches(till, lot) else 0 for lot in lots]
+    for points in product(*[range(points + 1) for points in most]):
         if (sum(points), points) > best and feasible.allows(points):
             best = (sum(points), points)
     total, points = best
-    if total < till.bundle.programme.redemption.points_min:
+    given = list(points)
+    idle = total - till.fewest(total)
+    for at in reversed(range(len(given))):
+        # What buys nothing is given back, the most general points first.
+        step = min(idle, given[at])
+        given[at] -= step
+        idle -= step
+    if sum(given) < till.bundle.programme.redemption.points_min:
         return {}
-    return {lot.lot_id: n for lot, n in zip(lots, points, strict=False) if n}
+    return {lot.lot_id: n for lot, n in zip(lots, given, strict=False) if n}
 
 
 class _Feasible:
@@ -141,9 +167,10 @@ class _Feasible:
         by_restriction = [0] * len(self.restrictions)
         for at, n in zip(self.of_lot, points, strict=True):
             by_restriction[at] += n
-        money = [self.till.worth(n) for n in by_restriction]
-        return sum(money) <= self.money_max and all(
-            sum(money[i] for i in chosen) <= space for chosen, space in self.space.items()
+        worth = self.till.worth
+        return worth(sum(points)) <= self.money_max and all(
+            worth(sum(by_restriction[i] for i in chosen)) <= space
+            for chosen, space in self.space.items()
         )
 
 

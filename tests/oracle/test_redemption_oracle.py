@@ -53,10 +53,14 @@ class Redeeming(Draw):
             for number in range(1, 1 + self.number(1, 4))
         )
 
-    def till(self, point_value_minor: int) -> Till:
+    def till(self, point_value_minor: int, point_value_points: int = 1) -> Till:
         """Return a receipt with discounts, and the calculation with points redeemed."""
         terms = replace(
-            builders.programme(point_value_minor=point_value_minor, redemption=self.terms()),
+            builders.programme(
+                point_value_minor=point_value_minor,
+                point_value_points=point_value_points,
+                redemption=self.terms(),
+            ),
             receipt=ReceiptTerms(line_left_minor_min=self.seldom(1, 0)),
         )
         catalogue = {
@@ -105,14 +109,15 @@ def spent(sold: Calculation) -> Counter[int]:
     return points
 
 
-@pytest.mark.parametrize("point_value_minor", [1, 10])
+@pytest.mark.parametrize(("minor", "points"), [(1, 1), (10, 1), (1, 3), (3, 2)])
 def test_lots_give_as_much_as_they_can_the_most_special_first(
-    seed: int, point_value_minor: int
+    seed: int, minor: int, points: int
 ) -> None:
     draw = Redeeming(random.Random(seed))
     for number in range(RECEIPTS_PER_SEED):
-        till = draw.till(point_value_minor)
+        till = draw.till(minor, points)
         assert spent(till.sold) == best_spending(till), f"receipt {number}: {till}"
+        assert till.sold.redemption_proven
 
 
 @pytest.mark.parametrize("point_value_minor", [1, 10])

@@ -22,8 +22,8 @@ from loyalty.matching import Line, LineView, compile_match
 from loyalty.offers import LineMatch, Need, When
 from tests.support.builders import bundle, moment, offer
 from tests.support.offer_strategies import GROUPS, one_of
-from tests.support.receipt_strategies import Receipt, baskets, products, receipts
 from tests.support.published import publishable
+from tests.support.receipt_strategies import Receipt, baskets, products, receipts
 from tests.support.rule_strategies import any_bundles, any_needs, line_matches
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)

@@ -26,6 +26,7 @@ from loyalty.offers import (
     NeedsAll,
     Offer,
     PartnerPoints,
+    Percent,
     PointsMultiplier,
     PointsPerItem,
     PointsPerMoney,
@@ -116,6 +117,9 @@ programmes = st.builds(
 )
 
 
+rates = st.builds(Percent, rate_ppm=one_of(100_000, 333_333))
+
+
 @st.composite
 def bundles(draw: st.DrawFn) -> Bundle:
     """Draw a bundle of a few offers with ids of their own, in random order."""
@@ -142,7 +146,8 @@ def bundles(draw: st.DrawFn) -> Bundle:
         catalogue=draw(st.dictionaries(one_of(*SKUS), products, max_size=len(SKUS))),
         groups=GROUPS,
     )
-    return publishable(drawn)
+    kept = publishable(drawn)
+    return kept if kept.offers else replace(kept, offers=(Offer(offer_id="o0", gives=draw(rates)),))
 
 
 def _named(one: Offer, offer_id: str, points_group: tuple[str, Mode]) -> Offer:

@@ -74,7 +74,7 @@ class StoreLan:
 
     def drive(self, till_id: int, steps: Generator[AskSibling, Message | None, R]) -> R:
         """Run what a till does with its siblings alone."""
-        return driven(steps, lambda ask: self.ask(till_id, ask))  # type: ignore[arg-type,return-value]
+        return driven(steps, lambda ask: self.ask(till_id, ask))  # type: ignore[arg-type]
 
 
 class StoreTill(JoinedTill):

@@ -57,6 +57,7 @@ from sync.messages import (
 )
 from sync.messages import ReceiptAnswer as KnownReceipt
 from sync.messages import ReceiptRequest as ReceiptQuestion
+from sync.neighbours import AskSibling
 from sync.records import Record, decode_record
 from sync.signing import NO_SESSION, SigningKey, card_hash, sign_message
 from tests.support import builders
@@ -92,7 +93,7 @@ IDENTITY = Identity(
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
-Question = Ask | Fetch
+Question = Ask | Fetch | AskSibling
 Answers = Callable[[Question], Message | bytes | None]
 
 
@@ -305,6 +306,7 @@ class FakeCentre:
             LinkError: for the paths that are silent.
         """
         self.questions.append(question)
+        assert not isinstance(question, AskSibling), "a till without siblings asks none"
         if isinstance(question, Fetch):
             assert self.newest is not None
             return zstandard.compress(self.newest[1])

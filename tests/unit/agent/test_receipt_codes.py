@@ -10,6 +10,7 @@ from sync import qr
 from sync.cycle import PATH_RECEIPT
 from sync.messages import ReceiptAnswer as KnownReceipt
 from sync.messages import ReceiptRequest as ReceiptQuestion
+from sync.messages import Roster, RosterTill
 from sync.qr import ReceiptProof
 from sync.records import RefundRecord
 from sync.signing import SigningKey, card_hash
@@ -161,7 +162,16 @@ def test_the_printed_code_is_welcome_for_a_receipt_this_till_knows(alone: Joined
     assert shown.calculation
 
 
-# A till of another store
+# A till of this store, and of another
+
+
+def test_a_siblings_code_is_checked_with_the_key_the_roster_has(alone: JoinedTill) -> None:
+    sibling = RosterTill(till_id=ELSEWHERE, public_key=STRANGER_KEY.public)
+    alone.till.neighbours.use_roster(Roster(version="1", store="store-1", tills=(sibling,)))
+    genuine = code(till_id=ELSEWHERE, key=STRANGER_KEY)
+    assert told(alone.take_back(coming_back(genuine))) == (Outcome.PREVIEWED, True, True)
+    forged = code(till_id=ELSEWHERE, key=TILL_KEY)
+    assert alone.take_back(coming_back(forged)).outcome == Outcome.CODE_WRONG
 
 
 def test_a_code_of_a_till_not_known_here_is_a_claim_as_long_as_nobody_can_be_asked(

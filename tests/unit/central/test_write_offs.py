@@ -10,7 +10,7 @@ import pytest
 from central.database.pool import Pool
 from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
-from central.rights.write_offs import WrittenOff, held_by, write_off
+from central.rights.write_offs import WrittenOff, held_by, thaw, write_off, write_off_due
 from sync.messages import Grant
 from tests.support.centre import JoinedCentre, LotState, PoolState, Totals, joined_centre
 from tests.support.till_probe import TillProbe, risk, take
@@ -159,6 +159,28 @@ async def test_two_write_offs_at_once_write_off_once(centre: JoinedCentre) -> No
     )
     assert sorted(each.points for each in done) == [0, 0, 0, 300]
     assert await centre.risk_pool() == PoolState(700, exposures=300)
+
+
+async def test_a_till_that_is_heard_of_in_the_last_moment_keeps_its_right(
+    centre: JoinedCentre,
+) -> None:
+    vault, grant = await vault_with_grant(centre)
+    await tended(centre, GRANT_DAYS + 1)
+    centre.system.pass_days(LOST_DAYS)
+    waits = "select exists(select 1 from pg_locks where not granted)"
+    async with centre.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("select 1 from account for update")
+            settings = centre.parts.desk.rights.settings
+            writing_off = asyncio.create_task(
+                write_off_due(centre.pool, now_ms=centre.system.now_ms(), settings=settings)
+            )
+            while not await centre.pool.fetchval(waits):  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0)
+            await vault.hello()
+            assert await thaw(centre.pool) == 1
+        assert await writing_off == WrittenOff()
+    assert await state(centre, grant) == ("open", 300, 0)
 
 
 async def test_a_lot_that_ran_out_in_a_right_expires_when_it_comes_home(

@@ -181,7 +181,7 @@ def test_what_acts_on_nothing_draws_nothing() -> None:
     spring = offer("spring", off(100), limits=campaign(uses_max=50))
     found = receipt(spring, left={"campaign.uses:spring": 1}, of=green)
     assert found.counted == ()
-    assert why(found, "spring")[0] == "nothing_to_give"
+    assert why(found, "spring")[0] == "price_floor"
 
 
 # Offers that share a limit

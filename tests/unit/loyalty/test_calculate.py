@@ -145,7 +145,8 @@ def test_a_lost_offer_is_told_with_the_one_that_was_taken() -> None:
 def test_lines_that_may_not_take_part_are_told() -> None:
     reduced = basket(line(pos_reduced=True))
     found = only_reason(offer("o", combines=combines(on_reduced=False)), bought=reduced)
-    assert found == Reason(offer_id="o", code="lines_excluded")
+    figures = {"lines": 1, "reduced": 1}
+    assert found == Reason(offer_id="o", code="lines_excluded", figures=figures)
 
 
 @pytest.mark.parametrize(

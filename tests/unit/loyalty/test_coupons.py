@@ -108,7 +108,7 @@ def test_the_first_code_that_may_be_used_is_used() -> None:
 
 def test_a_code_of_nothing_is_not_used() -> None:
     lost = receipt(coupon(), codes=["YOG-1"], free=["YOG-1"], floor_minor=1_000)
-    assert (why(lost)[0], lost.counted) == ("nothing_to_give", ())
+    assert (why(lost)[0], lost.counted) == ("price_floor", ())
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 4])

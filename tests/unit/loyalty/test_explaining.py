@@ -9,7 +9,9 @@ from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
 from loyalty.offers import (
     AmountEach,
+    AmountOff,
     BuyGet,
+    CardPrice,
     Combines,
     EveryNth,
     Gift,
@@ -21,12 +23,14 @@ from loyalty.offers import (
     Part,
     PartnerPoints,
     PartsSet,
+    Percent,
     PercentOff,
     PointsPerItem,
     PriceReward,
     Stamps,
     Step,
     Steps,
+    UnitPrice,
 )
 from tests.support.builders import (
     account,
@@ -41,6 +45,8 @@ from tests.support.builders import (
 
 NO_COUNTERS: Mapping[str, int] = {}
 FREE = PercentOff(rate_ppm=1_000_000)
+FREE_CARD_PRICE = CardPrice(prices={"milk": UnitPrice(amount_minor=0)})
+PERCENT = Percent(rate_ppm=100_000)
 CAKE = having("sku", "cake")
 COFFEE = having("sku", "coffee")
 
@@ -272,6 +278,31 @@ def test_a_gift_for_more_units_than_there_are_is_not_handed_out() -> None:
         offer(gives=Gift(sku="cup", for_each_units=3)), lines=(pieces("1", "milk", 2),)
     )
     assert (reason(result), result.hand_outs) == (("nothing_to_give", {}), ())
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [PERCENT, NForM(units=2, pay=1), AmountOff(amount_minor=30, per="unit"), FREE_CARD_PRICE],
+)
+def test_an_offer_that_floors_refuse_says_what_the_goods_cost(gives: PriceReward) -> None:
+    floor = Limits(unit_price_minor_min=100)
+    result = calculated(
+        offer(gives=gives, limits=floor), lines=(pieces("1", "milk", 3), pieces("2", "milk", 2))
+    )
+    assert reason(result) == ("price_floor", {"left_minor": 500})
+
+
+def test_what_costs_nothing_anyway_is_at_no_floor() -> None:
+    result = calculated(offer(gives=PERCENT), lines=(pieces("1", "milk", 3, each=0),))
+    assert reason(result) == ("nothing_to_give", {})
+
+
+def test_goods_that_take_no_part_are_counted() -> None:
+    result = calculated(
+        offer(gives=PERCENT, combines=Combines(on_reduced=False)),
+        lines=(line("1", pos_reduced=True), line("2", pos_reduced=True)),
+    )
+    assert reason(result) == ("lines_excluded", {"lines": 2, "reduced": 2})
 
 
 def test_points_that_lost_name_the_member_that_was_taken() -> None:

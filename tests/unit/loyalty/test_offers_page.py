@@ -25,9 +25,11 @@ from loyalty.offers import (
     LineMatch,
     LotTerms,
     Need,
+    NeedsCode,
     Off,
     Offer,
     Reward,
+    SharedLimit,
     When,
     Where,
     Who,
@@ -171,6 +173,7 @@ def calculation_of(example: Example, basket: Basket) -> Calculation:
         account=case.account,
         request=case.request,
         right=case.right,
+        allowance=case.allowance,
     )
 
 
@@ -273,6 +276,8 @@ PARTS = (
     Who,
     Combines,
     Limits,
+    SharedLimit,
+    NeedsCode,
     LotTerms,
     RedemptionTerms,
     ReceiptTerms,

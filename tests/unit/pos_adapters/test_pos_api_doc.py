@@ -11,9 +11,12 @@ import pytest
 from agent.health import HealthReport
 from agent.pos_api import http_server, routes
 from agent.pos_api.http_server import DEFAULT_LIMITS
-from agent.till_service import returns, service
+from agent.till_service import courier, returns, service
 from agent.till_service.messages import (
     CompleteRequest,
+    CourierAnswer,
+    CourierRequest,
+    GrantRequest,
     ReceiptAnswer,
     ReceiptRequest,
     ReserveRequest,
@@ -64,6 +67,9 @@ TYPES: dict[str, type[msgspec.Struct]] = {
     kind.__name__: kind
     for kind in (
         CompleteRequest,
+        CourierAnswer,
+        CourierRequest,
+        GrantRequest,
         HealthFigures,
         Problem,
         ReceiptAnswer,
@@ -208,7 +214,8 @@ def test_fiscal_lines_shown_are_those_of_the_engine() -> None:
 
 
 def test_outcome_table_has_what_the_till_can_answer_with_its_status() -> None:
-    sources = [Path(str(module.__file__)).read_text("utf-8") for module in (service, returns)]
+    modules = (service, returns, courier)
+    sources = [Path(str(module.__file__)).read_text("utf-8") for module in modules]
     answered = {Outcome[name] for name in re.findall(r"Outcome\.([A-Z_]+)\b", "".join(sources))}
     answered |= set(REFUSED_RETURNS)  # the engine's, passed on
     rows = {row[0].strip("`"): int(row[1]) for row in table_rows("Outcomes")}

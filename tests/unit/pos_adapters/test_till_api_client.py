@@ -260,7 +260,7 @@ def test_health_is_read() -> None:
     numbers: dict[str, object] = {
         field.name: 3 for field in msgspec.structs.fields(HealthReport) if field.type is int
     }
-    texts = dict.fromkeys(("last_link_error", "incarnation", "bundle"), "")
+    texts = dict.fromkeys(("last_link_error", "incarnation", "bundle", "clock"), "")
     said = msgspec.convert(
         numbers
         | texts

@@ -22,6 +22,8 @@ from sync.records import (
     RefundRecord,
     SaleRecord,
     VoidRecord,
+    XferInRecord,
+    XferOutRecord,
     decode_record,
     encode_record,
 )
@@ -172,4 +174,10 @@ def test_longest_record_and_largest_batch_fit_in_a_message() -> None:
 
 def test_facts_are_what_happened_and_the_rest_moves_rights() -> None:
     assert set(FACTS) == {SaleRecord, VoidRecord, RefundRecord}
-    assert set(RECORDS) - set(FACTS) == {OpenRecord, GrantInRecord, GrantReturnRecord}
+    assert set(RECORDS) - set(FACTS) == {
+        OpenRecord,
+        GrantInRecord,
+        GrantReturnRecord,
+        XferOutRecord,
+        XferInRecord,
+    }

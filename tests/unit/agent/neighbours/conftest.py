@@ -1,7 +1,7 @@
 """A store of three tills: a vault that holds points of one customer, and two that hold none."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,18 +17,13 @@ HALF = builders.bundle(offer("points", PointsPerMoney(points=1, per_minor=100)))
 
 @dataclass(slots=True)
 class Store:
-    """One store.
-
-    Attributes:
-        opened: every till ever opened, to be closed at the end.
-    """
+    """One store."""
 
     lan: StoreLan
     system: SetSystem
     vault: StoreTill
     second: StoreTill
     third: StoreTill
-    opened: list[StoreTill] = field(default_factory=list)
 
     def cut_line(self) -> None:
         """Take the whole store's line down, and let everybody hear everybody once."""
@@ -41,7 +36,7 @@ class Store:
 def store(tmp_path: Path, system: SetSystem) -> Iterator[Store]:
     """Give a store whose vault holds 100 points of account 7, with the line down."""
     lan, roster = StoreLan(), roster_of(VAULT, SECOND, THIRD)
-    tills = []
+    tills: list[StoreTill] = []
     for till_id in (VAULT, SECOND, THIRD):
         till = store_till(tmp_path / str(till_id), till_id, lan, system, roster)
         assert till.centre is not None
@@ -52,8 +47,9 @@ def store(tmp_path: Path, system: SetSystem) -> Iterator[Store]:
         till.talk()
         till.talk()
         tills.append(till)
-    store = Store(lan, system, *tills)
+    vault, second, third = tills
+    store = Store(lan, system, vault, second, third)
     store.cut_line()
     yield store
-    for till in {id(t): t for t in (store.vault, store.second, store.third)}.values():
+    for till in (store.vault, store.second, store.third):
         till.close()

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 import pytest
 
@@ -83,6 +84,69 @@ async def until(event: asyncio.Event, again: Callable[[], object]) -> None:
                 await asyncio.wait_for(event.wait(), 0.05)
             except TimeoutError:
                 continue
+
+
+class Valley:
+    """A way to a till that swallows everything once it is cut, and lets new connections through.
+
+    A connection of before the cut stays open and says nothing: what a LAN that was cut, or a till
+    that lost its power, leaves behind.
+    """
+
+    def __init__(self, target: Address) -> None:
+        self._target = target
+        self._cut = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+        self.address = free_address()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, *self.address)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        waits = (writer.wait_closed() for writer in self._writers)
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Swallow from now on what comes on the connections there are."""
+        self._cut.set()
+        self._cut = asyncio.Event()
+
+    async def _connected(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        self._writers.append(back)
+        try:
+            far, on = await asyncio.open_connection(*self._target)
+        except OSError:
+            back.close()
+            return
+        self._writers.append(on)
+        for reading, writing in ((near, on), (far, back)):
+            task = asyncio.create_task(self._pass(reading, writing, self._cut))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _pass(
+        reading: asyncio.StreamReader, writing: asyncio.StreamWriter, cut: asyncio.Event
+    ) -> None:
+        try:
+            while piece := await reading.read(65_536):
+                if not cut.is_set():
+                    writing.write(piece)
+                    await writing.drain()
+        except OSError:
+            return
+        finally:
+            writing.close()
 
 
 async def answered(ask: Callable[[], Awaitable[bytes | None]]) -> bytes:

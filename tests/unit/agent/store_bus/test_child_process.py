@@ -1,15 +1,16 @@
 """The keeper of the bus child starts it again whatever it does, ever more slowly."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
 from agent.store_bus.child_process import ChildProcess, ChildSettings, child_command
 from agent.store_bus.frames import Answer, Ask, FromChild, Gossip, Ping, Pong, SetUp
-from tests.unit.agent.store_bus.rig import QUICK, free_address, holds
+from tests.unit.agent.store_bus.rig import LIBRARIES, PATIENCE_S, QUICK, free_address, holds
 
 SET_UP = SetUp(1, "s1", "127.0.0.1:1", {2: ""}, ((1, bytes(32)),))
 
@@ -97,6 +98,25 @@ async def test_a_child_answers_pings_and_requests_it_cannot_send() -> None:
         assert child.send(Ask(8, 2, 50, b"to a till that is not there"))
         await holds(lambda: len(came) == 2)
         assert came == [Answer(7, b""), Answer(8, b"")]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+async def test_a_till_that_is_dialled_and_says_nothing_is_dialled_anew(name: str) -> None:
+    silent = free_address()
+    loop = asyncio.get_running_loop()
+    with ExitStack() as held:
+        listening = held.enter_context(socket.create_server(silent))
+        listening.setblocking(False)  # noqa: FBT003 - the socket's own word
+        async with kept(child_command(name)) as (child, _):
+            keys = ((1, bytes(32)),)
+            others = {2: silent.gossip}
+            child.use(SetUp(1, "s1", free_address().gossip, others, keys, silence_ms=100))
+            for _number in range(3):
+                async with asyncio.timeout(PATIENCE_S):
+                    connection, _address = await loop.sock_accept(listening)
+                    held.enter_context(connection)
+                    # A till by its greeting; with that both libraries are content for ever.
+                    await loop.sock_sendall(connection, b"\0SP\0\0\x70\0\0")
 
 
 async def test_the_child_ends_with_its_agent() -> None:

@@ -21,6 +21,7 @@ from tests.unit.agent.store_bus.rig import (
     LIBRARIES,
     PAIRS,
     PATIENCE_S,
+    Valley,
     free_address,
     holds,
     until,
@@ -243,6 +244,26 @@ async def test_a_till_that_comes_back_is_heard_and_asked_again(pair: tuple[str, 
                 await until(other.ears.came, lambda: one.mesh.gossip(b"g"))
                 await until(one.ears.came, lambda o=other: o.mesh.gossip(b"g"))  # type: ignore[misc]
                 assert await asked(one, 2, b"q") == b"re:q"
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+async def test_over_a_way_that_swallows_everything_a_new_call_gets_through(
+    pair: tuple[str, str],
+) -> None:
+    addresses = places(2)
+    async with Valley(addresses[2]) as valley, joined({2: pair[1]}, addresses) as (other,):
+        around = {1: addresses[1], 2: valley.address}
+        async with joined({1: pair[0]}, around) as (one,):
+            await until(other.ears.came, lambda: one.mesh.gossip(b"before"))
+            valley.cut()
+            for _ in range(3):
+                one.mesh.redial(2)
+            other.ears.came.clear()
+            await until(other.ears.came, lambda: one.mesh.gossip(b"after"))
+            await until(one.ears.came, lambda: other.mesh.gossip(b"and back"))
+            assert other.ears.gossip[-1] == b"after"
+            assert list(one.mesh.dialled) == [2]
+            assert list(other.mesh.dialled) == []
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

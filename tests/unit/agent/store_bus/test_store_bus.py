@@ -25,6 +25,7 @@ from tests.unit.agent.store_bus.rig import (
     PATIENCE_S,
     QUICK,
     Neighbour,
+    Remembering,
     answered,
     free_address,
     holds,
@@ -89,6 +90,22 @@ async def test_an_ear_that_fails_is_no_answer_and_the_bus_goes_on() -> None:
         other.ears.reply = fail
         assert await one.bus.request(2, b"fail") is None
         assert await answered(lambda: one.bus.request(2, b"q")) == b"q"
+
+
+async def test_an_ear_that_fails_over_gossip_costs_that_gossip_only() -> None:
+    class Fragile(Remembering):
+        def heard(self, sender: Sender, body: bytes) -> None:
+            super().heard(sender, body)
+            if body == b"fail":
+                raise ZeroDivisionError
+
+    async with two_tills(("auto", "auto")) as (one, other):
+        other.ears = Fragile()
+        other.bus.attach(other.ears)
+        child = other.child_id
+        await heard(one, other, b"fail")
+        await heard(one, other, b"and on")
+        assert (other.child_id, other.bus.status().restarts) == (child, 0)
 
 
 async def test_a_till_without_the_stores_key_is_neither_heard_nor_answered() -> None:

@@ -119,7 +119,9 @@ def read_case(value: object) -> Case:
         moment=_made(Moment, "$.moment", local=case.moment)
         if isinstance(case.moment, str)
         else case.moment,
-        place=Place(store=case.place) if isinstance(case.place, str) else case.place,
+        place=_made(Place, "$.place", store=case.place)
+        if isinstance(case.place, str)
+        else case.place,
         account=AccountSnapshot(
             **{each.name: getattr(account, each.name) for each in fields(AccountSnapshot)}
         ),

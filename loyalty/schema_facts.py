@@ -117,6 +117,7 @@ FACTS: Final[Mapping[type[Any], Mapping[str, Keywords]]] = {
     CaseAccount: {"right_points": _WISH},
     CaseDocument: {
         "moment": _MOMENT,
+        "place": _SHORT,
         "basket": {"maxItems": BASKET_LINES_MAX},
         "codes": {"maxItems": BASKET_CODES_MAX, "items": _SHORT},
         "redeem": _WISH,

@@ -111,11 +111,13 @@ class RightsAnswer(Message, frozen=True, kw_only=True, tag_field="say", tag="rig
 
     Attributes:
         why: of an empty answer, for people.
+        head: of the giver's stream after its debit: who gets the points is a witness of it.
     """
 
     nonce: Nonce
     transfers: Annotated[tuple[Transfer, ...], Meta(max_length=TRANSFERS_MAX)] = ()
     why: _Text = ""
+    head: SignedHead | None = None
 
 
 class WitnessRequest(Message, frozen=True, kw_only=True, tag_field="say", tag="witness"):

@@ -10,7 +10,7 @@ import structlog
 
 from agent.till_service.till import Till
 from sync.messages import Message
-from sync.neighbours import AskSibling, RightsAnswer, RightsRequest
+from sync.neighbours import AskSibling, RightsAnswer, RightsRequest, is_signed_by
 from sync.records import XferInRecord
 from sync.transferring import OpenRequest, may_accept
 
@@ -91,6 +91,9 @@ def accept(till: Till, request: OpenRequest, answer: RightsAnswer) -> int:
         return 0  # answered before, or given up by a HELLO meanwhile (rule R2)
     at_ms, came = till.clock.now_ms(), 0
     with journal.transaction():
+        head = answer.head
+        if head and head.till_id == request.till_id and is_signed_by(head, giver_key):
+            journal.witness.keep_head(head)
         for transfer in answer.transfers:
             if not journal.transfers.take(transfer):
                 continue

@@ -11,7 +11,7 @@ import structlog
 
 from agent.errors import JournalUnavailableError
 from agent.neighbours.giving import give
-from agent.neighbours.heads import signed_head, take_known
+from agent.neighbours.heads import ask_for_head, signed_head, take_known
 from agent.neighbours.protecting import keep_copy, newest_known, protect_rest
 from agent.till_service.till import Till
 from sync.errors import MalformedMessageError
@@ -77,6 +77,7 @@ class NeighbourDesk:
         Raises:
             JournalUnavailableError: the disk refuses.
         """
+        yield from ask_for_head(self._till)
         self._keep_heads()
         if not self._till.link_up:
             yield from protect_rest(self._till)

@@ -7,6 +7,7 @@ again. Whether the answer arrives does not matter: points that nobody got come h
 
 import msgspec
 
+from agent.neighbours.heads import signed_head
 from agent.till_service.till import Till
 from sync.neighbours import (
     TRANSFERS_MAX,
@@ -31,14 +32,17 @@ def give(till: Till, request: RightsRequest) -> RightsAnswer:
     if not given:
         if till.revoked:
             return RightsAnswer(nonce=request.nonce, why="revoked")
+        if till.neighbours.siblings and not till.neighbours.asked_for_head:
+            # Its rights may be of the past; it asks siblings within two seconds of its start.
+            return RightsAnswer(nonce=request.nonce, why="just started")
         given = _give_away(till, request)
     if journal.rights.are_suspended:
         # The anchor could not be written: a journal that came back without this would give the
         # same points again. They are given with the next try, once the anchor holds.
         return RightsAnswer(nonce=request.nonce, why="suspended")
-    return RightsAnswer(
-        nonce=request.nonce, transfers=given, why="" if given else "nothing to give"
-    )
+    if not given:
+        return RightsAnswer(nonce=request.nonce, why="nothing to give")
+    return RightsAnswer(nonce=request.nonce, transfers=given, head=signed_head(till))
 
 
 def _give_away(till: Till, request: RightsRequest) -> tuple[Transfer, ...]:

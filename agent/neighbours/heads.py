@@ -67,10 +67,10 @@ def ask_for_head(till: Till) -> Asking:
     neighbours = till.neighbours
     if neighbours.asked_for_head or not neighbours.connected or not neighbours.siblings:
         return
-    neighbours.asked_for_head = True
     for till_id in sorted(neighbours.siblings)[:ASKED_AT_START_MAX]:
         nonce = till.system.random_bytes(16)
         request = HeadRequest(till_id=till.identity.till_id, nonce=nonce)
         answer = yield AskSibling(till_id, request, HeadAnswer)
         if isinstance(answer, HeadAnswer) and answer.nonce == nonce:
             take_known(till, answer.known)
+    neighbours.asked_for_head = True

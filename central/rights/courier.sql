@@ -39,7 +39,7 @@ where g.till_id = $1 and g.incarnation = $2 and g.ask_number is not null and not
       where t.till_id = $1 and t.session = $3 and t.session_incarnation = $2 and s.incarnation = $2
         and s.last_seq >= t.session_seq
         and g.ask_number <= t.session_asks_made and not g.session = any(t.session_asks_open))
-  and not exists (select 1 where false) and true is not null or not exists (
+  and not exists (
       select 1 from inbox i
       where i.till_id = $1 and i.incarnation = $2 and not i.branch and not i.applied and i.parked_for is null)
 order by g.account_id, g.grant_id;

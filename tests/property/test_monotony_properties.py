@@ -16,6 +16,7 @@ from loyalty.basket import Basket
 from loyalty.bundle import Product
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
+from loyalty.compilation import compile_bundle
 from loyalty.offers import (
     BuyGet,
     Combines,
@@ -33,7 +34,7 @@ from loyalty.offers import (
     PriceReward,
     SameLines,
 )
-from tests.support.builders import basket, moment, place, rules
+from tests.support.builders import basket, bundle, moment, place
 from tests.support.offer_strategies import (
     GROUPS,
     PER_LINE,
@@ -46,6 +47,7 @@ from tests.support.offer_strategies import (
     some,
     some_lines,
 )
+from tests.support.published import publishable
 from tests.support.receipt_strategies import Receipt, basket_lines, products, receipts
 
 # Thresholds that more goods can only reach
@@ -115,7 +117,8 @@ def calculated(
     goods: Basket, offers: tuple[Offer, ...], catalogue: dict[str, Product]
 ) -> Calculation:
     """Calculate for nobody in particular."""
-    compiled = rules(*offers, catalogue=catalogue, groups=GROUPS)
+    published = publishable(bundle(*offers, catalogue=catalogue, groups=GROUPS))
+    compiled = compile_bundle(published, "00")
     return calculate(goods, compiled, moment=moment(), place=place())
 
 

@@ -436,7 +436,9 @@ NEIGHBOUR_MESSAGES: dict[type[Message], Message] = {
         incarnation=SIBLING_INCARNATION,
     ),
     Transfer: transfer,
-    RightsAnswer: RightsAnswer(nonce=NONCE, transfers=(transfer,), why="a part of it"),
+    RightsAnswer: RightsAnswer(
+        nonce=NONCE, transfers=(transfer,), why="a part of it", head=signed_head
+    ),
     WitnessRequest: WitnessRequest(
         head=signed_head, from_seq=3, previous_hash=chain[1], records=bodies[2:4]
     ),

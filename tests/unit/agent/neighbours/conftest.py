@@ -49,6 +49,8 @@ def store(tmp_path: Path, system: SetSystem) -> Iterator[Store]:
         tills.append(till)
     vault, second, third = tills
     store = Store(lan, system, vault, second, third)
+    for till in tills:
+        till.background()  # the first seconds are over
     store.cut_line()
     yield store
     for till in (store.vault, store.second, store.third):

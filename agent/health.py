@@ -9,6 +9,25 @@ from agent.store_bus.port import BusStatus, StoreBus
 from agent.till_service.till import Till
 
 
+class SiblingsReport(msgspec.Struct, frozen=True, kw_only=True):
+    """State of a till among the tills of its store.
+
+    Attributes:
+        alive: heard in the last seconds.
+        with_line: of them, those the centre answers.
+        unwitnessed: offline redemptions since the start that no sibling had a copy of when they
+            were printed.
+        records_without_copy: records neither the centre nor a sibling has, as far as is known.
+        copies_bytes: kept for siblings.
+    """
+
+    alive: tuple[int, ...] = ()
+    with_line: tuple[int, ...] = ()
+    unwitnessed: int = 0
+    records_without_copy: int = 0
+    copies_bytes: int = 0
+
+
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """State of a till.
 
@@ -47,6 +66,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     rights_points: int
     risk_points_left: int
     bus: BusStatus = BusStatus(state="off")
+    siblings: SiblingsReport = SiblingsReport()
 
 
 class Health:
@@ -90,4 +110,16 @@ class Health:
             rights_points=till.journal.rights.points_held(),
             risk_points_left=till.journal.rights.risk_points_left(),
             bus=self._bus.status(),
+            siblings=self._siblings(),
+        )
+
+    def _siblings(self) -> SiblingsReport:
+        neighbours, head = self._till.neighbours, self._till.journal.stream.head()
+        copied = max(head.acked_seq, neighbours.witnessed(head.incarnation))
+        return SiblingsReport(
+            alive=tuple(sorted(neighbours.alive())),
+            with_line=tuple(sorted(neighbours.with_line())),
+            unwitnessed=neighbours.unwitnessed,
+            records_without_copy=head.seq - copied,
+            copies_bytes=self._till.journal.witness.size_bytes(),
         )

@@ -32,7 +32,7 @@ from loyalty.limits import COMBINATION_NODES_MAX
 from loyalty.opening import days
 from loyalty.redemption import Redemption, redeem, redeemed_today, value_minor
 from loyalty.scene import Candidate, Scene, State
-from loyalty.search import Beside
+from loyalty.sharing import Beside
 
 
 def calculate(  # noqa: PLR0913 - each of them decides something

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from loyalty.acting import act, member_takes, takes
 from loyalty.bundle import ReceiptTerms
-from loyalty.limits import COMBINATION_NODES_MAX, PPM, UNITS_HELD_MAX
-from loyalty.offers import AmountOff, PartsSet, Percent, PriceEach, Steps
+from loyalty.limits import COMBINATION_NODES_MAX, PPM, SETS_WALKED_MAX
+from loyalty.offers import AmountOff, Percent, PriceEach, Steps
 from loyalty.rewards import could_form_a_set, step_reached
 from loyalty.scene import Candidate, Held, Scene, State, begin
-from loyalty.search import Aim, Beside, Budget, Choice, Component, Leave, search
+from loyalty.search import Choice, Component, Leave, search
+from loyalty.sharing import Aim, Beside, Budget
 
 
 @dataclass(slots=True)
@@ -45,6 +46,11 @@ class Combination:
     gap_minor: int = 0
     acted: list[tuple[Candidate, State]] = field(default_factory=list)
 
+    @property
+    def off_minor(self) -> int:
+        """What all of them take off."""
+        return sum(sum(by_line.values()) for by_line in self.discounts.values())
+
 
 def best_combination(
     candidates: Sequence[Candidate],
@@ -63,21 +69,28 @@ def best_combination(
         beside: counted with the discounts where the programme says so.
         nodes_max: what the search may look at before it answers with the best found and a bound.
     """
-    result = Combination(scene.gross[:])
+    most_minor = _most_off(scene, terms)
+    result = Combination(scene.gross[:], most_minor=most_minor)
     able = [c for c in candidates if not c.compiled.claiming or could_form_a_set(c, scene)]
     actors = _settle_groups(able, scene, result)
     tied = [actor for actor in actors if actor.compiled.tied]
     choices = _choices(actors, tied)
     contesting = _contesting(tied, scene)
-    chosen: list[tuple[Candidate, Held | None]]
-    if choices or contesting:
-        aim = Aim(beside, _most_off(scene, terms)) if beside else Aim()
-        search_terms = _Terms(choices, contesting, aim, nodes_max)
-        chosen = _choose(actors, scene, search_terms, result)
-    else:
-        chosen = [(actor, None) for actor in actors]
-    _act_all(chosen, scene, terms, result)
-    _admit_unseen_units(chosen, scene, result)
+    if not choices and not contesting:
+        _act_all([(actor, None) for actor in actors], scene, result)
+        return result
+    lost_before = dict(result.lost_to)
+    sought = _Terms(choices, contesting, Aim(beside, most_minor) if beside else Aim(), nodes_max)
+    _act_all(_choose(actors, scene, sought, result), scene, result)
+    if beside is None and most_minor >= 0:
+        if choices and result.off_minor >= most_minor:
+            # Many choices may reach the maximum, also some that were less before it was cut.
+            again = Combination(scene.gross[:], most_minor=most_minor, lost_to=lost_before)
+            sought = _Terms(choices, contesting, Aim(most_minor=most_minor), nodes_max)
+            _act_all(_choose(actors, scene, sought, again), scene, again)
+            result = again if again.off_minor >= most_minor else result
+        result.gap_minor = min(result.gap_minor, most_minor - result.off_minor)
+        result.proven = not result.gap_minor
     return result
 
 
@@ -197,17 +210,16 @@ def _choose(
     deciding |= terms.contesting
     start = begin(scene)
     dependent = list(actors)
-    if terms.aim.beside is None:
+    if not terms.aim.ties:
         dependent = _dependent(actors, deciding, start, result)
         dependent = _without_tails(dependent, deciding, scene)
     budget = Budget(terms.nodes_max)
     held: dict[int, Held | None] = {}
     left_out: set[int] = set()
-    # Points tie everything together: they are counted on what all discounts leave.
     components = (
-        _components(dependent, terms.choices)
-        if terms.aim.beside is None
-        else [Component(dependent, terms.choices)]
+        [Component(dependent, terms.choices)]
+        if terms.aim.ties
+        else _components(dependent, terms.choices)
     )
     for component in components:
         found = search(component, start, budget, terms.aim)
@@ -349,11 +361,10 @@ def _components(dependent: Sequence[Candidate], choices: Sequence[Choice]) -> li
 def _act_all(
     chosen: Sequence[tuple[Candidate, Held | None]],
     scene: Scene,
-    terms: ReceiptTerms,
     result: Combination,
 ) -> None:
     state = begin(scene)
-    most = result.most_minor = _most_off(scene, terms)
+    most = result.most_minor
     for actor, held in chosen:
         before = state.copy() if actor.compiled.keeps_state else state
         per_member = _by_member(actor, state) if actor.members else None
@@ -375,20 +386,20 @@ def _act_all(
         elif offs:
             result.discounts[actor.offer_id] = offs
     result.left = state.left
+    _admit_unseen_sets(chosen, scene, result)
 
 
-def _admit_unseen_units(
+def _admit_unseen_sets(
     chosen: Sequence[tuple[Candidate, Held | None]], scene: Scene, result: Combination
 ) -> None:
-    """Say that units beyond those a set looks at might have saved more."""
+    """Say that more sets than are looked at might have saved more."""
     for actor, _ in chosen:
-        if not actor.parts:
-            continue
-        whole = isinstance(actor.compiled.offer.gives, PartsSet)
-        kinds = actor.parts if whole else (actor.lines, *actor.parts)
-        if any(sum(scene.lines[at].pieces for at in kind) > UNITS_HELD_MAX for kind in kinds):
-            result.proven = False
-            result.gap_minor += sum(result.left[at] for at in actor.reach)
+        limits = actor.compiled.offer.limits
+        if actor.parts and limits.units_per_line_max:
+            sets = sum(scene.lines[at].pieces for at in actor.lines)
+            if sets > SETS_WALKED_MAX:
+                result.proven = False
+                result.gap_minor += sum(result.left[at] for at in actor.reach)
 
 
 def _most_off(scene: Scene, terms: ReceiptTerms) -> int:

@@ -123,6 +123,7 @@ class DayIndex:
     Attributes:
         wholesale: those that act on every line; `anywhere`: those no line attribute can rule out.
         asked: names of attributes that some offer asks for, in order; of `trees` by a node.
+        shared: offers with limits over all customers.
     """
 
     bundle: Bundle
@@ -134,10 +135,13 @@ class DayIndex:
     by_code_prefix: dict[str, list[CompiledOffer]] = field(default_factory=dict)
     asked: dict[str, None] = field(default_factory=dict)
     trees: set[str] = field(default_factory=set)
+    shared: list[CompiledOffer] = field(default_factory=list)
     _views: dict[str, _SkuView] = field(default_factory=dict)
 
     def add(self, compiled: CompiledOffer) -> None:
         """Put an offer where lines or codes find it."""
+        if compiled.offer.limits.are_shared:
+            self.shared.append(compiled)
         exact, prefixes = _codes_needed(compiled.offer.needs)
         if exact or prefixes:
             for code in exact:

@@ -24,8 +24,8 @@ CONDITION_DEPTH_MAX: Final = 20
 SET_UNITS_MAX: Final = 100
 """Units of one set of a multi-buy."""
 
-UNITS_HELD_MAX: Final = 1_000
-"""The dearest units of each part of a set, and of goods to buy and to get, that are looked at."""
+SETS_WALKED_MAX: Final = 1_000
+"""Sets of goods to buy and to get that are tried where each line may give some units only."""
 
 SPENDING_WORK_MAX: Final = 200_000
 """What is looked at, in classes of lines, to find the way to spend lots that redeems most."""
@@ -33,18 +33,17 @@ SPENDING_WORK_MAX: Final = 200_000
 ALTERNATIVES_MAX: Final = 50
 """Ways to meet an `any` of needs that are kept for returns; what is beyond them is not asked."""
 
-COMBINATION_NODES_MAX: Final = 5_000
+COMBINATION_NODES_MAX: Final = 8_000
 """The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
 
 CHOICES_SEARCHED_MAX: Final = 200
-UNITS_DIVIDED_MAX: Final = 20_000
-"""Beyond so many choices, or units that several multi-buys want, only a good guess is made."""
+"""Beyond so many choices only a good guess is made."""
 
 MEMBERS_TRIED_MAX: Final = 100
 """Members of choices that are tried in place of others when the budget has ended."""
 
-PACKING_ROUNDS_FIRST: Final = 60
-PACKING_ROUNDS_LATER: Final = 6
+PACKING_ROUNDS_FIRST: Final = 80
+PACKING_ROUNDS_LATER: Final = 3
 """How often prices of contested units are bettered, at first and after each division."""
 
 PACKING_DIVISIONS_TRIED: Final = 24

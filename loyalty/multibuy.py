@@ -4,10 +4,11 @@ Which units an offer holds where several want them is the choice of `combination
 are written as classes `(unit price, line index, count)`, dearest first, ties to the earlier line.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from loyalty.limits import PPM, UNITS_HELD_MAX
+from loyalty.limits import PPM, SETS_WALKED_MAX
 from loyalty.money import round_half_up
 from loyalty.offers import (
     AmountEach,
@@ -20,9 +21,9 @@ from loyalty.offers import (
     PercentOff,
 )
 
-Units = Sequence[tuple[int, int, int]]
 Unit = tuple[int, int, int]
-"""A single unit: its price, its line, its number on the line."""
+"""Units that are alike: the price of one, their line, how many."""
+Units = Sequence[Unit]
 
 
 @dataclass(slots=True)
@@ -125,16 +126,17 @@ def _one_kind(gives: NForM | EveryNth | BuyGet, held: Units, cap: Cap) -> Formed
         sets, end = cap.sets, cap.sets * n
     if not sets:
         return Formed()
-    claimed = _first(held, end)
+    claimed = first(held, end)
     if isinstance(gives, NForM) and gives.free == "cheapest_of_all":
-        claimed = _first(held, have)
+        claimed = first(held, have)
         rewarded = _last(claimed, sets * (n - paid))
     else:
         rewarded = _cheapest_of_each(claimed, n, paid)
     return _formed(off, sets, n, rewarded, claimed, cap)
 
 
-def _first(units: Units, count: int) -> Units:
+def first(units: Units, count: int) -> Units:
+    """Return so many units, from the beginning."""
     taken = []
     for price, line, n in units:
         if count <= 0:
@@ -145,7 +147,7 @@ def _first(units: Units, count: int) -> Units:
 
 
 def _last(units: Units, count: int) -> Units:
-    return list(reversed(_first(list(reversed(units)), count)))
+    return list(reversed(first(list(reversed(units)), count)))
 
 
 def _cheapest_of_each(units: Units, n: int, paid: int) -> Units:
@@ -200,150 +202,230 @@ def _count(units: Units) -> dict[int, int]:
     return by_line
 
 
-def _single(units: Units) -> list[tuple[int, int, int]]:
-    """Return units one by one, each with its number on its line, the dearest ones first."""
-    singles: list[tuple[int, int, int]] = []
-    numbers: dict[int, int] = {}
-    for price, line, count in units:
-        take = min(count, UNITS_HELD_MAX - len(singles))
-        start = numbers.get(line, 0)
-        singles += [(price, line, start + i) for i in range(take)]
-        numbers[line] = start + take
-    return singles
+def _without(units: Units, given: Units) -> Units:
+    gone = {(price, line): count for price, line, count in given}
+    left = ((price, line, count - gone.get((price, line), 0)) for price, line, count in units)
+    return [unit for unit in left if unit[2]]
+
+
+def pieces(units: Units) -> int:
+    """Return how many units there are."""
+    return sum(count for _, _, count in units)
 
 
 def _other_lines(gives: BuyGet, buy: Units, get: Units, cap: Cap) -> Formed:
-    buys, gets = _single(buy), _single(get)
-    shared = set(buys) & set(gets)
-    buy_only = [unit for unit in buys if unit not in shared]
-    best = Formed()
-    sets = 0
-    while not cap.sets or sets < cap.sets:
-        sets += 1
-        from_shared = gives.buy_units * sets - len(buy_only)
-        bought = buy_only[: gives.buy_units * sets]
-        candidates = gets
-        if from_shared > 0:
-            if from_shared > len(shared):
-                break
-            cheapest = [unit for unit in gets if unit in shared][-from_shared:]
-            bought = bought + cheapest
-            given_up = set(cheapest)
-            candidates = [unit for unit in gets if unit not in given_up]
-        most = gives.get_units * sets
+    buys, gets = set(buy), set(get)
+    shared = [unit for unit in get if unit in buys]
+    buy_only = [unit for unit in buy if unit not in gets]
+    only, both = pieces(buy_only), pieces(shared)
+
+    def chosen(sets: int) -> tuple[Units, Units] | None:
+        """Return what so many sets make cheaper, and what is bought for it."""
+        needed, most = gives.buy_units * sets, gives.get_units * sets
+        bought, candidates = first(buy_only, needed), get
+        if needed > only:
+            if needed - only > both:
+                return None
+            cheapest = _last(shared, needed - only)
+            bought, candidates = [*bought, *cheapest], _without(get, cheapest)
         least = most - gives.get_units + 1 if gives.partial else most
-        if len(candidates) < least:
+        return (first(candidates, most), bought) if pieces(candidates) >= least else None
+
+    def saved(sets: int) -> int | None:
+        found = chosen(sets)
+        return None if found is None else _off_ppm(gives.off, _within(found[0], cap))
+
+    most = pieces(buy) // gives.buy_units
+    if cap.sets:
+        most = min(most, cap.sets)
+    sets = _walked(most, saved) if cap.units_per_line else _fewest(best_sets(most, saved), saved)
+    found = chosen(sets)
+    if not sets or found is None:
+        return Formed()
+    rewarded, bought = found
+    size = gives.buy_units + gives.get_units
+    claimed = [*rewarded, *bought]
+    return _formed(gives.off, sets, size, rewarded, claimed, cap)
+
+
+def _off_ppm(off: Off, units: Units) -> int:
+    """Return what is taken off these units together, in millionths: nothing is rounded."""
+    if isinstance(off, PercentOff):
+        return sum(price * count for price, _, count in units) * off.rate_ppm
+    return taken_off(off, units) * PPM
+
+
+def _walked(most: int, saved: Callable[[int], int | None]) -> int:
+    """Return the best number of sets where one that adds nothing may precede one that does."""
+    best = best_minor = 0
+    for sets in range(1, min(most, SETS_WALKED_MAX) + 1):
+        saved_ppm = saved(sets)
+        if saved_ppm is None or round_half_up(saved_ppm, PPM) < best_minor:
             break
-        rewarded = [(price, line, 1) for price, line, _ in candidates[:most]]
-        claimed = rewarded + [(price, line, 1) for price, line, _ in bought]
-        size = gives.buy_units + gives.get_units
-        formed = _formed(gives.off, sets, size, rewarded, claimed, cap)
-        if formed.off_minor < best.off_minor:
-            break  # what k sets save at most is concave in k
-        if formed.off_minor > best.off_minor:
-            best = formed
+        if round_half_up(saved_ppm, PPM) > best_minor:
+            best, best_minor = sets, round_half_up(saved_ppm, PPM)
     return best
 
 
 def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
-    parts_of: dict[Unit, list[int]] = {}
-    for part, units in enumerate(held):
-        for unit in _single(units):
-            parts_of.setdefault(unit, []).append(part)
-    in_order = sorted(parts_of, key=lambda unit: (-unit[0], unit[1], unit[2]))
+    of_unit = parts_of(held)
+    units = sorted(of_unit, key=lambda unit: (-unit[0], unit[1]))
+    classes = [(unit[2], of_unit[unit]) for unit in units]
     sizes = [part.units for part in gives.parts]
-    best = Formed()
-    for sets, chosen in enumerate(fillings(in_order, parts_of, sizes), start=1):
-        if cap.sets and sets > cap.sets:
-            break
-        cost = sum(price for price, _, _ in chosen)
-        if isinstance(gives.off, PercentOff):
-            off_minor = round_half_up(cost * gives.off.rate_ppm, PPM)
-        elif isinstance(gives.off, AmountEach):
-            off_minor = min(cost, gives.off.amount_minor * sets)
-        else:
-            off_minor = max(0, cost - gives.off.amount_minor * sets)
-        if off_minor < best.off_minor:
-            break  # what k sets save at most is concave in k
-        if off_minor == best.off_minor:
-            continue
-        units = [(price, line, 1) for price, line, _ in chosen]
-        by_line = _cost(units)
-        best = Formed(off_minor, sets, sum(sizes), by_line, by_line, _count(units))
-    return best
+    off = gives.off
+
+    filled: dict[int, list[int] | None] = {}
+
+    def saved(sets: int) -> int | None:
+        if sets not in filled:
+            filled[sets] = filling(classes, sizes, sets)
+        taken = filled[sets]
+        if taken is None:
+            return None
+        cost = sum(unit[0] * count for unit, count in zip(units, taken, strict=True))
+        if isinstance(off, PercentOff):
+            return cost * off.rate_ppm
+        if isinstance(off, AmountEach):
+            return min(cost, off.amount_minor * sets) * PPM
+        return (cost - off.amount_minor * sets) * PPM
+
+    most = pieces(units) // sum(sizes)
+    sets = _fewest(best_sets(min(most, cap.sets) if cap.sets else most, saved), saved)
+    taken = filled.get(sets)
+    if not sets or taken is None:
+        return Formed()
+    claimed = [
+        (price, line, count) for (price, line, _), count in zip(units, taken, strict=True) if count
+    ]
+    by_line = _cost(claimed)
+    off_minor = round_half_up(saved(sets) or 0, PPM)
+    return Formed(off_minor, sets, sum(sizes), by_line, by_line, _count(claimed))
 
 
-def fillings(
-    in_order: Sequence[Unit], parts_of: Mapping[Unit, Sequence[int]], sizes: Sequence[int]
-) -> Iterator[Sequence[Unit]]:
-    """Yield the best units to fill every part once, twice and so on, for as long as they suffice.
+def parts_of(held: Sequence[Units]) -> dict[Unit, list[int]]:
+    """Return which parts each class of units can fill."""
+    found: dict[Unit, list[int]] = {}
+    for part, units in enumerate(held):
+        for unit in units:
+            found.setdefault(unit, []).append(part)
+    return found
 
-    Units that can fill parts together form a matroid: taking them in order, moving others from
-    part to part where that makes room, is exact, and what is taken once stays taken.
+
+def best_sets(most: int, saved: Callable[[int], int | None]) -> int:
+    """Return how many sets save most, the fewest where several numbers save as much.
 
     Args:
-        in_order: the best units first.
+        most: there are no more sets.
+        saved: by so many sets, in millionths; None = the units do not suffice. It is concave: the
+            first set that adds nothing is followed by none that does.
+    """
+    known: dict[int, int | None] = {0: 0}
+
+    def at(sets: int) -> int | None:
+        if sets not in known:
+            known[sets] = saved(sets)
+        return known[sets]
+
+    def adds(sets: int) -> bool:
+        now = at(sets)
+        return now is not None and now > (at(sets - 1) or 0)
+
+    low, step = 0, 1
+    while low + step <= most and adds(low + step):
+        low, step = low + step, 2 * step
+    high = min(most, low + step - 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if adds(middle) else (low, middle - 1)
+    return low
+
+
+def _fewest(sets: int, saved: Callable[[int], int | None]) -> int:
+    """Return the least number of sets that save as much when it is rounded."""
+
+    def minor(number: int) -> int:
+        return round_half_up(saved(number) or 0, PPM)
+
+    if not sets or minor(sets - 1) < minor(sets):
+        return sets
+    return bisect_left(range(sets), minor(sets), key=minor)
+
+
+def filling(
+    classes: Sequence[tuple[int, Sequence[int]]], sizes: Sequence[int], sets: int
+) -> list[int] | None:
+    """Return how many units of each class fill all parts so many times best; None = too few.
+
+    Units that can fill parts together form a matroid: taking them in order, moving others from
+    part to part where that makes room, is exact.
+
+    Args:
+        classes: the best units first: how many there are, and the parts they can fill.
         sizes: units of each part in one set.
     """
-    if all(len(parts) == 1 for parts in parts_of.values()):
-        yield from _fillings_apart(in_order, parts_of, sizes)
-        return
-    inside: list[list[Unit]] = [[] for _ in sizes]
-    waiting = list(in_order)
-    sets = 0
-    while True:
-        sets += 1
-        most = [size * sets for size in sizes]
-        missing = sum(most) - sum(len(part) for part in inside)
-        passed = []
-        for at, unit in enumerate(waiting):
+    room = [size * sets for size in sizes]
+    missing = sum(room)
+    taken = [0] * len(classes)
+    inside: list[dict[int, int]] = [{} for _ in sizes]
+    closed: set[int] = set()
+    for at, (count, parts) in enumerate(classes):
+        left = count
+        for part in parts:
+            if free := room[part]:
+                moved = min(left, free)
+                room[part] = free - moved
+                inside[part][at] = moved
+                left -= moved
+                if not left:
+                    break
+        while left and not closed.issuperset(parts):
+            left -= _make_room(at, left, classes, room, inside, closed)
+        if count != left:
+            taken[at] = count - left
+            missing -= count - left
             if not missing:
-                passed += waiting[at:]
-                break
-            if _place(unit, parts_of, inside, most):
-                missing -= 1
-            else:
-                passed.append(unit)
-        if missing:
-            return
-        waiting = passed
-        yield [unit for part in inside for unit in part]
+                return taken
+    return None if missing else taken
 
 
-def _fillings_apart(
-    in_order: Sequence[Unit], parts_of: Mapping[Unit, Sequence[int]], sizes: Sequence[int]
-) -> Iterator[Sequence[Unit]]:
-    """No unit fits two parts: each part takes its best ones."""
-    of_part: list[list[Unit]] = [[] for _ in sizes]
-    for unit in in_order:
-        of_part[parts_of[unit][0]].append(unit)
-    taken: list[Unit] = []
-    for sets in range(min(len(u) // size for u, size in zip(of_part, sizes, strict=True))):
-        for units, size in zip(of_part, sizes, strict=True):
-            taken += units[sets * size : (sets + 1) * size]
-        yield taken
+def _make_room(
+    at: int,
+    count: int,
+    classes: Sequence[tuple[int, Sequence[int]]],
+    room: list[int],
+    inside: list[dict[int, int]],
+    closed: set[int],
+) -> int:
+    """Move others from part to part to put units of a class into a full one; return how many.
 
-
-def _place(
-    unit: Unit,
-    parts_of: Mapping[Unit, Sequence[int]],
-    inside: list[list[Unit]],
-    sizes: Sequence[int],
-) -> bool:
-    came_from: dict[int, tuple[int, Unit] | None] = dict.fromkeys(parts_of[unit])
+    Args:
+        closed: takes the parts that no moving makes room in, now or later.
+    """
+    came_from: dict[int, tuple[int, int] | None] = dict.fromkeys(classes[at][1])
     queue = list(came_from)
     for part in queue:
-        if len(inside[part]) < sizes[part]:
-            while (step := came_from[part]) is not None:
-                source, moved = step
-                inside[source].remove(moved)
-                inside[part].append(moved)
-                part = source  # noqa: PLW2901 - walks the chain of moves back to its start
-            inside[part].append(unit)
-            return True
+        if room[part]:
+            break
         for other in inside[part]:
-            for target in parts_of[other]:
+            for target in classes[other][1]:
                 if target not in came_from:
                     came_from[target] = (part, other)
                     queue.append(target)
-    return False
+    else:
+        closed.update(queue)
+        return 0
+    path: list[tuple[int, int, int]] = []
+    moved = min(count, room[part])
+    end = part
+    while (step := came_from[end]) is not None:
+        path.append((step[0], end, step[1]))
+        moved = min(moved, inside[step[0]][step[1]])
+        end = step[0]
+    room[part] -= moved
+    inside[end][at] = inside[end].get(at, 0) + moved
+    for source, target, other in path:
+        inside[target][other] = inside[target].get(other, 0) + moved
+        inside[source][other] -= moved
+        if not inside[source][other]:
+            del inside[source][other]
+    return moved

@@ -1,46 +1,34 @@
 """Which multi-buy holds which units: branch and bound under prices for units (receipt 4).
 
-Several multi-buys want the same units. Put a price on each contested unit and let every offer
-choose for itself what it would buy at these prices: what they gain together, and what the units
-cost, is at least what any division of the units can save (Lagrangian duality). Prices rise where
-units are wanted twice. What is still wanted twice is divided in every possible way, the search
-going on with each division. All is counted in millionths of a minor unit, in integers.
+Prices for contested units bound what any division of them can save (`pricing`). What offers want at
+these prices is made a division, which is then bettered (`dividing`). Who holds what is settled
+wherever the contrary could not be better than what was found; then the search branches: an offer
+holds so many units of a line, or fewer. It goes on where most may be, until nowhere is more than
+was found.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from heapq import heappop, heappush
+from itertools import product
 from math import comb
 
+from loyalty.dividing import Division
 from loyalty.limits import (
     PACKING_DIVISIONS_TRIED,
     PACKING_ROUNDS_FIRST,
     PACKING_ROUNDS_LATER,
     PPM,
 )
-from loyalty.wanting import Claimant, Wanted, want
+from loyalty.pricing import Node, Pricing, whole
+from loyalty.wanting import Claimant, want
 
 Shares = dict[int, dict[int, int]]
 """Rank of an offer -> line index -> units it holds."""
 
-_UNITS_A_STEP = 20
-_PATIENCE = 4
-"""Rounds after which smaller steps are taken, and after which a division is tried."""
-
-
-@dataclass(slots=True)
-class _Node:
-    """A part of all divisions.
-
-    Attributes:
-        most: by rank and line, how many units the offer may hold.
-        supply: units of each contested line that are still to be divided.
-        open: ranks of the offers they are to be divided among.
-    """
-
-    most: Shares
-    supply: dict[int, int]
-    open: dict[int, list[int]]
+_ROUNDS_A_DIVISION = 20
+_NODES_A_DIVISION = 8
+"""How often what is wanted is made a division: of the first prices, and while branching."""
 
 
 @dataclass(slots=True)
@@ -48,247 +36,229 @@ class Packing:
     """The search.
 
     Attributes:
+        pieces: of each line that several offers want, its units.
+        contested: and the ranks of these offers.
         fixed_minor: a bound of what all else gives.
         value: what a division is worth, everything counted, in minor units.
         spend: takes steps from the budget; false when it is used up.
         to_beat: only what is worth at least as much is of interest.
-        divisions_tried: so few divisions are all tried.
+        ceiling: no division is worth more.
         try_steps: what trying a division costs.
+        divisions_tried: so few divisions are all tried.
         open_bound: the most that divisions could give which were not looked at.
     """
 
-    claimants: Sequence[Claimant]
+    claimants: Mapping[int, Claimant]
     pieces: Mapping[int, int]
+    contested: Mapping[int, Sequence[int]]
     fixed_minor: int
     value: Callable[[Shares], int]
     spend: Callable[[int], bool]
     to_beat: int
+    ceiling: int = 1 << 200
     try_steps: int = 1
     divisions_tried: int = PACKING_DIVISIONS_TRIED
     best: int = -1
-    best_shares: Shares = field(default_factory=dict)
     open_bound: int = -1
-    exhausted: bool = False
-    _prices: dict[int, int] = field(default_factory=dict)
+    _most_saved: int = -1
+    _pricing: Pricing = field(init=False)
 
-    def run(self, contested: Mapping[int, Sequence[int]], first: Shares) -> None:
+    def __post_init__(self) -> None:
+        self._pricing = Pricing(self.claimants, self.fixed_minor, self.spend)
+
+    def run(self, prices: Mapping[int, int], first: Callable[[], Shares]) -> None:
         """Search all divisions of the contested lines.
 
         Args:
-            contested: line -> ranks of the offers that want its units.
-            first: a division to begin with.
+            prices: of units by line, to begin with; none = none are known.
+            first: a division to begin with where there are few.
         """
-        self._try(first)
-        most = {
-            claimant.rank: {line: self.pieces[line] for line in _lines_of(claimant)}
-            for claimant in self.claimants
-        }
-        self._prices = dict.fromkeys(contested, 0)
-        node = _Node(
-            most,
-            {line: self.pieces[line] for line in contested},
-            {line: list(ranks) for line, ranks in contested.items()},
-        )
-        if _divisions(node) > self.divisions_tried:
-            self._prices, *_ = self._price(node, PACKING_ROUNDS_FIRST)
-            self._better_by_hand(contested)
-        self._descend(node, 1)
+        root = whole(self.claimants, self.contested, self.pieces)
+        root.prices |= {line: price for line, price in prices.items() if line in self.contested}
+        if _divisions(root) <= self.divisions_tried:
+            self._try(first())
+            self._pricing.better(root, 1, self._goal)
+            if root.bound >= self._goal() and not self._try_all(root):
+                self.open_bound = root.bound
+            return
+        if not root.prices:
+            self._pricing.begin(root)
+        self._branch_and_bound(root)
 
     def _try(self, shares: Shares) -> None:
-        value = self.value(shares)
-        if value > self.best:
-            self.best, self.best_shares = value, shares
+        self.best = max(self.best, self.value(shares))
 
-    def _better_by_hand(self, contested: Mapping[int, Sequence[int]]) -> None:
-        """Give units of a line to another offer for as long as that helps."""
-        helped = True
-        while helped:
-            helped = False
-            for line, ranks in contested.items():
-                for giver, taker in permutations(ranks, 2):
-                    count = self.best_shares[giver].get(line, 0)
-                    for moved in sorted({1, count}) if count else ():
-                        shares = dict(self.best_shares)
-                        shares[giver] = {**shares[giver], line: count - moved}
-                        shares[taker] = {
-                            **shares[taker],
-                            line: shares[taker].get(line, 0) + moved,
-                        }
-                        before = self.best
-                        self._try(shares)
-                        if self.best > before:
-                            helped = True
-                            break
-                        if not self.spend(self.try_steps):
-                            return
+    def _goal(self) -> int:
+        return max(self.best + 1, self.to_beat) if self.best < self.ceiling else self.ceiling + 1
 
-    def _beaten(self, bound: int) -> bool:
-        return bound <= self.best or bound < self.to_beat
-
-    def _descend(self, node: _Node, rounds: int) -> None:
-        prices, bound, wanted, finished = self._price(node, rounds)
-        if self._beaten(bound):
-            return
-        if not node.open:
-            self._try(node.most)
-            return
-        if finished and _divisions(node) <= self.divisions_tried:
-            finished = self._try_all(node)
-            if finished:
-                return
-        if not finished:
-            self.exhausted = True
-            self.open_bound = max(self.open_bound, bound)
-            return
-        line, rank = self._branch(node, wanted, prices)
-        use = wanted[rank].units.get(line, 0)
-        supply = node.supply[line]
-        # What the offer wants at these prices comes first: the best is found early.
-        for count in sorted(range(supply + 1), key=lambda c: (abs(c - use), -c)):
-            self._prices = dict(prices)
-            self._descend(_divided(node, line, rank, count), PACKING_ROUNDS_LATER)
-            if self._beaten(bound):
-                return
-            if self.exhausted:
-                self.open_bound = max(self.open_bound, bound)
-                return
-
-    def _try_all(self, node: _Node) -> bool:
+    def _try_all(self, node: Node) -> bool:
         """Try every division of a small node; false when the budget ended before."""
-        for shares in _all_divisions(node):
+        for shares in self._all_divisions(node):
             if not self.spend(self.try_steps):
                 return False
             self._try(shares)
         return True
 
-    def _price(
-        self, node: _Node, rounds: int
-    ) -> tuple[dict[int, int], int, dict[int, Wanted], bool]:
-        """Look for prices with a low bound; try the divisions they suggest.
+    def _branch_and_bound(self, root: Node) -> None:
+        heap: list[tuple[int, int, Node]] = [(-root.bound, 0, root)]
+        number = 0
+        while heap:
+            _, _, node = heappop(heap)
+            if node.bound < self._goal():
+                return
+            held = self._better(node, number)
+            if node.bound < self._goal():
+                continue
+            if held and self._over(node) * 2 < node.fixed_over:
+                settled = self._settled(node)
+                if settled is None:
+                    continue
+                node = settled
+            if held and _divisions(node) <= self.divisions_tried:
+                held = self._try_all(node)
+                if held:
+                    continue
+            if not held:
+                self.open_bound = max(node.bound, *(-bound for bound, _, _ in heap), -1)
+                return
+            for child in self._children(node):
+                number += 1
+                heappush(heap, (-child.bound, number, child))
 
-        Returns:
-            The best prices found, their bound in minor units, what each offer wants at them, and
-            whether the budget held.
-        """
-        prices = {line: self._prices.get(line, 0) for line in node.open}
-        best_prices, best_bound, best_wanted = prices, 1 << 200, {}
-        sharpness, bettered = 2, 0
-        wanted: dict[int, Wanted] = {}
-        changed = set(self.pieces)
-        for turn in range(rounds if node.open else 1):
-            steps = self._want_anew(node, prices, changed, wanted)
-            total = sum(each.gain for each in wanted.values())
-            total += sum(prices[line] * node.supply[line] for line in node.open)
-            bound = self.fixed_minor + (total + self._slack()) // PPM
-            if bound < best_bound:
-                best_prices, best_bound, best_wanted = dict(prices), bound, dict(wanted)
-                bettered = turn
-            elif turn % _PATIENCE == _PATIENCE - 1:
-                sharpness += 1
-            if not self.spend(steps):
-                return best_prices, best_bound, best_wanted, False
-            excess = _excess(node, wanted)
-            fits = not any(excess.values())
-            if fits or turn % _PATIENCE == 0:
-                self._try(_feasible(node, wanted))
-            if fits or self._beaten(best_bound) or turn - bettered > _PATIENCE * 3:
-                break
-            prices, changed = self._moved(prices, excess, total, sharpness)
-        return best_prices, best_bound, best_wanted, True
+    def _better(self, node: Node, number: int) -> bool:
+        """Better a node's bound, and now and then the best division; false = the budget ended."""
+        if number:
+            held = self._pricing.better(node, PACKING_ROUNDS_LATER, self._goal)
+            if number % _NODES_A_DIVISION == 0 and node.bound >= self._goal():
+                self._divide(node)
+            return held
 
-    def _want_anew(
-        self,
-        node: _Node,
-        prices: Mapping[int, int],
-        changed: set[int],
-        wanted: dict[int, Wanted],
-    ) -> int:
-        """Let the offers choose again whose lines have new prices; return the steps it took."""
-        steps = 1
-        for claimant in self.claimants:
-            if not changed.isdisjoint(node.most[claimant.rank]):
-                wanted[claimant.rank] = self._want(claimant, node, prices)
-                steps += 1 + claimant.size // _UNITS_A_STEP
-        return steps
+        def divide(turn: int) -> None:
+            if turn % _ROUNDS_A_DIVISION == 0:
+                self._divide(node)
 
-    def _slack(self) -> int:
-        """Return what rounding can add to the bound, in millionths."""
-        return sum(claimant.rounds for claimant in self.claimants) * PPM // 2
+        held = self._pricing.better(node, PACKING_ROUNDS_FIRST, self._goal, divide)
+        self._divide(node)
+        return held
 
-    def _want(self, claimant: Claimant, node: _Node, prices: Mapping[int, int]) -> Wanted:
-        """Units divided already have no price for the offer that holds them."""
-        rank = claimant.rank
-        own = {line: price for line, price in prices.items() if price and rank in node.open[line]}
-        wanted = want(claimant, node.most[rank], own)
-        if claimant.most_minor:
-            wanted.gain = min(wanted.gain, claimant.most_minor * PPM)
-        return wanted
+    def _divide(self, node: Node) -> None:
+        """Make a division of what is wanted, better it and try it."""
+        division = Division(self.claimants, self.pieces, self.spend)
+        division.make(node.wanted, node.prices)
+        division.better(node.prices)
+        if division.total > self._most_saved:
+            self._most_saved = division.total
+            self._try(self._shares(division))
 
-    def _moved(
-        self, prices: dict[int, int], excess: dict[int, int], total: int, sharpness: int
-    ) -> tuple[dict[int, int], set[int]]:
-        """Return prices a step on: up where units are wanted twice, down where none are."""
-        norm = sum(each * each for each in excess.values())
-        goal = max(self.best, self.to_beat) - self.fixed_minor
-        step = 2 * max(PPM // 4, total - goal * PPM) // (norm * sharpness)
-        moved = {line: max(0, price + step * excess.get(line, 0)) for line, price in prices.items()}
-        return moved, {line for line in prices if moved[line] != prices[line]}
+    def _shares(self, division: Division) -> Shares:
+        """Return who holds what, the units that nobody uses given to the first who wants them."""
+        shares: Shares = {rank: {} for rank in self.claimants}
+        for line, ranks in self.contested.items():
+            for rank in ranks:
+                shares[rank][line] = division.held[rank].get(line, 0)
+            shares[ranks[0]][line] += division.free[line]
+        return shares
 
-    def _branch(
-        self, node: _Node, wanted: Mapping[int, Wanted], prices: Mapping[int, int]
-    ) -> tuple[int, int]:
-        """Return the line that is wanted twice most dearly, and the offer that gains most there."""
-        excess = _excess(node, wanted)
+    # Parts of all divisions
+
+    def _over(self, node: Node) -> int:
+        """Return by how much it may be as good as what is looked for, in millionths."""
+        total = self._pricing.total(node, node.prices, node.wanted)
+        return total - (self._goal() - self.fixed_minor) * PPM
+
+    def _settled(self, node: Node) -> Node | None:
+        """Settle who holds what wherever the contrary is not good enough; None = nothing is."""
+        node.fixed_over = over = self._over(node)
+        found: list[tuple[int, int, tuple[int, int]]] = []
+        for line, price in node.prices.items():
+            if price <= over:
+                continue
+            for rank in node.open[line]:
+                claimant, bounds, wanted = (
+                    self.claimants[rank],
+                    node.bounds[rank],
+                    node.wanted[rank],
+                )
+                least, most = bounds.get(line, (0, self.pieces[line]))
+                self.spend(claimant.steps)
+                if wanted.units.get(line, 0) > least:
+                    settled, contrary, paid = (least + 1, most), (least, least), 0
+                else:
+                    settled, contrary, paid = (least, least), (least + 1, most), price
+                gain = want(claimant, {**bounds, line: contrary}, node.prices).gain - paid
+                if gain + over < wanted.gain:
+                    found.append((line, rank, settled))
+        part: Node | None = node
+        for line, rank, (least, most) in found:
+            if part and line in part.open:
+                now_least, now_most = part.bounds[rank].get(line, (0, self.pieces[line]))
+                part = self._part(part, line, rank, (max(least, now_least), min(most, now_most)))
+        return part
+
+    def _children(self, node: Node) -> Iterator[Node]:
+        """Part a node: an offer holds so many units of a line, or fewer."""
+        wanted, prices = node.wanted, node.prices
+        excess = self._pricing.excess(node, wanted)
         line = max(node.open, key=lambda at: (excess[at] > 0, prices[at] * node.supply[at], -at))
         rank = max(
             node.open[line],
             key=lambda r: (wanted[r].units.get(line, 0) > 0, wanted[r].gain, -r),
         )
-        return line, rank
+        least, most = node.bounds[rank].get(line, (0, self.pieces[line]))
+        most = min(most, least + node.supply[line])
+        at = min(max(wanted[rank].units.get(line, 0), least + 1), most)
+        for bounds in ((at, most), (least, at - 1)):
+            if child := self._part(node, line, rank, bounds):
+                yield child
+
+    def _part(self, node: Node, line: int, rank: int, of_rank: tuple[int, int]) -> Node | None:
+        """Return the part of a node where an offer's units of a line are within these bounds."""
+        pieces = self.pieces[line]
+        own = {r: node.bounds[r].get(line, (0, pieces)) for r in self.contested[line]}
+        own[rank] = of_rank
+        left = pieces - sum(least for least, _ in own.values())
+        able = sum(min(most - least, left) for least, most in own.values())
+        if left < 0 or able < left or any(most < least for least, most in own.values()):
+            return None
+        for r, (least, most) in own.items():
+            # What nobody else may hold it holds in any case.
+            room = min(most - least, left)
+            own[r] = (least + max(0, left - able + room), least + room)
+        left = pieces - sum(least for least, _ in own.values())
+        bounds = dict(node.bounds)
+        for r, (least, most) in own.items():
+            bounds[r] = {**bounds[r], line: (least, min(most, least + left))}
+        supply, still_open, prices = dict(node.supply), dict(node.open), dict(node.prices)
+        if left:
+            supply[line] = left
+            still_open[line] = [r for r in own if bounds[r][line][1] > bounds[r][line][0]]
+        else:
+            del supply[line], still_open[line], prices[line]
+        changed = {line} | (node.changed or set())
+        return Node(
+            bounds, supply, still_open, prices, node.bound, node.wanted, changed, node.fixed_over
+        )
+
+    def _all_divisions(self, node: Node) -> Iterator[Shares]:
+        least: Shares = {rank: {} for rank in self.claimants}
+        for line, ranks in self.contested.items():
+            for rank in ranks:
+                least[rank][line] = node.bounds[rank].get(line, (0, 0))[0]
+        ways = (_parted(node.supply[line], len(node.open[line])) for line in node.open)
+        for each in product(*ways):
+            shares = {rank: dict(lines) for rank, lines in least.items()}
+            for (line, ranks), counts in zip(node.open.items(), each, strict=True):
+                for rank, count in zip(ranks, counts, strict=True):
+                    shares[rank][line] += count
+            yield shares
 
 
-def _lines_of(claimant: Claimant) -> set[int]:
-    return {line for units in claimant.units for _, line, _ in units}
-
-
-def _excess(node: _Node, wanted: Mapping[int, Wanted]) -> dict[int, int]:
-    return {
-        line: sum(wanted[rank].units.get(line, 0) for rank in ranks) - node.supply[line]
-        for line, ranks in node.open.items()
-    }
-
-
-def _divided(node: _Node, line: int, rank: int, count: int) -> _Node:
-    """Return the part of the node where the offer holds so many units of the line."""
-    others = [other for other in node.open[line] if other != rank]
-    left = node.supply[line] - count
-    most = {r: dict(lines) for r, lines in node.most.items()}
-    most[rank][line] = count
-    for other in others:
-        most[other][line] = left
-    supply, still_open = dict(node.supply), dict(node.open)
-    if len(others) > 1 and left:
-        supply[line], still_open[line] = left, others
-    else:
-        del supply[line], still_open[line]
-    return _Node(most, supply, still_open)
-
-
-def _divisions(node: _Node) -> int:
-    """Return how many ways there are to divide what is open."""
+def _divisions(node: Node) -> int:
+    """Return how many ways there are to divide what is open, or more than that."""
     ways = 1
     for line, ranks in node.open.items():
         ways *= comb(node.supply[line] + len(ranks) - 1, len(ranks) - 1)
     return ways
-
-
-def _all_divisions(node: _Node) -> Iterator[Shares]:
-    for each in product(*(_parted(node.supply[line], len(node.open[line])) for line in node.open)):
-        shares = {rank: dict(lines) for rank, lines in node.most.items()}
-        for (line, ranks), counts in zip(node.open.items(), each, strict=True):
-            for rank, count in zip(ranks, counts, strict=True):
-                shares[rank][line] = count
-        yield shares
 
 
 def _parted(pieces: int, parts: int) -> list[tuple[int, ...]]:
@@ -300,18 +270,3 @@ def _parted(pieces: int, parts: int) -> list[tuple[int, ...]]:
         for first in range(pieces, -1, -1)
         for rest in _parted(pieces - first, parts - 1)
     ]
-
-
-def _feasible(node: _Node, wanted: Mapping[int, Wanted]) -> Shares:
-    """Return a division close to what is wanted: who gains most takes first."""
-    shares = {rank: dict(lines) for rank, lines in node.most.items()}
-    order = sorted(wanted, key=lambda rank: (-wanted[rank].gain, rank))
-    for line, ranks in node.open.items():
-        left = node.supply[line]
-        for rank in order:
-            if rank in ranks:
-                taken = min(left, wanted[rank].units.get(line, 0))
-                shares[rank][line] = taken
-                left -= taken
-        shares[next(rank for rank in order if rank in ranks)][line] += left
-    return shares

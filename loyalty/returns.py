@@ -213,12 +213,11 @@ def calculate_return(
         available_points,
         back=sum(part.points for part in points_back if part.lot_id),
     )
-    deducted_points = deducted_minor = 0
+    deducted_points = 0
     if terms.returns.earned == "from_refund":
-        deducted_points = min(missing, _points_worth(available_minor, terms))
-        deducted_minor = deducted_points * terms.point_value_minor // terms.point_value_points
         # What even the refund does not pay for is taken from the account, which then owes it.
-        missing = deducted_points
+        deducted_points = missing = min(missing, _points_worth(available_minor, terms))
+    deducted_minor = deducted_points * terms.point_value_minor // terms.point_value_points
     available_minor -= deducted_minor
     assert available_minor >= 0, "a return hands out less than nothing"
     return ReturnCalculation(

@@ -1,29 +1,33 @@
 """Branch and bound over the choices of one component (receipt 4).
 
-The search counts nodes, never time, so that both sides compute the same. Its bound: on the state
-before any choice no offer takes less off than later, beside others, with fewer units to use.
+The search counts steps, never time, so that both sides compute the same. It has two bounds. On the
+state before any choice no offer takes less off than later, beside others, with fewer units to use.
+And under prices for the units that several offers want each gains what it gains, whoever else
+acts: of offers that exclude each other only the best counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
-from loyalty.acting import act, most_taken
-from loyalty.compilation import CLAIMING
+from loyalty.acting import most_taken
 from loyalty.limits import (
     CHOICES_SEARCHED_MAX,
     MEMBERS_TRIED_MAX,
     MIXED_DIVISIONS_TRIED,
-    PACKING_DIVISIONS_TRIED,
-    UNITS_DIVIDED_MAX,
+    PACKING_ROUNDS_FIRST,
+    PPM,
 )
-from loyalty.packing import Packing, Shares
-from loyalty.rewards import formed, units_held
+from loyalty.pricing import Pricing, Rivals, whole
 from loyalty.scene import Candidate, Held, State
+from loyalty.sharing import NO_VALUE, Aim, Budget, Sharing, Sought, claimant_of
 from loyalty.wanting import Claimant
 
-_NO_VALUE = -1
-_LINES_A_STEP = 20
+_NO_CEILING = 1 << 200
+_GOAL_PERCENT = 90
+"""Of a bound, to be about what is really there while nothing is known."""
+_ACTORS_A_TRY = 8
 _CHOICES_A_STEP = 8
 _NOBODY = (1 << 200, "")
 """Stands behind every offer: of two sets that begin alike the fuller one comes first."""
@@ -51,18 +55,6 @@ class Component:
 
 
 @dataclass(slots=True)
-class Budget:
-    """How many nodes may still be looked at."""
-
-    nodes: int
-
-    def spend(self, nodes: int) -> bool:
-        """Take nodes; false when there were not so many left."""
-        self.nodes -= nodes
-        return self.nodes >= 0
-
-
-@dataclass(slots=True)
 class Found:
     """The best choice of a component.
 
@@ -77,36 +69,25 @@ class Found:
     gap_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What a basket is worth beside its discounts.
-
-    Attributes:
-        worth: in minor units, from what acting offers have left.
-        most: a bound of it.
-    """
-
-    worth: Callable[[State], int]
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What is sought: the most money off, or that and what the basket is worth beside it.
-
-    Attributes:
-        beside: counted with the discounts.
-        most_minor: what the receipt allows in all, where that depends on which offers it cuts;
-            below 0 = no maximum.
-    """
-
-    beside: Beside | None = None
-    most_minor: int = -1
-
-
 def search(component: Component, start: State, budget: Budget, aim: Aim) -> Found:
     """Return the best choice, or the best found within the budget and how much is open."""
     return _Search(component, start, budget, aim).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Most:
+    """Two bounds: of what offers take off alone, and of what they gain at unit prices.
+
+    Attributes:
+        alone: in minor units.
+        priced: in millionths.
+    """
+
+    alone: int
+    priced: int
+
+    def plus(self, other: "_Most") -> "_Most":
+        return _Most(self.alone + other.alone, self.priced + other.priced)
 
 
 class _Search:
@@ -123,23 +104,105 @@ class _Search:
         deciding = {member.rank for choice in component.choices for member in choice.members}
         self._always = [actor for actor in component.actors if actor.rank not in deciding]
         self._alone = {a.rank: most_taken(a, start) for a in component.actors}
-        self._most_of = [0]
-        for choice in reversed(component.choices):
-            most = max((self._alone[member.rank] for member in choice.members), default=0)
-            self._most_of.insert(0, self._most_of[0] + most)
-        self._best = _NO_VALUE
+        self._claimants = {a.rank: claimant_of(a, start) for a in component.actors if a.claims}
+        self._best = NO_VALUE
         self._best_acting: dict[int, tuple[Candidate, Held | None]] = {}
-        self._open_bound = _NO_VALUE
+        self._open_bound = NO_VALUE
         self._excludes = _exclusions(component.actors)
-        self._most_beside = aim.beside.most if aim.beside else 0
+        most_beside = aim.beside.most if aim.beside else 0
+        self._ceiling = aim.most_minor + most_beside if aim.most_minor >= 0 else _NO_CEILING
+        self._gain = {rank: _Most(alone, alone * PPM) for rank, alone in self._alone.items()}
+        self._prices: dict[int, int] = {}
+        units = self._price() if self._choices else 0
+        fixed = _Most(most_beside, most_beside * PPM + units)
+        for actor in self._always:
+            fixed = fixed.plus(self._gain[actor.rank])
+        self._fixed = fixed
+        self._most_of = self._bounds_of_the_rest()
+
+    def _price(self) -> int:
+        """Price the units that several offers want, whoever acts; return what all units cost.
+
+        Of offers that exclude each other the one that gains most counts.
+        """
+        lines = self._start.scene.lines
+        contested = _contested(self._claimants)
+        pieces = {line: lines[line].pieces for line in contested}
+        ways = prod(len(choice.members) + 1 for choice in self._choices)
+        if not pieces or ways * sum(pieces.values()) <= MIXED_DIVISIONS_TRIED:
+            return 0
+        node = whole(self._claimants, contested, pieces)
+        rivals = []
+        fixed = sum(self._alone[a.rank] for a in self._always if a.rank not in self._claimants)
+        for clique in self._cliques():
+            members = [member.rank for choice in clique for member in choice.members]
+            others = [self._alone[rank] for rank in members if rank not in self._claimants]
+            wanting = tuple(rank for rank in members if rank in self._claimants)
+            rivals.append(Rivals(wanting, max(others, default=0) * PPM))
+        budget = Budget(self._budget.nodes // 4)
+        pricing = Pricing(self._claimants, fixed, budget.spend, rivals)
+        pricing.begin(node)
+        rounds = PACKING_ROUNDS_FIRST
+        pricing.better(node, rounds, lambda: node.bound * _GOAL_PERCENT // 100)
+        self._budget.spend(self._budget.nodes // 4 - budget.nodes)
+        for rank, wanted in node.wanted.items():
+            self._gain[rank] = _Most(self._alone[rank], wanted.gain)
+        self._prices = node.prices
+        return pricing.slack + sum(price * pieces[line] for line, price in node.prices.items())
+
+    def _cliques(self) -> list[list[Choice]]:
+        """Return the choices, those together that all exclude each other."""
+        if not self._excludes or len(self._choices) > CHOICES_SEARCHED_MAX:
+            return [[choice] for choice in self._choices]
+        cliques: list[list[Choice]] = []
+        for choice in self._choices:
+            for clique in cliques:
+                if all(self._exclude(choice, other) for other in clique):
+                    clique.append(choice)
+                    break
+            else:
+                cliques.append([choice])
+        return cliques
+
+    def _exclude(self, one: Choice, other: Choice) -> bool:
+        return all(
+            member.rank in self._excludes.get(rival.rank, ())
+            for member in one.members
+            for rival in other.members
+        )
+
+    def _bounds_of_the_rest(self) -> list[_Most]:
+        """Return for each choice the most that it and all behind it give."""
+        clique_of = {
+            id(choice): at for at, clique in enumerate(self._cliques()) for choice in clique
+        }
+        best: dict[int, _Most] = {}
+        most = _Most(0, 0)
+        found = [most]
+        for choice in reversed(self._choices):
+            gains = [self._gain[member.rank] for member in choice.members]
+            before = best.get(clique_of[id(choice)], _Most(0, 0))
+            now = _Most(
+                max(before.alone, *(gain.alone for gain in gains)),
+                max(before.priced, *(gain.priced for gain in gains)),
+            )
+            best[clique_of[id(choice)]] = now
+            most = _Most(
+                most.alone + now.alone - before.alone, most.priced + now.priced - before.priced
+            )
+            found.append(most)
+        found.reverse()
+        return found
+
+    def _bound(self, most: _Most) -> int:
+        return min(most.alone, most.priced // PPM, self._ceiling)
 
     def run(self) -> Found:
-        fixed = sum(self._alone[actor.rank] for actor in self._always)
-        self._greedy_first(fixed)
+        self._greedy_first()
         if len(self._choices) <= CHOICES_SEARCHED_MAX:
-            self._descend(0, list(self._always), fixed + self._most_beside)
+            self._descend(0, list(self._always), self._fixed)
         else:
-            self._open_bound = fixed + self._most_beside + self._most_of[0]
+            self._open_bound = self._bound(self._fixed.plus(self._most_of[0]))
         if self._open_bound > self._best:
             self._better_by_hand()
         found = Found({rank: held for rank, (_, held) in self._best_acting.items()})
@@ -149,38 +212,38 @@ class _Search:
         self._say_losers(found)
         return found
 
-    def _greedy_first(self, fixed: int) -> None:
-        """Look at the choice of each choice's best member alone: a first value to beat."""
+    def _greedy_first(self) -> None:
+        """Look at the choice of what gains most at the prices: a first value to beat."""
         acting = list(self._always)
-        total = fixed
+        most = self._fixed
         for choice in self._choices:
-            ranked = sorted(choice.members, key=lambda m: (-self._alone[m.rank], m.rank))
+            ranked = sorted(choice.members, key=lambda m: (-self._gain[m.rank].priced, m.rank))
             member = next((m for m in ranked if self._fits(m, acting)), None)
             if member:
                 acting.append(member)
-                total += self._alone[member.rank]
+                most = most.plus(self._gain[member.rank])
         if self._choices:
-            self._visit(acting, total + self._most_beside)
+            self._visit(acting, self._bound(most))
 
-    def _descend(self, at: int, acting: list[Candidate], bound: int) -> None:
-        """Choose for `choices[at]` and on; `bound` holds for what is chosen so far."""
-        if self._beaten(bound + self._most_of[at]):
+    def _descend(self, at: int, acting: list[Candidate], most: _Most) -> None:
+        """Choose for `choices[at]` and on; `most` holds for what is chosen so far."""
+        if self._beaten(self._bound(most.plus(self._most_of[at])), at, acting):
             return
         self._budget.spend(1 + len(self._choices) // _CHOICES_A_STEP)
         if at == len(self._choices):
             if self._may_leave_the_others(acting):
-                self._visit(acting, bound)
+                self._visit(acting, self._bound(most))
             return
         choice = self._choices[at]
         fitting = [member for member in choice.members if self._fits(member, acting)]
-        for member in fitting:
-            self._descend(at + 1, [*acting, member], bound + self._alone[member.rank])
+        for member in sorted(fitting, key=lambda m: -self._gain[m.rank].priced):
+            self._descend(at + 1, [*acting, member], most.plus(self._gain[member.rank]))
         if choice.leave != "never" or not fitting:
-            self._descend(at + 1, acting, bound)
+            self._descend(at + 1, acting, most)
 
     def _better_by_hand(self) -> None:
         """Past the budget: let another member of a choice act for as long as that helps."""
-        tries = MEMBERS_TRIED_MAX // (1 + len(self._best_acting) // _LINES_A_STEP)
+        tries = MEMBERS_TRIED_MAX // (1 + len(self._best_acting) // _ACTORS_A_TRY)
         for choice in self._choices:
             for member in choice.members:
                 acting = [
@@ -196,10 +259,14 @@ class _Search:
                 if self._may_leave_the_others([*acting, member]):
                     self._visit([*acting, member], self._open_bound)
 
-    def _beaten(self, bound: int) -> bool:
-        if self._budget.nodes <= 0 and self._best > _NO_VALUE:
+    def _beaten(self, bound: int, at: int, acting: Sequence[Candidate]) -> bool:
+        if self._budget.nodes <= 0 and self._best > NO_VALUE:
             self._open_bound = max(self._open_bound, bound)
             return True
+        if bound == self._best:
+            # The fuller set comes first: what may still act stands for all that could.
+            rest = [member for choice in self._choices[at:] for member in choice.members]
+            return not self._comes_first([*acting, *rest])
         return bound < self._best
 
     def _may_leave_the_others(self, acting: Sequence[Candidate]) -> bool:
@@ -222,18 +289,19 @@ class _Search:
         """Find the best units for a set of acting offers."""
         acting = sorted(acting, key=lambda actor: actor.rank)
         # One set of offers may not spend what the others need.
-        budget = Budget(max(0, self._budget.nodes) * 3 // 4) if self._choices else self._budget
+        budget = Budget(max(0, self._budget.nodes) // 2) if self._choices else self._budget
         given = budget.nodes
-        units = _Units(acting, self._start, budget, self._aim, self._alone, self._best)
-        units.run(bound)
+        sought = Sought(self._alone, self._claimants, self._best, self._ceiling)
+        sharing = Sharing(acting, self._start, budget, self._aim, sought)
+        sharing.run(bound, self._prices)
         if self._choices:
             self._budget.spend(given - budget.nodes)
-        self._open_bound = max(self._open_bound, units.open_bound)
-        better = units.best > self._best
-        if better or (units.best == self._best and self._comes_first(acting)):
-            self._best = units.best
+        self._open_bound = max(self._open_bound, min(bound, sharing.open_bound))
+        better = sharing.best > self._best
+        if better or (sharing.best == self._best and self._comes_first(acting)):
+            self._best = sharing.best
             self._best_acting = {
-                actor.rank: (actor, units.best_held.get(actor.rank)) for actor in acting
+                actor.rank: (actor, sharing.best_held.get(actor.rank)) for actor in acting
             }
 
     def _comes_first(self, acting: Sequence[Candidate]) -> bool:
@@ -281,141 +349,10 @@ def _exclusions(actors: Sequence[Candidate]) -> dict[int, set[int]]:
     return excludes
 
 
-class _Units:
-    """Which of the acting multi-buys holds each unit that several of them want."""
-
-    def __init__(
-        self,
-        acting: Sequence[Candidate],
-        start: State,
-        budget: Budget,
-        aim: Aim,
-        alone: dict[int, int],
-        to_beat: int,
-    ) -> None:
-        self._acting = acting
-        self._start = start
-        self._budget = budget
-        self._aim = aim
-        self._alone = alone
-        self._to_beat = to_beat
-        self.best = _NO_VALUE
-        self.best_held: dict[int, Held] = {}
-        self.open_bound = _NO_VALUE
-        self._claims = [actor for actor in acting if actor.claims]
-        self._contested = self._contested_lines()
-
-    def _contested_lines(self) -> list[tuple[int, list[Candidate]]]:
-        wanting: dict[int, list[Candidate]] = {}
-        for actor in self._claims:
-            for line in actor.reach:
-                if self._start.scene.lines[line].pieces:
-                    wanting.setdefault(line, []).append(actor)
-        contested = [(line, actors) for line, actors in wanting.items() if len(actors) > 1]
-        left, lines = self._start.left, self._start.scene.lines
-        contested.sort(key=lambda at: (-left[at[0]] // lines[at[0]].pieces, at[0]))
-        return contested
-
-    def run(self, bound: int) -> None:
-        """Find the best division; `bound` holds for all of them."""
-        lines = sum(len(actor.lines) for actor in self._acting)
-        if not self._contested:
-            self._budget.spend(1 + lines // _LINES_A_STEP)
-            self._simulate({})
-            return
-        if self._wanted_units() > UNITS_DIVIDED_MAX:
-            self._simulate(self._greedy())
-            self.open_bound = bound
-            return
-        packing = Packing(
-            claimants=[self._claimant(actor) for actor in self._claims],
-            pieces={
-                line: self._start.scene.lines[line].pieces
-                for actor in self._claims
-                for line in actor.reach
-            },
-            fixed_minor=bound - sum(self._alone[actor.rank] for actor in self._claims),
-            value=self._simulate,
-            spend=self._budget.spend,
-            to_beat=self._to_beat,
-            try_steps=1 + lines // _LINES_A_STEP,
-            # Beside other offers, and points, the bound of prices is too far off to prove much.
-            divisions_tried=PACKING_DIVISIONS_TRIED
-            if len(self._claims) == len(self._acting) and not self._aim.beside
-            else MIXED_DIVISIONS_TRIED,
-        )
-        packing.run(
-            {line: [actor.rank for actor in actors] for line, actors in self._contested},
-            self._greedy(),
-        )
-        self.open_bound = packing.open_bound
-
-    def _wanted_units(self) -> int:
-        lines = self._start.scene.lines
-        return sum(lines[line].pieces for actor in self._claims for line in actor.reach)
-
-    def _claimant(self, actor: Candidate) -> Claimant:
-        gives = actor.compiled.offer.gives
-        assert isinstance(gives, CLAIMING)
-        most = actor.compiled.offer.limits.discount_minor_max
-        return Claimant(actor.rank, gives, units_held(actor, self._start, None), most)
-
-    def _greedy(self) -> Shares:
-        """Let the offer that takes most off take what it uses, then the next with what is left."""
-        lines = self._start.scene.lines
-        free = {line: lines[line].pieces for line, _ in self._contested}
-        shares: Shares = {actor.rank: {} for actor in self._claims}
-        waiting = list(self._claims)
-        while waiting:
-            offers = []
-            for actor in waiting:
-                held = {
-                    line: (0, free.get(line, lines[line].pieces))
-                    for line in actor.reach
-                    if lines[line].pieces
-                }
-                offers.append((-most_taken(actor, self._start, held), actor.rank, held))
-            _, rank, held = min(offers, key=lambda offer: offer[:2])
-            actor = next(a for a in waiting if a.rank == rank)
-            waiting.remove(actor)
-            used = formed(actor, self._start, held).pieces
-            for line in actor.reach & free.keys():
-                shares[rank][line] = used.get(line, 0)
-                free[line] -= used.get(line, 0)
-        for line, actors in self._contested:
-            shares[actors[0].rank][line] += free[line]
-        return shares
-
-    def _simulate(self, shares: Shares) -> int:
-        """Let all offers act with their units, and return what that gives; keep the best."""
-        held = self._held(shares) if shares else {}
-        state = self._start.copy()
-        before = sum(state.left)
-        most = self._aim.most_minor
-        for actor in self._acting:
-            offs = act(actor, state, held.get(actor.rank), most)
-            if most >= 0:
-                most -= sum(offs.values())
-        value = before - sum(state.left)
-        if self._aim.beside:
-            value += self._aim.beside.worth(state)
-        if value > self.best:
-            self.best = value
-            self.best_held = held
-        return value
-
-    def _held(self, shares: Shares) -> dict[int, Held]:
-        """Return what each multi-buy holds; of a line's units the earlier one has the dearer."""
-        lines = self._start.scene.lines
-        taken: dict[int, int] = {}
-        held: dict[int, Held] = {}
-        for actor in self._claims:
-            own: dict[int, tuple[int, int]] = {}
-            for line in actor.reach:
-                if lines[line].pieces:
-                    count = shares[actor.rank].get(line, lines[line].pieces)
-                    skip = taken.get(line, 0)
-                    own[line] = (skip, count)
-                    taken[line] = skip + count
-            held[actor.rank] = own
-        return held
+def _contested(claimants: Mapping[int, Claimant]) -> dict[int, list[int]]:
+    """Return the lines that several offers want, and the ranks of these."""
+    wanting: dict[int, list[int]] = {}
+    for rank, claimant in claimants.items():
+        for line in claimant.lines:
+            wanting.setdefault(line, []).append(rank)
+    return {line: wanting[line] for line in sorted(wanting) if len(wanting[line]) > 1}

@@ -126,7 +126,8 @@ class Transfers:
         """Return transfers with points that no receipt has reserved any of."""
         rows = self._database.rows(
             "select h.grant_id from held_right h join transfer_taken t"
-            " on t.transfer_id = h.grant_id where h.points_left > 0 and h.grant_id not in (select grant_id from reservation)"
+            " on t.transfer_id = h.grant_id where h.points_left > 0"
+            " and h.grant_id not in (select grant_id from reservation)"
         )
         return [str(row[0]) for row in rows]
 

@@ -91,6 +91,8 @@ class NeighbourDesk:
         heads = [s.head for s in till.neighbours.siblings.values() if s.head is not None]
         store = till.journal.witness
         new = [h for h in heads if store.head_of(h.till_id, h.incarnation) != h]
+        if not new:
+            return  # nothing was sold anywhere: the disk is left alone
         with till.journal.transaction():
             for head in new:
                 store.keep_head(head)

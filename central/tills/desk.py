@@ -48,6 +48,7 @@ from sync.messages import (
     PushAnswer,
     ReceiptAnswer,
     ReceiptRequest,
+    Roster,
     SnapshotAnswer,
     SnapshotRequest,
 )
@@ -174,17 +175,7 @@ class TillDesk:
     async def pull(self, caller: TillCaller, pull: Pull) -> PullAnswer:
         """Tell what has changed since the cursor, and hand out rights to a verified session."""
         caller.require_session()
-        grants: tuple[Grant, ...] = ()
-        recalls: tuple[str, ...] = ()
-        if caller.verified and not caller.revoked and pull.incarnation == caller.incarnation:
-            holder = caller.holder(pull.incarnation)
-            await self.rights.close_unreceived(holder)
-            await courier.close_dead(self.pool, holder)
-            if pull.seq is not None:
-                await transfers.bring_home_stranded(self.pool, holder, pull.seq)
-            grants = await self.rights.grants_for(holder)
-            recalls = await self.rights.recalls_for(holder)
-            recalls += await transfers.recalls_for(self.pool, holder)
+        grants, recalls = await self._rights_for(caller, pull)
         scopes = [f"till:{caller.till_id}"]
         if not caller.revoked:
             scopes.append(f"store:{caller.store_id}")
@@ -215,9 +206,6 @@ class TillDesk:
                 connection, till_id=caller.till_id, incarnation=pull.incarnation
             )
             manifest = await newest_manifest(connection)
-        roster = None
-        if not caller.revoked:
-            roster = await find_roster(self.pool, caller.store_id, self.system)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
         cursor = pull.cursor
         if goes_on and not more:
@@ -238,9 +226,31 @@ class TillDesk:
             outcomes=tuple(OutcomeRow(**row) for row in outcomes),
             manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
             applied=streams,
-            roster=roster if roster is not None and roster.version != pull.roster else None,
+            roster=await self._roster_for(caller, pull),
             compare=not goes_on and not caller.revoked,
         )
+
+    async def _rights_for(
+        self, caller: TillCaller, pull: Pull
+    ) -> tuple[tuple[Grant, ...], tuple[str, ...]]:
+        """Bring home what can never be accepted any more; return what is given and asked back."""
+        if not caller.verified or caller.revoked or pull.incarnation != caller.incarnation:
+            return (), ()
+        holder = caller.holder(pull.incarnation)
+        await self.rights.close_unreceived(holder)
+        await courier.close_dead(self.pool, holder)
+        if pull.seq is not None:
+            await transfers.bring_home_stranded(self.pool, holder, pull.seq)
+        grants = await self.rights.grants_for(holder)
+        recalls = await self.rights.recalls_for(holder)
+        return grants, recalls + await transfers.recalls_for(self.pool, holder)
+
+    async def _roster_for(self, caller: TillCaller, pull: Pull) -> Roster | None:
+        """Return the roster of the till's store, where it has another; none for a revoked till."""
+        if caller.revoked:
+            return None
+        roster = await find_roster(self.pool, caller.store_id, self.system)
+        return roster if roster.version != pull.roster else None
 
     async def compare(self, caller: TillCaller, asked: Compare) -> CompareAnswer:
         """Tell what a till does not know as it is."""

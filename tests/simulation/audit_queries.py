@@ -40,7 +40,7 @@ ALWAYS = {
             where (g.account_id, g.grant_id) = (r.account_id, r.grant_id))""",
     "the pool does not add up, or could not pay": """
         select count(*) from risk_pool
-        where funded <> free + budgets + losses or uncovered <> 0""",
+        where funded <> free + budgets + exposures + losses or uncovered <> 0""",
     "the pool's budgets are not those of the tills": """
         select count(*) from risk_pool where budgets <> (
             select sum(risk_points_total - risk_points_settled) from till_stream)""",

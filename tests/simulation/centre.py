@@ -17,6 +17,7 @@ from central.database.pool import Pool
 from central.keys import CentreKeys
 from central.people.loading import load_lines
 from central.rights.issuing import RightsSettings
+from central.rights.tending import Tended, tend
 from central.rules.publishing import publish
 from central.streams.apply import Applier
 from central.system import System
@@ -33,7 +34,11 @@ BEGINNING_MS = 1_740_787_200_000
 """Midnight of 2025-03-01 in UTC: where virtual time begins."""
 
 RIGHTS = RightsSettings(
-    grant_points_max=120, risk_points_per_till=60, grant_days=1, grants_per_pull_max=20
+    grant_points_max=120,
+    risk_points_per_till=60,
+    grant_days=1,
+    grants_per_pull_max=20,
+    loss_days=1,
 )
 """Tight and short-lived, so that rights run out, expire and are asked back within days."""
 
@@ -93,6 +98,7 @@ class SimulatedCentre:
         )
         self.joined: Centre = join_centre(pool, keys, self.system, RIGHTS)
         self.pool = pool
+        self.tended: list[Tended] = []
         self.applier: Applier = self.joined.applier
         self.after: Callable[[Request, Response], Awaitable[None]] | None = None
 
@@ -144,6 +150,11 @@ class SimulatedCentre:
         """Put points into the risk pool."""
         sql = load_queries("central.rights", "queries.sql")["fund_pool"]
         await self.pool.fetchrow(sql, POOL_POINTS)
+
+    async def tend(self) -> None:
+        """Do what is due about rights by time alone."""
+        tended = await tend(self.pool, now_ms=self.system.now_ms(), settings=RIGHTS)
+        self.tended.append(tended)
 
     async def publish(self, bundle: Bundle) -> str:
         """Publish a bundle; returns its hash."""

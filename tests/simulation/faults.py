@@ -12,6 +12,7 @@ class Faults:
         lost_replies: the centre acts, the till hears nothing.
         late_repeats: the very same bytes arrive once more, up to hours later.
         slow_requests: arrive after seconds, most of them when nobody waits any more.
+        lan_cuts_per_store_day: tills of the store do not hear each other, for hours.
         cuts_per_store_day: the store's line is down, up to `cut_hours_max`.
         kills_per_till_day: the agent's process ends at once; the machine's cache survives.
         power_cuts_per_till_day: at any moment, also between two writes of one transaction.
@@ -29,6 +30,7 @@ class Faults:
     slow_requests: int = 0
     cuts_per_store_day: float = 0.0
     cut_hours_max: float = 12.0
+    lan_cuts_per_store_day: float = 0.0
     kills_per_till_day: float = 0.0
     power_cuts_per_till_day: float = 0.0
     spoiled_journals_per_till_day: float = 0.0
@@ -57,6 +59,7 @@ USUAL = Faults(
     late_repeats=50,
     slow_requests=10,
     cuts_per_store_day=0.6,
+    lan_cuts_per_store_day=0.2,
     kills_per_till_day=0.6,
     power_cuts_per_till_day=0.8,
     spoiled_journals_per_till_day=0.06,
@@ -74,6 +77,7 @@ YEARS = Faults(
     slow_requests=10,
     cuts_per_store_day=0.4,
     cut_hours_max=72.0,
+    lan_cuts_per_store_day=0.2,
     kills_per_till_day=0.1,
     power_cuts_per_till_day=0.1,
     spoiled_journals_per_till_day=0.015,

@@ -10,6 +10,8 @@ import apsw
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.identity import Identity
 from agent.journal.database import Database
+from agent.neighbours.delivering import deliver
+from agent.neighbours.desk import NeighbourDesk
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
 from agent.till_service.returns import ReturnService
@@ -18,11 +20,13 @@ from agent.till_service.till import Till, TillSettings, join_till
 from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse
 from sync.errors import LinkError, SyncError
 from sync.messages import Message
+from sync.neighbours import AskSibling
 from sync.signing import NO_SESSION
 from tests.simulation.centre import BEGINNING_MS
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor
 from tests.simulation.kernel import Kernel, Waiter, sleep
+from tests.simulation.lan import Lan
 from tests.simulation.network import Network
 from tests.simulation.plants import AsBuilt
 
@@ -96,7 +100,9 @@ class SimulatedTill:
         self.identity = identity
         self._talk_ms = talk_ms
         self.name = f"till-{identity.till_id}"
+        self.number = identity.till_id
         self.store = identity.place.store
+        self.lan: Lan | None = None
         self.disk = Disk(random.Random(draws.random()))
         self.clock = TillClock(kernel, random.Random(draws.random()))
         self._kernel = kernel
@@ -125,6 +131,8 @@ class SimulatedTill:
         self.receipts = TillService(self.till)
         self.returns = ReturnService(self.till)
         self._side = self._plant.till_side(self.till)
+        self.till.neighbours.connected = self.lan is not None
+        self._desk = NeighbourDesk(self.till)
         self._is_busy = False
         self._hello_at_ms = 0
         self._chronicle.note(f"{self.name} up")
@@ -231,6 +239,7 @@ class SimulatedTill:
             return None
         life, self._is_busy = self.life, True
         try:
+            self._hear_siblings()
             steps = self._guarded(start)
             if not isinstance(steps, Generator):
                 return steps
@@ -249,10 +258,12 @@ class SimulatedTill:
             if self.life == life:
                 self._is_busy = False
 
-    async def _ask_in_time(self, ask: Ask) -> Message | None:
-        """What the agent's link worker does for a sale."""
+    async def _ask_in_time(self, ask: Ask | AskSibling) -> Message | None:
+        """What the agent's link worker and its bus do for a sale."""
         till, life = self.till, self.life
         assert till is not None
+        if isinstance(ask, AskSibling):
+            return await self.lan.ask(self, ask) if self.lan is not None else None
         if not till.link_up or till.session == NO_SESSION:
             return None
         ms_max = _AUTHORISE_MS if ask.path == PATH_AUTHORISE else _ASK_MS
@@ -276,6 +287,7 @@ class SimulatedTill:
         await sleep(self._draws.randint(100, 5_000))
         while self.life == life:
             try:
+                await self._beside(life)
                 await self._talk(life)
                 pause_ms = self._talk_ms
             except MachineOffError:
@@ -295,6 +307,7 @@ class SimulatedTill:
         greet = till.session == NO_SESSION or now_ms >= self._hello_at_ms
         try:
             await self._drive(converse(self._side, greet=greet), life)
+            await self._drive(deliver(till), life)
         except SyncError as error:
             if self.life == life:
                 self._hello_at_ms = 0
@@ -332,6 +345,46 @@ class SimulatedTill:
         return await self._network.ask(
             self.identity, wish, session=self.till.session, ms_max=_REQUEST_MS
         )
+
+    # Siblings
+
+    def _hear_siblings(self) -> None:
+        if self.lan is not None:
+            self.lan.hear(self)
+
+    async def _beside(self, life: int) -> None:
+        """Do what the agent does beside its sales: ask siblings what they know, leave copies."""
+        self._hear_siblings()
+        steps = self._desk.background()
+        done, wish = self._guarded(lambda: _advance(steps, None))
+        while not done:
+            reply = await self._ask_in_time(wish)
+            if self.life != life:
+                steps.close()
+                raise MachineOffError
+            done, wish = self._guarded(lambda: _advance(steps, reply))  # noqa: B023
+
+    def beat(self) -> bytes | None:
+        """Return what the agent gossips now; None when it does not live."""
+        try:
+            return self._guarded(self._desk.heartbeat) if self.is_up else None
+        except MachineOffError:
+            return None
+
+    def hear(self, sibling: "SimulatedTill", body: bytes) -> None:
+        """Have the agent hear gossip."""
+        if self.is_up:
+            with suppress(MachineOffError):
+                self._guarded(lambda: self._desk.heard(sibling.number, body))
+
+    def asked_by(self, sibling: "SimulatedTill", body: bytes) -> bytes | None:
+        """Have the agent answer a sibling."""
+        if not self.is_up:
+            return None
+        try:
+            return self._guarded(lambda: self._desk.asked(sibling.number, body))
+        except MachineOffError:
+            return None
 
     # For the auditor
 

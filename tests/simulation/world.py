@@ -1,7 +1,7 @@
 """One world under one seed: stores, tills, customers, a centre, faults, and the auditor."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from tests.simulation.chronicle import Chronicle, ViolationError, require
 from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor, SimulatedVfs
 from tests.simulation.faults import Faults, Size
 from tests.simulation.kernel import Kernel, really, sleep
+from tests.simulation.lan import Lan
 from tests.simulation.network import Network
 from tests.simulation.paper import Paper
 from tests.simulation.plants import AsBuilt
@@ -153,12 +154,20 @@ class World:
             chronicle=self.chronicle,
             draws=self._stream("network"),
         )
-        self._paper = Paper()
         self._tills: dict[int, SimulatedTill] = {}
+        self._lan = Lan(
+            self.kernel,
+            self._tills,
+            faults=faults,
+            chronicle=self.chronicle,
+            draws=self._stream("lan"),
+        )
+        self._paper = Paper()
         self._registers: list[Register] = []
         self._stores = [f"store-{number}" for number in range(1, size.stores + 1)]
         self._bundle_version = 0
         self._stalled_until_ms = 0
+        self._tend_at_ms = 0
         self._is_healed = False
         self._is_over = False
         customers = make_customers(self._stream("customers"), size.customers, self._stores)
@@ -230,6 +239,7 @@ class World:
             draws=self._stream(f"till {answer.till_id}"),
             talk_ms=self._size.talk_minutes * 60_000,
         )
+        till.lan = self._lan
         self._vfs.disks[till.name] = till.disk
         self._tills[answer.till_id] = till
         till.start()
@@ -275,6 +285,9 @@ class World:
                 continue
             if housekeeping is not None:
                 await really(housekeeping())
+            if self.kernel.now_ms >= self._tend_at_ms:
+                self._tend_at_ms = self.kernel.now_ms + _HOUR_MS
+                await really(self._centre.tend())
             await really(self._applier.apply_pending(draws.randint(1, 20)))
 
     async def _publish(self) -> None:
@@ -293,12 +306,14 @@ class World:
             if customer.is_late:
                 at(self._some_moment(), partial(self._introduce, customer))
         for store in self._stores:
-            for at_ms in self._moments(faults.cuts_per_store_day):
-                at(at_ms, partial(self._cut, store))
+            for rate, what in (
+                (faults.cuts_per_store_day, self._cut),
+                (faults.lan_cuts_per_store_day, self._cut_lan),
+            ):
+                self._schedule(rate, partial(what, store))
         for till in self._tills.values():
             self._schedule_faults_of(till)
-        for at_ms in self._moments(faults.stalls_per_day):
-            at(at_ms, self._stall)
+        self._schedule(faults.stalls_per_day, self._stall)
         for till_id in self._draws.sample(sorted(self._tills), faults.revoked_tills):
             if self._draws.random() < _REVOKED_SHARE:
                 at(self._some_moment(), partial(self._revoke, till_id))
@@ -312,8 +327,11 @@ class World:
             (faults.restored_images_per_till_day, self._image),
             (faults.clock_jumps_per_till_day, self._jump),
         ):
-            for at_ms in self._moments(rate):
-                self.kernel.at(at_ms, partial(what, till))
+            self._schedule(rate, partial(what, till))
+
+    def _schedule(self, rate: float, what: Callable[[], None]) -> None:
+        for at_ms in self._moments(rate):
+            self.kernel.at(at_ms, what)
 
     def _some_moment(self) -> int:
         return self._draws.randrange(self._size.days * DAY_MS)
@@ -345,6 +363,15 @@ class World:
                 self.kernel.now_ms + int(hours * _HOUR_MS),
                 lambda: self._network.cut_stores.discard(store),
             )
+
+    def _cut_lan(self, store: str) -> None:
+        hours = self._draws.uniform(0.1, 8)
+        self._lan.cut_stores.add(store)
+        self.chronicle.fault("LAN cut", f"{store} for {hours:.1f} h")
+        self.kernel.at(
+            self.kernel.now_ms + int(hours * _HOUR_MS),
+            lambda: self._lan.cut_stores.discard(store),
+        )
 
     def _kill(self, till: SimulatedTill) -> None:
         if till.is_up:
@@ -474,6 +501,8 @@ class World:
         """Heal everything, let tills and centre talk for some rounds, and audit the rest."""
         self._network.faults = fault_rates.NONE
         self._network.cut_stores.clear()
+        self._lan.faults = fault_rates.NONE
+        self._lan.cut_stores.clear()
         self._stalled_until_ms = 0
         self._is_healed = True
         for register in self._registers:

@@ -226,7 +226,9 @@ def test_keys_are_for_nobody_else_to_read(
     run("rules", *given, "publish", str(rules_file))
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()}
     del modes["rules.pub"]
-    assert modes == dict.fromkeys(("centre.key", "rules.key", "cards.key", "office.token"), 0o600)
+    assert modes == dict.fromkeys(
+        ("centre.key", "rules.key", "cards.key", "office.token", "app.token"), 0o600
+    )
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
 
 

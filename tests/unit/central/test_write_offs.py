@@ -7,6 +7,7 @@ import asyncio
 
 import pytest
 
+from central.bootstrap import tend_rights_for_ever
 from central.database.pool import Pool
 from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
@@ -416,3 +417,15 @@ async def test_write_offs_and_late_spends_at_once_lose_no_point(pool: Pool) -> N
         exposed = await centre.pool.fetchval("select sum(exposure) from right_grant")
         assert await centre.risk_pool() == PoolState(10_000 - exposed, exposures=exposed)
         assert exposed == 40 * len(accounts)
+
+
+async def test_rights_are_tended_while_the_centre_serves(centre: JoinedCentre) -> None:
+    _, grant = await vault_with_grant(centre)
+    centre.system.pass_days(LOST_DAYS)
+    tending = asyncio.create_task(tend_rights_for_ever(centre.parts))
+    while (await state(centre, grant))[0] != "written_off":
+        assert not tending.done(), tending
+        await centre.pool.execute("select pg_sleep(0.01)")
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
+    assert await centre.totals(7) == Totals(300)

@@ -9,6 +9,7 @@ import pytest
 
 from loyalty import counters
 from loyalty.account import NOBODY, AccountSnapshot, Allowance
+from loyalty.asking import counters_asked
 from loyalty.basket import BasketLine
 from loyalty.bundle import Programme, ReceiptTerms
 from loyalty.calculate import calculate
@@ -21,12 +22,16 @@ from loyalty.offers import (
     FixedPrice,
     Gift,
     Limits,
+    NeedsAll,
+    NeedsCode,
     NForM,
     Offer,
     PointsMultiplier,
     PointsPerMoney,
     PointsPerReceipt,
     SharedLimit,
+    When,
+    Where,
 )
 from loyalty.returns import ReturnCalculation, ReturnItem, calculate_return
 from tests.support.builders import (
@@ -422,3 +427,66 @@ def test_what_one_offer_of_a_campaign_gives_may_be_limited_for_all() -> None:
     found = receipt(*both, left=left, who=account())
     assert given(found) == {"a": 50, "p": 5}
     assert counted(found) == left
+
+
+# What a till needs an allowance for
+
+
+def test_a_till_is_told_what_it_needs_an_allowance_for() -> None:
+    made = rules(
+        offer("spring", off(1), limits=campaign(uses_max=9, discount_minor_max=5, period="day")),
+        offer(
+            "local",
+            PointsPerReceipt(points=1),
+            limits=Limits(store=SharedLimit(points_max=7, name="x")),
+        ),
+        offer("there", off(1), where=Where(stores=("s9",)), limits=campaign(uses_max=1)),
+        offer("over", off(1), when=When(until="2025-03-05"), limits=campaign(uses_max=1)),
+        offer("code", off(1), needs=NeedsCode(prefix="C-", uses_max=2)),
+        offer("each", off(1), needs=NeedsCode(prefix="D-", uses_per_account_max=2)),
+    )
+    asked = counters_asked(
+        made, place=place("s1"), moment=moment(), codes=("C-1", "D-1", "E-1", "C-2")
+    )
+    assert [(each.name, each.most) for each in asked] == [
+        ("campaign.minor:spring@2025-03-05", 5),
+        ("campaign.uses:spring@2025-03-05", 9),
+        ("code.uses:C-1", 2),
+        ("code.uses:C-2", 2),
+        ("store.points.s1:x", 7),
+    ]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_no_other_counter_changes_a_receipt(number: int) -> None:
+    draw = Random(number)
+    offers = [
+        offer(
+            f"o{at}",
+            draw.choice((off(draw.randint(1, 90)), PointsPerReceipt(points=5), Gift(sku="mug"))),
+            needs=draw.choice((NeedsAll(), NeedsCode(prefix="C", uses_max=1))),
+            limits=draw.choice((shared("c", uses_max=9), campaign(uses_max=5), Limits())),
+        )
+        for at in range(5)
+    ]
+    made, codes = rules(*offers), draw.sample(("C1", "C2", "C3"), 2)
+    asked = {
+        each.name for each in counters_asked(made, place=place(), moment=moment(), codes=codes)
+    }
+    every = {*asked, "campaign.uses:x", "code.uses:C1", "code.uses:C3", "store.uses.s:o1"}
+    left = {name: draw.randint(0, 3) for name in sorted(every)}
+
+    def calculated(allowance: Allowance) -> Calculation:
+        return calculate(
+            basket(codes=codes),
+            made,
+            moment=moment(),
+            place=place(),
+            account=account(),
+            allowance=allowance,
+        )
+
+    known = Allowance(left={name: most for name, most in left.items() if name in asked})
+    found = calculated(known)
+    assert found == calculated(Allowance(left=left))
+    assert all(one.plus <= left[one.counter] for one in found.counted)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loyalty.basket import Basket, BasketLine
+from loyalty.basket import Basket, BasketLine, line_order
 from loyalty.errors import AmountError
 from loyalty.limits import (
     AMOUNT_MINOR_MAX,
@@ -117,3 +117,8 @@ def test_an_attribute_of_a_line_is_bounded() -> None:
     for attributes in ({"x" * 201: "1"}, {"size": "x" * 201}):
         with pytest.raises(AmountError, match="at most 200 characters"):
             line("1", attributes=attributes)
+
+
+def test_lines_with_numbers_for_names_are_ordered_as_numbers() -> None:
+    names = ["10", "2", "1", "b", "a", "12", "line-10", "line-9"]
+    assert sorted(names, key=line_order) == ["1", "2", "a", "b", "10", "12", "line-9", "line-10"]

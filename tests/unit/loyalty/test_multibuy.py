@@ -2,7 +2,6 @@
 
 import pytest
 
-from loyalty.limits import UNITS_HELD_MAX
 from loyalty.multibuy import Cap, Formed, Units, form, taken_off, units_of
 from loyalty.offers import (
     AmountEach,
@@ -300,7 +299,33 @@ def test_parts_that_compete_for_too_few_units_form_no_set() -> None:
     assert form(parts(2, 1, off=FREE), [two, two], NO_CAP) == Formed()
 
 
-def test_no_more_units_are_looked_at_than_the_bound_allows() -> None:
-    many = ((100, 0, UNITS_HELD_MAX + 10),)
-    formed = form(parts(1, off=AmountEach(amount_minor=1)), [many], NO_CAP)
-    assert formed.sets == UNITS_HELD_MAX
+MILLION = 1_000_000
+
+
+def test_a_million_pieces_of_each_part_form_a_million_sets() -> None:
+    held: list[Units] = [((7, 0, MILLION),), ((5, 1, MILLION),)]
+    formed = form(parts(1, 1, off=PriceEach(amount_minor=9)), held, NO_CAP)
+    assert (formed.off_minor, formed.sets) == (3 * MILLION, MILLION)
+    assert formed.pieces == {0: MILLION, 1: MILLION}
+
+
+def test_units_that_fill_several_parts_are_shared_out_however_many_there_are() -> None:
+    """Part 1 takes every unit, part 0 only those of line 0: sets end with the cheap units."""
+    both: Units = ((7, 0, MILLION), (5, 1, 3 * MILLION))
+    formed = form(parts(1, 1, off=PriceEach(amount_minor=9)), [both[:1], both], NO_CAP)
+    assert (formed.off_minor, formed.sets) == (3 * MILLION, MILLION)
+    assert formed.pieces == {0: MILLION, 1: MILLION}
+
+
+def test_of_a_million_pieces_that_are_both_the_cheapest_are_bought() -> None:
+    both: Units = ((7, 0, MILLION), (5, 1, MILLION))
+    formed = form(cake_with_coffee(), [both, both], NO_CAP)
+    assert (formed.off_minor, formed.rewarded) == (7 * MILLION, {0: 7 * MILLION})
+    assert formed.claimed == {0: 7 * MILLION, 1: 5 * MILLION}
+
+
+def test_where_rounding_makes_sets_equal_the_fewest_are_formed() -> None:
+    """A hundredth of 10 a set: after five sets half a unit is rounded up, fourteen are no more."""
+    held: list[Units] = [((10, 0, 14),)]
+    formed = form(parts(1, off=PercentOff(rate_ppm=10_000)), held, NO_CAP)
+    assert (formed.off_minor, formed.sets) == (1, 5)

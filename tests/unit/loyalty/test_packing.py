@@ -1,6 +1,8 @@
 """How contested pieces are divided among multi-buys, and the bound on what a division saves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -13,13 +15,14 @@ from loyalty.offers import (
     ClaimingReward,
     EveryNth,
     NForM,
+    Off,
     Part,
     PartsSet,
     PercentOff,
     PriceEach,
 )
 from loyalty.packing import Packing, Shares
-from loyalty.wanting import Claimant, want
+from loyalty.wanting import Bounds, Claimant, Prices, want
 from tests.support.builders import having
 
 FREE = PercentOff(rate_ppm=PPM)
@@ -81,7 +84,7 @@ PIECES: Pieces = {0: (5, 80), 1: (4, 50)}
 def test_no_holding_gains_more_than_what_is_wanted(name: str, prices: Mapping[int, int]) -> None:
     gives = REWARDS[name]
     claimant = Claimant(0, gives, groups_of(gives, PIECES))
-    wanted = want(claimant, {0: 5, 1: 4}, prices)
+    wanted = want(claimant, {}, prices)
     most = max(
         saved(gives, PIECES, {0: a, 1: b}) * PPM - a * prices.get(0, 0) - b * prices.get(1, 0)
         for a, b in product(range(6), range(5))
@@ -94,7 +97,7 @@ def test_no_holding_gains_more_than_what_is_wanted(name: str, prices: Mapping[in
 def test_what_is_wanted_gains_what_it_says(name: str) -> None:
     gives = REWARDS[name]
     prices = {0: 3 * PPM, 1: 2 * PPM}
-    wanted = want(Claimant(0, gives, groups_of(gives, PIECES)), {0: 5, 1: 4}, prices)
+    wanted = want(Claimant(0, gives, groups_of(gives, PIECES)), {}, prices)
     cost = sum(prices[line] * count for line, count in wanted.units.items())
     assert saved(gives, PIECES, wanted.units) * PPM - cost == wanted.gain
 
@@ -103,15 +106,104 @@ def test_what_is_wanted_gains_what_it_says(name: str) -> None:
 def test_at_prices_above_every_gain_nothing_is_wanted(name: str) -> None:
     gives = REWARDS[name]
     claimant = Claimant(0, gives, groups_of(gives, PIECES))
-    wanted = want(claimant, {0: 5, 1: 4}, {0: 10**9, 1: 10**9})
+    wanted = want(claimant, {}, {0: 10**9, 1: 10**9})
     assert (wanted.gain, wanted.units) == (0, {})
 
 
 def test_no_more_is_wanted_than_may_be_held() -> None:
     claimant = Claimant(0, NForM(units=2, pay=1), [((80, 0, 5), (50, 1, 4))])
-    wanted = want(claimant, {0: 2, 1: 1}, {})
+    wanted = want(claimant, {0: (0, 2), 1: (0, 1)}, {})
     assert wanted.gain == 80 * PPM
     assert wanted.units == {0: 2}
+
+
+def test_units_held_in_any_case_cost_nothing() -> None:
+    claimant = Claimant(0, NForM(units=2, pay=1), [((80, 0, 5), (50, 1, 4))])
+    wanted = want(claimant, {0: (2, 5), 1: (1, 4)}, {0: 90 * PPM, 1: 30 * PPM})
+    # Two of 80 are there and one of 50; a second of 50 for 30 makes another pair.
+    assert wanted.gain == (80 + 50 - 30) * PPM
+    assert wanted.units == {0: 2, 1: 2}
+
+
+def some_off(draw: random.Random) -> Off:
+    """Return what is taken off a unit or a set; of even prices always whole."""
+    offs: tuple[Off, ...] = (
+        PercentOff(rate_ppm=draw.choice((PPM, 500_000))),
+        AmountEach(amount_minor=draw.randint(1, 40)),
+        PriceEach(amount_minor=draw.randint(0, 40)),
+    )
+    return draw.choice(offs)
+
+
+def some_claimant(draw: random.Random, lines: Mapping[int, tuple[int, int]]) -> Claimant:
+    """Return a multi-buy of any kind on some of the lines, now and then within limits."""
+
+    def some() -> multibuy.Units:
+        chosen = [line for line in lines if draw.random() < 0.7] or [0]
+        return units(lines, *chosen)
+
+    size = draw.randint(2, 4)
+    parts = tuple(
+        Part(name=name, lines=having("sku", "a"), units=draw.randint(1, 2))
+        for name in "xyz"[: draw.randint(1, 3)]
+    )
+    buy, get = draw.randint(1, 3), draw.randint(1, 3)
+    partial = draw.random() < 0.5
+    same = BuyGet(buy_units=buy, get_units=get, off=some_off(draw), partial=partial)
+    rewards: list[tuple[ClaimingReward, int]] = [
+        (NForM(units=size, pay=draw.randint(1, size - 1)), 1),
+        (EveryNth(every=size, off=some_off(draw)), 1),
+        (same, 1),
+        (replace(same, get_lines=having("sku", "b")), 2),
+        (PartsSet(parts=parts, off=some_off(draw)), len(parts)),
+    ]
+    gives, kinds = draw.choice(rewards)
+    cap = multibuy.Cap(sets=draw.choice((0, 0, 1, 2)))
+    most_minor = draw.choice((0, 0, 0, draw.randint(1, 60)))
+    return Claimant(0, gives, [some() for _ in range(kinds)], cap, most_minor)
+
+
+def gained(claimant: Claimant, held: Mapping[int, int], bounds: Bounds, prices: Prices) -> int:
+    """Return what an offer gains with these units after their prices."""
+    cost = sum(prices.get(n, 0) * max(0, count - bounds[n][0]) for n, count in held.items())
+    return claimant.saved(held).off_minor * PPM - cost
+
+
+def test_what_is_wanted_within_bounds_and_limits_is_the_best_of_all_holdings(seed: int) -> None:
+    draw = random.Random(seed)
+    for number in range(150):
+        lines = {n: (draw.choice((1, 1, 2, 5)), 2 * draw.randint(0, 20)) for n in range(4)}
+        claimant = some_claimant(draw, lines)
+        own = sorted(claimant.lines)
+        prices = {n: draw.randint(0, 30 * PPM) for n in own if draw.random() < 0.8}
+        bounds = {n: (0, lines[n][0]) for n in own}
+        for n in own:
+            if draw.random() < 0.4:
+                least, most = sorted(draw.randint(0, lines[n][0]) for _ in range(2))
+                bounds[n] = (least, most)
+        wanted = want(claimant, bounds, prices)
+
+        holdings = product(*(range(bounds[n][1] + 1) for n in own))
+        best = max(
+            gained(claimant, dict(zip(own, counts, strict=True)), bounds, prices)
+            for counts in holdings
+        )
+        where = f"case {number}: {claimant} {bounds} {prices}"
+        assert wanted.gain >= best, where
+        if not claimant.most_minor and not isinstance(
+            getattr(claimant.gives, "off", None), AmountEach
+        ):
+            assert wanted.gain == best, where
+            held = {n: wanted.units.get(n, 0) for n in own}
+            assert gained(claimant, held, bounds, prices) == best, where
+
+
+def test_of_very_many_units_as_many_are_wanted_as_gain() -> None:
+    """Sets of three that free one of 80: at 25 a piece they gain 5 each, at 27 they lose 1."""
+    claimant = Claimant(0, NForM(units=3, pay=2), [((80, 0, 1_000_000),)])
+    wanted = want(claimant, {}, {0: 25 * PPM})
+    assert (wanted.gain, wanted.units) == (333_333 * 5 * PPM, {0: 999_999})
+    assert want(claimant, {}, {0: 27 * PPM}).units == {}
 
 
 def divisions(pieces: Pieces, count: int) -> Iterator[list[dict[int, int]]]:
@@ -146,20 +238,32 @@ def packed(gives: Sequence[ClaimingReward], pieces: Pieces, budget: int = ENOUGH
             assert sum(held.get(line, 0) for held in shares.values()) == have, shares
         return sum(saved(each, pieces, shares[rank]) for rank, each in enumerate(gives))
 
-    packing = Packing(
-        claimants=[
-            Claimant(rank, each, groups_of(each, pieces)) for rank, each in enumerate(gives)
-        ],
+    packing = packing_of(gives, pieces, value, spend)
+    first: Shares = {rank: dict.fromkeys(pieces, 0) for rank in range(len(gives))}
+    first[0] = {line: have for line, (have, _) in pieces.items()}
+    packing.run({}, lambda: first)
+    return packing
+
+
+def packing_of(
+    gives: Sequence[ClaimingReward],
+    pieces: Pieces,
+    value: Callable[[Shares], int],
+    spend: Callable[[int], bool],
+    to_beat: int = -1,
+) -> Packing:
+    """Return the search for who holds which pieces of lines 0 and 1."""
+    return Packing(
+        claimants={
+            rank: Claimant(rank, each, groups_of(each, pieces)) for rank, each in enumerate(gives)
+        },
         pieces={line: have for line, (have, _) in pieces.items()},
+        contested={line: list(range(len(gives))) for line in pieces},
         fixed_minor=0,
         value=value,
         spend=spend,
-        to_beat=-1,
+        to_beat=to_beat,
     )
-    first = {rank: dict.fromkeys(pieces, 0) for rank in range(len(gives))}
-    first[0] = {line: have for line, (have, _) in pieces.items()}
-    packing.run({line: list(range(len(gives))) for line in pieces}, first)
-    return packing
 
 
 CASES: list[tuple[tuple[str, ...], Pieces]] = [
@@ -181,7 +285,6 @@ def test_no_division_saves_more_than_the_one_found(names: tuple[str, ...], piece
     packing, best = packed(gives, pieces), best_of(gives, pieces)
     assert packing.best == best
     assert packing.open_bound <= best
-    assert not packing.exhausted
 
 
 @pytest.mark.parametrize(("names", "pieces"), CASES)
@@ -205,16 +308,13 @@ def test_a_search_that_cannot_reach_what_is_to_beat_ends_at_once() -> None:
 
     pieces: Pieces = {0: (14, 80), 1: (13, 50)}
     gives = [REWARDS["three for two"], REWARDS["both for 100"]]
-    packing = Packing(
-        claimants=[
-            Claimant(rank, each, groups_of(each, pieces)) for rank, each in enumerate(gives)
-        ],
-        pieces={0: 14, 1: 13},
-        fixed_minor=0,
-        value=lambda shares: sum(saved(each, pieces, shares[at]) for at, each in enumerate(gives)),
-        spend=spend,
+    packing = packing_of(
+        gives,
+        pieces,
+        lambda shares: sum(saved(each, pieces, shares[at]) for at, each in enumerate(gives)),
+        spend,
         to_beat=10**6,
     )
-    packing.run({0: [0, 1], 1: [0, 1]}, {0: {0: 14, 1: 13}, 1: {0: 0, 1: 0}})
+    packing.run({}, lambda: {0: {0: 14, 1: 13}, 1: {0: 0, 1: 0}})
     assert packing.open_bound < 10**6
     assert spent < 100

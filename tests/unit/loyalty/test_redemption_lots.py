@@ -184,3 +184,41 @@ def test_a_part_says_when_its_lot_ends() -> None:
         (1, 10, "2025-04-01"),
         (2, 5, ""),
     ]
+
+
+def test_where_so_many_kinds_of_lots_overlap_that_the_best_is_not_proven_it_says_so() -> None:
+    """Twenty restrictions overlap, and a point is worth more than most lines have room for."""
+    lines = [line(str(at), f"s{at}", gross_minor=150 + at * 37 % 900) for at in range(60)]
+    groups = {
+        f"g{kind}": tuple(f"s{(kind * 3 + at * 5) % 60}" for at in range(4)) for kind in range(20)
+    }
+    lots = [lot(kind + 1, 1 + kind % 4, restriction=f"g{kind}") for kind in range(20)]
+    result = calculate(
+        basket(*lines),
+        rules(of=programme(point_value_minor=1_000, redemption=EVERYTHING), groups=groups),
+        moment=moment(),
+        place=place(),
+        account=account(),
+        request=RedeemRequest(as_many_as_possible=True),
+        right=right(None, *lots),
+    )
+    assert not result.redemption_proven
+    assert 0 < result.totals.redeemed_points <= result.redeemable_points_max
+
+
+def test_of_lots_that_alternate_each_is_spent_in_its_turn() -> None:
+    result = redeemed(
+        lot(1, 3, restriction="milk", expires_on="2025-05-01"),
+        lot(2, 3, restriction="tea", expires_on="2025-05-02"),
+        lot(3, 3, restriction="milk", expires_on="2025-05-03"),
+        lot(4, 3, restriction="tea", expires_on="2025-05-04"),
+        lines=(milk(100), tea(100)),
+        points=10,
+    )
+    assert [(part.lot_id, part.points) for part in result.redeemed] == [
+        (1, 3),
+        (2, 3),
+        (3, 3),
+        (4, 1),
+    ]
+    assert result.redemption_proven

@@ -328,6 +328,19 @@ def test_a_full_card_makes_the_dearest_or_the_cheapest_one_cheaper(
     assert offs(offer(gives=card), lines=lines(100, 200, 300)) == taken
 
 
+@pytest.mark.parametrize(
+    "gives",
+    [
+        Stamps(counter="coffee", every=1, off=PriceEach(amount_minor=1_000)),
+        FixedPrice(amount_minor=1_000),
+        Steps(by="quantity", steps=(Step(at_least=1, off=PriceEach(amount_minor=1_000)),)),
+    ],
+)
+def test_a_price_on_a_weighed_line_is_for_one_selling_unit(gives: PriceReward) -> None:
+    cheese = line("1", "cheese", quantity=232, by_weight=True, gross_minor=464)
+    assert offs(offer(gives=gives), lines=(cheese,)) == [232]
+
+
 def test_a_receipt_may_fill_a_card_more_than_once() -> None:
     card = Stamps(counter="coffee", every=2, off=AmountEach(amount_minor=30))
     # 30 for each of the two dearest, together booked by their price.

@@ -396,3 +396,46 @@ def test_points_are_counted_in_russian(number: int, said: str) -> None:
 
 def test_points_are_counted_in_english() -> None:
     assert [points(number, "en") for number in (0, 1, 21)] == ["0 points", "1 point", "21 points"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "english", "russian"),
+    [
+        (
+            {"limit": 100, "period": "day", "scope": "store"},
+            "A: no use is left for this till (100 today for this store).",
+            "А: для этой кассы больше не осталось (всего 100 сегодня на этот магазин).",
+        ),
+        (
+            {"limit_minor": 1_000_000, "period": "month", "scope": "campaign"},
+            "A: no money is left for this till (10000.00 this month for all stores).",
+            "А: для этой кассы денег не осталось (всего 10000,00 в этом месяце на все магазины).",
+        ),
+        (
+            {"limit_points": 21, "period": "ever", "scope": "campaign"},
+            "A: no points are left for this till (21 points in all for all stores).",
+            "А: для этой кассы баллов не осталось (всего 21 балл за всё время на все магазины).",
+        ),
+        (
+            {"coupon": "C-1", "limit": 1},
+            "A: coupon C-1 is not set aside for this till.",
+            "А: купон C-1 не выделен этой кассе.",
+        ),
+    ],
+)
+def test_what_is_limited_over_all_customers_says_of_what_nothing_is_left(
+    figures: dict[str, int | str], english: str, russian: str
+) -> None:
+    found = reason("no_allowance", **figures)
+    assert say_reason(found, "A", "en") == english
+    assert say_reason(found, "А", "ru") == russian
+
+
+def test_a_code_that_is_used_up_says_when_and_where_it_was() -> None:
+    found = reason("code_used", coupon="C-1", last="2026-11-20 14:02 store 12")
+    assert say_reason(found, "A", "en") == (
+        "A: coupon C-1 is used up, last 2026-11-20 14:02 store 12."
+    )
+    assert say_reason(found, "А", "ru", audience="customer") == (
+        "А: ваш купон C-1 уже использован, последний раз 20.11.2026 14:02 магазин 12."
+    )

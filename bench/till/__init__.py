@@ -1,0 +1,1 @@
+"""What a till costs: completing a sale, a cut line, a month without any."""

@@ -1,0 +1,92 @@
+"""The wires of a store: what tills say to each other, slow, lost, and now and then cut.
+
+A till that lives is heard every two seconds; here it is heard whenever somebody would look.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sync.messages import Message
+from sync.neighbours import AskSibling, RightsAnswer, WitnessAnswer, answer_of, pack
+from tests.simulation.chronicle import Chronicle
+from tests.simulation.faults import Faults
+from tests.simulation.kernel import Kernel, sleep
+
+if TYPE_CHECKING:
+    from tests.simulation.tills import SimulatedTill
+
+
+class Lan:
+    """The LANs of all stores.
+
+    Attributes:
+        faults: rates of lost and slow messages; those of the line count here, too.
+        cut_stores: stores in which no till hears another.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        tills: "Mapping[int, SimulatedTill]",
+        *,
+        faults: Faults,
+        chronicle: Chronicle,
+        draws: random.Random,
+    ) -> None:
+        self.faults = faults
+        self.cut_stores: set[str] = set()
+        self._kernel = kernel
+        self._tills = tills
+        self._chronicle = chronicle
+        self._draws = draws
+
+    def _reachable(self, till: "SimulatedTill") -> "list[SimulatedTill]":
+        if till.store in self.cut_stores:
+            return []
+        return [
+            each
+            for each in self._tills.values()
+            if each is not till and each.store == till.store and each.is_up
+        ]
+
+    def hear(self, till: "SimulatedTill") -> None:
+        """Let a till hear its siblings' heartbeats, and them its own."""
+        for other in self._reachable(till):
+            body = other.beat()
+            if body is not None:
+                till.hear(other, body)
+            if (body := till.beat()) is not None:
+                other.hear(till, body)
+
+    async def ask(self, asker: "SimulatedTill", ask: AskSibling) -> Message | None:
+        """Carry a question and its answer; None where nothing comes in time."""
+        body = pack(ask.message)
+        kind = type(ask.message).__name__
+        life = asker.life
+        if body is None:
+            return None
+        if self._happens(self.faults.lost_requests):
+            self._chronicle.fault("sibling not reached", f"{asker.store} {kind}")
+            await sleep(ask.budget_ms)
+            return None
+        await sleep(self._draws.randint(1, 10))
+        found = [each for each in self._reachable(asker) if each.number == ask.till_id]
+        if not found or asker.life != life:
+            await sleep(ask.budget_ms)
+            return None
+        reply = found[0].asked_by(asker, body)
+        if self._happens(self.faults.lost_replies):
+            self._chronicle.fault("sibling's answer lost", f"{asker.store} {kind}")
+            await sleep(ask.budget_ms)
+            return None
+        await sleep(self._draws.randint(1, 10))
+        answer = answer_of(reply, ask.answer)
+        if isinstance(answer, RightsAnswer) and answer.transfers:
+            self._chronicle.sometimes["points given by a sibling"] += 1
+        if isinstance(answer, WitnessAnswer):
+            self._chronicle.sometimes["record witnessed"] += 1
+        return answer
+
+    def _happens(self, per_thousand: int) -> bool:
+        return self._draws.randrange(1000) < per_thousand

@@ -6,7 +6,7 @@ service: two SQLite libraries in one process lose committed rows (design: stack 
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,9 @@ from pysqlite3 import dbapi2 as sqlite3
 
 from agent.errors import AgentError
 from agent.journal.schema import migration_files
+from sync.errors import MalformedMessageError
+from sync.limits import MESSAGE_BYTES_MAX
+from sync.packing import unpack
 
 if "apsw" in sys.modules:
     raise AgentError("maintenance must run in a process of its own")
@@ -92,6 +95,8 @@ def _shown(value: object) -> object:
     """Bytes that are a JSON document are shown as its text, all others as hexadecimal."""
     if not isinstance(value, bytes):
         return value
+    with suppress(MalformedMessageError):  # other bytes may begin like packed ones
+        value = unpack(value, bytes_max=MESSAGE_BYTES_MAX)
     if value[:1] in (b"{", b"["):
         try:
             msgspec.json.decode(value)

@@ -8,6 +8,7 @@ acts: of offers that exclude each other only the best counts.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import prod
 from typing import Literal
 
@@ -25,9 +26,8 @@ from loyalty.sharing import NO_VALUE, Aim, Budget, Sharing, Sought, claimant_of
 from loyalty.wanting import Claimant
 
 _NO_CEILING = 1 << 200
-_GOAL_PERCENT = 90
-"""Of a bound, to be about what is really there while nothing is known."""
 _ACTORS_A_TRY = 8
+_VISITS_A_BUDGET = 4
 _CHOICES_A_STEP = 8
 _NOBODY = (1 << 200, "")
 """Stands behind every offer: of two sets that begin alike the fuller one comes first."""
@@ -90,6 +90,21 @@ class _Most:
         return _Most(self.alone + other.alone, self.priced + other.priced)
 
 
+@dataclass(slots=True)
+class _Open:
+    """Some choices made: what acts of them, and bounds of it and of all it can lead to."""
+
+    bound: int
+    at: int
+    number: int
+    acting: list[Candidate]
+    most: _Most
+
+    def __lt__(self, other: "_Open") -> bool:
+        """Put first where most may be; of equal ones the one that is nearer to its end."""
+        return (-self.bound, -self.at, self.number) < (-other.bound, -other.at, other.number)
+
+
 class _Search:
     """One search; `best` rises, `open_bound` is the most that unvisited choices could give.
 
@@ -108,19 +123,20 @@ class _Search:
         self._best = NO_VALUE
         self._best_acting: dict[int, tuple[Candidate, Held | None]] = {}
         self._open_bound = NO_VALUE
+        self._visited: set[frozenset[int]] = set()
         self._excludes = _exclusions(component.actors)
         most_beside = aim.beside.most if aim.beside else 0
         self._ceiling = aim.most_minor + most_beside if aim.most_minor >= 0 else _NO_CEILING
         self._gain = {rank: _Most(alone, alone * PPM) for rank, alone in self._alone.items()}
         self._prices: dict[int, int] = {}
-        units = self._price() if self._choices else 0
+        units = self._price(most_beside) if self._choices else 0
         fixed = _Most(most_beside, most_beside * PPM + units)
         for actor in self._always:
             fixed = fixed.plus(self._gain[actor.rank])
         self._fixed = fixed
         self._most_of = self._bounds_of_the_rest()
 
-    def _price(self) -> int:
+    def _price(self, most_beside: int) -> int:
         """Price the units that several offers want, whoever acts; return what all units cost.
 
         Of offers that exclude each other the one that gains most counts.
@@ -139,12 +155,13 @@ class _Search:
             others = [self._alone[rank] for rank in members if rank not in self._claimants]
             wanting = tuple(rank for rank in members if rank in self._claimants)
             rivals.append(Rivals(wanting, max(others, default=0) * PPM))
-        budget = Budget(self._budget.nodes // 4)
+        # A first value to beat says how far the bound may have to come down.
+        self._visit(self._filled(self._always), NO_VALUE, 0)
+        budget = Budget(self._budget.nodes // 3)
         pricing = Pricing(self._claimants, fixed, budget.spend, rivals)
         pricing.begin(node)
-        rounds = PACKING_ROUNDS_FIRST
-        pricing.better(node, rounds, lambda: node.bound * _GOAL_PERCENT // 100)
-        self._budget.spend(self._budget.nodes // 4 - budget.nodes)
+        pricing.better(node, PACKING_ROUNDS_FIRST, lambda: self._best - most_beside)
+        self._budget.spend(self._budget.nodes // 3 - budget.nodes)
         for rank, wanted in node.wanted.items():
             self._gain[rank] = _Most(self._alone[rank], wanted.gain)
         self._prices = node.prices
@@ -198,11 +215,16 @@ class _Search:
         return min(most.alone, most.priced // PPM, self._ceiling)
 
     def run(self) -> Found:
-        self._greedy_first()
+        if self._choices:
+            acting = self._filled(self._always)
+            most = self._fixed
+            for actor in acting[len(self._always) :]:
+                most = most.plus(self._gain[actor.rank])
+            self._visit(acting, self._bound(most), self._share())
         if len(self._choices) <= CHOICES_SEARCHED_MAX:
-            self._descend(0, list(self._always), self._fixed)
+            self._look_where_most_may_be()
         else:
-            self._open_bound = self._bound(self._fixed.plus(self._most_of[0]))
+            self._open_bound = self._bound_of(0, self._fixed)
         if self._open_bound > self._best:
             self._better_by_hand()
         found = Found({rank: held for rank, (_, held) in self._best_acting.items()})
@@ -212,62 +234,78 @@ class _Search:
         self._say_losers(found)
         return found
 
-    def _greedy_first(self) -> None:
-        """Look at the choice of what gains most at the prices: a first value to beat."""
-        acting = list(self._always)
-        most = self._fixed
-        for choice in self._choices:
-            ranked = sorted(choice.members, key=lambda m: (-self._gain[m.rank].priced, m.rank))
-            member = next((m for m in ranked if self._fits(m, acting)), None)
-            if member:
-                acting.append(member)
-                most = most.plus(self._gain[member.rank])
-        if self._choices:
-            self._visit(acting, self._bound(most))
+    def _filled(self, acting: Sequence[Candidate]) -> list[Candidate]:
+        """Let those act too who still may, first who gains most at the prices."""
+        filled = list(acting)
+        ranks = {actor.rank for actor in acting}
+        members = [
+            (member, choice)
+            for choice in self._choices
+            if ranks.isdisjoint(member.rank for member in choice.members)
+            for member in choice.members
+        ]
+        members.sort(key=lambda each: (-self._gain[each[0].rank].priced, each[0].rank))
+        chosen: set[int] = set()
+        for member, choice in members:
+            if id(choice) not in chosen and self._fits(member, filled):
+                chosen.add(id(choice))
+                filled.append(member)
+        return filled
 
-    def _descend(self, at: int, acting: list[Candidate], most: _Most) -> None:
-        """Choose for `choices[at]` and on; `most` holds for what is chosen so far."""
-        if self._beaten(self._bound(most.plus(self._most_of[at])), at, acting):
-            return
-        self._budget.spend(1 + len(self._choices) // _CHOICES_A_STEP)
-        if at == len(self._choices):
-            if self._may_leave_the_others(acting):
-                self._visit(acting, self._bound(most))
-            return
-        choice = self._choices[at]
-        fitting = [member for member in choice.members if self._fits(member, acting)]
-        for member in sorted(fitting, key=lambda m: -self._gain[m.rank].priced):
-            self._descend(at + 1, [*acting, member], most.plus(self._gain[member.rank]))
-        if choice.leave != "never" or not fitting:
-            self._descend(at + 1, acting, most)
+    def _look_where_most_may_be(self) -> None:
+        """Choose for one choice after the other, where the bound is highest first."""
+        heap = [_Open(self._bound_of(0, self._fixed), 0, 0, list(self._always), self._fixed)]
+        number = 0
+        while heap:
+            node = heappop(heap)
+            if self._budget.nodes <= 0 and self._best > NO_VALUE:
+                self._open_bound = max(self._open_bound, node.bound)
+                return
+            if self._beaten(node):
+                continue
+            self._budget.spend(1 + len(self._choices) // _CHOICES_A_STEP)
+            at, acting, most = node.at, node.acting, node.most
+            if at == len(self._choices):
+                if self._may_leave_the_others(acting):
+                    self._visit(acting, node.bound, self._share())
+                continue
+            choice = self._choices[at]
+            fitting = [member for member in choice.members if self._fits(member, acting)]
+            ways = [([*acting, member], most.plus(self._gain[member.rank])) for member in fitting]
+            if choice.leave != "never" or not fitting:
+                ways.append((acting, most))
+            for way, most_of_way in ways:
+                number += 1
+                bound = min(node.bound, self._bound_of(at + 1, most_of_way))
+                heappush(heap, _Open(bound, at + 1, number, way, most_of_way))
+
+    def _bound_of(self, at: int, most: _Most) -> int:
+        """Return a bound where all before `choices[at]` is chosen and gives no more than this."""
+        return self._bound(most.plus(self._most_of[at]))
 
     def _better_by_hand(self) -> None:
-        """Past the budget: let another member of a choice act for as long as that helps."""
+        """Past the budget: let another member act for as long as that helps."""
         tries = MEMBERS_TRIED_MAX // (1 + len(self._best_acting) // _ACTORS_A_TRY)
         for choice in self._choices:
             for member in choice.members:
-                acting = [
-                    actor
-                    for rank, (actor, _) in self._best_acting.items()
-                    if all(rank != other.rank for other in choice.members)
-                ]
-                if member.rank in self._best_acting or not self._fits(member, acting):
+                if member.rank in self._best_acting:
                     continue
+                beside = {other.rank for other in choice.members}
+                beside |= self._excludes.get(member.rank, set())
+                acting = [a for rank, (a, _) in self._best_acting.items() if rank not in beside]
                 tries -= 1
                 if tries < 0:
                     return
-                if self._may_leave_the_others([*acting, member]):
-                    self._visit([*acting, member], self._open_bound)
+                acting = self._filled([*acting, member])
+                if self._may_leave_the_others(acting):
+                    self._visit(acting, self._open_bound, 0)
 
-    def _beaten(self, bound: int, at: int, acting: Sequence[Candidate]) -> bool:
-        if self._budget.nodes <= 0 and self._best > NO_VALUE:
-            self._open_bound = max(self._open_bound, bound)
-            return True
-        if bound == self._best:
-            # The fuller set comes first: what may still act stands for all that could.
-            rest = [member for choice in self._choices[at:] for member in choice.members]
-            return not self._comes_first([*acting, *rest])
-        return bound < self._best
+    def _beaten(self, node: _Open) -> bool:
+        if node.bound != self._best:
+            return node.bound < self._best
+        # The fuller set comes first: what may still act stands for all that could.
+        rest = [member for choice in self._choices[node.at :] for member in choice.members]
+        return not self._comes_first([*node.acting, *rest])
 
     def _may_leave_the_others(self, acting: Sequence[Candidate]) -> bool:
         ranks = {actor.rank for actor in acting}
@@ -285,17 +323,25 @@ class _Search:
         excluded = self._excludes.get(member.rank)
         return not excluded or all(actor.rank not in excluded for actor in acting)
 
-    def _visit(self, acting: list[Candidate], bound: int) -> None:
+    def _share(self) -> int:
+        """Return what one set of offers may spend: the others need some, too."""
+        return (
+            max(0, self._budget.nodes) // _VISITS_A_BUDGET if self._choices else self._budget.nodes
+        )
+
+    def _visit(self, acting: list[Candidate], bound: int, nodes: int) -> None:
         """Find the best units for a set of acting offers."""
         acting = sorted(acting, key=lambda actor: actor.rank)
-        # One set of offers may not spend what the others need.
-        budget = Budget(max(0, self._budget.nodes) // 2) if self._choices else self._budget
-        given = budget.nodes
+        ranks = frozenset(actor.rank for actor in acting)
+        if nodes and ranks in self._visited:
+            return
+        if nodes:
+            self._visited.add(ranks)
+        budget = Budget(nodes)
         sought = Sought(self._alone, self._claimants, self._best, self._ceiling)
         sharing = Sharing(acting, self._start, budget, self._aim, sought)
         sharing.run(bound, self._prices)
-        if self._choices:
-            self._budget.spend(given - budget.nodes)
+        self._budget.spend(nodes - budget.nodes)
         self._open_bound = max(self._open_bound, min(bound, sharing.open_bound))
         better = sharing.best > self._best
         if better or (sharing.best == self._best and self._comes_first(acting)):

@@ -5,7 +5,7 @@ WAL with `synchronous=FULL`: with NORMAL a power cut loses receipts that were al
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,12 @@ _PRAGMAS: Final = (
     "pragma synchronous=full",
     "pragma foreign_keys=on",
     "pragma trusted_schema=off",
-    "pragma wal_autocheckpoint=1000",
+    "pragma wal_autocheckpoint=0",  # `Database.checkpoint` instead
 )
+_LOG_PAGES_TIDY: Final = 400
+"""From here on the log is moved into the file when nobody waits."""
+_LOG_PAGES_MAX: Final = 4000
+"""At this size somebody has to wait for it: 16 MB, some hundred sales."""
 _UNAVAILABLE = (
     apsw.FullError,
     apsw.IOError,
@@ -52,11 +56,13 @@ class Database:
         """
         with self._named():
             self._connection = apsw.Connection(path, vfs=vfs)
+        self._log_pages = 0
         try:
             with self._named():
                 self._connection.set_busy_timeout(2000)
                 for pragma in pragmas:
                     self._connection.execute(pragma).fetchall()
+                self._connection.set_wal_hook(self._committed)  # a pragma would take it away again
                 verdict = self._connection.execute("pragma quick_check(1)").fetchall()
             if verdict != [("ok",)]:
                 raise JournalDamagedError(f"{Path(path).name} is damaged: {verdict[0][0]}")
@@ -102,6 +108,31 @@ class Database:
                 self._connection.execute("rollback")
             except apsw.Error:
                 self._connection.close(force=True)
+
+    def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._log_pages = pages
+        if pages >= _LOG_PAGES_MAX:
+            with suppress(apsw.Error):  # the commit is durable; the next one tries again
+                connection.wal_checkpoint(name)
+        return apsw.SQLITE_OK
+
+    def checkpoint(self) -> bool:
+        """Move the log into the file if it has grown; call it when nobody waits for an answer.
+
+        A commit that has to do it waits for two more syncs and some hundred pages.
+
+        Returns:
+            Whether it was done.
+
+        Raises:
+            JournalUnavailableError: the disk is full or failing.
+        """
+        if self._log_pages < _LOG_PAGES_TIDY:
+            return False
+        with self._named():
+            self._connection.wal_checkpoint()
+        self._log_pages = 0
+        return True
 
     def rows(self, sql: str, *values: SqlValue) -> list[Row]:
         """Return all rows of a query."""

@@ -10,6 +10,7 @@ from agent.journal.anchor import Anchor
 from agent.journal.courier_asks import CourierAsks
 from agent.journal.database import Database
 from agent.journal.own_counts import OwnCountRows
+from agent.journal.pruning import Pruned, prune
 from agent.journal.receipts import Receipts
 from agent.journal.rights import Rights
 from agent.journal.roster import RosterRow
@@ -100,6 +101,22 @@ class Journal:
         """Return the highest incarnation number the anchor knows; 0 where it knows none."""
         mark = self._anchor.read()
         return mark.incarnation_number if mark else 0
+
+    def prune(self, now_ms: int) -> Pruned:
+        """Forget a bounded part of what the centre keeps durably and nobody asks for here any more.
+
+        Raises:
+            JournalUnavailableError: the disk refuses.
+        """
+        return prune(self._database, self, now_ms)
+
+    def tidy(self) -> bool:
+        """Do what a sale should not wait for; call it after an answer. Says whether there was any.
+
+        Raises:
+            JournalUnavailableError: the disk refuses.
+        """
+        return self._database.checkpoint()
 
     def close(self) -> None:
         """Close the file."""

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from agent.errors import JournalDamagedError
 from agent.journal.database import Database
 from loyalty.returns import ReturnItem, ReturnMade
+from sync.errors import MalformedMessageError
+from sync.limits import MESSAGE_BYTES_MAX
+from sync.packing import pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Receipts:
         self._database.run(
             f"insert or replace into receipt ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
             row.receipt_id, row.state, row.version, row.account_id, int(row.authorisation_asked),
-            row.request, row.answer, row.calculation, row.updated_at_ms,
+            pack(row.request), pack(row.answer), pack(row.calculation), row.updated_at_ms,
         )  # fmt: skip
 
     def latest(self, count: int) -> list[ReceiptRow]:
@@ -78,7 +82,7 @@ class Receipts:
         row = self._database.row(
             "select request, answer from return_document where return_id = ?", return_id
         )
-        return (row[0], row[1]) if row else None  # type: ignore[return-value]
+        return (_text(row[0]), _text(row[1])) if row else None
 
     def put_return(
         self, made: ReturnMade, *, original_key: str, request: bytes, answer: bytes
@@ -86,7 +90,7 @@ class Receipts:
         """Keep a confirmed return."""
         self._database.run(
             "insert into return_document values (?, ?, ?, ?, ?)",
-            made.key, original_key, made.charged_back_minor, request, answer,
+            made.key, original_key, made.charged_back_minor, pack(request), pack(answer),
         )  # fmt: skip
         for item in made.items:
             self._database.run(
@@ -114,5 +118,14 @@ class Receipts:
 
 
 def _receipt(row: tuple[object, ...]) -> ReceiptRow:
-    receipt_id, state, version, account_id, asked, *rest = row
-    return ReceiptRow(receipt_id, state, version, account_id, bool(asked), *rest)  # type: ignore[arg-type]
+    receipt_id, state, version, account_id, asked, request, answer, calculation, at_ms = row
+    texts = (_text(request), _text(answer), _text(calculation))
+    return ReceiptRow(receipt_id, state, version, account_id, bool(asked), *texts, at_ms)  # type: ignore[arg-type]
+
+
+def _text(kept: object) -> bytes:
+    assert isinstance(kept, bytes)
+    try:
+        return unpack(kept, bytes_max=MESSAGE_BYTES_MAX)
+    except MalformedMessageError as error:
+        raise JournalDamagedError(f"a receipt: {error}") from error

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from agent.errors import JournalUnavailableError
+from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.anchor import Mark
 from agent.journal.database import Database
 from sync.chain import first_link, next_link
+from sync.errors import MalformedMessageError
 from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
 from sync.messages import OutcomeRow, Push
+from sync.packing import pack, unpack
 from sync.records import (
     FACTS,
     GrantInRecord,
@@ -78,8 +80,10 @@ class Stream:
             head.incarnation, seq, BATCH_RECORDS_MAX,
         ):  # fmt: skip
             for body, kept in rows:
-                assert isinstance(body, bytes)
-                seq, link = seq + 1, next_link(link, body)
+                try:
+                    seq, link = seq + 1, next_link(link, body_of(body))
+                except JournalDamagedError:
+                    return False
                 if link != kept:
                     return False
         return (seq, link) == (head.seq, head.head)
@@ -121,8 +125,8 @@ class Stream:
             old.incarnation,
             old.acked_seq,
         )
-        for (body,) in unacked:
-            assert isinstance(body, bytes)
+        for (kept,) in unacked:
+            body = body_of(kept)
             record = decode_record(body)
             if isinstance(record, FACTS):
                 self._append_bytes(record, body)
@@ -144,7 +148,7 @@ class Stream:
         self._database.run(
             "insert into record (incarnation, seq, kind, subject, body, hash)"
             " values (?, ?, ?, ?, ?, ?)",
-            head.incarnation, seq, kind, subject_of(record), body, link,
+            head.incarnation, seq, kind, subject_of(record), pack(body), link,
         )  # fmt: skip
         self._database.run(
             "update stream set last_seq = ?, head = ? where incarnation = ?",
@@ -165,8 +169,12 @@ class Stream:
         """Read the head from the file again; needed after a transaction was rolled back."""
         self._head = None
 
-    def next_push(self) -> Push | None:
-        """Return the next unacknowledged records, or None."""
+    def next_push(self, bytes_max: int = BATCH_BYTES_MAX) -> Push | None:
+        """Return the next unacknowledged records, or None.
+
+        Args:
+            bytes_max: of all records together; a longer one travels alone.
+        """
         head = self.head()
         if head.acked_seq == head.seq:
             return None
@@ -176,10 +184,10 @@ class Stream:
         )  # fmt: skip
         bodies: list[bytes] = []
         size_bytes = 0
-        for (body,) in rows:
-            assert isinstance(body, bytes)
+        for (kept,) in rows:
+            body = body_of(kept)
             size_bytes += len(body)
-            if bodies and size_bytes > BATCH_BYTES_MAX:
+            if bodies and size_bytes > bytes_max:
                 break
             bodies.append(body)
         return Push(
@@ -195,17 +203,32 @@ class Stream:
             "select body from record where incarnation = ? and seq > ? order by seq limit ?",
             self.head().incarnation, seq, count,
         )  # fmt: skip
-        return [row[0] for row in rows]  # type: ignore[misc]
+        return [body_of(row[0]) for row in rows]
 
     def hash_at(self, seq: int) -> bytes | None:
-        """Return the link of a record of the current stream; None if there is no such record."""
+        """Return the link of a record of the current stream; None if it is not here (any more)."""
         head = self.head()
-        if seq == 0:
-            return first_link(self._till_id, head.incarnation)
+        if seq <= (pruned := self.pruned(head.incarnation)).seq:
+            return pruned.hash if seq == pruned.seq else None
         row = self._database.row(
             "select hash from record where incarnation = ? and seq = ?", head.incarnation, seq
         )
         return row[0] if row else None  # type: ignore[return-value]
+
+    def pruned(self, incarnation: bytes) -> Mark:
+        """Return up to where a stream's records are no longer here; its beginning if all are."""
+        row = self._database.row("select seq, hash from pruned where incarnation = ?", incarnation)
+        seq, link = row or (0, first_link(self._till_id, incarnation))
+        return Mark(incarnation, 0, seq, link)  # type: ignore[arg-type]
+
+    def doubt_acks(self) -> None:
+        """Count everything that is still here as not acknowledged; call it inside a transaction.
+
+        For a centre that has lost what it had called durable: the stream cannot go on with it, but
+        every fact that is here is to be told again.
+        """
+        seq = self.pruned(self.head().incarnation).seq
+        self.move_acked(seq, durable_seq=seq)
 
     def move_acked(self, seq: int, *, durable_seq: int) -> None:
         """Set the acknowledged pointer, forward or (rewind) back; call it inside a transaction."""
@@ -240,6 +263,19 @@ class Stream:
         """Return how many records the centre has not acknowledged."""
         head = self.head()
         return head.seq - head.acked_seq
+
+
+def body_of(kept: object) -> bytes:
+    """Return a record's bytes as they were hashed, from what the file holds.
+
+    Raises:
+        JournalDamagedError: they cannot be read.
+    """
+    assert isinstance(kept, bytes)
+    try:
+        return unpack(kept, bytes_max=RECORD_BYTES_MAX)
+    except MalformedMessageError as error:
+        raise JournalDamagedError(f"a record: {error}") from error
 
 
 def _moves_rights(record: Record) -> bool:

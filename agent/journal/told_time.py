@@ -6,6 +6,7 @@ Only for `TrustedClock`; changes happen inside a transaction of the journal.
 from dataclasses import dataclass
 
 from agent.journal.database import Database
+from agent.journal.stream import body_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +56,4 @@ class ToldTimes:
             " where s.last_seq > coalesce(t.seq, 0)"
             " order by s.incarnation_number desc limit 1"
         )
-        return row[0] if row else None  # type: ignore[return-value]
+        return body_of(row[0]) if row else None

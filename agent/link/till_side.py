@@ -139,6 +139,8 @@ class JournalTillSide:
             return
         with till.journal.transaction():
             till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
+            if answer.verdict == "gap":
+                self._give_up_rights()
 
     def pull(self) -> Pull:
         """Ask for changes since the stored cursor."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from central.database.embedded import start_embedded
 from tests.simulation import faults as fault_rates
-from tests.simulation.centre import open_simulation_pool
+from tests.simulation.failover import open_simulation_pool
 from tests.simulation.faults import Faults, Size
 from tests.simulation.plants import PLANTS, AsBuilt
 from tests.simulation.world import Run, run_world

@@ -29,6 +29,7 @@ class TillFiles(Protocol):
     """What the auditor reads of a till."""
 
     name: str
+    greeted_ms: int
 
     @property
     def is_up(self) -> bool:
@@ -44,7 +45,7 @@ class TillFiles(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class World:
     """What an auditor may look at.
 
@@ -52,9 +53,12 @@ class World:
         tills: by number.
         opening: points by account.
         revoked: numbers of revoked tills.
+        dead: tills whose machines are gone for good; they are revoked, too.
         restored: tills whose disk came back from an image, and the points its rights were worth:
             the most such a till may spend a second time (design: sync 5, I1).
         old_streams: incarnations that came back from an image.
+        failed_over_ms: when the centre was thrown back last; it knows of no till what came since.
+        uncovered: rights and budgets that were given meanwhile: the most the pool may lack for.
         overtaken: those of them that somebody had seen more of: their tills must find out.
     """
 
@@ -64,9 +68,12 @@ class World:
     chronicle: Chronicle
     opening: dict[int, int]
     revoked: set[int] = field(default_factory=set)
+    dead: set[int] = field(default_factory=set)
     restored: Counter[int] = field(default_factory=Counter)
     old_streams: set[bytes] = field(default_factory=set)
     overtaken: set[bytes] = field(default_factory=set)
+    failed_over_ms: int = -1
+    uncovered: int = 0
 
 
 class Auditor:
@@ -83,6 +90,8 @@ class Auditor:
         Raises:
             ViolationError: something does not.
         """
+        uncovered = await self._world.pool.fetchval("select uncovered from risk_pool")
+        require(uncovered <= self._world.uncovered, f"the pool could not pay {uncovered} points")
         for text, sql in ALWAYS.items():
             count = await self._world.pool.fetchval(sql)
             require(count == 0, f"{text} ({count})")
@@ -95,6 +104,11 @@ class Auditor:
         )
         self._parked |= {row["arrival"] for row in rows}
         self._world.chronicle.figures["audits"] += 1
+
+    def forget(self) -> None:
+        """The centre was thrown back: what was seen of it is no more."""
+        self._heads.clear()
+        self._parked.clear()
 
     async def _chains(self) -> None:
         """Every stream at the centre is one chain from its first link to its head."""
@@ -130,6 +144,8 @@ class Auditor:
         for till_id, till in self._world.tills.items():
             if not till.is_up or till_id in self._world.revoked:
                 continue
+            if till.greeted_ms <= self._world.failed_over_ms:
+                continue  # it does not know yet that the centre forgot
             streams = await pool.fetch(
                 "select incarnation, last_seq, risk_points_total - risk_points_settled as risk,"
                 " array(select seq from inbox i where i.till_id = s.till_id"
@@ -247,7 +263,9 @@ class Auditor:
         await self._count_rare_things()
 
     async def _all_is_acknowledged(self) -> None:
-        for till in self._world.tills.values():
+        for till_id, till in self._world.tills.items():
+            if till_id in self._world.dead:
+                continue
             require(till.is_up, f"{till.name} does not start")
             rows = till.journal_rows(
                 "select last_seq, acked_seq, incarnation from stream"

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from central.bootstrap import Centre, join_centre
@@ -181,18 +180,3 @@ class SimulatedCentre:
     async def revoke(self, till_id: int) -> None:
         """Revoke a till."""
         await self.pool.execute(load_queries("central.tills", "queries.sql")["revoke"], till_id)
-
-
-async def _keep_as_it_is(_: object) -> None:
-    return
-
-
-async def open_simulation_pool(dsn: str) -> Pool:
-    """Connect as the product does; with one user there is nothing to clean between uses."""
-    return await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=2,
-        reset=_keep_as_it_is,
-        server_settings={"timezone": "UTC", "jit": "off"},
-    )

@@ -20,6 +20,9 @@ class Faults:
         restored_images_per_till_day: the disk as it was hours or days before comes back, one in two
             times with its anchor, so that only others can tell.
         clock_jumps_per_till_day: the machine's clock is off by up to ten years.
+        failovers_per_day: the centre goes on with a copy that is minutes behind.
+        dead_disks_per_till_day: the machine is gone for good; another till takes its place.
+        poor_pool: the risk pool holds next to nothing.
         stalls_per_day: the centre keeps records and applies none for hours.
         revoked_tills: how many tills are revoked during the run.
     """
@@ -37,6 +40,9 @@ class Faults:
     restored_images_per_till_day: float = 0.0
     clock_jumps_per_till_day: float = 0.0
     stalls_per_day: float = 0.0
+    failovers_per_day: float = 0.0
+    dead_disks_per_till_day: float = 0.0
+    poor_pool: bool = False
     revoked_tills: int = 0
 
 
@@ -66,6 +72,8 @@ USUAL = Faults(
     restored_images_per_till_day=0.06,
     clock_jumps_per_till_day=0.15,
     stalls_per_day=0.3,
+    failovers_per_day=0.1,
+    dead_disks_per_till_day=0.01,
     revoked_tills=1,
 )
 """Everything at once, far worse than a chain would bear."""
@@ -84,6 +92,8 @@ YEARS = Faults(
     restored_images_per_till_day=0.008,
     clock_jumps_per_till_day=0.03,
     stalls_per_day=0.1,
+    failovers_per_day=0.02,
+    dead_disks_per_till_day=0.003,
     revoked_tills=1,
 )
 """About what a bad year brings (design: sync 7.3)."""

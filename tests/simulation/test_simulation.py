@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from central.database.pool import Pool
 from tests.simulation import faults
-from tests.simulation.centre import open_simulation_pool
+from tests.simulation.failover import open_simulation_pool
 from tests.simulation.faults import Size
 from tests.simulation.plants import PLANTS, AsBuilt
 from tests.simulation.world import Run, run_world

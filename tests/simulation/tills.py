@@ -83,6 +83,7 @@ class SimulatedTill:
         life: rises with every end of the process.
         lives_of_cache: rises when the cache was lost.
         newest_bundle: highest bundle version seen active in this life of the cache.
+        greeted_ms: when it said its last HELLO.
         restarts_by_centre: new streams begun because the centre said so.
     """
 
@@ -113,6 +114,7 @@ class SimulatedTill:
         self.till: Till | None = None
         self.life = 0
         self.newest_bundle = 0
+        self.greeted_ms = -1
         self._is_busy = False
         self._hello_at_ms = 0
         self._wake = Waiter(kernel)
@@ -315,6 +317,7 @@ class SimulatedTill:
                     till.link_up = False
             raise
         if greet:
+            self.greeted_ms = now_ms
             self._hello_at_ms = now_ms + self._talk_ms * 2 // 3
 
     async def _drive(self, steps: Conversation, life: int) -> None:

@@ -47,6 +47,12 @@ _RIGHTS_HELD = """
          + (select points_total - points_spent from risk_budget)"""
 _NEWEST_STREAM = """
     select incarnation, last_seq from stream order by incarnation_number desc limit 1"""
+_BUDGETS = """
+    select till_id, sum(risk_points_total)::bigint as points from till_stream group by till_id"""
+_GIVEN_SINCE = """
+    select till_id, sum(points)::bigint as points from right_grant
+    where issued_at_ms >= $1 group by till_id"""
+_KNOWN = "select account_id from account"
 _INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
 
 
@@ -142,6 +148,8 @@ class World:
         self._size = size
         self._plant = plant
         self._pool = pool
+        # A pool to whoever asks it; the world alone may throw it back.
+        self._database: Any = pool
         self.kernel = Kernel()
         self.chronicle = Chronicle(self.kernel)
         self._draws = self._stream("world")
@@ -166,6 +174,7 @@ class World:
         self._registers: list[Register] = []
         self._stores = [f"store-{number}" for number in range(1, size.stores + 1)]
         self._bundle_version = 0
+        self._introduced: set[int] = set()
         self._stalled_until_ms = 0
         self._tend_at_ms = 0
         self._is_healed = False
@@ -314,6 +323,7 @@ class World:
         for till in self._tills.values():
             self._schedule_faults_of(till)
         self._schedule(faults.stalls_per_day, self._stall)
+        self._schedule(faults.failovers_per_day, self._fail_over)
         for till_id in self._draws.sample(sorted(self._tills), faults.revoked_tills):
             if self._draws.random() < _REVOKED_SHARE:
                 at(self._some_moment(), partial(self._revoke, till_id))
@@ -326,6 +336,7 @@ class World:
             (faults.spoiled_journals_per_till_day, self._spoil),
             (faults.restored_images_per_till_day, self._image),
             (faults.clock_jumps_per_till_day, self._jump),
+            (faults.dead_disks_per_till_day, self._die),
         ):
             self._schedule(rate, partial(what, till))
 
@@ -351,6 +362,7 @@ class World:
         async def work() -> None:
             await really(self._centre.load([account_line(customer)]))
 
+        self._introduced.add(customer.account_id)
         self.chronicle.note(f"account {customer.account_id} becomes known")
         self.kernel.start(work(), "load")
 
@@ -487,6 +499,57 @@ class World:
         self.chronicle.fault("apply stalled", f"{hours:.1f} h")
         self._stalled_until_ms = self.kernel.now_ms + int(hours * _HOUR_MS)
 
+    def _fail_over(self) -> None:
+        """Have the centre go on with a copy that is minutes behind (design: sync 4.11, N17)."""
+
+        async def work() -> None:
+            copied_ms = self._centre.system.now_ms()
+            given = {row["till_id"]: row["points"] for row in await self._budgets()}
+            late = {each.account_id for each in self._customers if each.is_late}
+            await really(self._database.copy())
+            await sleep(self._draws.randint(60_000, 1_800_000))
+            if self._is_healed:
+                return
+            for row in await self._budgets():
+                more = row["points"] - given.get(row["till_id"], 0)
+                self._audited.restored[row["till_id"]] += more
+                self._audited.uncovered += more
+            for row in await really(self._pool.fetch(_GIVEN_SINCE, copied_ms)):
+                self._audited.restored[row["till_id"]] += row["points"]
+                self._audited.uncovered += row["points"]
+            await really(self._database.fail_over())
+            self._audited.failed_over_ms = self.kernel.now_ms
+            self._auditor.forget()
+            self.chronicle.fault("failover", "to a copy that is behind")
+            known = {row["account_id"] for row in await really(self._pool.fetch(_KNOWN))}
+            for customer in self._customers:
+                if customer.account_id in self._introduced & late - known:
+                    await really(self._centre.load([account_line(customer)]))
+            self._publish_soon()
+
+        self.kernel.start(work(), "failover")
+
+    async def _budgets(self) -> list[Any]:
+        return list(await really(self._pool.fetch(_BUDGETS)))
+
+    def _die(self, till: SimulatedTill) -> None:
+        """Lose a machine for good; another takes its place in the store."""
+        if self._is_healed or till.identity.till_id in self._audited.revoked:
+            return
+
+        async def work() -> None:
+            lost = await self._only_at(till)
+            if till.is_up:
+                till.stop(lost_power=False)
+            self._paper.destroyed |= lost
+            self._audited.dead.add(till.identity.till_id)
+            self.chronicle.fault("disk dead", f"{till.name}, {len(lost)} keys")
+            await really(self._centre.revoke(till.identity.till_id))
+            self._audited.revoked.add(till.identity.till_id)
+            await self._add_till(till.store, self._draws.randrange(1_000, 1_000_000))
+
+        self.kernel.start(work(), "die")
+
     def _revoke(self, till_id: int) -> None:
         async def work() -> None:
             await really(self._centre.revoke(till_id))
@@ -509,7 +572,8 @@ class World:
             register.is_closing = True
         for till in self._tills.values():
             till.clock.off_by_ms = 0
-            till.restart()
+            if till.number not in self._audited.dead:
+                till.restart()
         rounds = 0
         violation = ViolationError("no round")
         while rounds < _SETTLE_ROUNDS_MAX:

@@ -13,6 +13,7 @@ from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
 from central.rights.write_offs import WrittenOff, held_by, thaw, write_off, write_off_due
 from sync.messages import Grant
+from sync.records import Record
 from tests.support.centre import JoinedCentre, LotState, PoolState, Totals, joined_centre
 from tests.support.till_probe import TillProbe, risk, take
 
@@ -366,12 +367,12 @@ async def test_an_authorisation_is_written_off_and_settled_by_its_receipt(
     (right,) = (await till.authorise("s1", 7, 200)).authorisations
     assert (await tended(centre, LOST_DAYS)).written_off.points == 200
     assert await centre.risk_pool() == PoolState(800, exposures=200)
-    record = {
+    records: dict[str, Record] = {
         "unused": till.sale("s1", account=7),
         "void": till.void("s1"),
         "used": till.sale("s1", account=7, sources=[take(right, 150)]),
-    }[how]
-    await centre.post(till, record)
+    }
+    await centre.post(till, records[how])
     expected = {"unused": 300 + 100, "void": 300, "used": 150 + 85}[how]
     assert await centre.totals(7) == Totals(expected)
     assert await centre.risk_pool() == PoolState(1_000)

@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from loyalty.account import NO_REDEMPTION, NO_RIGHT, NOBODY, LotPart, RedeemRequest, SpendRight
+from loyalty.account import (
+    NO_ALLOWANCE,
+    NO_REDEMPTION,
+    NO_RIGHT,
+    NOBODY,
+    Allowance,
+    LotPart,
+    RedeemRequest,
+    SpendRight,
+)
 from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.cases import Case, read_case
 from loyalty.errors import DocumentError
@@ -97,6 +106,12 @@ def test_a_right_covers_its_lots() -> None:
     assert found == ("$.account.right_points", "a spend right covers at least its lots")
 
 
+def test_a_till_may_have_an_allowance() -> None:
+    found = read_case({**SHORT, "allowances": {"campaign.uses:o": 2}, "used_codes": {"C": ""}})
+    assert found.allowance == Allowance(left={"campaign.uses:o": 2}, used_codes={"C": ""})
+    assert read_case(SHORT).allowance == NO_ALLOWANCE
+
+
 @pytest.mark.parametrize("name", ["moment", "place", "basket"])
 def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(DocumentError, match=rf"^\$\.{name}: is missing$"):
@@ -140,6 +155,12 @@ def test_what_is_no_object_is_no_case(document: object) -> None:
         ("account", None, "$.account", "must be an object"),
         ("account", {"name": "Ann"}, "$.account.name", "is not a field here"),
         ("account", {"lots": [{"points": 1}]}, "$.account.lots[0].lot_id", "is missing"),
+        ("place", "x" * 201, "$.place", "a store has at most 200 characters"),
+        ("codes", ["x" * 201], "$.codes", "a code has at most 200 characters"),
+        ("allowances", ["a"], "$.allowances", "must be an object"),
+        ("allowances", {"a": "1"}, "$.allowances.a", "must be an integer"),
+        ("allowances", {"a": -1}, "$.allowances", "what is left of an allowance must be 0 to"),
+        ("used_codes", {"C": 1}, "$.used_codes.C", "must be a text"),
     ],
 )
 def test_what_is_wrong_is_named_as_it_is_written(

@@ -1,0 +1,87 @@
+"""Two whole agents over the real bus: no line, and the points are there all the same."""
+
+from pathlib import Path
+
+import msgspec
+
+from agent.bootstrap import running_agent
+from agent.config import AgentConfig, BusConfig
+from sync.messages import BusKey, Roster, RosterTill
+from sync.signing import SigningKey
+from tests.support.store_lan import SECOND, VAULT, seed_of
+from tests.support.till import CARD, IDENTITY, FakeCentre, JoinedTill, customer, enrolled_folder
+from tests.unit.agent.neighbours.conftest import HALF
+from tests.unit.agent.register import PAID, SALE, register_calling
+from tests.unit.agent.store_bus.rig import KEY, free_address, holds
+
+RECEIPT = "/v1/receipts/0190a000-0000-7000-8000-000000000001"
+
+
+def prepared(folder: Path, till_id: int, roster: Roster) -> Path:
+    """Return the data folder of a till that met its centre once; the vault holds 100 points."""
+    identity = msgspec.structs.replace(IDENTITY, till_id=till_id, key_seed=seed_of(till_id))
+    data = enrolled_folder(folder, identity)
+    centre = FakeCentre(till_id=till_id)
+    centre.knows(customer(points=0, held_points=100))
+    if till_id == VAULT:
+        centre.grants(100)
+    # The agents run on today's clock: what they hold must still count.
+    centre.system.wall_ms += 10 * 365 * 86_400_000  # type: ignore[attr-defined]
+    before = JoinedTill(data, centre=centre, system=centre.system, identity=identity)  # type: ignore[arg-type]
+    before.take_rules(HALF)
+    before.talk()
+    before.talk()
+    with before.till.journal.transaction():
+        before.till.journal.roster.write(roster)
+    before.close()
+    return data
+
+
+async def test_a_customer_redeems_at_one_till_what_the_other_holds(tmp_path: Path) -> None:
+    addresses = {VAULT: free_address().gossip, SECOND: free_address().gossip}
+    roster = Roster(
+        version="1",
+        store=IDENTITY.place.store,
+        bus_keys=(BusKey(number=KEY.number, secret=KEY.secret),),
+        tills=tuple(
+            RosterTill(
+                till_id=till_id,
+                public_key=SigningKey(seed_of(till_id)).public,
+                bus_address=address,
+                vault=till_id == VAULT,
+            )
+            for till_id, address in addresses.items()
+        ),
+    )
+    folders = {till_id: prepared(tmp_path / str(till_id), till_id, roster) for till_id in addresses}
+    configs = {
+        till_id: AgentConfig(pos_port=0, bus=BusConfig(listen=address))
+        for till_id, address in addresses.items()
+    }
+    async with (
+        running_agent(folders[VAULT], configs[VAULT]) as vault,
+        running_agent(folders[SECOND], configs[SECOND]) as second,
+        register_calling(second) as register,
+    ):
+        for agent, other in ((vault, SECOND), (second, VAULT)):
+            known = agent.till.neighbours
+            await holds(lambda known=known, other=other: known.is_alive(other))  # type: ignore[misc]
+            await holds(lambda known=known: known.asked_for_head)  # type: ignore[misc]
+        sale = {**SALE, "card": CARD}
+        status, answer = await register.call(
+            "POST", f"{RECEIPT}/reserve", {**sale, "redeem": {"points": 60}}
+        )
+        assert (status, answer["outcome"], answer["reserved_points"]) == (200, "reserved", 60)
+        assert "link" not in answer  # down, the default
+        status, answer = await register.call(
+            "POST", f"{RECEIPT}/complete", {**PAID, "card": CARD, "paid_minor": 940}
+        )
+        assert (status, answer["outcome"]) == (200, "recorded")
+        _, health = await register.call("GET", "/v1/health")
+        assert health["siblings"]["alive"] == [VAULT]
+        assert (health["siblings"]["unwitnessed"], health["siblings"]["records_without_copy"]) == (
+            0,
+            0,
+        )
+        assert vault.health.report().rights_points == 40
+        assert vault.health.report().siblings.copies_bytes > 0

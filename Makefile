@@ -54,7 +54,7 @@ replay: $(ENVIRONMENT) ## A year of 50 real stores, calculated and compared with
 	$(PY) -m bench.replay $(REPLAY_ARGS)
 
 test: $(ENVIRONMENT) ## Run the tests (PYTEST_ARGS='tests/unit -k chain')
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--numprocesses=auto --dist=worksteal)
 
 check: $(ENVIRONMENT) ## Everything CI checks: format, lint, types, import rules, tests
 	$(PY) -m ruff format --check .

@@ -26,6 +26,7 @@ from loyalty.wanting import Claimant, want
 Shares = dict[int, dict[int, int]]
 """Rank of an offer -> line index -> units it holds."""
 
+_BEYOND_ALL = 1 << 300
 _ROUNDS_A_DIVISION = 20
 _NODES_A_DIVISION = 8
 """How often what is wanted is made a division: of the first prices, and while branching."""
@@ -89,7 +90,7 @@ class Packing:
         self.best = max(self.best, self.value(shares))
 
     def _goal(self) -> int:
-        return max(self.best + 1, self.to_beat) if self.best < self.ceiling else self.ceiling + 1
+        return max(self.best + 1, self.to_beat) if self.best < self.ceiling else _BEYOND_ALL
 
     def _try_all(self, node: Node) -> bool:
         """Try every division of a small node; false when the budget ended before."""

@@ -26,7 +26,7 @@ from loyalty.sharing import NO_VALUE, Aim, Budget, Sharing, Sought, claimant_of
 from loyalty.wanting import Claimant
 
 _NO_CEILING = 1 << 200
-_ACTORS_A_TRY = 8
+_ACTORS_A_TRY = 4
 _VISITS_A_BUDGET = 4
 _CHOICES_A_STEP = 8
 _NOBODY = (1 << 200, "")
@@ -286,19 +286,24 @@ class _Search:
     def _better_by_hand(self) -> None:
         """Past the budget: let another member act for as long as that helps."""
         tries = MEMBERS_TRIED_MAX // (1 + len(self._best_acting) // _ACTORS_A_TRY)
-        for choice in self._choices:
-            for member in choice.members:
-                if member.rank in self._best_acting:
-                    continue
-                beside = {other.rank for other in choice.members}
-                beside |= self._excludes.get(member.rank, set())
-                acting = [a for rank, (a, _) in self._best_acting.items() if rank not in beside]
+        waiting = [(choice, member) for choice in self._choices for member in choice.members]
+        tried = 0
+        # Once round without finding any better, or as often as may be.
+        while tries and tried < len(waiting):
+            choice, member = waiting[0]
+            waiting = [*waiting[1:], waiting[0]]
+            tried += 1
+            if member.rank in self._best_acting:
+                continue
+            beside = {other.rank for other in choice.members}
+            beside |= self._excludes.get(member.rank, set())
+            acting = [a for rank, (a, _) in self._best_acting.items() if rank not in beside]
+            acting = self._filled([*acting, member])
+            if self._may_leave_the_others(acting):
                 tries -= 1
-                if tries < 0:
-                    return
-                acting = self._filled([*acting, member])
-                if self._may_leave_the_others(acting):
-                    self._visit(acting, self._open_bound, 0)
+                before = self._best
+                self._visit(acting, self._open_bound, 0)
+                tried = 0 if self._best > before else tried
 
     def _beaten(self, node: _Open) -> bool:
         if node.bound != self._best:

@@ -29,10 +29,15 @@ from loyalty.offers import (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Of what an offer gave: its part of the goods that stay, and how much of that stands."""
+    """Of what an offer gave: its part of the goods that stay, and how much of that stands.
+
+    Attributes:
+        justified: what its conditions justify, whatever has come back; never grows by a return.
+    """
 
     stays: int
     stands: int
+    justified: int
     of_points: bool = False
 
 
@@ -54,7 +59,9 @@ def what_stands(original: Calculation, returned: Mapping[str, int]) -> dict[str,
     """
     rules: dict[str, list[Condition | UnitRule]] = {}
     for condition in original.conditions:
-        rules.setdefault(condition.offer_id, []).append(condition)
+        own = rules.setdefault(condition.offer_id, [])
+        if condition.counts != "points":
+            own.append(condition)
     for unit_rule in original.unit_rules:
         rules.setdefault(unit_rule.offer_id, []).append(unit_rule)
     if not rules or not any(returned.values()):
@@ -65,14 +72,43 @@ def what_stands(original: Calculation, returned: Mapping[str, int]) -> dict[str,
             rules.setdefault(offer_id, [])
     goods = _Goods(original.lines, returned)
     given = _given(goods, rules)
-    found: dict[str, Standing] = {}
     last = {rule.offer_id for rule in multiplied}
+    found: dict[str, Standing] = {}
     for offer_id in sorted(given, key=last.__contains__):
-        gave = given[offer_id]
-        stays = sum(gave.stays.values())
-        stands = min((_stands(one, gave, goods, found) for one in rules[offer_id]), default=stays)
-        found[offer_id] = Standing(stays, min(stays, stands), gave.of_points)
+        lost = sum(
+            _lost_by_multiplying(rule, given, found)
+            for rule in multiplied
+            if rule.offer_id == offer_id
+        )
+        found[offer_id] = _standing(given[offer_id], rules[offer_id], goods, lost)
     return found
+
+
+def _standing(
+    gave: "_Gave", rules: Iterable[Condition | UnitRule], goods: "_Goods", lost: int
+) -> Standing:
+    """Weigh the conditions of one offer.
+
+    Args:
+        lost: points that are lost because others are that they multiply.
+    """
+    on_lines: dict[str, int] = {}
+    whole = justified = sum(gave.whole.values())
+    for rule in rules:
+        stands: int | None
+        if isinstance(rule, UnitRule):
+            stands = _units_stand(rule, gave, goods)
+        elif rule.each_line:
+            _judge_lines(rule, gave, goods, on_lines)
+            continue
+        else:
+            stands = _threshold_stands(rule, gave, goods, goods.count(rule))
+        justified = justified if stands is None else min(justified, stands)
+    stays = sum(gave.stays.values())
+    left = stays - sum(max(0, gave.stays[name] - own) for name, own in on_lines.items())
+    left = left * (whole - lost) // whole if lost else left
+    justified -= sum(gave.whole[name] - own for name, own in on_lines.items())
+    return Standing(stays, max(0, min(left, justified)), max(0, justified), gave.of_points)
 
 
 @dataclass(slots=True)
@@ -158,30 +194,22 @@ def _given(goods: _Goods, rules: Mapping[str, object]) -> dict[str, _Gave]:
     return given
 
 
-def _stands(
-    rule: Condition | UnitRule, gave: _Gave, goods: _Goods, others: Mapping[str, Standing]
-) -> int:
-    if isinstance(rule, UnitRule):
-        return _units_stand(rule, gave, goods)
-    if rule.counts == "points":
-        return _multiplied(rule, gave, others)
-    if not rule.each_line:
-        return _threshold_stands(rule, gave, goods, goods.count(rule))
-    total = sum(gave.stays.values())
-    for name in rule.lines or list(gave.stays):
-        if name in gave.stays:
-            one = _Gave(gave.of_points, {name: gave.whole[name]}, {name: gave.stays[name]})
+def _judge_lines(rule: Condition, gave: _Gave, goods: _Goods, on_lines: dict[str, int]) -> None:
+    """Note what stands on lines that are counted one by one and have lost something."""
+    for name in rule.lines or list(gave.whole):
+        if name in gave.whole:
             count = goods.count_on(rule, [goods.by_id[name]])
-            total -= one.stays[name] - min(
-                one.stays[name], _threshold_stands(rule, one, goods, count)
-            )
-    return total
+            one = _Gave(gave.of_points, {name: gave.whole[name]})
+            stands = _threshold_stands(rule, one, goods, count)
+            if stands is not None:
+                on_lines[name] = min(on_lines.get(name, gave.whole[name]), stands)
 
 
-def _threshold_stands(rule: Condition, gave: _Gave, goods: _Goods, count: int) -> int:
+def _threshold_stands(rule: Condition, gave: _Gave, goods: _Goods, count: int) -> int | None:
+    """Return what stands where a threshold is broken; None where it is not."""
     sets = (count + rule.had) // rule.at_least
     if sets >= rule.sets or any(goods.count(one) >= one.at_least for one in rule.or_else):
-        return sum(gave.stays.values())
+        return None
     if not rule.lower:
         return sum(gave.whole.values()) * sets // rule.sets
     reached = [step for step in rule.lower if step.at_least <= count]
@@ -193,31 +221,44 @@ def _threshold_stands(rule: Condition, gave: _Gave, goods: _Goods, count: int) -
     )
 
 
-def _multiplied(rule: Condition, gave: _Gave, others: Mapping[str, Standing]) -> int:
-    stays = sum(gave.stays.values())
-    base = [others[offer_id] for offer_id in rule.offers if offer_id in others]
-    whole = sum(one.stays for one in base)
-    return stays * sum(one.stands for one in base) // whole if whole else stays
+def _lost_by_multiplying(
+    rule: Condition, given: Mapping[str, _Gave], found: Mapping[str, Standing]
+) -> int:
+    """Return the points that are lost because those are that they multiply, in the same share."""
+    gave = given[rule.offer_id]
+    bases = [offer_id for offer_id in rule.offers if offer_id in found]
+    weights = {
+        offer_id: sum(given[offer_id].whole.get(name, 0) for name in gave.whole)
+        for offer_id in bases
+    }
+    points, of = sum(gave.whole.values()), sum(weights.values())
+    lost = 0
+    for offer_id, weight in weights.items():
+        whole = sum(given[offer_id].whole.values())
+        broken = whole - found[offer_id].justified
+        lost += -(-points * weight * broken // (of * whole)) if weight else 0
+    return min(points, lost)
 
 
 # Sets of units, and rates for one after the other
 
 
-def _units_stand(rule: UnitRule, gave: _Gave, goods: _Goods) -> int:
+def _units_stand(rule: UnitRule, gave: _Gave, goods: _Goods) -> int | None:
+    """Return what the units that stay are worth by their rule; None where all are there."""
     kinds = [[_Kept.of(seen, goods) for seen in kind] for kind in rule.goods]
-    stays = sum(gave.stays.values())
     if all(kept.all_there for kind in kinds for kept in kind):
-        return stays
+        return None
     if rule.kind != "rates":
         held = [_classes(kind) for kind in kinds]
         cap = Cap(rule.sets_max, rule.units_max, rule.units_per_line_max)
         return form(_reward(rule), held, cap).off_minor
     if not rule.each_line:
         return _rated(rule, _classes(kinds[0]))
+    stands = sum(gave.stays.values())
     for kept in kinds[0]:
         own = gave.stays.get(kept.line_id, 0)
-        stays -= own - min(own, own if kept.all_there else _rated(rule, _classes([kept])))
-    return stays
+        stands -= own - min(own, own if kept.all_there else _rated(rule, _classes([kept])))
+    return stands
 
 
 @dataclass(frozen=True, slots=True)

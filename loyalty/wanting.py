@@ -22,7 +22,9 @@ _PLACES_MAX = 60
 """Places of all sets that are told apart, where the number of sets is limited."""
 _EXCHANGED_MAX = 200
 """Units of goods to buy and to get up to which each serves as one of them."""
-_PARTS_STATES = 4
+_PARTS_STATES = 12
+_TWO_KINDS_STATES = 6
+"""Choosing units for sets of parts, or of two kinds, takes about as long as so many places."""
 _STATES_A_STEP = 80
 _HALVINGS = 3
 
@@ -74,7 +76,7 @@ class Claimant:
                 [(line, count, _gain(gives, price), ()) for price, line, count in units]
                 for units in self.units
             ]
-            states = multibuy.shape(gives)[0]
+            states = _TWO_KINDS_STATES if len(self.units) > 1 else multibuy.shape(gives)[0]
         self.lines = frozenset(goods[0] for kind in self.goods for goods in kind)
         units = sum(min(goods[1], 2 * states) for kind in self.goods for goods in kind)
         self.steps = 1 + units * states // _STATES_A_STEP

@@ -17,6 +17,9 @@ PULL_BYTES_DEFAULT: Final = 262_144
 ASKS_OPEN_MAX: Final = 16
 """Asks for points by courier that one till has out at once."""
 
+COUNTERS_ASKED_MAX: Final = 100
+"""Shared counters that one message asks for."""
+
 ACCOUNT_COUNTERS_MAX: Final = 200
 """Counters one account keeps; of more, those used last."""
 ACCOUNT_OFFERS_MAX: Final = 100

@@ -11,15 +11,17 @@ from msgspec import Meta
 
 from loyalty.account import AccountSnapshot, LotPart
 from loyalty.basket import Place
+from loyalty.counters import SHARED_NAME_CHARACTERS_MAX
 from loyalty.returns import ReturnMade
 from sync.fingerprints import FINGERPRINT_BYTES
-from sync.limits import ASKS_OPEN_MAX, COUNT_MAX
+from sync.limits import ASKS_OPEN_MAX, COUNT_MAX, COUNTERS_ASKED_MAX
 
 Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+CounterName = Annotated[str, Meta(min_length=1, max_length=SHARED_NAME_CHARACTERS_MAX)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -378,6 +380,59 @@ class AuthoriseAnswer(Message, frozen=True, kw_only=True):
 
     authorisations: tuple[Grant, ...] = ()
     held_elsewhere_points: Count = 0
+
+
+class CounterGrant(Message, frozen=True, kw_only=True):
+    """Uses, money or points of a shared counter, set aside for one incarnation of one till.
+
+    Attributes:
+        session: the till accepts it only in the session it was sent in (rule R2).
+        amount: uses, minor units or points, as the counter's name says.
+        ends_on: first local day after the counter's period, `YYYY-MM-DD`; empty = it never ends.
+        signature: by the centre's key over all other fields.
+    """
+
+    grant_id: str
+    counter: CounterName
+    till_id: int
+    incarnation: Incarnation
+    session: bytes
+    amount: Positive
+    ends_on: str = ""
+    signature: bytes = b""
+
+
+class CounterWish(Message, frozen=True, kw_only=True):
+    """What a till wants of a shared counter.
+
+    Attributes:
+        amount: a customer waits for so much more than the till has; 0 = a share in advance.
+    """
+
+    counter: CounterName
+    amount: Count = 0
+
+
+class CounterRequest(Message, frozen=True, kw_only=True):
+    """Asks for grants of shared counters, in advance or while a customer waits.
+
+    Asked again in the same session it gives what is not recorded yet once more, so a lost answer is
+    harmless.
+    """
+
+    incarnation: Incarnation
+    wishes: Annotated[tuple[CounterWish, ...], Meta(max_length=COUNTERS_ASKED_MAX)]
+
+
+class CounterAnswer(Message, frozen=True, kw_only=True):
+    """What was set aside.
+
+    Attributes:
+        used_codes: of codes asked about, those used up, and when and where, as people say it.
+    """
+
+    grants: tuple[CounterGrant, ...] = ()
+    used_codes: dict[str, str] = {}
 
 
 class ReceiptRequest(Message, frozen=True, kw_only=True):

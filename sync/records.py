@@ -10,7 +10,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from loyalty.account import NO_REDEMPTION, NO_RIGHT, AccountSnapshot, RedeemRequest, SpendRight
+from loyalty.account import (
+    NO_ALLOWANCE,
+    NO_REDEMPTION,
+    NO_RIGHT,
+    AccountSnapshot,
+    Allowance,
+    RedeemRequest,
+    SpendRight,
+)
 from loyalty.basket import Basket, Moment, Place
 from loyalty.limits import POINTS_MAX
 from loyalty.returns import ReturnItem
@@ -54,6 +62,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transfer_id: str = ""
 
 
+class CounterDrawn(msgspec.Struct, frozen=True):
+    """Uses, money or points taken out of one grant of a shared counter."""
+
+    grant_id: str
+    amount: Points
+
+
 class CalculationInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the calculation is a function of, so that the centre can repeat it."""
 
@@ -64,6 +79,7 @@ class CalculationInputs(msgspec.Struct, frozen=True, kw_only=True):
     account: AccountSnapshot
     request: RedeemRequest = NO_REDEMPTION
     right: SpendRight = NO_RIGHT
+    allowance: Allowance = NO_ALLOWANCE
 
 
 class OpenRecord(_Record, tag="open", frozen=True, kw_only=True):
@@ -88,6 +104,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
         calculation: canonical bytes of the calculation.
         link_up: the till was in touch with the centre when the receipt was made.
         clock_q: whether the machine's clock could be right (design: sync 4.3); decides nothing.
+        drawn: which rights the shared counters in `calculation.counted` were taken from.
     """
 
     key: str
@@ -98,6 +115,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
     sources: tuple[Source, ...] = ()
     link_up: bool = False
     clock_q: Literal["good", "suspect"] = "good"
+    drawn: tuple[CounterDrawn, ...] = ()
 
 
 class VoidRecord(_Record, tag="void", frozen=True, kw_only=True):
@@ -190,6 +208,24 @@ class XferInRecord(_Record, tag="xfer_in", frozen=True, kw_only=True):
     signature: str
 
 
+class CounterInRecord(_Record, tag="counter_in", frozen=True, kw_only=True):
+    """A grant of a shared counter arrived and is durable on this till."""
+
+    grant_id: str
+
+
+class CounterReturnRecord(_Record, tag="counter_return", frozen=True, kw_only=True):
+    """What a till has left of a grant of a shared counter goes home; it left the rights before.
+
+    Attributes:
+        amount: the residue, stated, never computed by the reader (design: sync N8).
+    """
+
+    grant_id: str
+    amount: Points
+    why: str
+
+
 Record = (
     OpenRecord
     | SaleRecord
@@ -199,6 +235,8 @@ Record = (
     | GrantReturnRecord
     | XferOutRecord
     | XferInRecord
+    | CounterInRecord
+    | CounterReturnRecord
 )
 
 FACTS = (SaleRecord, VoidRecord, RefundRecord)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sync.errors import SignatureError
-from sync.messages import EnrolRequest, Grant, Manifest
+from sync.messages import CounterGrant, EnrolRequest, Grant, Manifest
 
 HEADER_TILL = "tillside-till"
 HEADER_SESSION = "tillside-session"
@@ -26,7 +26,7 @@ HEADER_SIGNATURE = "tillside-signature"
 
 NO_SESSION = b"\x00" * 16
 
-Signed = TypeVar("Signed", Grant, Manifest)
+Signed = TypeVar("Signed", CounterGrant, Grant, Manifest)
 
 
 class SigningKey:
@@ -95,7 +95,7 @@ def check_message(message: Signed, public: bytes) -> None:
     check(public, message.signature, _content(message))
 
 
-def _content(message: Grant | Manifest) -> bytes:
+def _content(message: CounterGrant | Grant | Manifest) -> bytes:
     bare = msgspec.structs.replace(message, signature=b"")
     return (
         b"tillside-"

@@ -5,12 +5,16 @@ import os
 import random
 import sys
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 import structlog
 
 pytest_plugins = ["tests.support.postgres"]
+
+RUN = pytest.StashKey[int]()
+"""What all fresh seeds of a run are drawn from."""
 
 # Timing decides no test; a failing example prints the line that repeats it.
 hypothesis.settings.register_profile("tillside", deadline=None, print_blob=True)
@@ -30,7 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--seeds") < 1:
         message = "--seeds must be 1 or more"
         raise pytest.UsageError(message)
+    # Fresh in every run, and the same in all its processes: they must find the same tests.
+    workerinput = getattr(config, "workerinput", {})
+    config.stash[RUN] = workerinput.get("run") or random.SystemRandom().getrandbits(32)
     sys.addaudithook(_refuse_foreign_hosts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a worker of pytest-xdist
+    """Tell a worker which run it belongs to."""
+    node.workerinput["run"] = node.config.stash[RUN]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -39,7 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     fixed = metafunc.config.getoption("--seed")
     count = metafunc.config.getoption("--seeds")
-    fresh = [random.SystemRandom().getrandbits(32) for _ in range(count)]
+    draws = random.Random(f"{metafunc.config.stash[RUN]} {metafunc.definition.nodeid}")
+    fresh = [draws.getrandbits(32) for _ in range(count)]
     metafunc.parametrize("seed", fresh if fixed is None else [fixed])
 
 

@@ -46,9 +46,17 @@ class Database:
     """
 
     def __init__(
-        self, path: str, *, vfs: str | None = None, pragmas: tuple[str, ...] = _PRAGMAS
+        self,
+        path: str,
+        *,
+        vfs: str | None = None,
+        pragmas: tuple[str, ...] = _PRAGMAS,
+        log_pages_max: int = _LOG_PAGES_MAX,
     ) -> None:
         """Open the file, creating it if it is missing.
+
+        Args:
+            log_pages_max: of the log, at which a commit moves it into the file and waits for that.
 
         Raises:
             JournalDamagedError: the file is no sound database.
@@ -57,6 +65,7 @@ class Database:
         with self._named():
             self._connection = apsw.Connection(path, vfs=vfs)
         self._log_pages = 0
+        self._log_pages_max = log_pages_max
         try:
             with self._named():
                 self._connection.set_busy_timeout(2000)
@@ -111,7 +120,7 @@ class Database:
 
     def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._log_pages = pages
-        if pages >= _LOG_PAGES_MAX:
+        if pages >= self._log_pages_max:
             with suppress(apsw.Error):  # the commit is durable; the next one tries again
                 connection.wal_checkpoint(name)
         return apsw.SQLITE_OK

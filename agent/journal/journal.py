@@ -7,10 +7,11 @@ import structlog
 
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.anchor import Anchor
+from agent.journal.counter_rights import CounterRights
 from agent.journal.courier_asks import CourierAsks
 from agent.journal.database import Database
 from agent.journal.own_counts import OwnCountRows
-from agent.journal.pruning import Pruned, prune
+from agent.journal.pruning import find_due, remove
 from agent.journal.receipts import Receipts
 from agent.journal.rights import Rights
 from agent.journal.roster import RosterRow
@@ -39,6 +40,7 @@ class Journal:
         self._anchor = anchor
         self.stream = Stream(database, till_id)
         self.rights = Rights(database)
+        self.counter_rights = CounterRights(database)
         self.transfers = Transfers(database, self.rights)
         self.witness = WitnessStore(database)
         self.roster = RosterRow(database)
@@ -90,6 +92,7 @@ class Journal:
         if mark is None:
             held = self.rights.points_held() + self.rights.risk_points_left()
             # An open ask is as good as a right: a grant for it may have been taken and spent.
+            held = held or self.counter_rights.is_held()
             return "no anchor" if held or self.courier.open_nonces() else ""
         head = self.stream.head()
         if mark.incarnation != head.incarnation:
@@ -102,13 +105,26 @@ class Journal:
         mark = self._anchor.read()
         return mark.incarnation_number if mark else 0
 
-    def prune(self, now_ms: int) -> Pruned:
+    def prune(self, now_ms: int) -> bool:
         """Forget a bounded part of what the centre keeps durably and nobody asks for here any more.
+
+        Returns:
+            Whether anything was forgotten; then there may be more.
 
         Raises:
             JournalUnavailableError: the disk refuses.
         """
-        return prune(self._database, self, now_ms)
+        due = find_due(self._database, now_ms)
+        if due.records is not None:
+            # The anchor may name one of them: it moves to the head before they go.
+            self.drop_anchor()
+            if self.rights.are_suspended:
+                return False
+        if due.records is None and not due.receipts:
+            return False
+        with self.transaction():
+            remove(self._database, due)
+        return True
 
     def tidy(self) -> bool:
         """Do what a sale should not wait for; call it after an answer. Says whether there was any.

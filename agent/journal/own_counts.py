@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from agent.journal.database import Database, SqlValue
 from loyalty.calculation import Calculation
+from loyalty.counters import is_shared
 from loyalty.returns import ReturnCalculation
 from sync.messages import Applied
 
@@ -60,7 +61,7 @@ class OwnCountRows:
         """
         if not card:
             return
-        counted = [(each.counter, each.plus) for each in calculation.counted]
+        counted = [(c.counter, c.plus) for c in calculation.counted if not is_shared(c.counter)]
         used_at = f"{calculation.moment[:19]} store {calculation.store}"
         whose = (calculation.account_id, card)
         self._add(key, [(PURCHASE, 1), *counted], whose, used_at, (incarnation, seq))
@@ -83,7 +84,8 @@ class OwnCountRows:
         assert isinstance(card, bytes)
         if not account_id and not card:
             return
-        counted = [(each.counter, -each.plus) for each in returned.counted_back]
+        back = returned.counted_back
+        counted = [(c.counter, -c.plus) for c in back if not is_shared(c.counter)]
         if returned.completes:
             counted.append((PURCHASE, -1))
         self._add(key, counted, (account_id, card), "", (incarnation, seq))

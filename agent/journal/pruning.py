@@ -6,15 +6,13 @@ record is gone and nobody will bring its goods back. Whether something may go is
 mark; the clock only keeps it longer (design: sync 4.2, till 5).
 """
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from agent.journal.database import Database
 from agent.journal.stream import body_of
-
-if TYPE_CHECKING:
-    from agent.journal.journal import Journal
 
 RECORD_DAYS: Final = 14
 RECEIPT_DAYS: Final = 90
@@ -24,11 +22,17 @@ RECORDS_AT_ONCE: Final = 200
 _DAY_MS: Final = 86_400_000
 
 
-class Pruned(msgspec.Struct, frozen=True):
-    """What a step took out."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What may be taken out in one step.
 
-    records: int = 0
-    receipts: int = 0
+    Attributes:
+        records: stream, seq and link of the last of its oldest records; None for none.
+        receipts: their ids.
+    """
+
+    records: tuple[bytes, int, bytes] | None
+    receipts: tuple[str, ...]
 
 
 class _Dated(msgspec.Struct):
@@ -38,31 +42,22 @@ class _Dated(msgspec.Struct):
 _dated = msgspec.json.Decoder(_Dated)
 
 
-def prune(database: Database, journal: "Journal", now_ms: int) -> Pruned:
-    """Take out the oldest records and receipts that are due, a bounded number of each.
-
-    Raises:
-        JournalUnavailableError: the disk refuses.
-    """
+def find_due(database: Database, now_ms: int) -> Due:
+    """Return the oldest records and receipts that may go, a bounded number of each."""
     streams = database.rows("select incarnation, durable_seq from stream")
-    due = next((found for each in streams if (found := _due_records(database, each, now_ms))), None)
-    receipts = _due_receipts(database, now_ms)
-    if due is None and not receipts:
-        return Pruned()
-    if due is not None:
-        # The anchor may name one of them: it moves to the head before they go.
-        journal.drop_anchor()
-        if journal.rights.are_suspended:
-            return Pruned()
-    with journal.transaction():
-        if due is not None:
-            incarnation, seq, link = due
-            database.run("insert or replace into pruned values (?, ?, ?)", incarnation, seq, link)
-            database.run("delete from record where incarnation = ? and seq <= ?", incarnation, seq)
-        for receipt_id in receipts:
-            database.run("delete from receipt where receipt_id = ?", receipt_id)
-            database.run("delete from own_count where subject = ?", receipt_id)
-    return Pruned(records=RECORDS_AT_ONCE if due else 0, receipts=len(receipts))
+    found = (_due_records(database, stream, now_ms) for stream in streams)
+    return Due(next((one for one in found if one), None), _due_receipts(database, now_ms))
+
+
+def remove(database: Database, due: Due) -> None:
+    """Take them out, inside a transaction of the journal."""
+    if due.records is not None:
+        incarnation, seq, link = due.records
+        database.run("insert or replace into pruned values (?, ?, ?)", incarnation, seq, link)
+        database.run("delete from record where incarnation = ? and seq <= ?", incarnation, seq)
+    for receipt_id in due.receipts:
+        database.run("delete from receipt where receipt_id = ?", receipt_id)
+        database.run("delete from own_count where subject = ?", receipt_id)
 
 
 def _due_records(
@@ -86,7 +81,7 @@ def _due_records(
     return incarnation, seq, link
 
 
-def _due_receipts(database: Database, now_ms: int) -> list[str]:
+def _due_receipts(database: Database, now_ms: int) -> tuple[str, ...]:
     """Return the oldest finished receipts if they are due, each without a record here."""
     found: list[str] = []
     for state in ("recorded", "cancelled"):
@@ -98,7 +93,7 @@ def _due_receipts(database: Database, now_ms: int) -> list[str]:
         )  # fmt: skip
         if len(rows) == RECORDS_AT_ONCE:
             found += [str(receipt_id) for (receipt_id,) in rows]
-    return found
+    return tuple(found)
 
 
 def _is_young(at_ms: int, now_ms: int, days: int) -> bool:

@@ -12,6 +12,8 @@ from sync.messages import OutcomeRow, Push
 from sync.packing import pack, unpack
 from sync.records import (
     FACTS,
+    CounterInRecord,
+    CounterReturnRecord,
     GrantInRecord,
     GrantReturnRecord,
     OpenRecord,
@@ -281,13 +283,16 @@ def body_of(kept: object) -> bytes:
 def _moves_rights(record: Record) -> bool:
     """Say whether a journal without this record would hold rights it must not spend."""
     if isinstance(record, SaleRecord):
-        return any(source.kind != "authorisation" for source in record.sources)
+        spent = any(source.kind != "authorisation" for source in record.sources)
+        return spent or bool(record.drawn)
     return not isinstance(record, FACTS)
 
 
 def subject_of(record: Record) -> str:
     """Return what a record is about: id of a sale, return, grant, transfer; none of an opening."""
-    if isinstance(record, GrantInRecord | GrantReturnRecord):
+    if isinstance(
+        record, GrantInRecord | GrantReturnRecord | CounterInRecord | CounterReturnRecord
+    ):
         return record.grant_id
     if isinstance(record, XferOutRecord | XferInRecord):
         return record.transfer_id

@@ -21,6 +21,7 @@ from sync.messages import (
     Push,
     PushAnswer,
 )
+from sync.push_pace import PushPace
 from sync.records import GrantInRecord, GrantReturnRecord
 from sync.signing import NO_SESSION, check_message
 
@@ -43,6 +44,7 @@ class JournalTillSide:
         self._software = software
         self._announced: Manifest | None = None
         self._must_compare = False
+        self._pace = PushPace()
 
     def hello(self) -> Hello:
         """Say where the stream stands; from now on no session is live (rule R2)."""
@@ -89,6 +91,10 @@ class JournalTillSide:
         if answer.verdict == "amnesia":
             self._restart("amnesia", answer.incarnation_number_min)
         elif till.journal.stream.hash_at(answer.last_seq) != answer.last_hash:
+            if answer.verdict == "rewind":
+                # Back before what is still here: all of that is to be told again.
+                with till.journal.transaction():
+                    till.journal.stream.doubt_acks()
             self._restart("fork", answer.incarnation_number_min)
         elif answer.seen_seq > till.journal.stream.head().seq:
             # A receipt was printed here that this journal does not know.
@@ -125,12 +131,16 @@ class JournalTillSide:
         return self._till.session != NO_SESSION
 
     def next_push(self) -> Push | None:
-        """Return the next batch."""
-        return self._till.journal.stream.next_push()
+        """Return the next batch, as long as the line lets through."""
+        push = self._till.journal.stream.next_push(self._pace.begin())
+        if push is None:
+            self._pace.end(0)
+        return push
 
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
         """Move the acknowledged pointer to what the centre has; after a gap that is back."""
         till = self._till
+        self._pace.end(sum(map(len, push.records)))
         if push.incarnation != till.journal.stream.head().incarnation:
             return
         known = till.journal.stream.hash_at(answer.last_seq)

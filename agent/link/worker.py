@@ -1,6 +1,7 @@
 """Keeps till and centre in step: one conversation after the other, never in the way of a sale."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -89,6 +90,7 @@ class LinkWorker:
         try:
             await self._thread.drive(converse(self._side, greet=greet), self._answer)
             await self._thread.drive(deliver(self._till), self._answer)
+            await self._thread.run(self._till.journal.prune, self._till.clock.now_ms())
         except SyncError as error:
             # Whatever went wrong, the next conversation begins by comparing the streams.
             self._hello_at_ms = 0
@@ -157,6 +159,9 @@ class LinkWorker:
         self.last_error = str(error)
 
     async def _sleep(self, seconds: float) -> None:
+        # The journal's log grows with or without a line; here nobody waits for it.
+        with suppress(JournalUnavailableError):
+            await self._thread.run(self._till.journal.tidy)
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()

@@ -23,6 +23,8 @@ def deliver(till: Till) -> Generator[Ask, Message | bytes | None, None]:
 
     What is thrown in (no answer) ends it; nothing is lost by ending anywhere.
     """
+    if till.revoked:
+        return  # the centre would refuse; a sibling with the same copies may hand them in
     waiting: set[tuple[int, bytes]] = set()
     for copy in till.journal.witness.copies(COPIES_MAX, without=till.neighbours.with_line()):
         stream = (copy.head.till_id, copy.head.incarnation)

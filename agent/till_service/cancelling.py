@@ -19,6 +19,7 @@ def cancel_reserved(till: Till, row: ReceiptRow, *, why: str) -> None:
     journal, at_ms = till.journal, till.clock.now_ms()
     with journal.transaction():
         journal.rights.release(row.receipt_id)
+        journal.counter_rights.release(row.receipt_id)
         if row.authorisation_asked:
             journal.stream.append(VoidRecord(at_ms=at_ms, key=row.receipt_id, why=why))
         journal.receipts.put(replace(row, state="cancelled", updated_at_ms=at_ms))
@@ -26,5 +27,9 @@ def cancel_reserved(till: Till, row: ReceiptRow, *, why: str) -> None:
 
 def cancel_abandoned(till: Till) -> None:
     """Close receipts their registers have forgotten; nothing stays set aside for ever."""
-    for row in till.journal.receipts.reserved_before(till.clock.now_ms() - ABANDONED_MS):
+    before_ms = till.clock.now_ms() - ABANDONED_MS
+    for row in till.journal.receipts.reserved_before(before_ms):
         cancel_reserved(till, row, why="abandoned at the till")
+    for receipt_id in till.journal.counter_rights.open_before(before_ms):
+        with till.journal.transaction():
+            till.journal.counter_rights.release(receipt_id)

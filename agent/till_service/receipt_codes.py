@@ -5,6 +5,7 @@ key, and shows the centre how far a stream must reach (design: sync 2.5, 4.6, 4.
 """
 
 from enum import Enum
+from functools import lru_cache
 
 from agent.till_service.till import Till
 from loyalty.calculation import Calculation
@@ -15,6 +16,11 @@ from sync.records import SaleRecord
 from sync.signing import SigningKey
 
 _MINUTES = len("YYYY-MM-DDTHH:MM")
+
+
+@lru_cache(maxsize=4)
+def _key(seed: bytes) -> SigningKey:
+    return SigningKey(seed)
 
 
 def receipt_code(till: Till, record: SaleRecord, calculation: Calculation, seq: int) -> str:
@@ -37,7 +43,7 @@ def receipt_code(till: Till, record: SaleRecord, calculation: Calculation, seq: 
             moment=record.inputs.moment.local[:_MINUTES],
             bundle=bytes.fromhex(record.inputs.bundle)[:8].ljust(8, b"\0"),
         )
-        return qr.write(qr.seal(proof, SigningKey(till.identity.key_seed)))
+        return qr.write(qr.seal(proof, _key(till.identity.key_seed)))
     except QrTextError:
         return ""
 
@@ -75,5 +81,5 @@ def judge(till: Till, code: str, receipt_id: str) -> tuple[Verdict, ReceiptProof
 def key_of(till: Till, till_id: int) -> bytes | None:
     """Return the public key of this till or of a sibling; None for a till not known here."""
     if till_id == till.identity.till_id:
-        return SigningKey(till.identity.key_seed).public
+        return _key(till.identity.key_seed).public
     return till.neighbours.key_of(till_id)

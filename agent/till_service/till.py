@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from agent.errors import JournalDamagedError
 from agent.identity import Identity
 from agent.journal.journal import Journal
 from agent.neighbours.neighbourhood import Neighbourhood
@@ -116,8 +117,8 @@ def join_till(
 
 def _written_ms(journal: Journal) -> int:
     """Return the time of the newest record since the centre told the time; 0 for none."""
-    newest = journal.told_times.record_since()
     try:
+        newest = journal.told_times.record_since()
         return decode_record(newest).at_ms if newest else 0
-    except MalformedMessageError:
-        return 0
+    except (JournalDamagedError, MalformedMessageError):
+        return 0  # whether the journal is sound is not judged here

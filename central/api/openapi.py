@@ -15,7 +15,7 @@ from central.ledger.verify import LedgerProof
 from central.rights.courier import Carried
 from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
-from sync import cycle, messages
+from sync import cycle, messages, neighbours
 from sync.codec import CONTENT_TYPE
 from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
 
@@ -24,6 +24,12 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
     (cycle.PATH_PUSH, messages.Push, messages.PushAnswer, "Hand in records"),
     (cycle.PATH_PULL, messages.Pull, messages.PullAnswer, "Ask for changes and rights"),
     (cycle.PATH_COMPARE, messages.Compare, messages.CompareAnswer, "Compare accounts in buckets"),
+    (
+        neighbours.PATH_DELIVER,
+        neighbours.Delivery,
+        neighbours.DeliveryAnswer,
+        "Hand in records of another till of the store",
+    ),
     (cycle.PATH_SNAPSHOT, messages.SnapshotRequest, messages.SnapshotAnswer, "Ask for one account"),
     (
         cycle.PATH_AUTHORISE,

@@ -23,7 +23,7 @@ OFF_MS_MAX: Final = 300_000
 """What a register's clock may be off, and what a message may take."""
 _ZONE_UNKNOWN: Final = "UTC"
 _ZONE_MS_MAX: Final = 14 * 3_600_000
-"""Local time of a store whose zone nobody has set may be so far from UTC."""
+"""So far from UTC may be the local time of a store whose zone is not set, or not known here."""
 
 NOTE: Final = "clock_adjusted"
 
@@ -82,8 +82,8 @@ def clamped(local: str, *, zone: str, not_before_ms: int, received_at_ms: int) -
         not_before_ms: 0 = nothing is known.
         received_at_ms: 0 = nothing is known.
     """
-    slack_ms = OFF_MS_MAX + (_ZONE_MS_MAX if zone == _ZONE_UNKNOWN else 0)
     where = _zone(zone)
+    slack_ms = OFF_MS_MAX + (_ZONE_MS_MAX if where is UTC else 0)
     if not_before_ms and local < _local(not_before_ms - slack_ms, where):
         return _local(not_before_ms, where)
     if received_at_ms and local > _local(received_at_ms + slack_ms, where):
@@ -114,6 +114,8 @@ def _moved(day: str, by: timedelta) -> str:
 
 
 def _zone(name: str) -> tzinfo:
+    if name == _ZONE_UNKNOWN:
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

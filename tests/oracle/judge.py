@@ -173,10 +173,14 @@ class Court:
     def _watched(self, offer: Offer) -> list[Sold]:
         """Return the lines whose running price decides whether the offer acts, or how."""
         gives = offer.gives
-        if isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running":
-            return self.reach[offer.offer_id]
+        steps = isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running"
         needs = running_needs(offer.needs)
-        return [line for line in self.lines if any(belongs(n.match, line.sku) for n in needs)]
+        own = self.reach[offer.offer_id] if steps else ()
+        return [
+            line
+            for line in self.lines
+            if line in own or any(belongs(n.match, line.sku) for n in needs)
+        ]
 
     # Which units go to whom
 

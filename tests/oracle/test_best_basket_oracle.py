@@ -92,14 +92,12 @@ def test_of_choices_that_serve_equally_priority_and_id_decide(seed: int) -> None
 
 
 def is_cut(case: Case, answer: Calculation) -> bool:
-    """Say whether a floor or the receipt's maximum is reached.
+    """Say whether a floor is reached.
 
     Choices that were not equal become equal there, and the engine takes the one that was better.
     """
     terms = case.bundle.programme.receipt
-    if terms.discount_minor_max or terms.discount_share_max_ppm:
-        return True
-    least = max(offer.limits.unit_price_minor_min for offer in case.bundle.offers)
+    least = max((offer.limits.unit_price_minor_min for offer in case.bundle.offers), default=0)
     floors = {sku: product.floor_minor_per_unit for sku, product in case.bundle.catalogue.items()}
     return any(
         (one.gross_minor - one.discount_minor) * 1_000

@@ -39,9 +39,13 @@ class Packing(Draw):
         """Return 10 to 40 lines."""
         prices = [100 * self.number(1, 30) for _ in range(self.number(3, 12))]
         return [
-            Pile(self.one(*SKUS), self.one(*prices), self.one(1, 1, 1, 2, 2, 3, 6))
+            Pile(self.one(*SKUS), self.one(*prices), self.pieces())
             for _ in range(self.seldom(self.number(17, 40), self.number(10, 16)))
         ]
+
+    def pieces(self) -> int:
+        """Return a few, on one line in twenty as many as a wholesaler sells."""
+        return self.seldom(self.number(7, 5_000), self.one(1, 1, 1, 2, 2, 3, 6), 0.05)
 
     def some(self) -> LineMatch:
         """Return a few SKUs, or every line."""
@@ -90,7 +94,8 @@ class Packing(Draw):
         return self.one(*rewards)
 
     def offers(self) -> list[Offer]:
-        """Return 4 to 12 multi-buys, now and then excluding each other."""
+        """Return 4 to 12 multi-buys, excluding each other now and then, or in every basket."""
+        exclude = self.one(0.1, 0.1, 0.5)
         return [
             Offer(
                 offer_id=f"o{number}",
@@ -101,8 +106,10 @@ class Packing(Draw):
                     discount_minor_max=self.seldom(self.number(500, 3_000), 0, 0.1),
                 ),
                 combines=Combines(
-                    group=self.seldom("g", "", 0.15),
-                    not_with=("o0",) if number and self.rare() else (),
+                    group=self.seldom(self.one("g", "h", "i"), "", exclude),
+                    not_with=(f"o{self.number(0, number - 1)}",)
+                    if number and self.rare(exclude / 2)
+                    else (),
                     order=self.number(1, 3),
                 ),
             )

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from agent.journal.database import Database, Row
 from agent.journal.journal import Journal
-from agent.journal.stream import Stream, StreamHead
+from agent.journal.stream import Stream, StreamHead, body_of
 from sync.chain import first_link, links
 from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError, RefusedError
@@ -114,7 +114,7 @@ class JournalSide:
             "select body from record where incarnation = ? order by seq",
             incarnation or self.head.incarnation,
         )
-        return [bytes(body) for (body,) in rows]  # type: ignore[arg-type]
+        return [body_of(body) for (body,) in rows]
 
     def image(self) -> Image:
         """Take a copy of the disk, as far as streams go."""
@@ -399,7 +399,7 @@ class SetBackTill(BadLine):
 
     def on_disk(self) -> set[bytes]:
         rows = self.till.database.rows("select body from record")
-        return {bytes(body) for (body,) in rows}  # type: ignore[arg-type]
+        return {body_of(body) for (body,) in rows}
 
     def at_centre(self) -> set[bytes]:
         kept = {body for stream in self.centre.streams.values() for body in stream.bodies}

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import asyncpg
 import msgspec
 
+from sync.limits import RECORD_BYTES_MAX
+from sync.packing import unpack
 from tests.simulation.audit_queries import ALWAYS, PAID_BEYOND_RISK, RARE
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.paper import Paper, PaperReturn
@@ -194,7 +196,7 @@ class Auditor:
             last_seq, waiting = known.get(incarnation, (0, set()))
             if number != current or (seq <= last_seq and seq not in waiting):
                 continue
-            record = json.loads(body)
+            record = json.loads(unpack(body, bytes_max=RECORD_BYTES_MAX))
             if record["kind"] == "grant_return":
                 out[record["grant_id"]] += record["points"]
             for source in record.get("sources", ()):

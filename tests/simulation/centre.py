@@ -15,6 +15,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.keys import CentreKeys
 from central.people.loading import load_lines
+from central.rights.courier import CourierDesk
 from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
 from central.rules.publishing import publish
@@ -96,6 +97,7 @@ class SimulatedCentre:
             office_token=draws.randbytes(16).hex(),
         )
         self.joined: Centre = join_centre(pool, keys, self.system, RIGHTS)
+        self.courier = CourierDesk(pool, self.system, keys.centre, RIGHTS)
         self.pool = pool
         self.tended: list[Tended] = []
         self.applier: Applier = self.joined.applier

@@ -53,7 +53,7 @@ class SwitchingPool:
             await self._on_server(f'drop database if exists "{copy}" with (force)')
 
     async def _on_server(self, statement: str) -> None:
-        connection = await asyncpg.connect(_with_database(self._dsn, "postgres"))
+        connection = await asyncpg.connect(_with_database(self._dsn, "template1"))
         try:
             await connection.execute(statement)
         finally:

@@ -14,6 +14,7 @@ from agent.neighbours.delivering import deliver
 from agent.neighbours.desk import NeighbourDesk
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
+from agent.till_service.courier import CourierService
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
 from agent.till_service.till import Till, TillSettings, join_till
@@ -132,6 +133,7 @@ class SimulatedTill:
             return
         self.receipts = TillService(self.till)
         self.returns = ReturnService(self.till)
+        self.courier = CourierService(self.till)
         self._side = self._plant.till_side(self.till)
         self.till.neighbours.connected = self.lan is not None
         self._desk = NeighbourDesk(self.till)

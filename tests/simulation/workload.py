@@ -11,6 +11,8 @@ import msgspec
 
 from agent.till_service.messages import (
     CompleteRequest,
+    CourierRequest,
+    GrantRequest,
     ReceiptAnswer,
     ReceiptRequest,
     ReserveRequest,
@@ -37,6 +39,7 @@ from loyalty.returns import ReturnItem
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.kernel import Kernel, sleep
 from tests.simulation.paper import Paper, PaperLine, PaperReturn, PaperSale
+from tests.simulation.phones import Phones
 from tests.simulation.tills import SimulatedTill
 
 SKUS = tuple(f"sku-{number}" for number in range(12))
@@ -158,7 +161,9 @@ class Register:
         chronicle: Chronicle,
         draws: random.Random,
         minutes_between: float,
+        phones: Phones,
     ) -> None:
+        self.phones = phones
         self._till = till
         self._customers = customers
         self._kernel = kernel
@@ -169,6 +174,7 @@ class Register:
         self._unsettled: list[tuple[str, tuple[str, ...]]] = []
         self.on_print: Callable[[SimulatedTill, str], None] = lambda _till, _key: None
         self.is_closing = False
+        self.is_retired = False
         self.is_done = False
 
     async def run(self) -> None:
@@ -194,8 +200,19 @@ class Register:
             await sleep(_MINUTE_MS)
         self.is_done = True
 
+    def retire(self) -> None:
+        """Close for good: its till's machine is gone."""
+        self.is_closing = self.is_retired = True
+
+    @property
+    def till(self) -> SimulatedTill:
+        """The till it calls."""
+        return self._till
+
     async def settle(self) -> int:
         """Cancel what was sold without loyalty; take back what the till had recorded after all."""
+        if self.is_retired:
+            return 0
         for key, lines in list(self._unsettled):
             answer = await self._till.call(lambda: self._till.receipts.cancel(key))  # noqa: B023
             if answer is None:
@@ -236,7 +253,12 @@ class Register:
         self, return_id: str, original: str, items: tuple[ReturnItem, ...]
     ) -> str | None:
         """Preview and confirm a return; returns the outcome, None when the till was not heard."""
-        request = ReturnRequest(original_receipt_id=original, lines=items, moment=self.moment())
+        request = ReturnRequest(
+            original_receipt_id=original,
+            lines=items,
+            moment=self.moment(),
+            receipt_code=self.phones.code_of(original) if self._draws.random() < 0.5 else "",
+        )
         shown = await self._return_call(return_id, request)
         if shown is None:
             return None
@@ -435,6 +457,27 @@ class _Sale:
         )
         if answer is not None:
             self._chronicle.sometimes[f"reserve: {answer.outcome}"] += 1
+            if answer.outcome == "rights_exhausted" and self._draws.random() < 0.4:
+                await self._by_courier(redeem)
+
+    async def _by_courier(self, redeem: RedeemRequest) -> None:
+        """Ask the centre over the customer's telephone, and reserve once more."""
+        card = self._request.card
+        wish = CourierRequest(card=card, points=redeem.points or self._draws.randint(10, 120))
+        asked = await self._register.persist(lambda: self._till.courier.ask(self.key, wish))
+        if asked is None or asked.outcome != "courier_asked":
+            return
+        code = await self._register.phones.carry(card, asked.code)
+        if not code:
+            return
+        for _ in range(self._draws.choice((1, 1, 2))):
+            taken = await self._register.persist(
+                lambda: self._till.courier.take(GrantRequest(code=code))
+            )
+            if taken is not None:
+                self._chronicle.sometimes[f"courier: {taken.outcome}"] += 1
+        request = ReserveRequest(**self._fields(), redeem=redeem)
+        await self._tell(lambda: self._till.receipts.reserve(self.key, request))
 
     async def _cancel(self) -> None:
         answer: ReceiptAnswer | None = await self._register.persist(
@@ -478,6 +521,7 @@ class _Sale:
         return CompleteRequest(**self._fields(), paid_minor=paid)
 
     def _print(self, answer: ReceiptAnswer) -> None:
+        self._register.phones.keep(self._request.card, self.key, answer.receipt_code)
         assert answer.calculation
         found = msgspec.json.decode(answer.calculation)
         totals = found["totals"]

@@ -12,6 +12,7 @@ import structlog
 
 from agent.identity import Identity, identity_of
 from central.database.pool import Pool
+from loyalty.bundle import Bundle
 from sync.signing import SigningKey
 from tests.simulation import faults as fault_rates
 from tests.simulation.auditor import Auditor
@@ -24,6 +25,7 @@ from tests.simulation.kernel import Kernel, really, sleep
 from tests.simulation.lan import Lan
 from tests.simulation.network import Network
 from tests.simulation.paper import Paper
+from tests.simulation.phones import Phones
 from tests.simulation.plants import AsBuilt
 from tests.simulation.tills import SimulatedTill
 from tests.simulation.workload import (
@@ -170,10 +172,17 @@ class World:
             chronicle=self.chronicle,
             draws=self._stream("lan"),
         )
+        self._phones = Phones(
+            self._centre.courier,
+            self._centre.joined.keys.card_key,
+            chronicle=self.chronicle,
+            draws=self._stream("phones"),
+        )
         self._paper = Paper()
         self._registers: list[Register] = []
         self._stores = [f"store-{number}" for number in range(1, size.stores + 1)]
         self._bundle_version = 0
+        self._bundles: list[Bundle] = []
         self._introduced: set[int] = set()
         self._stalled_until_ms = 0
         self._tend_at_ms = 0
@@ -261,6 +270,7 @@ class World:
                 chronicle=self.chronicle,
                 draws=self._stream(f"register {answer.till_id} {lane}"),
                 minutes_between=self._size.minutes_between_customers,
+                phones=self._phones,
             )
             register.on_print = self._printed
             self._registers.append(register)
@@ -302,6 +312,7 @@ class World:
     async def _publish(self) -> None:
         self._bundle_version += 1
         bundle = make_bundle(self._draws, self._bundle_version)
+        self._bundles.append(bundle)
         await self._centre.publish(bundle)
         self.chronicle.note(f"bundle {self._bundle_version} published")
 
@@ -518,6 +529,10 @@ class World:
                 self._audited.restored[row["till_id"]] += row["points"]
                 self._audited.uncovered += row["points"]
             await really(self._database.fail_over())
+            # Publishing waits for the standby, as everything that gives rights does.
+            newest = await really(self._pool.fetchval("select max(version) from bundle"))
+            for bundle in self._bundles[newest:]:
+                await really(self._centre.publish(bundle))
             self._audited.failed_over_ms = self.kernel.now_ms
             self._auditor.forget()
             self.chronicle.fault("failover", "to a copy that is behind")
@@ -543,10 +558,14 @@ class World:
                 till.stop(lost_power=False)
             self._paper.destroyed |= lost
             self._audited.dead.add(till.identity.till_id)
+            for register in self._registers:
+                if register.till is till:
+                    register.retire()
             self.chronicle.fault("disk dead", f"{till.name}, {len(lost)} keys")
             await really(self._centre.revoke(till.identity.till_id))
             self._audited.revoked.add(till.identity.till_id)
-            await self._add_till(till.store, self._draws.randrange(1_000, 1_000_000))
+            slot = self._draws.randrange(1_000, 1_000_000)
+            await really(self._add_till(till.store, slot))
 
         self.kernel.start(work(), "die")
 

@@ -90,7 +90,8 @@ def threshold(draw: st.DrawFn, lines: tuple[CalculatedLine, ...]) -> Threshold:
 def condition(draw: st.DrawFn, offer_id: str, lines: tuple[CalculatedLine, ...]) -> Condition:
     """Draw what an offer needed, and the steps below it."""
     own = draw(threshold(lines))
-    steps = draw(st.integers(0, 2)) if own.at_least > 2 else 0
+    # Points have no steps.
+    steps = draw(st.integers(0, 2)) if own.at_least > 2 and offer_id[0] == "o" else 0
     named = own.lines or tuple(line.line_id for line in lines)
     return Condition(
         offer_id=offer_id,
@@ -143,7 +144,8 @@ def made_up_receipts(draw: st.DrawFn) -> Calculation:
             if points:
                 redeemed.append(RedeemedPart(line_id=line.line_id, lot_id=lot_id, points=points))
     ids = st.sampled_from(["off-1", "off-2", "points-1"])
-    offers, on_units = draw(st.lists(ids, max_size=3)), draw(st.lists(ids, max_size=1))
+    offers = draw(st.lists(ids, max_size=3))
+    on_units = draw(st.lists(st.sampled_from(["off-1", "off-2"]), max_size=1))
     return Calculation(
         bundle="b1",
         rounding="",

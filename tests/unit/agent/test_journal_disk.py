@@ -137,8 +137,8 @@ def test_a_power_cut_at_any_moment_loses_nothing_that_was_answered(
 ) -> None:
     (tmp_path / "till").mkdir()
     # So small a log that it is written back into the file, and begun anew, again and again.
-    pragmas = (*PRAGMAS, "pragma wal_autocheckpoint=12")
-    database = Database(str(tmp_path / "till" / "journal.db"), vfs=disk.name, pragmas=pragmas)
+    path = str(tmp_path / "till" / "journal.db")
+    database = Database(path, vfs=disk.name, pragmas=PRAGMAS, log_pages_max=12)
     anchor = LosingAnchor(disk, tmp_path / "till" / ANCHOR_FILE)
     stream = joined_over(database, tmp_path / "till", anchor=anchor)
     written_back = tmp_path / "till" / "journal.db"

@@ -27,6 +27,7 @@ TABLES = {
     "own_count",
     "receipt",
     "record",
+    "pruned",
     "reservation",
     "return_document",
     "returned_line",

@@ -24,6 +24,7 @@ from loyalty.errors import AmountError
 from loyalty.frozen import Condition
 from loyalty.offers import (
     AmountOff,
+    Combines,
     Limits,
     NeedsLines,
     NForM,
@@ -639,6 +640,30 @@ def test_points_for_whole_steps_go_with_the_step(basis: str, gross_minor: int) -
     assert original.totals.earned_points == 100
     results = in_turn(original, *[(pieces("1", 1),)] * 4)
     assert [one.taken_back_total for one in results] == [50, 0, 50, 0]
+
+
+def test_whole_steps_that_are_best_for_each_line_are_lost_line_by_line() -> None:
+    gives = PointsPerMoney(points=10, per_minor=100, counting="whole_steps")
+    original = charging(
+        offer("points", gives, combines=Combines(group="g", mode="best_per_line")),
+        lines=(line("1", pieces=2, gross_minor=200), line("2", pieces=3, gross_minor=300)),
+    )
+    assert original.totals.earned_points == 50
+    half = back(original, pieces("1", 1), pieces("2", 1))
+    assert half.taken_back_total == 20
+    assert back(charging_each_line(), pieces("1", 1), pieces("2", 1)).taken_back_total == 20
+
+
+def charging_each_line() -> Calculation:
+    """Return a receipt of two lines that each need both of their pieces for ten points."""
+    both = [
+        Condition(
+            offer_id="money", counts="quantity", at_least=2_000, lines=(name,), each_line=True
+        )
+        for name in ("1", "2")
+    ]
+    lines = [goods(name, count=2, points=(("money", 10),)) for name in ("1", "2")]
+    return receipt(*lines, returns=CHARGE_BACK, earned=(earned_lot(20),), conditions=tuple(both))
 
 
 def test_what_multiplies_points_goes_with_them() -> None:

@@ -1,5 +1,6 @@
 """Which offers act where they are a choice, and which multi-buy holds which pieces."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -364,6 +365,68 @@ def test_the_receipts_maximum_leaves_the_choice_as_it_is() -> None:
         of=of,
     )
     assert by_offer(result) == {"a": [15]}
+
+
+@pytest.mark.parametrize(("most_minor", "acting"), [(15, "b"), (20, "b"), (21, "a")])
+def test_of_choices_that_reach_the_receipts_maximum_priority_decides(
+    most_minor: int, acting: str
+) -> None:
+    of = Programme(
+        programme_id="green", currency="EUR", receipt=ReceiptTerms(discount_minor_max=most_minor)
+    )
+    group = Combines(group="g")
+    result = calculated(
+        offer("a", amount(30), combines=group),
+        offer("b", amount(20), priority=10, combines=group),
+        lines=lines(100),
+        of=of,
+    )
+    assert by_offer(result) == {acting: [most_minor]}
+    assert result.proven
+
+
+def test_a_maximum_that_is_reached_proves_the_best() -> None:
+    """The budget ends long before all sets are seen, but no more can be given than the maximum."""
+    of = Programme(
+        programme_id="green", currency="EUR", receipt=ReceiptTerms(discount_minor_max=40)
+    )
+    result = calculated(*rivals(12), lines=lines(1_000), of=of, nodes_max=5)
+    assert (result.totals.discount_minor, result.proven) == (40, True)
+
+
+def overlapping(count: int, combines: Callable[[int], Combines]) -> tuple[Offer, ...]:
+    """Return multi-buys that want units of their neighbours."""
+    return tuple(
+        offer(
+            f"o{at:02}",
+            NForM(units=2 + at % 3, pay=1),
+            lines=having("sku", *(f"s{(at * 3 + step) % 30}" for step in range(8))),
+            combines=combines(at),
+        )
+        for at in range(count)
+    )
+
+
+def test_groups_of_overlapping_multi_buys_are_bounded_together() -> None:
+    """The members of a group do not count beside each other: 36 offers, 12 groups of three."""
+    offers = overlapping(36, lambda at: Combines(group=f"g{at // 3}"))
+    bought = lines(*(500 + at * 37 % 300 for at in range(30)))
+    result = calculated(*offers, lines=bought)
+    found = result.totals.discount_minor
+    assert found > 0
+    assert result.gap_minor * 10 <= found
+
+
+def test_multi_buys_that_exclude_each_other_all_are_proven() -> None:
+    names = [f"o{at:02}" for at in range(12)]
+    offers = overlapping(12, lambda at: without(*(n for n in names if n != names[at])))
+    bought = lines(*(500 + at * 37 % 300 for at in range(30)))
+    result = calculated(*offers, lines=bought)
+    alone = [
+        calculated(one, lines=bought).totals.discount_minor
+        for one in overlapping(12, lambda _: Combines())
+    ]
+    assert (result.totals.discount_minor, result.proven) == (max(alone), True)
 
 
 def test_a_percentage_after_a_choice_counts_what_the_choice_left() -> None:

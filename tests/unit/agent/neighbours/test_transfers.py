@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.journal.transfers import Transfers
 from agent.neighbours.asking import accept
 from loyalty.outcomes import Outcome
 from sync.neighbours import (
@@ -188,6 +189,16 @@ class Forgetful(OpenRequests):
         return self._open.get(nonce)
 
 
+class Careless(Transfers):
+    """The naive receiver of N5: a transfer has no number it would know again."""
+
+    def take(self, transfer: Transfer) -> bool:
+        """Credit whatever comes."""
+        self._database.run("delete from transfer_taken")
+        self._database.run("delete from held_right")
+        return super().take(transfer)
+
+
 def replayed(store: Store, *, nonce_from: OpenRequests | None = None) -> int:
     """Hand the vault's last answer to the second till again; returns the points it took."""
     till = store.second.till
@@ -204,6 +215,37 @@ def replayed(store: Store, *, nonce_from: OpenRequests | None = None) -> int:
 def is_given(asker: int, body: bytes) -> bool:
     """Say whether these bytes are points given to the second till."""
     return asker == SECOND and isinstance(unpack(body), RightsAnswer)
+
+
+def test_an_open_nonce_alone_would_not_double_points(store: Store) -> None:
+    """Either of the two guards is enough: the closed nonce, and the number of the transfer."""
+    naive = Forgetful()
+    store.second.till.neighbours.requests = naive
+    store.second.reserve(TEN, 60)
+    store.second.cancel()
+    assert replayed(store, nonce_from=naive) == 0
+    assert store.second.left() == 60
+
+
+def test_without_both_guards_points_are_spent_twice(store: Store) -> None:
+    """N5 as it was."""
+    naive, journal = Forgetful(), store.second.till.journal
+    store.second.till.neighbours.requests = naive
+    journal.transfers = Careless(journal._database, journal.rights)  # noqa: SLF001 - the naive till
+    store.second.reserve(TEN, 60)
+    store.second.complete(TEN, 940)
+    assert replayed(store, nonce_from=naive) == 60
+    assert store.vault.left() + 60 + store.second.left() == 160
+
+
+def test_an_answer_before_the_debit_would_have_both_tills_sell(
+    store: Store, tmp_path: Path
+) -> None:
+    """N6 as it was: the answer is out, and the disk knows nothing of it."""
+    store.vault.image(tmp_path / "before")
+    assert given(store, rights_request()) is not None
+    store.vault = store.vault.restored(tmp_path / "before")
+    assert store.vault.left() + 60 == 160
 
 
 def test_points_are_gone_from_the_disk_before_the_answer(store: Store) -> None:

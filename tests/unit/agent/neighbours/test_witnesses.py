@@ -413,6 +413,13 @@ def test_a_till_with_a_line_of_its_own_is_not_spoken_for(store: Store) -> None:
     assert handed_in(store.third) == []
 
 
+def test_a_revoked_till_hands_nothing_in(store: Store) -> None:
+    sell_offline(store.second)
+    store.third.till.revoked = True
+    assert handed_in(store.third) == []
+    assert copies_of(store.third, store.second)
+
+
 def test_what_has_a_gap_before_it_is_kept(store: Store) -> None:
     sell_offline(store.second)
     assert handed_in(store.third, DeliveryAnswer(verdict="gap"))

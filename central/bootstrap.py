@@ -22,6 +22,7 @@ from central.database.migrations import migrate
 from central.database.pool import Pool, open_pool
 from central.keys import CentreKeys, load_keys
 from central.people.birthdays import turn_birthdays
+from central.rights.counters import CounterDesk
 from central.rights.courier import CourierDesk
 from central.rights.issuing import RightsDesk, RightsSettings
 from central.rights.tending import tend
@@ -58,7 +59,8 @@ def join_centre(pool: Pool, keys: CentreKeys, system: System, rights: RightsSett
     """Join the parts over an open, migrated database."""
     library = RuleLibrary()
     ingested = asyncio.Event()
-    desk = TillDesk(pool, RightsDesk(pool, system, keys.centre, rights), system, ingested)
+    counters = CounterDesk(pool, system, keys.centre, rights, library)
+    desk = TillDesk(pool, RightsDesk(pool, system, keys.centre, rights), counters, system, ingested)
     app = make_app(
         tills=TillRoutes(pool, desk, keys),
         opened=OpenRoutes(pool, keys, system),

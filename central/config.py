@@ -30,6 +30,9 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         offline_points_max: the most a till may spend between two conversations' beginnings.
         loss_days: so long after its end a right of a silent till is written off.
         birthday_days: a birthday window reaches so far before and after the birthday.
+        counter_parts: of what is left of a limit over all customers each till gets one part in
+            advance: left / (tills x parts).
+        counter_amount_min: the least such part of money or points.
     """
 
     data: str
@@ -44,6 +47,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     offline_points_max: int = 20_000
     loss_days: int = 14
     birthday_days: int = DAYS_DEFAULT
+    counter_parts: int = 4
+    counter_amount_min: int = 1_000
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _PORT_MAX:
@@ -58,6 +63,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(
                 "bounds must not be negative; grant_days and connections_max at least 1"
             )
+        if min(self.counter_parts, self.counter_amount_min) < 1:
+            raise ValueError("counter_parts and counter_amount_min must be at least 1")
         if not 0 <= self.birthday_days <= _BIRTHDAY_DAYS_MAX:
             raise ValueError(f"birthday_days must be 0 to {_BIRTHDAY_DAYS_MAX}")
 
@@ -70,6 +77,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             till_points_max=self.till_points_max,
             offline_points_max=self.offline_points_max,
             loss_days=self.loss_days,
+            counter_parts=self.counter_parts,
+            counter_amount_min=self.counter_amount_min,
         )
 
     @property

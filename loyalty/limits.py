@@ -33,8 +33,8 @@ SPENDING_WORK_MAX: Final = 200_000
 ALTERNATIVES_MAX: Final = 50
 """Ways to meet an `any` of needs that are kept for returns; what is beyond them is not asked."""
 
-COMBINATION_NODES_MAX: Final = 10_000
-"""The solver's budget is counted in nodes, never in time, so that both sides compute the same."""
+COMBINATION_NODES_MAX: Final = 12_000
+"""The budget of the search is counted in steps, never in time: both sides compute the same."""
 
 CHOICES_SEARCHED_MAX: Final = 200
 """Beyond so many choices only a good guess is made."""

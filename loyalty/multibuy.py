@@ -202,6 +202,11 @@ def _count(units: Units) -> dict[int, int]:
     return by_line
 
 
+def _place_of(unit: Unit) -> tuple[int, int]:
+    """Return where in the order of units, the dearest first, it stands."""
+    return -unit[0], unit[1]
+
+
 def _without(units: Units, given: Units) -> Units:
     gone = {(price, line): count for price, line, count in given}
     left = ((price, line, count - gone.get((price, line), 0)) for price, line, count in units)
@@ -217,19 +222,24 @@ def _other_lines(gives: BuyGet, buy: Units, get: Units, cap: Cap) -> Formed:
     buys, gets = set(buy), set(get)
     shared = [unit for unit in get if unit in buys]
     buy_only = [unit for unit in buy if unit not in gets]
-    only, both = pieces(buy_only), pieces(shared)
+    shared.reverse()
+    only, both, able = pieces(buy_only), pieces(shared), pieces(get)
 
     def chosen(sets: int) -> tuple[Units, Units] | None:
         """Return what so many sets make cheaper, and what is bought for it."""
         needed, most = gives.buy_units * sets, gives.get_units * sets
-        bought, candidates = first(buy_only, needed), get
-        if needed > only:
-            if needed - only > both:
-                return None
-            cheapest = _last(shared, needed - only)
-            bought, candidates = [*bought, *cheapest], _without(get, cheapest)
+        given = max(0, needed - only)
         least = most - gives.get_units + 1 if gives.partial else most
-        return (first(candidates, most), bought) if pieces(candidates) >= least else None
+        if given > both or able - given < least:
+            return None
+        bought, got = first(buy_only, needed), first(get, most)
+        if given:
+            # Of those that could be both the cheapest are bought.
+            cheapest = first(shared, given)
+            bought = [*bought, *cheapest]
+            if _place_of(got[-1]) >= _place_of(cheapest[-1]):
+                got = first(_without(get, cheapest), most)
+        return got, bought
 
     def saved(sets: int) -> int | None:
         found = chosen(sets)

@@ -15,6 +15,7 @@ from loyalty.wanting import Claimant, Wanted, want
 
 _NO_BOUND = 1 << 200
 _FIRST_SHARE_PERCENT = 80
+_LINES_A_STEP = 10
 _SHARPNESS_FIRST = 4
 _SHARPNESS_LAST = 1 << 10
 _PATIENCE = 4
@@ -164,7 +165,7 @@ class Pricing:
         before: Mapping[int, Wanted],
     ) -> tuple[dict[int, Wanted], int]:
         """Let the offers choose again on whose lines something changed; say what that took."""
-        wanted, steps = dict(before), 1
+        wanted, steps = dict(before), 1 + len(prices) // _LINES_A_STEP
         for rank, claimant in self._claimants.items():
             if changed is None or not changed.isdisjoint(claimant.lines):
                 # Units divided already have no price for the offer that holds them.

@@ -8,11 +8,14 @@ import zstandard
 from sync.errors import MalformedMessageError
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.messages import Message
+from sync.packing import pack_to_send, unpack_sent
 
 M = TypeVar("M", bound=Message)
 
 CONTENT_TYPE = "application/vnd.tillside+msgpack"
 ENCODING = "zstd"
+PACKED = "tillside-1"
+"""zstd against the first dictionary of `sync.packing`; whoever asks so is answered so."""
 _COMPRESS_FROM_BYTES = 512
 
 _encoder = msgspec.msgpack.Encoder()
@@ -44,8 +47,14 @@ def decode(kind: type[M], body: bytes) -> M:
         raise MalformedMessageError(f"not a {kind.__name__}: {error}") from error
 
 
-def compress(body: bytes) -> tuple[bytes, str]:
-    """Return the body as it travels and its content encoding; small bodies travel as they are."""
+def compress(body: bytes, encoding: str = "") -> tuple[bytes, str]:
+    """Return the body as it travels and its content encoding; small bodies travel as they are.
+
+    Args:
+        encoding: `PACKED` where the other side is known to unpack it.
+    """
+    if encoding == PACKED:
+        return pack_to_send(body), PACKED
     if len(body) < _COMPRESS_FROM_BYTES:
         return body, ""
     return zstandard.ZstdCompressor(level=3).compress(body), ENCODING
@@ -60,9 +69,11 @@ def decompress(body: bytes, encoding: str, *, bytes_max: int = MESSAGE_BYTES_MAX
     """
     if not encoding or encoding == "identity":
         return body
+    if encoding == PACKED:
+        return unpack_sent(body, bytes_max=bytes_max)
     if encoding != ENCODING:
         raise MalformedMessageError(
-            f"content encoding {encoding!r} is not spoken here; send {ENCODING} or none"
+            f"content encoding {encoding!r} is not spoken here; send {PACKED}, {ENCODING} or none"
         )
     try:
         # The frame says how much it unpacks to: a bomb is refused before it goes off, and a body

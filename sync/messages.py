@@ -418,10 +418,14 @@ class CounterRequest(Message, frozen=True, kw_only=True):
 
     Asked again in the same session it gives what is not recorded yet once more, so a lost answer is
     harmless.
+
+    Attributes:
+        taken: grants of this session that are here already, recorded at the centre or not yet.
     """
 
     incarnation: Incarnation
     wishes: Annotated[tuple[CounterWish, ...], Meta(max_length=COUNTERS_ASKED_MAX)]
+    taken: Annotated[tuple[str, ...], Meta(max_length=1_000)] = ()
 
 
 class CounterAnswer(Message, frozen=True, kw_only=True):

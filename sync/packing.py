@@ -17,6 +17,8 @@ _MARK: Final = b"\x01"
 _PACK_FROM_BYTES: Final = 64
 _LEVEL_KEPT: Final = 3
 _LEVEL_SENT: Final = 9
+_LONG_BYTES: Final = 65_536
+"""From here on a body packs well without that much work."""
 
 
 @cache
@@ -46,7 +48,7 @@ def unpack(kept: bytes, *, bytes_max: int) -> bytes:
 
 def pack_to_send(body: bytes) -> bytes:
     """Return a message's body as it travels: smaller than `pack` makes it, at more work."""
-    return _packed(body, _LEVEL_SENT)
+    return _packed(body, _LEVEL_SENT if len(body) < _LONG_BYTES else _LEVEL_KEPT)
 
 
 def _packed(text: bytes, level: int) -> bytes:

@@ -102,8 +102,9 @@ class CounterRights:
 
     def _put_back(self, receipt_id: str, counter: str, amount: int) -> None:
         for grant_id, taken in self._database.rows(
-            "select grant_id, r.amount from counter_reservation r join counter_right using (grant_id)"
-            " where receipt_id = ? and counter = ? order by grant_id desc",
+            "select grant_id, r.amount from counter_reservation r"
+            " join counter_right using (grant_id) where receipt_id = ? and counter = ?"
+            " order by grant_id desc",
             receipt_id, counter,
         ):  # fmt: skip
             assert isinstance(taken, int)
@@ -148,14 +149,29 @@ class CounterRights:
         )
         return [str(row[0]) for row in rows]
 
-    def open_grants(self, counter: str = "") -> list[str]:
-        """Return the rights, all or those to one counter, of which something is not taken."""
+    def open_grants(self) -> list[str]:
+        """Return the rights of which something is not taken."""
         rows = self._database.rows(
-            "select grant_id from counter_right where amount_left > 0"
-            " and (?1 = '' or counter = ?1) order by grant_id",
-            counter,
+            "select grant_id from counter_right where amount_left > 0 order by grant_id"
         )
         return [str(row[0]) for row in rows]
+
+    def counters(self, prefix: str) -> list[str]:
+        """Return the counters with a name that begins so, of which the till has something."""
+        rows = self._database.rows(
+            "select distinct counter from counter_right where substr(counter, 1, ?) = ?"
+            " order by counter",
+            len(prefix), prefix,
+        )  # fmt: skip
+        return [str(row[0]) for row in rows]
+
+    def single_codes(self) -> list[tuple[str, str]]:
+        """Return rights to a single use of a code that no receipt has taken, with the counter."""
+        rows = self._database.rows(
+            "select grant_id, counter from counter_right where amount = 1 and amount_left = 1"
+            " and substr(counter, 1, 5) = 'code.' order by grant_id"
+        )
+        return [(str(grant_id), str(counter)) for grant_id, counter in rows]
 
     def ended(self, before: str) -> list[str]:
         """Return the rights to counters whose period ended before a day, with something left."""

@@ -91,8 +91,8 @@ class Journal:
         mark = self._anchor.read()
         if mark is None:
             held = self.rights.points_held() + self.rights.risk_points_left()
-            # An open ask is as good as a right: a grant for it may have been taken and spent.
             held = held or self.counter_rights.is_held()
+            # An open ask is as good as a right: a grant for it may have been taken and spent.
             return "no anchor" if held or self.courier.open_nonces() else ""
         head = self.stream.head()
         if mark.incarnation != head.incarnation:

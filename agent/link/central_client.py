@@ -18,7 +18,7 @@ from tenacity import (
 from agent.identity import Identity
 from agent.system import System
 from sync.blobs import CHUNK_BYTES, piece_range
-from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
+from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask, Fetch
 from sync.errors import (
     BusyError,
@@ -74,11 +74,10 @@ class CentralClient:
             RefusedError: the centre refused by name.
             SignatureError: the answer is not signed by the centre.
         """
-        body, encoding = compress(encode(ask.message))
+        body, encoding = compress(encode(ask.message), PACKED)
         nonce = self._system.random_bytes(16)
         headers = self._signed("POST", ask.path, session=session, nonce=nonce, body=body)
-        if encoding:
-            headers["content-encoding"] = encoding
+        headers["content-encoding"] = encoding
         response = await self._send(
             "POST", ask.path, headers=headers, content=body, timeout_s=timeout_s
         )

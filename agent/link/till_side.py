@@ -4,6 +4,7 @@ import msgspec
 import structlog
 
 from agent.reference_data.rule_books import BundleRefusedError
+from agent.till_service import allowances
 from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
 from sync.blobs import check_piece, pieces_of, unpack
@@ -85,6 +86,7 @@ class JournalTillSide:
             till.revoked = True
             with till.journal.transaction():
                 till.journal.rights.withdraw()
+                till.journal.counter_rights.withdraw()
             return
         till.revoked = False
         self._must_compare = self._must_compare or answer.verdict == "epoch"
@@ -119,6 +121,7 @@ class JournalTillSide:
         for grant_id in self._till.journal.rights.held_grants():
             self._send_home(grant_id, "the centre went back")
         self._till.journal.rights.withdraw()
+        allowances.send_all_home(self._till, "the centre went back")
 
     def _restart(self, why: str, number_min: int) -> None:
         """Begin a new incarnation; the session was for the old one."""
@@ -181,6 +184,7 @@ class JournalTillSide:
                     self._receive(grant)
                 for grant_id in answer.recalls:
                     self._send_home(grant_id, "recalled")
+                    allowances.send_home(till, grant_id, "recalled")
                 for grant_id in till.journal.rights.expired(till.clock.now_ms()):
                     self._send_home(grant_id, "expired")
                 for right_id in till.journal.transfers.idle():

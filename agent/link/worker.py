@@ -11,6 +11,7 @@ from agent.errors import JournalUnavailableError
 from agent.link.central_client import CentralClient
 from agent.link.till_side import JournalTillSide
 from agent.neighbours.delivering import deliver
+from agent.till_service.allowances import stock
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
 from sync.cycle import Ask, Fetch, converse
@@ -89,6 +90,7 @@ class LinkWorker:
         greet = self._till.session == NO_SESSION or now_ms >= self._hello_at_ms
         try:
             await self._thread.drive(converse(self._side, greet=greet), self._answer)
+            await self._thread.drive(stock(self._till), self._answer)
             await self._thread.drive(deliver(self._till), self._answer)
             await self._thread.run(self._till.journal.prune, self._till.clock.now_ms())
         except SyncError as error:

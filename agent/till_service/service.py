@@ -9,7 +9,7 @@ The simulator drives the very same generators.
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -18,6 +18,7 @@ from agent.journal.receipts import ReceiptRow
 from agent.journal.rights import spend_right
 from agent.neighbours.heads import ask_for_head
 from agent.neighbours.protecting import protect_last
+from agent.till_service.allowances import Allowances
 from agent.till_service.cancelling import cancel_reserved
 from agent.till_service.case import Case
 from agent.till_service.identify import Person, identify
@@ -32,7 +33,7 @@ from agent.till_service.messages import (
 from agent.till_service.receipt_codes import receipt_code
 from agent.till_service.reserving import Reserving
 from agent.till_service.till import Till
-from loyalty.account import NO_RIGHT, RedeemRequest, SpendRight
+from loyalty.account import NO_REDEMPTION, NO_RIGHT, Allowance, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
@@ -75,6 +76,7 @@ class TillService:
     def __init__(self, till: Till) -> None:
         self._till = till
         self._reserving = Reserving(till)
+        self._allowances = Allowances(till, self._plainly)
         self._open: OrderedDict[str, OpenReceipt] = OrderedDict()
 
     def update(self, receipt_id: str, request: ReceiptRequest) -> Steps:
@@ -96,7 +98,9 @@ class TillService:
             return self._answer(case, Outcome.NOT_IDENTIFIED, *self._calculated(case))
         if request.training:
             return self._answer(case, Outcome.CALCULATED, *self._calculated(case))
-        most = self._calculate(case, request.redeem, NO_RIGHT).redeemable_points_max
+        most = self._calculate(
+            self._inputs(case, request.redeem, NO_RIGHT, self._allowances.now(case)), case.rules
+        ).redeemable_points_max
         wanted = min(
             most,
             case.person.points if request.redeem.as_many_as_possible else request.redeem.points,
@@ -123,7 +127,8 @@ class TillService:
         row = self._till.journal.receipts.find(receipt_id)
         if row is not None and row.state == "recorded":
             return self._repeated(row, content)
-        if self._till.journal.rights.reserved(receipt_id):
+        journal = self._till.journal
+        if journal.rights.reserved(receipt_id) or journal.counter_rights.reserved(receipt_id):
             yield from ask_for_head(self._till)
         plain = ReceiptRequest(
             **{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__}
@@ -143,6 +148,7 @@ class TillService:
         except JournalUnavailableError:
             return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, calculation, inputs)
         self._open.pop(receipt_id, None)
+        self._allowances.forget(receipt_id)
         if calculation.redeemed and not self._till.link_up:
             with suppress(JournalUnavailableError):  # the receipt is on the disk, whatever follows
                 yield from protect_last(self._till)
@@ -151,6 +157,7 @@ class TillService:
     def cancel(self, receipt_id: str) -> ReceiptAnswer:
         """Give a receipt up; what was set aside is free again, durably."""
         known = self._open.pop(receipt_id, None)
+        self._allowances.forget(receipt_id)
         row = self._till.journal.receipts.find(receipt_id)
         if row is not None and row.state != "reserved":
             closed = Outcome.CANCELLED if row.state == "cancelled" else Outcome.RECEIPT_CLOSED
@@ -191,7 +198,12 @@ class TillService:
         while len(self._open) > _OPEN_RECEIPTS_MAX:
             self._open.popitem(last=False)
         uncertainty_s = self._till.clock.uncertainty_s()
-        return Case(receipt_id, request, content, person, rules, row, uncertainty_s)
+        case = Case(receipt_id, request, content, person, rules, row, uncertainty_s)
+        yield from self._allowances.prepare(case)
+        row = self._till.journal.receipts.find(receipt_id)
+        if row is not None and row.state != "reserved":
+            return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
+        return replace(case, row=row)
 
     def _content(self, request: ReceiptRequest) -> bytes:
         """One form of a request to compare by, the card number replaced by its keyed hash."""
@@ -207,10 +219,21 @@ class TillService:
         if row is not None and row.account_id == case.person.account.account_id:
             right = spend_right(reserved)
         request = RedeemRequest(points=right.points)
-        inputs = self._inputs(case, request, right)
-        return self._calculate(case, request, right), inputs
+        calculation, allowance = self._allowances.total(
+            case,
+            lambda allowance: self._calculate(
+                self._inputs(case, request, right, allowance), case.rules
+            ),
+        )
+        return calculation, self._inputs(case, request, right, allowance)
 
-    def _inputs(self, case: Case, request: RedeemRequest, right: SpendRight) -> CalculationInputs:
+    def _plainly(self, case: Case, allowance: Allowance) -> Calculation:
+        inputs = self._inputs(case, NO_REDEMPTION, NO_RIGHT, allowance)
+        return self._calculate(inputs, case.rules)
+
+    def _inputs(
+        self, case: Case, request: RedeemRequest, right: SpendRight, allowance: Allowance
+    ) -> CalculationInputs:
         return CalculationInputs(
             bundle=case.rules.bundle_hash,
             basket=Basket(
@@ -221,18 +244,20 @@ class TillService:
             account=case.person.account,
             request=request,
             right=right,
+            allowance=allowance,
         )
 
-    def _calculate(self, case: Case, request: RedeemRequest, right: SpendRight) -> Calculation:
-        inputs = self._inputs(case, request, right)
+    @staticmethod
+    def _calculate(inputs: CalculationInputs, rules: Rules) -> Calculation:
         return calculate(
             inputs.basket,
-            case.rules,
+            rules,
             moment=inputs.moment,
             place=inputs.place,
             account=inputs.account,
-            request=request,
-            right=right,
+            request=inputs.request,
+            right=inputs.right,
+            allowance=inputs.allowance,
         )
 
     # Recording
@@ -246,6 +271,7 @@ class TillService:
         with till.journal.transaction():
             settled = till.journal.rights.settle(case.receipt_id, calculation.redeemed)
             sources = till.journal.transfers.named(settled)
+            drawn = self._allowances.spend(case.receipt_id, calculation)
             record = SaleRecord(
                 at_ms=at_ms,
                 key=case.receipt_id,
@@ -256,6 +282,7 @@ class TillService:
                 sources=sources,
                 link_up=till.link_up,
                 clock_q=till.clock.quality(),
+                drawn=drawn,
             )
             seq = till.journal.stream.append(record)
             code = receipt_code(till, record, calculation, seq)

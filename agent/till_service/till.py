@@ -9,6 +9,7 @@ from agent.neighbours.neighbourhood import Neighbourhood
 from agent.reference_data.cache import Cache
 from agent.reference_data.rule_books import RuleBooks
 from agent.system import System
+from agent.till_service.allowance_memory import AllowanceMemory
 from agent.trusted_clock import TrustedClock
 from sync.chain import INCARNATION_BYTES
 from sync.errors import MalformedMessageError
@@ -40,6 +41,7 @@ class Till:
         neighbours: the other tills of the store.
         bus_address: where this till listens to them; empty for nowhere.
         revoked: the centre no longer knows this till's key; it goes on selling and recording.
+        allowances: what open receipts were shown of what is limited over all customers.
     """
 
     identity: Identity
@@ -54,6 +56,7 @@ class Till:
     session: bytes = NO_SESSION
     link_up: bool = False
     revoked: bool = False
+    allowances: AllowanceMemory = field(default_factory=AllowanceMemory)
 
     def card_hash(self, card: str) -> bytes:
         """Return the keyed hash that stands for a card; empty for no card."""
@@ -63,6 +66,7 @@ class Till:
         """Begin a new stream in one transaction: rights are void, unacknowledged facts repeat."""
         with self.journal.transaction():
             self.journal.rights.void_all()
+            self.journal.counter_rights.void_all()
             incarnation = self.system.random_bytes(INCARNATION_BYTES)
             self.journal.stream.start(
                 incarnation,

@@ -133,8 +133,8 @@ class Story:
         again: Callable[[StoreTill], Answer] | None = None,
     ) -> Answer | None:
         self.system.let_pass(60_000)
-        self._lan.beat()
         begun = self.disk.operations
+        self._lan.beat()
         answer = act()
         self.day.answers.append(
             Answered(name, begun, self.disk.operations, len(self.day.states), key, answer, again)
@@ -166,7 +166,9 @@ class Story:
         """Lose the line; the sibling is there."""
         self.till.cut_off()
         self._sibling.cut_off()
-        self._lan.beat()
+        self._note("background", self._beside)
+
+    def _beside(self) -> None:
         self.till.background()
         self._sibling.background()
 

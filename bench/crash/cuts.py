@@ -84,31 +84,25 @@ def _disk_of(cut: Cut) -> tuple[Model, int]:
     return cut.model, cut.pattern if cut.model == "lying" else 0
 
 
-def plan(operations: int, cuts: int, *, seed: int, plant: str = "") -> list[Cut]:
+def plan(
+    operations: int, cuts: int, *, seed: int, plant: str = "", lying_share: float = _LYING_SHARE
+) -> list[Cut]:
     """Spread cuts over the day: first every operation, then more survivors for each of them."""
-    lying = int(cuts * _LYING_SHARE)
+    lying = int(cuts * lying_share)
     honest = cuts - lying
-    shift = seed % PATTERNS_HONEST
-    first = seed % max(1, operations // max(1, honest))
-    places = [1 + (first + at * operations // honest) % operations for at in range(honest)]
+    places = sorted(1 + (seed + at * operations // honest) % operations for at in range(honest))
+    patterns = max(PATTERNS_HONEST, -(-honest // operations))
     made = [
-        Cut("honest", number, (shift + at) % max(PATTERNS_HONEST, honest), seed, plant)
-        for number, same in groupby(sorted(places))
+        Cut("honest", number, (seed + number + at) % patterns, seed, plant)
+        for number, same in groupby(places)
         for at, _ in enumerate(same)
     ]
-    if honest < operations:
-        made = [
-            Cut("honest", cut.number, (shift + at) % PATTERNS_HONEST, seed, plant)
-            for at, cut in enumerate(made)
-        ]
     patterns = max(1, lying // _LYING_CUTS_PER_PATTERN)
+    count = lying // patterns
     for pattern in range(patterns):
-        count = lying // patterns
-        step = operations / max(1, count)
-        made += [
-            Cut("lying", 1 + int(step * at + seed % max(1, int(step))), pattern, seed, plant)
-            for at in range(count)
-        ]
+        first = (seed + pattern * 7) % (1 + operations // max(1, count))
+        numbers = (1 + first + at * operations // count for at in range(count))
+        made += [Cut("lying", n, pattern, seed, plant) for n in numbers if n <= operations]
     return made
 
 

@@ -25,7 +25,7 @@ from agent.till_service.till import Till, TillSettings, join_till
 from bench.crash.disks import Operation
 from sync.records import Record, decode_record
 from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor
-from tests.support.store_lan import SECOND, VAULT, StoreLan, StoreTill, roster_of, seed_of
+from tests.support.store_lan import VAULT, StoreLan, StoreTill, seed_of
 from tests.support.till import IDENTITY, FakeCentre, SetSystem
 
 TILL = "till"
@@ -119,7 +119,7 @@ def state_of(till: Till) -> State:
     database: Database = till.journal._database  # noqa: SLF001 - the file itself, all of it
     digest = hashlib.sha256()
     tables = database.rows("select name from sqlite_schema where type = 'table' order by name")
-    for (name,) in tables:
+    for name in (str(row[0]) for row in tables):
         rows = sorted(map(repr, database.rows(f'select * from "{name}"')))
         digest.update(f"{name} {rows}".encode())
     held = {

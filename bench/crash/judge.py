@@ -1,9 +1,9 @@
 """Starts a till on what a power cut left, and compares it with what had been answered before.
 
-On a disk that keeps its word the journal is one of those it was after a transaction: not older than
-the last answer, not newer than the call under way; it goes on in its stream; repeated calls get the
-same bytes; the centre hears every printed receipt once. On a disk that lies a tail may be gone: then
-no right may come back, whatever else happened.
+On a disk that keeps its word the journal is one of those it was after a transaction: not older
+than the last answer, not newer than the call under way; it goes on in its stream; repeated calls
+get the same bytes; the centre hears every printed receipt once. On a disk that lies a tail may be
+gone: then no right may come back, whatever else happened.
 """
 
 import random

@@ -25,7 +25,11 @@ class Progress:
 
     def step(self) -> None:
         """One more is done."""
-        self._done += 1
+        self.steps(1)
+
+    def steps(self, count: int) -> None:
+        """Some more are done."""
+        self._done += count
         self._draw(force=self._done == self._total)
 
     def _draw(self, *, force: bool) -> None:

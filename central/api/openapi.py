@@ -38,6 +38,12 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
         "Set points aside for a receipt",
     ),
     (
+        cycle.PATH_COUNTERS,
+        messages.CounterRequest,
+        messages.CounterAnswer,
+        "Set aside what is limited over all customers",
+    ),
+    (
         cycle.PATH_RECEIPT,
         messages.ReceiptRequest,
         messages.ReceiptAnswer,

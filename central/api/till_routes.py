@@ -21,6 +21,7 @@ from sync.limits import MESSAGE_BYTES_MAX
 from sync.messages import (
     AuthoriseRequest,
     Compare,
+    CounterRequest,
     Hello,
     Message,
     Pull,
@@ -62,6 +63,7 @@ class TillRoutes:
             (PATH_DELIVER, Delivery, self.desk.deliver),
             (cycle.PATH_SNAPSHOT, SnapshotRequest, self.desk.snapshot),
             (cycle.PATH_AUTHORISE, AuthoriseRequest, self.desk.authorise),
+            (cycle.PATH_COUNTERS, CounterRequest, self.desk.hand_out),
             (cycle.PATH_RECEIPT, ReceiptRequest, self.desk.receipt),
         )
         return [
@@ -70,16 +72,16 @@ class TillRoutes:
 
     def _endpoint(self, kind: type[Message], say: Say) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            nonce = b""
+            nonce, encoding = b"", request.headers.get("content-encoding", "")
             try:
                 nonce = _hex(request, HEADER_NONCE, 16)
                 body = await read_body(request)
                 caller = await self._authenticate(request, nonce, body)
-                plain = decompress(body, request.headers.get("content-encoding", ""))
-                return self._answer(200, await say(caller, decode(kind, plain)), nonce)
+                plain = decompress(body, encoding)
+                return self._answer(200, await say(caller, decode(kind, plain)), nonce, encoding)
             except NAMED as error:
                 status, problem = problem_of(error)
-                return self._answer(status, problem, nonce)
+                return self._answer(status, problem, nonce, encoding)
 
         return endpoint
 
@@ -114,8 +116,8 @@ class TillRoutes:
             incarnation=row["session_incarnation"],
         )
 
-    def _answer(self, status: int, message: Message, nonce: bytes) -> Response:
-        body, encoding = compress(encode(message))
+    def _answer(self, status: int, message: Message, nonce: bytes, asked_in: str) -> Response:
+        body, encoding = compress(encode(message), asked_in)
         headers = {
             HEADER_SIGNATURE: self.keys.centre.sign(answer_content(nonce, status, body)).hex()
         }

@@ -37,6 +37,9 @@ class RightsSettings:
         offline_points_max: the most a till may spend from grants and risk budget between two
             HELLOs (V of I1): what a disk that came back unnoticed can spend twice.
         loss_days: so long after its end a right whose till is not heard of is written off.
+        counter_parts: of what is left of a shared counter each till gets one part in advance:
+            left / (tills x parts).
+        counter_amount_min: the least such part of money or points; of uses it is one.
     """
 
     grant_points_max: int = 500
@@ -46,6 +49,8 @@ class RightsSettings:
     till_points_max: int = 5_000_000
     offline_points_max: int = 20_000
     loss_days: int = 14
+    counter_parts: int = 4
+    counter_amount_min: int = 1_000
 
 
 def business_date(now_ms: int, days: int = 0) -> str:

@@ -20,6 +20,8 @@ from central.system import System
 from sync.errors import MalformedMessageError
 from sync.records import (
     FACTS,
+    CounterInRecord,
+    CounterReturnRecord,
     GrantInRecord,
     GrantReturnRecord,
     OpenRecord,
@@ -36,6 +38,16 @@ _SQL = load_queries("central.streams", "queries.sql")
 log = structlog.get_logger()
 
 BATCH_RECORDS = 100
+
+Movement = (
+    GrantInRecord
+    | GrantReturnRecord
+    | XferOutRecord
+    | XferInRecord
+    | CounterInRecord
+    | CounterReturnRecord
+)
+"""Records that move rights."""
 
 _NEXT_ROUND = (
     asyncpg.DeadlockDetectedError,
@@ -138,6 +150,14 @@ class Applier:
                 return await refunds.apply_refund(connection, stored, record, now_ms=now_ms)
             case VoidRecord():
                 return await sales.apply_void(connection, stored, record)
+            case OpenRecord():
+                return await movements.apply_open(connection, stored, record, now_ms=now_ms)
+            case _:
+                return await self._move(connection, stored, record)
+
+    @staticmethod
+    async def _move(connection: Connection, stored: StoredRecord, record: Movement) -> Decision:
+        match record:
             case GrantInRecord():
                 return await movements.apply_grant_in(connection, stored, record)
             case GrantReturnRecord():
@@ -146,8 +166,10 @@ class Applier:
                 return await transfers.apply_out(connection, stored, record)
             case XferInRecord():
                 return await transfers.apply_in(connection, stored, record)
-            case OpenRecord():
-                return await movements.apply_open(connection, stored, record, now_ms=now_ms)
+            case CounterInRecord():
+                return await movements.apply_counter_in(connection, stored, record)
+            case CounterReturnRecord():
+                return await movements.apply_counter_return(connection, stored, record)
 
 
 def _stored(row: asyncpg.Record) -> StoredRecord:

@@ -28,9 +28,15 @@ _COUNTED_MAX = 10_000
 def is_sound(printed: Calculation) -> bool:
     """Say whether a receipt counts as calculations do: named counters, each by more than zero."""
     return len(printed.counted) <= _COUNTED_MAX and all(
-        0 < len(each.counter) <= counters.NAME_CHARACTERS_MAX and 0 < each.plus <= POINTS_MAX
+        0 < len(each.counter) <= _characters_max(each.counter) and 0 < each.plus <= POINTS_MAX
         for each in printed.counted
     )
+
+
+def _characters_max(name: str) -> int:
+    if counters.is_shared(name):
+        return counters.SHARED_NAME_CHARACTERS_MAX
+    return counters.NAME_CHARACTERS_MAX
 
 
 async def count(
@@ -38,9 +44,9 @@ async def count(
 ) -> None:
     """Add a receipt that is being posted to the account's purchases and counters."""
     await connection.execute(_SQL["add_purchase"], account_id)
-    if not printed.counted:
-        return
     added = _by_name(printed.counted)
+    if not added:
+        return
     await connection.execute(
         _SQL["add_to_counters"], account_id, list(added), list(added.values()),
         list(map(counters.ends_on, added)), printed.moment[:19], printed.store,
@@ -83,8 +89,11 @@ async def tell_again(connection: Connection, sale_key: str) -> None:
 
 
 def _by_name(counted: Iterable[Counted]) -> dict[str, int]:
+    """Return what counts on the account; what all customers share is `rights.counters`' matter."""
     found: dict[str, int] = {}
     for each in counted:
+        if counters.is_shared(each.counter):
+            continue
         found[each.counter] = found.get(each.counter, 0) + each.plus
     return found
 

@@ -5,11 +5,17 @@ from typing import Final
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.books import lock_account
-from central.rights import grants
+from central.rights import counters, grants
 from central.rights.suspicion import suspect
 from central.streams import transfers
 from central.streams.stored import Decision, StoredRecord, rejected
-from sync.records import GrantInRecord, GrantReturnRecord, OpenRecord
+from sync.records import (
+    CounterInRecord,
+    CounterReturnRecord,
+    GrantInRecord,
+    GrantReturnRecord,
+    OpenRecord,
+)
 
 _RIGHTS = load_queries("central.rights", "queries.sql")
 
@@ -62,6 +68,37 @@ async def apply_grant_return(
             "adjusted", "the grant had fewer points", points=home + freed - record.points
         )
     return Decision("accepted", "written off before: the pool has it again" if freed else "")
+
+
+async def apply_counter_in(
+    connection: Connection, stored: StoredRecord, record: CounterInRecord
+) -> Decision:
+    """Note that a till has a grant of a shared counter, durably."""
+    is_its = await counters.mark_received(
+        connection,
+        till_id=stored.till_id,
+        incarnation=stored.incarnation,
+        grant_id=record.grant_id,
+    )
+    return Decision("accepted") if is_its else rejected("no such grant of this till")
+
+
+async def apply_counter_return(
+    connection: Connection, stored: StoredRecord, record: CounterReturnRecord
+) -> Decision:
+    """Bring the stated residue home; never more than the grant still has."""
+    home = await counters.take_home(
+        connection,
+        till_id=stored.till_id,
+        incarnation=stored.incarnation,
+        grant_id=record.grant_id,
+        amount=record.amount,
+    )
+    if home is None:
+        return rejected("no such grant of this till")
+    if home != record.amount:
+        return Decision("adjusted", "the grant had less", points=0)
+    return Decision("accepted")
 
 
 async def apply_open(

@@ -11,6 +11,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger import books
 from central.ledger.books import Cause, lock_account
+from central.rights import counters as shared_counters
 from central.rights import courier
 from central.rights.planner import wish_for_home
 from central.streams import counters
@@ -73,6 +74,8 @@ async def apply_refund(
             terms=original.terms.returns,
             now_ms=now_ms,
         )
+    back = ((each.counter, each.plus) for each in result.counted_back)
+    await shared_counters.take_back(connection, shared_counters.by_name(back))
     await _insert(connection, stored, refund, result, shown, let_go=let_go)
     return _decision(refund, result, shown, let_go=let_go)
 

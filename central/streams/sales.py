@@ -12,6 +12,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger import books
 from central.ledger.books import Cause, LockedAccount, lock_account
+from central.rights import counters as shared_counters
 from central.rights import grants, planner
 from central.rights.issuing import count_spent, lock_sale_key, settle_risk
 from central.rules.library import RuleLibrary
@@ -25,6 +26,7 @@ from sync.records import LotTaken, SaleRecord, Source, VoidRecord
 _SQL = load_queries("central.streams", "queries.sql")
 
 BEYOND_CAP: Final = "its till spent more since its last HELLO than it was told it may"
+BEYOND_COUNTER: Final = "it gives more of what is limited over all customers than was set aside"
 AFTER_WRITE_OFF: Final = "spent from a right that was written off before; the pool had kept it back"
 
 
@@ -82,6 +84,7 @@ async def apply_sale(
             connection, stored, sale, printed, account, counts_at=counts_at, now_ms=now_ms
         )
         note = said or note
+    note = await _draw(connection, stored, sale, printed) or note
     await _release_unused(connection, sale.key)
     await connection.execute(_SQL["unpark"], f"sale:{sale.key}")
     if not equal:
@@ -135,6 +138,7 @@ async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLib
             account=inputs.account,
             request=inputs.request,
             right=inputs.right,
+            allowance=inputs.allowance,
         )
     )
 
@@ -199,6 +203,21 @@ async def _post(
     await planner.visit(connection, account, store_id=store_id, day=date, now_ms=now_ms)
     await connection.execute(_SQL["tell_stores"], account.account_id)
     return note
+
+
+async def _draw(
+    connection: Connection, stored: StoredRecord, sale: SaleRecord, printed: Calculation
+) -> str:
+    """Take what the receipt draws out of its till's grants; a note where they were too little."""
+    counted = shared_counters.by_name((each.counter, each.plus) for each in printed.counted)
+    is_beyond = await shared_counters.use(
+        connection,
+        till_id=stored.till_id,
+        drawn=sale.drawn,
+        counted=counted,
+        used_at=f"{printed.moment[:19]} store {printed.store}",
+    )
+    return BEYOND_COUNTER if is_beyond else ""
 
 
 async def _settle_sources(

@@ -13,7 +13,8 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.errors import AuthenticationError, TillRevokedError
-from central.rights import courier
+from central.rights import counters, courier
+from central.rights.counters import CounterDesk
 from central.rights.grants import Holder
 from central.rights.issuing import RightsDesk
 from central.rules.publishing import newest_manifest
@@ -37,6 +38,8 @@ from sync.messages import (
     AuthoriseRequest,
     Compare,
     CompareAnswer,
+    CounterAnswer,
+    CounterRequest,
     Cursor,
     Grant,
     Hello,
@@ -123,6 +126,7 @@ class TillDesk:
 
     pool: Pool
     rights: RightsDesk
+    counters: CounterDesk
     system: System
     ingested: asyncio.Event
 
@@ -239,10 +243,12 @@ class TillDesk:
         holder = caller.holder(pull.incarnation)
         await self.rights.close_unreceived(holder)
         await courier.close_dead(self.pool, holder)
+        await counters.close_unreceived(self.pool, holder)
         if pull.seq is not None:
             await transfers.bring_home_stranded(self.pool, holder, pull.seq)
         grants = await self.rights.grants_for(holder)
         recalls = await self.rights.recalls_for(holder)
+        recalls += await counters.recalls_for(self.pool, holder)
         return grants, recalls + await transfers.recalls_for(self.pool, holder)
 
     async def _roster_for(self, caller: TillCaller, pull: Pull) -> Roster | None:
@@ -282,6 +288,11 @@ class TillDesk:
     async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:
         """Set points aside for one receipt."""
         return await self.rights.authorise(request, caller.holder(request.incarnation))
+
+    async def hand_out(self, caller: TillCaller, request: CounterRequest) -> CounterAnswer:
+        """Set aside what is limited over all customers."""
+        holder = caller.holder(request.incarnation)
+        return await self.counters.hand_out(request, holder, store=caller.store_id)
 
     async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
         """Tell a posted receipt's calculation and what came back of it, for a return."""

@@ -95,16 +95,24 @@ ONE_OFFER = [
     ),
     # Four stamps held and three cups here: the sixth is free, the dearest one.
     (Stamps(counter="cup", every=6, off=FREE), [milk("1", 20, 2), milk("2", 15)], {1: 15}),
-    (NForM(units=3, pay=2), [milk("1", 20, 2), milk("2", 7)], {1: 7}),
+    (NForM(units=3, pay=2, spread="rewarded"), [milk("1", 20, 2), milk("2", 7)], {1: 7}),
     # 10 10 7 | 7 3: only one full set.
-    (NForM(units=3, pay=2), [milk("1", 20, 2), milk("2", 14, 2), milk("3", 3)], {1: 7}),
     (
-        NForM(units=3, pay=2, free="cheapest_of_all"),
+        NForM(units=3, pay=2, spread="rewarded"),
+        [milk("1", 20, 2), milk("2", 14, 2), milk("3", 3)],
+        {1: 7},
+    ),
+    (
+        NForM(units=3, pay=2, free="cheapest_of_all", spread="rewarded"),
         [milk("1", 20, 2), milk("2", 14, 2), milk("3", 3)],
         {2: 3},
     ),
-    (NForM(units=3, pay=2, spread="set"), [milk("1", 20, 2), milk("2", 10)], {0: 7, 1: 3}),
-    (EveryNth(every=2, off=HALF), [milk("1", 33, 3), milk("2", 10)], {0: 6, 1: 5}),
+    (NForM(units=3, pay=2), [milk("1", 20, 2), milk("2", 10)], {0: 7, 1: 3}),
+    (
+        EveryNth(every=2, off=HALF, spread="rewarded"),
+        [milk("1", 33, 3), milk("2", 10)],
+        {0: 6, 1: 5},
+    ),
     (
         BuyGet(buy_units=1, get_units=2, off=FREE, partial=True),
         [milk("1", 20, 2)],
@@ -113,7 +121,7 @@ ONE_OFFER = [
     (BuyGet(buy_units=1, get_units=2, off=FREE), [milk("1", 20, 2)], {}),
     # Bread is bought; of the milk the dearest one is got.
     (
-        BuyGet(buy_units=1, get_units=1, off=HALF, get_lines=MILK),
+        BuyGet(buy_units=1, get_units=1, off=HALF, get_lines=MILK, spread="rewarded"),
         [bread("1", 5), milk("2", 30), milk("3", 10)],
         {1: 15},
     ),

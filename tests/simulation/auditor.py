@@ -60,6 +60,7 @@ class World:
             the most such a till may spend a second time (design: sync 5, I1).
         old_streams: incarnations that came back from an image.
         failed_over_ms: when the centre was thrown back last; it knows of no till what came since.
+        forgotten: rights it gave meanwhile: they are bounded, not covered.
         uncovered: rights and budgets that were given meanwhile: the most the pool may lack for.
         overtaken: those of them that somebody had seen more of: their tills must find out.
     """
@@ -75,6 +76,7 @@ class World:
     old_streams: set[bytes] = field(default_factory=set)
     overtaken: set[bytes] = field(default_factory=set)
     failed_over_ms: int = -1
+    forgotten: set[str] = field(default_factory=set)
     uncovered: int = 0
 
 
@@ -166,7 +168,7 @@ class Auditor:
             require(risk <= budget, f"{till.name} may still risk {risk}, its budget is {budget}")
         for grant_id, points in sorted(out.items()):
             require(
-                points <= held.get(grant_id, 0),
+                points <= held.get(grant_id, 0) or grant_id in self._world.forgotten,
                 f"tills have or spent {points} points of right {grant_id},"
                 f" the centre holds {held.get(grant_id, 0)}",
             )

@@ -51,9 +51,7 @@ _NEWEST_STREAM = """
     select incarnation, last_seq from stream order by incarnation_number desc limit 1"""
 _BUDGETS = """
     select till_id, sum(risk_points_total)::bigint as points from till_stream group by till_id"""
-_GIVEN_SINCE = """
-    select till_id, sum(points)::bigint as points from right_grant
-    where issued_at_ms >= $1 group by till_id"""
+_GIVEN_SINCE = "select till_id, grant_id, points from right_grant where issued_at_ms >= $1"
 _KNOWN = "select account_id from account"
 _INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
 
@@ -528,6 +526,7 @@ class World:
             for row in await really(self._pool.fetch(_GIVEN_SINCE, copied_ms)):
                 self._audited.restored[row["till_id"]] += row["points"]
                 self._audited.uncovered += row["points"]
+                self._audited.forgotten.add(row["grant_id"])
             await really(self._database.fail_over())
             # Publishing waits for the standby, as everything that gives rights does.
             newest = await really(self._pool.fetchval("select max(version) from bundle"))

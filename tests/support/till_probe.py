@@ -295,12 +295,17 @@ class TillProbe:
         card: str = "",
         sources: Sequence[Source] = (),
         link_up: bool = False,
+        drawn: Sequence[CounterDrawn] = (),
+        allowance: Allowance = NO_ALLOWANCE,
+        codes: Sequence[str] = (),
     ) -> SaleRecord:
         """Return a receipt as this till would print it, by the real engine; one line by default.
 
         Args:
             account: 0 for nobody, or for a card not known here.
             sources: rights to redeem, all of them.
+            drawn: rights to shared counters it names.
+            allowance: what it was calculated with, whether or not the till had it.
         """
         snapshot = NOBODY if not account and not card else account
         if isinstance(snapshot, int):
@@ -308,12 +313,13 @@ class TillProbe:
         points = sum(source.points for source in sources)
         inputs = CalculationInputs(
             bundle=self.rules.bundle_hash,
-            basket=builders.basket(*lines),
+            basket=builders.basket(*lines, codes=tuple(codes)),
             moment=builders.moment(),
             place=self.identity.place,
             account=snapshot,
             request=RedeemRequest(points=points),
             right=SpendRight(points=points, lots=_lots_of(sources)),
+            allowance=allowance,
         )
         return SaleRecord(
             at_ms=_AT_MS,
@@ -324,6 +330,7 @@ class TillProbe:
             card=self.card(card).hex() if card else "",
             sources=tuple(sources),
             link_up=link_up,
+            drawn=tuple(drawn),
         )
 
     def calculate(self, inputs: CalculationInputs) -> bytes:
@@ -336,6 +343,7 @@ class TillProbe:
             account=inputs.account,
             request=inputs.request,
             right=inputs.right,
+            allowance=inputs.allowance,
         )
         return canonical_bytes(calculation)
 

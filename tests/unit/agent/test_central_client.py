@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.link.central_client import CentralClient, enrol, machine_authorities, open_http
 from loyalty.canonical import canonical_bytes
 from sync.blobs import unpack
-from sync.codec import decode, decompress
+from sync.codec import PACKED, decode, decompress
 from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT, Ask, Fetch
 from sync.errors import (
     BusyError,
@@ -117,9 +117,9 @@ async def test_a_large_request_travels_packed_and_is_signed_as_it_travels() -> N
     async with scripted_centre(signed(ANSWER)) as centre, client_of(centre.url) as client:
         await client.ask(long, session=SESSION, timeout_s=20)
     (heard,) = centre.heard
-    assert heard.headers["content-encoding"] == "zstd"
+    assert heard.headers["content-encoding"] == PACKED
     assert len(heard.body) < 1_000
-    assert decode(SnapshotRequest, decompress(heard.body, "zstd")) == long.message
+    assert decode(SnapshotRequest, decompress(heard.body, PACKED)) == long.message
 
 
 # What is believed

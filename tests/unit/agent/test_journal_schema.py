@@ -13,6 +13,8 @@ from tests.support.till import TILL_ID, JoinedTill, KeptMark
 
 FIRST = "create table first (id integer primary key) strict;"
 TABLES = {
+    "counter_reservation",
+    "counter_right",
     "courier_ask",
     "courier_count",
     "told_time",

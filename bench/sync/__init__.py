@@ -1,0 +1,1 @@
+"""What the line carries in a day, and what redemption without a line is worth."""

@@ -119,6 +119,12 @@ union all select 'branch kept', count(*) from inbox where branch
 union all select 'outcome ' || outcome, count(*) from outcome group by 1
 union all select 'the pool paid', count(*) from ledger_posting
     where ledger_account = 'losses' and points < 0
+union all select 'stranded transfer recovered', count(*) from right_transfer where stranded
+union all select 'late spend on a written-off right', count(*) from outcome
+    where reason like 'spent from a right that was written off before%'
+union all select 'right written off', count(*) from right_grant where written_off > 0
+union all select 'right by courier spent', count(*) from right_grant g
+    where ask_number is not null and state = 'settled'
 union all select 'debt', count(*) from ledger_posting where ledger_account = 'debt' and points < 0
 union all select 'authorisation released unused', count(*) from right_grant r
     where purpose = 'authorisation' and outstanding = 0

@@ -17,7 +17,7 @@ from central.keys import CentreKeys
 from central.people.loading import load_lines
 from central.rights.courier import CourierDesk
 from central.rights.issuing import RightsSettings
-from central.rights.tending import Tended, tend
+from central.rights.tending import tend
 from central.rules.publishing import publish
 from central.streams.apply import Applier
 from central.system import System
@@ -41,8 +41,6 @@ RIGHTS = RightsSettings(
     loss_days=1,
 )
 """Tight and short-lived, so that rights run out, expire and are asked back within days."""
-
-POOL_POINTS = 2_000
 
 
 class CentralClock(System):
@@ -99,7 +97,7 @@ class SimulatedCentre:
         self.joined: Centre = join_centre(pool, keys, self.system, RIGHTS)
         self.courier = CourierDesk(pool, self.system, keys.centre, RIGHTS)
         self.pool = pool
-        self.tended: list[Tended] = []
+        self.refused = 0
         self.applier: Applier = self.joined.applier
         self.after: Callable[[Request, Response], Awaitable[None]] | None = None
 
@@ -147,15 +145,15 @@ class SimulatedCentre:
             system=self.system,
         )
 
-    async def fund_pool(self) -> None:
+    async def fund_pool(self, points: int) -> None:
         """Put points into the risk pool."""
         sql = load_queries("central.rights", "queries.sql")["fund_pool"]
-        await self.pool.fetchrow(sql, POOL_POINTS)
+        await self.pool.fetchrow(sql, points)
 
     async def tend(self) -> None:
         """Do what is due about rights by time alone."""
         tended = await tend(self.pool, now_ms=self.system.now_ms(), settings=RIGHTS)
-        self.tended.append(tended)
+        self.refused += tended.written_off.refused
 
     async def publish(self, bundle: Bundle) -> str:
         """Publish a bundle; returns its hash."""

@@ -22,7 +22,6 @@ class Faults:
         clock_jumps_per_till_day: the machine's clock is off by up to ten years.
         failovers_per_day: the centre goes on with a copy that is minutes behind.
         dead_disks_per_till_day: the machine is gone for good; another till takes its place.
-        poor_pool: the risk pool holds next to nothing.
         stalls_per_day: the centre keeps records and applies none for hours.
         revoked_tills: how many tills are revoked during the run.
     """
@@ -42,7 +41,6 @@ class Faults:
     stalls_per_day: float = 0.0
     failovers_per_day: float = 0.0
     dead_disks_per_till_day: float = 0.0
-    poor_pool: bool = False
     revoked_tills: int = 0
 
 

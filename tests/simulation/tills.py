@@ -20,7 +20,7 @@ from agent.till_service.service import TillService
 from agent.till_service.till import Till, TillSettings, join_till
 from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse
 from sync.errors import LinkError, SyncError
-from sync.messages import Message
+from sync.messages import HelloAnswer, Message, PushAnswer
 from sync.neighbours import AskSibling
 from sync.signing import NO_SESSION
 from tests.simulation.centre import BEGINNING_MS
@@ -347,9 +347,14 @@ class SimulatedTill:
         if isinstance(wish, Fetch):
             return await self._network.fetch(self.identity, wish, ms_max=_REQUEST_MS)
         assert self.till is not None
-        return await self._network.ask(
+        answer = await self._network.ask(
             self.identity, wish, session=self.till.session, ms_max=_REQUEST_MS
         )
+        if isinstance(answer, HelloAnswer) and answer.verdict != "ok":
+            self._chronicle.sometimes[f"hello answered: {answer.verdict}"] += 1
+        if isinstance(answer, PushAnswer) and answer.verdict != "ack":
+            self._chronicle.sometimes[f"push answered: {answer.verdict}"] += 1
+        return answer
 
     # Siblings
 

@@ -42,6 +42,8 @@ _YEAR_MS = 365 * DAY_MS
 _SETTLE_ROUNDS_MAX = 6
 _APPLY_PAUSES_MS = (500, 60_000, 600_000, 3_600_000)
 _REVOKED_SHARE = 0.3
+_POOL_POINTS = 2_000
+_POOR_POINTS = 90
 _ROUND_MS = 60 * 60_000
 _RIGHTS_HELD = """
     select (select coalesce(sum(points_left), 0) from held_right)
@@ -228,10 +230,13 @@ class World:
     async def _found(self) -> None:
         stores = [{"kind": "store", "store": store, "region": "north"} for store in self._stores]
         await self._centre.load(stores)
-        await self._centre.fund_pool()
+        # Now and then the merchant is poor: what nobody pays for is refused.
+        await self._centre.fund_pool(_POOL_POINTS if self._draws.random() < 0.8 else _POOR_POINTS)
         await self._publish()
-        for store in self._stores:
-            for slot in range(self._size.tills_per_store):
+        for number, store in enumerate(self._stores):
+            # Alone in its store, a till has no witness but the centre.
+            tills = self._size.tills_per_store + number % 3 - 1
+            for slot in range(max(1, tills)):
                 await self._add_till(store, slot)
         early = [account_line(each) for each in self._customers if not each.is_late]
         await self._centre.load(early)
@@ -608,6 +613,7 @@ class World:
                 violation = error
             else:
                 self.chronicle.figures["rounds to rest"] += rounds
+                self.chronicle.sometimes["pool empty: write-off refused"] += self._centre.refused
                 self._is_over = True
                 return
         raise violation

@@ -123,8 +123,8 @@ A_MONTH = Size(
     lanes_per_till=1,
     customers=30,
     days=30,
-    minutes_between_customers=360.0,
-    talk_minutes=480,
+    minutes_between_customers=480.0,
+    talk_minutes=720,
     audit_hours=24,
 )
 """About a till-year: few sales a day, and all that happens between them."""

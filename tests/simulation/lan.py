@@ -52,12 +52,13 @@ class Lan:
 
     def hear(self, till: "SimulatedTill") -> None:
         """Let a till hear its siblings' heartbeats, and them its own."""
-        for other in self._reachable(till):
-            body = other.beat()
-            if body is not None:
+        others = self._reachable(till)
+        own = till.beat() if others else None
+        for other in others:
+            if (body := other.beat()) is not None:
                 till.hear(other, body)
-            if (body := till.beat()) is not None:
-                other.hear(till, body)
+            if own is not None:
+                other.hear(till, own)
 
     async def ask(self, asker: "SimulatedTill", ask: AskSibling) -> Message | None:
         """Carry a question and its answer; None where nothing comes in time."""

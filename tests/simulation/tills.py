@@ -35,7 +35,8 @@ R = TypeVar("R")
 
 Steps = Generator[Any, Any, R]
 
-_RETRY_MS = (20_000, 900_000)
+_RETRY_SHARES = (0.002, 0.1)
+"""Of the time between talks: how soon a till tries again when the line is down."""
 _REQUEST_MS = 20_000
 _ASK_MS = 150
 _AUTHORISE_MS = 1_000
@@ -297,7 +298,7 @@ class SimulatedTill:
             except MachineOffError:
                 return
             except SyncError:
-                pause_ms = self._draws.randint(*_RETRY_MS)
+                pause_ms = int(self._talk_ms * self._draws.uniform(*_RETRY_SHARES))
             if self.life != life:
                 return
             self._wake = Waiter(self._kernel)

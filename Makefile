@@ -7,6 +7,8 @@ REPLAY_ARGS ?=
 SEEDS ?= 200
 SOAK_ARGS ?=
 BENCH_ARGS ?=
+TILL_ARGS ?=
+SYNC_ARGS ?=
 MUTATE_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -19,7 +21,7 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg demo replay test check receipts package simulate soak bench bench-engine mutate golden \
+.PHONY: help environment nanomsg demo replay test check receipts package simulate soak bench bench-engine bench-till bench-sync mutate golden \
 	lock clean
 
 help: ## Say what can be made
@@ -77,10 +79,16 @@ simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one wor
 soak: $(ENVIRONMENT) ## Keep a centre and its tills busy for long and watch them (SOAK_ARGS=...)
 	$(PY) -m bench.soak $(SOAK_ARGS)
 
-bench: bench-engine ## Measure everything there is a measurement for
+bench: bench-engine bench-till bench-sync ## Measure everything there is a measurement for
 
 bench-engine: $(ENVIRONMENT) $(if $(findstring --no-peers,$(BENCH_ARGS)),,$(PEERS)) ## Measure the calculation beside its peers (BENCH_ARGS='--quick --only a,b')
 	$(PY) -m bench.engine $(BENCH_ARGS)
+
+bench-till: $(ENVIRONMENT) ## Measure a till: completing beside a bare commit, a cut line, a month without one (TILL_ARGS='--quick')
+	$(PY) -m bench.till $(TILL_ARGS)
+
+bench-sync: $(ENVIRONMENT) ## Measure the line: bytes of a store's day, redemption without it (SYNC_ARGS='--quick')
+	$(PY) -m bench.sync $(SYNC_ARGS)
 
 mutate: $(ENVIRONMENT) ## Put small mistakes into the rules and see whether the tests notice (MUTATE_ARGS='--sample 300 --seed 1')
 	$(PY) -m bench.mutation $(MUTATE_ARGS)

@@ -6,6 +6,7 @@ import sys
 from central import __version__
 from central.commands.calculate import add_calculate
 from central.commands.command import Run
+from central.commands.feed import add_feed
 from central.commands.ledger import add_ledger
 from central.commands.people import add_people
 from central.commands.receipt_codes import add_receipt
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_enrol(commands)
     add_ledger(commands)
     add_rights(commands)
+    add_feed(commands)
     add_revoke(commands)
     add_receipt(commands)
     return parser

@@ -190,7 +190,8 @@ def points_most(candidates: Sequence[Candidate], spent: Spent, scene: Scene) -> 
     for candidate in candidates:
         group = candidate.compiled.offer.combines.group
         if _multiplies(candidate):
-            total += sum(_multiplied(candidate, given, spent).values())
+            most = _on_its_lines(candidate, candidates, given)
+            total += sum(_multiplied(candidate, most, spent).values())
         elif group:
             groups.setdefault(group, []).append(candidate)
         else:
@@ -203,6 +204,26 @@ def points_most(candidates: Sequence[Candidate], spent: Spent, scene: Scene) -> 
         else:
             total += max(sum(given[member.offer_id].values()) for member in members)
     return total
+
+
+def _on_its_lines(
+    multiplier: Candidate,
+    candidates: Sequence[Candidate],
+    given: Mapping[str, Mapping[int, int]],
+) -> dict[str, Mapping[int, int]]:
+    """Return what a multiplier counts at most: points move to its lines when others cost less."""
+    found: dict[str, Mapping[int, int]] = {}
+    for candidate in candidates:
+        offer_id = candidate.offer_id
+        shared = [line for line in multiplier.lines if line in candidate.lines]
+        if offer_id not in given or not shared:
+            continue
+        stays = isinstance(candidate.compiled.offer.gives, PointsPerItem)
+        if stays and not candidate.compiled.offer.limits.points_max:
+            found[offer_id] = given[offer_id]
+        else:
+            found[offer_id] = {shared[0]: sum(given[offer_id].values())}
+    return found
 
 
 def _multiplies(candidate: Candidate) -> bool:

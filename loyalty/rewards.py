@@ -141,10 +141,9 @@ def _multibuy(candidate: Candidate, state: State, held: Held | None) -> Wish:
         return _shared(sets.off_minor, _sorted(sets.claimed), moves=True)
     wish = _shared(sets.off_minor, _sorted(sets.rewarded), moves=True)
     if len(sets.claimed) > len(sets.rewarded):
-        others = wish.others or {}
-        wish.others = others | {
-            line: cost for line, cost in _sorted(sets.claimed).items() if line not in sets.rewarded
-        }
+        rest = {line: cost for line, cost in sets.claimed.items() if line not in sets.rewarded}
+        # In the order of lines: of equal ones the earlier line takes what is refused.
+        wish.others = _sorted((wish.others or {}) | rest)
     return wish
 
 

@@ -428,15 +428,26 @@ class CounterRequest(Message, frozen=True, kw_only=True):
     taken: Annotated[tuple[str, ...], Meta(max_length=1_000)] = ()
 
 
+class UsedCode(Message, frozen=True, kw_only=True):
+    """A code that is used up.
+
+    Attributes:
+        last: when and where it was used last, as people say it; empty where that is not known.
+    """
+
+    code: str
+    last: str = ""
+
+
 class CounterAnswer(Message, frozen=True, kw_only=True):
     """What was set aside.
 
     Attributes:
-        used_codes: of codes asked about, those used up, and when and where, as people say it.
+        used_codes: of codes asked about.
     """
 
     grants: tuple[CounterGrant, ...] = ()
-    used_codes: dict[str, str] = {}
+    used_codes: tuple[UsedCode, ...] = ()
 
 
 class ReceiptRequest(Message, frozen=True, kw_only=True):

@@ -31,11 +31,11 @@ class CounterRights:
     """The rights to counters of the till's current incarnation."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def receive(self, grant: CounterGrant) -> None:
         """Keep a grant; the caller has seen to it that it is accepted once."""
-        self._database.run(
+        self.database.run(
             "insert into counter_right values (?, ?, ?, ?, ?, ?)",
             grant.grant_id, grant.counter, grant.amount, grant.amount, grant.ends_on,
             grant.incarnation,
@@ -43,7 +43,7 @@ class CounterRights:
 
     def shares(self, names: Collection[str]) -> dict[str, Share]:
         """Return what the till has of some counters; those it has nothing of are left out."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select counter, sum(amount), sum(amount_left) from counter_right"
             " where counter in (select value from json_each(?)) group by counter",
             json.dumps(sorted(names)),
@@ -52,7 +52,7 @@ class CounterRights:
 
     def reserved(self, receipt_id: str) -> dict[str, int]:
         """Return what a receipt has taken, by counter."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select counter, sum(r.amount) from counter_reservation r"
             " join counter_right using (grant_id) where receipt_id = ? group by counter",
             receipt_id,
@@ -81,7 +81,7 @@ class CounterRights:
         return True
 
     def _take(self, receipt_id: str, counter: str, amount: int, at_ms: int) -> None:
-        for grant_id, left in self._database.rows(
+        for grant_id, left in self.database.rows(
             "select grant_id, amount_left from counter_right where counter = ? and amount_left > 0"
             " order by grant_id",
             counter,
@@ -89,11 +89,11 @@ class CounterRights:
             assert isinstance(left, int)
             if part := min(left, amount):
                 amount -= part
-                self._database.run(
+                self.database.run(
                     "update counter_right set amount_left = amount_left - ? where grant_id = ?",
                     part, grant_id,
                 )  # fmt: skip
-                self._database.run(
+                self.database.run(
                     "insert into counter_reservation values (?, ?, ?, ?) on conflict do update"
                     " set amount = amount + excluded.amount, at_ms = excluded.at_ms",
                     receipt_id, grant_id, part, at_ms,
@@ -101,7 +101,7 @@ class CounterRights:
         assert not amount, "more is taken of a counter than is left"
 
     def _put_back(self, receipt_id: str, counter: str, amount: int) -> None:
-        for grant_id, taken in self._database.rows(
+        for grant_id, taken in self.database.rows(
             "select grant_id, r.amount from counter_reservation r"
             " join counter_right using (grant_id) where receipt_id = ? and counter = ?"
             " order by grant_id desc",
@@ -110,17 +110,17 @@ class CounterRights:
             assert isinstance(taken, int)
             if part := min(taken, amount):
                 amount -= part
-                self._database.run(
+                self.database.run(
                     "update counter_right set amount_left = amount_left + ? where grant_id = ?",
                     part, grant_id,
                 )  # fmt: skip
                 if part == taken:
-                    self._database.run(
+                    self.database.run(
                         "delete from counter_reservation where receipt_id = ? and grant_id = ?",
                         receipt_id, grant_id,
                     )  # fmt: skip
                 else:
-                    self._database.run(
+                    self.database.run(
                         "update counter_reservation set amount = amount - ?"
                         " where receipt_id = ? and grant_id = ?", part, receipt_id, grant_id,
                     )  # fmt: skip
@@ -128,12 +128,12 @@ class CounterRights:
 
     def spend(self, receipt_id: str) -> tuple[CounterDrawn, ...]:
         """Turn what a receipt has taken into what its record says; call it with the record."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select grant_id, amount from counter_reservation where receipt_id = ?"
             " order by grant_id",
             receipt_id,
         )
-        self._database.run("delete from counter_reservation where receipt_id = ?", receipt_id)
+        self.database.run("delete from counter_reservation where receipt_id = ?", receipt_id)
         self._forget_spent()
         return tuple(CounterDrawn(str(grant_id), int(amount)) for grant_id, amount in rows)  # type: ignore[arg-type]
 
@@ -143,7 +143,7 @@ class CounterRights:
 
     def open_before(self, at_ms: int) -> list[str]:
         """Return receipts that have taken something and were totalled last before a time."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select receipt_id from counter_reservation group by receipt_id having max(at_ms) < ?",
             at_ms,
         )
@@ -151,14 +151,14 @@ class CounterRights:
 
     def open_grants(self) -> list[str]:
         """Return the rights of which something is not taken."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select grant_id from counter_right where amount_left > 0 order by grant_id"
         )
         return [str(row[0]) for row in rows]
 
     def counters(self, prefix: str) -> list[str]:
         """Return the counters with a name that begins so, of which the till has something."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select distinct counter from counter_right where substr(counter, 1, ?) = ?"
             " order by counter",
             len(prefix), prefix,
@@ -167,7 +167,7 @@ class CounterRights:
 
     def single_codes(self) -> list[tuple[str, str]]:
         """Return rights to a single use of a code that no receipt has taken, with the counter."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select grant_id, counter from counter_right where amount = 1 and amount_left = 1"
             " and substr(counter, 1, 5) = 'code.' order by grant_id"
         )
@@ -175,7 +175,7 @@ class CounterRights:
 
     def ended(self, before: str) -> list[str]:
         """Return the rights to counters whose period ended before a day, with something left."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "select grant_id from counter_right"
             " where ends_on <> '' and ends_on < ? and amount_left > 0 order by grant_id",
             before,
@@ -184,32 +184,32 @@ class CounterRights:
 
     def give_up(self, grant_id: str) -> int:
         """Take what nobody has taken out of a right; returns it for the record that says so."""
-        row = self._database.row(
+        row = self.database.row(
             "select amount_left from counter_right where grant_id = ?", grant_id
         )
         if row is None:
             return 0
         assert isinstance(row[0], int)
-        self._database.run("update counter_right set amount_left = 0 where grant_id = ?", grant_id)
+        self.database.run("update counter_right set amount_left = 0 where grant_id = ?", grant_id)
         self._forget_spent()
         return row[0]
 
     def is_held(self) -> bool:
         """Say whether anything may be given of any counter."""
-        return self._database.row("select 1 from counter_right limit 1") is not None
+        return self.database.row("select 1 from counter_right limit 1") is not None
 
     def withdraw(self) -> None:
         """Give up what no receipt has taken, within the same incarnation."""
-        self._database.run("update counter_right set amount_left = 0")
+        self.database.run("update counter_right set amount_left = 0")
         self._forget_spent()
 
     def void_all(self) -> None:
         """Forget every right: the incarnation they were given to is over."""
-        self._database.run("delete from counter_right")
-        self._database.run("delete from counter_reservation")
+        self.database.run("delete from counter_right")
+        self.database.run("delete from counter_reservation")
 
     def _forget_spent(self) -> None:
-        self._database.run(
+        self.database.run(
             "delete from counter_right where amount_left = 0"
             " and grant_id not in (select grant_id from counter_reservation)"
         )

@@ -38,9 +38,14 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class JournalTillSide:
-    """Implements `sync.cycle.TillSide`; runs on the till's thread."""
+    """Implements `sync.cycle.TillSide`; runs on the till's thread.
+
+    Attributes:
+        brought_news: something was pushed or pulled since this was last set to False.
+    """
 
     def __init__(self, till: Till, *, software: str) -> None:
+        self.brought_news = False
         self._till = till
         self._software = software
         self._announced: Manifest | None = None
@@ -144,6 +149,7 @@ class JournalTillSide:
         """Move the acknowledged pointer to what the centre has; after a gap that is back."""
         till = self._till
         self._pace.end(sum(map(len, push.records)))
+        self.brought_news = True
         if push.incarnation != till.journal.stream.head().incarnation:
             return
         known = till.journal.stream.hash_at(answer.last_seq)
@@ -171,6 +177,8 @@ class JournalTillSide:
     def pull_answered(self, answer: PullAnswer) -> None:
         """Store what has changed; the cursor last, so that a crash repeats and never skips."""
         till = self._till
+        news = (answer.accounts, answer.grants, answer.recalls, answer.outcomes, answer.manifest)
+        self.brought_news = self.brought_news or any(news) or answer.more
         till.cache.put_accounts(answer.accounts, answer.applied)
         if (
             answer.grants

@@ -9,6 +9,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agent.errors import JournalUnavailableError
 from agent.link.central_client import CentralClient
+from agent.link.rhythm import Rhythm
 from agent.link.till_side import JournalTillSide
 from agent.neighbours.delivering import deliver
 from agent.till_service.allowances import stock
@@ -28,7 +29,8 @@ class LinkSettings:
     """How the link is used.
 
     Attributes:
-        pull_interval_s: pause between conversations when nothing happens.
+        pull_interval_s: pause between conversations when nothing happens; it grows while that
+            lasts (`Rhythm`).
         hello_interval_s: how often the stream is compared while online (design: sync 4.2).
         retry_delay_s_max: ceiling of the back-off.
         ask_budget_ms: how long a sale waits for the centre's knowledge of a customer
@@ -61,6 +63,7 @@ class LinkWorker:
         self._client = client
         self._settings = settings
         self._side = JournalTillSide(till, software=software)
+        self._rhythm = Rhythm(settings.pull_interval_s)
         self._wake = asyncio.Event()
         self._hello_at_ms = 0
         self.conversations = 0
@@ -83,12 +86,17 @@ class LinkWorker:
             async for attempt in retrying:
                 with attempt:
                     await self._talk()
-            await self._sleep(self._settings.pull_interval_s)
+            await self._sleep(await self._pause_s())
+
+    async def _pause_s(self) -> float:
+        held = await self._thread.run(self._till.journal.rights.points_held)
+        return self._rhythm.pause_s(brought_news=self._side.brought_news, holds_rights=held > 0)
 
     async def _talk(self) -> None:
         now_ms = self._till.system.monotonic_ms()
         greet = self._till.session == NO_SESSION or now_ms >= self._hello_at_ms
         try:
+            self._side.brought_news = False
             await self._thread.drive(converse(self._side, greet=greet), self._answer)
             await self._thread.drive(stock(self._till), self._answer)
             await self._thread.drive(deliver(self._till), self._answer)

@@ -89,9 +89,8 @@ class Allowances:
             answer = yield from _ask(self._till, wishes)
             known = memory.shown.get(case.receipt_id)
             if answer is not None and known is not None:
-                presented = {
-                    code: last for code, last in answer.used_codes.items() if code in request.codes
-                }
+                told = {used.code: used.last for used in answer.used_codes}
+                presented = {code: told[code] for code in request.codes if code in told}
                 used_codes = {**known.used_codes, **presented}
                 memory.show(case.receipt_id, replace(known, used_codes=used_codes))
 

@@ -14,7 +14,8 @@ from loyalty.bundle import Bundle, Programme, RedemptionTerms
 from loyalty.documents import encode
 from loyalty.offers import PointsPerMoney, Who
 from loyalty.offers.offer import Offer
-from pos_adapters.ports import GoodsBack, PosClient, ScannedLine
+from pos_adapters.ports import GoodsBack, ScannedLine
+from pos_adapters.simulated_register.client import TillApiClient
 from pos_adapters.simulated_register.printers import FilePrinter
 from pos_adapters.simulated_register.register import SimulatedRegister
 from pos_adapters.simulated_register.reports import Ending, SessionReport
@@ -143,12 +144,11 @@ class Trade:
     """A register that sells until it is told to stop; runs in a thread.
 
     Attributes:
-        ms_by_call: how long each call waited for its answer, the unanswered tries left out.
         faults: what a sound till never does.
     """
 
     name: str
-    client: PosClient
+    client: TillApiClient
     queue: Queue
     printed: Path
     pause_s: float = 0.0
@@ -160,7 +160,7 @@ class Trade:
     def run(self) -> None:
         """Serve customers."""
         self.at_start()
-        with FilePrinter(self.printed) as printer:
+        with self.client, FilePrinter(self.printed) as printer:
             register = SimulatedRegister(
                 self.name,
                 self.client,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from agent.link.rhythm import Rhythm
 from agent.link.worker import LinkSettings
 from bench.grocery.customers import card_number
 from bench.sync.counting import Traffic
@@ -172,6 +173,7 @@ class _Rhythm:
         self.till = till
         self.talk_at_s = day.pull_interval_s
         self._day = day
+        self._rhythm = Rhythm(day.pull_interval_s)
         self._hello_at_s = 0.0
         self._news = -1
         self._idle: dict[bool, Traffic] = {}
@@ -189,10 +191,14 @@ class _Rhythm:
             self.till.traffic.add(self._idle[hello])
         else:
             before = self.till.traffic.copy()
+            self.till.side.brought_news = False
             await self.till.talk(hello=hello)
             if is_idle:
                 self._idle[hello] = self.till.traffic.since(before)
         self._news = news
         if hello:
             self._hello_at_s = at_s + self._day.hello_interval_s
-        self.talk_at_s = at_s + self._day.pull_interval_s
+        self.talk_at_s = at_s + self._rhythm.pause_s(
+            brought_news=self.till.side.brought_news and not is_idle,
+            holds_rights=self.till.core.till.journal.rights.points_held() > 0,
+        )

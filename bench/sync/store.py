@@ -79,12 +79,12 @@ class StoreTill:
             transport=transport, base_url="http://centre.example", trust_env=False,
             headers={"accept-encoding": "identity"},
         )  # fmt: skip
-        self._side = JournalTillSide(self.core.till, software=SOFTWARE)
+        self.side = JournalTillSide(self.core.till, software=SOFTWARE)
 
     async def talk(self, *, hello: bool) -> None:
         """Hold one conversation with the centre."""
         greet = hello or self.core.till.session == NO_SESSION
-        await self._drive(converse(self._side, greet=greet), patient=True)
+        await self._drive(converse(self.side, greet=greet), patient=True)
         self.core.till.link_up = True
 
     async def sell(self, receipt_id: str, sale: Sale) -> None:

@@ -32,7 +32,7 @@ from loyalty.counters import (
 from loyalty.coupons import counted_needs
 from loyalty.limits import POINTS_MAX
 from loyalty.offers import NeedsCode, Offer
-from sync.messages import CounterAnswer, CounterGrant, CounterRequest, CounterWish
+from sync.messages import CounterAnswer, CounterGrant, CounterRequest, CounterWish, UsedCode
 from sync.records import CounterDrawn
 from sync.signing import SigningKey, sign_message
 
@@ -77,7 +77,7 @@ class CounterDesk:
         known = limits.near(store, self._system.now_ms())
         wishes = {wish.counter: wish for wish in request.wishes}
         grants: list[CounterGrant] = []
-        used: dict[str, str] = {}
+        used: list[UsedCode] = []
         for name in sorted(wishes):
             counter = limits.of_code(name) if name.startswith(_CODE) else known.get(name)
             if counter is None:
@@ -92,8 +92,8 @@ class CounterDesk:
                 )
             grants += given
             if last is not None:
-                used[name.removeprefix(_CODE)] = last
-        return CounterAnswer(grants=tuple(grants), used_codes=used)
+                used.append(UsedCode(code=name.removeprefix(_CODE), last=last))
+        return CounterAnswer(grants=tuple(grants), used_codes=tuple(used))
 
     async def _give(
         self,

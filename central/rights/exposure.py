@@ -34,6 +34,7 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
         clones: how many such streams.
         held: points in rights, which no till can overdraw.
         frozen: those of them whose till is not heard of past their end.
+        counters_exceeded: shared counters of which more may have been given than their limit.
     """
 
     points: int
@@ -44,6 +45,7 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     frozen: int
     pool: PoolTotals
+    counters_exceeded: int = 0
 
 
 async def read_exposure(source: Connection | Pool) -> Exposure:
@@ -57,5 +59,6 @@ async def read_exposure(source: Connection | Pool) -> Exposure:
         clones=row["clones"],
         held=row["held"],
         frozen=row["frozen"],
+        counters_exceeded=row["counters_exceeded"],
         pool=PoolTotals(**{name: row[name] for name in PoolTotals.__struct_fields__}),
     )

@@ -113,14 +113,18 @@ select t.* from store_interest s join account_told t using (account_id)
 where s.store_id = $1 and get_byte(t.card, 0) = any($2::int[]) order by t.card;
 
 -- name: watch_epoch
+-- Floor and marks are of the old life's numbers: kept, they would send tills to compare again and again.
 with here as (
     select s.system_identifier || '/' || c.timeline_id as cluster
     from pg_control_system() s, pg_control_checkpoint() c
+), forgotten as (
+    delete from feed_mark using here, feed_state s where s.cluster <> here.cluster
 )
-update feed_state set epoch = epoch + (feed_state.cluster <> '')::int, cluster = here.cluster
+update feed_state set epoch = epoch + (feed_state.cluster <> '')::int, cluster = here.cluster, floor = '0'
 from here where feed_state.cluster <> here.cluster;
 
 -- name: begin_epoch
+with forgotten as (delete from feed_mark)
 update feed_state set epoch = epoch + 1, floor = '0' returning epoch;
 
 -- name: mark_feed

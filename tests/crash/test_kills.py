@@ -5,7 +5,7 @@ import random
 from bench.crash.kill import faults_of, run
 from tests.support.postgres import folder_for_postgres
 
-KILLS = 6
+KILLS = 4
 """`python -m bench.crash.kill` does two hundred."""
 
 

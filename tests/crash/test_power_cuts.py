@@ -19,8 +19,8 @@ from sync.records import (
     XferOutRecord,
 )
 
-CUTS = 360
-"""About one in five operations; `make crash` does all of them, many times over."""
+CUTS = 240
+"""About one in six operations; `make crash` does all of them, many times over."""
 KINDS = {
     OpenRecord,
     SaleRecord,

@@ -77,6 +77,7 @@ def signed() -> dict[str, str]:
         "answer: signature": examples.centre_key.sign(answer).hex(),
         "enrolment: signed bytes": enrol_content(examples.unsigned_enrolment).hex(),
         "grant: signature": examples.grant.signature.hex(),
+        "counter grant: signature": examples.counter_grant.signature.hex(),
         "manifest: signature": examples.manifest.signature.hex(),
         "transfer: signed bytes": content_of(examples.transfer).hex(),
         "transfer: signature": examples.transfer.signature.hex(),
@@ -195,4 +196,5 @@ def test_golden_signatures_hold() -> None:
         signature = bytes.fromhex(golden[f"{name}: signature"])
         check(bytes.fromhex(golden[f"public key: {public}"]), signature, content)
     check_message(examples.grant, bytes.fromhex(golden["public key: centre"]))
+    check_message(examples.counter_grant, bytes.fromhex(golden["public key: centre"]))
     check_message(examples.manifest, bytes.fromhex(golden["public key: rules"]))

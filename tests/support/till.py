@@ -18,6 +18,7 @@ from agent.journal.journal import Journal
 from agent.link.till_side import JournalTillSide
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
+from agent.till_service.allowances import stock
 from agent.till_service.messages import (
     CompleteRequest,
     ReceiptAnswer,
@@ -34,6 +35,7 @@ from loyalty.basket import BasketLine, Place
 from loyalty.bundle import Bundle
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
+from loyalty.counters import ends_on
 from loyalty.returns import ReturnItem
 from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError
@@ -43,6 +45,9 @@ from sync.messages import (
     AuthoriseRequest,
     Compare,
     CompareAnswer,
+    CounterAnswer,
+    CounterGrant,
+    CounterRequest,
     Cursor,
     Grant,
     Hello,
@@ -54,6 +59,7 @@ from sync.messages import (
     Push,
     SnapshotAnswer,
     SnapshotRequest,
+    UsedCode,
 )
 from sync.messages import ReceiptAnswer as KnownReceipt
 from sync.messages import ReceiptRequest as ReceiptQuestion
@@ -248,6 +254,10 @@ class FakeCentre:
         to_grant: points by lot that the next verified session is given.
         granted: rights handed out; told again with every pull of their session.
         free_points: what may still be authorised, by account.
+        counters_left: what may still be handed out of shared counters.
+        counter_share: how much of one it hands out in advance.
+        counter_grants: what it handed out; told again in its session until it is taken.
+        used_codes: codes it says are used up.
         silent: paths that get no answer.
         questions: everything it was asked, answered or not.
     """
@@ -262,6 +272,10 @@ class FakeCentre:
     recalls: list[str] = field(default_factory=list)
     free_points: dict[int, int] = field(default_factory=dict)
     held_elsewhere_points: int = 0
+    counters_left: dict[str, int] = field(default_factory=dict)
+    counter_share: int = 2
+    counter_grants: list[CounterGrant] = field(default_factory=list)
+    used_codes: tuple[UsedCode, ...] = ()
     risk_points_total: int = 0
     offline_points_max: int | None = None
     is_revoked: bool = False
@@ -312,7 +326,9 @@ class FakeCentre:
             return zstandard.compress(self.newest[1])
         if question.path in self.silent:
             raise LinkError("no answer")
-        message = question.message
+        return self._heard(question.message)
+
+    def _heard(self, message: Message) -> Message:
         if isinstance(message, Hello):
             return self.answer_hello(message)
         if isinstance(message, Push):
@@ -325,6 +341,11 @@ class FakeCentre:
             return SnapshotAnswer(account=self.accounts.get(message.card))
         if isinstance(message, AuthoriseRequest):
             return self._authorise(message)
+        return self._answer_at_the_counter(message)
+
+    def _answer_at_the_counter(self, message: Message) -> Message:
+        if isinstance(message, CounterRequest):
+            return self._hand_out(message)
         assert isinstance(message, ReceiptQuestion)
         return self.receipts.get(message.key, KnownReceipt())
 
@@ -371,6 +392,36 @@ class FakeCentre:
             lots=lots,
             not_after_ms=self.system.now_ms() + 14 * DAY_MS,
             sale_key=sale_key,
+        )
+        return sign_message(grant, CENTRE_KEY)
+
+    def _hand_out(self, asked: CounterRequest) -> CounterAnswer:
+        for wish in asked.wishes:
+            amount = min(
+                max(wish.amount, self.counter_share), self.counters_left.get(wish.counter, 0)
+            )
+            if amount:
+                self.counters_left[wish.counter] -= amount
+                self.counter_grants.append(self.counter_grant(wish.counter, amount))
+        return CounterAnswer(
+            grants=tuple(
+                grant
+                for grant in self.counter_grants
+                if grant.session == self.session and grant.grant_id not in asked.taken
+            ),
+            used_codes=self.used_codes,
+        )
+
+    def counter_grant(self, counter: str, amount: int) -> CounterGrant:
+        """Return a signed right to a shared counter for the live session."""
+        grant = CounterGrant(
+            grant_id=f"01957e00-0000-7abc-8dec-{len(self.counter_grants) + 1:012d}",
+            counter=counter,
+            till_id=self.till_id,
+            incarnation=self.incarnation,
+            session=self.session,
+            amount=amount,
+            ends_on=ends_on(counter),
         )
         return sign_message(grant, CENTRE_KEY)
 
@@ -485,6 +536,7 @@ class JoinedTill:
         """
         assert self.centre is not None
         driven(converse(self.side, greet=greet), self.centre.answer)
+        driven(stock(self.till), self.centre.answer)
         self.till.link_up = True
 
     def cut_off(self) -> None:

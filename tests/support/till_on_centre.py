@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from agent.identity import identity_of
+from agent.till_service.allowances import stock
 from agent.till_service.messages import ReceiptAnswer, ReceiptRequest
 from loyalty.calculation import Calculation
 from loyalty.returns import ReturnItem
@@ -67,6 +68,7 @@ class TillOnCentre:
         """Hold one conversation; the link is up after it."""
         till = self.joined.till
         await self._driven(converse(self.joined.side, greet=True), self._asked)
+        await self._driven(stock(till), self._asked)
         till.link_up = True
 
     async def _asked(self, question: Ask | Fetch) -> Message | bytes:

@@ -7,7 +7,15 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
-from loyalty.account import NOBODY, AccountSnapshot, LotPart, RedeemRequest, SpendRight
+from loyalty.account import (
+    NO_ALLOWANCE,
+    NOBODY,
+    AccountSnapshot,
+    Allowance,
+    LotPart,
+    RedeemRequest,
+    SpendRight,
+)
 from loyalty.basket import Basket, BasketLine
 from loyalty.calculate import calculate
 from loyalty.canonical import canonical_bytes
@@ -21,6 +29,10 @@ from sync.errors import RefusedError
 from sync.messages import (
     AuthoriseAnswer,
     AuthoriseRequest,
+    CounterAnswer,
+    CounterGrant,
+    CounterRequest,
+    CounterWish,
     Cursor,
     EnrolAnswer,
     Grant,
@@ -37,6 +49,9 @@ from sync.messages import (
 )
 from sync.records import (
     CalculationInputs,
+    CounterDrawn,
+    CounterInRecord,
+    CounterReturnRecord,
     GrantInRecord,
     GrantReturnRecord,
     LotTaken,
@@ -128,6 +143,7 @@ class TillProbe:
         self.session = NO_SESSION
         self.cursor = Cursor(epoch=1)
         self.grants: dict[str, Grant] = {}
+        self.counter_grants: dict[str, CounterGrant] = {}
         self._nonces = count(1)
         self.open_stream(1)
 
@@ -143,6 +159,7 @@ class TillProbe:
         self.hashes: list[bytes] = []
         self.acked = 0
         self.grants = {}
+        self.counter_grants = {}
         self.append(OpenRecord(at_ms=_AT_MS, incarnation_number=number, reason=reason))
 
     def append(self, record: Record | bytes) -> int:
@@ -285,7 +302,34 @@ class TillProbe:
             check_message(grant, self.identity.centre_key)
         return answer
 
+    async def ask_counters(
+        self, *names: str, amount: int = 0, receive: bool = True
+    ) -> CounterAnswer:
+        """Ask for shared counters; what comes is recorded in the stream, as rule R1 asks.
+
+        Args:
+            amount: a customer waits for so much; 0 = a share in advance.
+            receive: false lets the answer be lost on its way.
+        """
+        wishes = tuple(CounterWish(counter=name, amount=amount) for name in names)
+        wish = CounterRequest(
+            incarnation=self.incarnation, wishes=wishes, taken=tuple(self.counter_grants)
+        )
+        answer = await self.ask(cycle.PATH_COUNTERS, wish, CounterAnswer)
+        for grant in answer.grants if receive else ():
+            check_message(grant, self.identity.centre_key)
+            if grant.grant_id not in self.counter_grants:
+                self.counter_grants[grant.grant_id] = grant
+                self.append(CounterInRecord(at_ms=_AT_MS, grant_id=grant.grant_id))
+        return answer
+
     # Records
+
+    def counter_home(self, grant: CounterGrant, amount: int | None = None) -> CounterReturnRecord:
+        """Return the residue of a grant of a shared counter; all of it by default."""
+        return CounterReturnRecord(
+            at_ms=_AT_MS, grant_id=grant.grant_id, amount=amount or grant.amount, why="recalled"
+        )
 
     def sale(
         self,

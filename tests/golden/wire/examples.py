@@ -2,7 +2,7 @@
 
 import msgspec
 
-from loyalty.account import AccountSnapshot, LotPart, RedeemRequest, SpendRight
+from loyalty.account import AccountSnapshot, Allowance, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.returns import ReturnItem, ReturnMade
 from sync.chain import first_link, links
@@ -15,6 +15,10 @@ from sync.messages import (
     BusKey,
     Compare,
     CompareAnswer,
+    CounterAnswer,
+    CounterGrant,
+    CounterRequest,
+    CounterWish,
     Cursor,
     EnrolAnswer,
     EnrolRequest,
@@ -35,6 +39,7 @@ from sync.messages import (
     RosterTill,
     SnapshotAnswer,
     SnapshotRequest,
+    UsedCode,
 )
 from sync.neighbours import (
     Delivery,
@@ -53,6 +58,9 @@ from sync.neighbours import (
 )
 from sync.records import (
     CalculationInputs,
+    CounterDrawn,
+    CounterInRecord,
+    CounterReturnRecord,
     GrantInRecord,
     GrantReturnRecord,
     LotTaken,
@@ -83,6 +91,7 @@ TRANSFER_ID = "01957e3c-9a90-7777-8abc-00aa11bb22cc"
 SIBLING_ID = 18
 SIBLING_INCARNATION = bytes.fromhex("5566778899aabbcc")
 AUTHORISATION_ID = "01957e3c-9b00-7fed-8cba-554433221100"
+COUNTER_GRANT_ID = "01957e3c-9b40-7123-8456-66778899aabb"
 NOON_MS = 1_741_176_000_000
 
 till_key = SigningKey(b"the till's key, of 32 bytes here")
@@ -133,6 +142,10 @@ inputs = CalculationInputs(
     account=snapshot,
     request=RedeemRequest(points=150, as_many_as_possible=True),
     right=SpendRight(points=150, lots=(lot_part,)),
+    allowance=Allowance(
+        left={"campaign.uses:spring-7": 3},
+        used_codes={"SPRING": "2025-03-02T18:30:05 store store-2"},
+    ),
 )
 
 grant_given_on = sign_message(
@@ -149,6 +162,19 @@ grant_given_on = sign_message(
     ),
     centre_key,
 )
+counter_grant = sign_message(
+    CounterGrant(
+        grant_id=COUNTER_GRANT_ID,
+        counter="campaign.uses:spring-7@2025-03",
+        till_id=TILL_ID,
+        incarnation=INCARNATION,
+        session=SESSION,
+        amount=3,
+        ends_on="2025-04-01",
+    ),
+    centre_key,
+)
+used_code = UsedCode(code="SPRING", last="2025-03-02T18:30:05 store store-2")
 unsigned_transfer = Transfer(
     transfer_id=TRANSFER_ID,
     grant=grant_given_on,
@@ -196,6 +222,7 @@ RECORDS: dict[type[Record], Record] = {
         ),
         link_up=True,
         clock_q="suspect",
+        drawn=(CounterDrawn(COUNTER_GRANT_ID, 1),),
     ),
     VoidRecord: VoidRecord(at_ms=NOON_MS + 2, key=SALE_KEY, why="cancelled at the till"),
     RefundRecord: RefundRecord(
@@ -242,6 +269,10 @@ RECORDS: dict[type[Record], Record] = {
         from_incarnation=INCARNATION.hex(),
         nonce=NONCE.hex(),
         signature=transfer.signature.hex(),
+    ),
+    CounterInRecord: CounterInRecord(at_ms=NOON_MS + 8, grant_id=COUNTER_GRANT_ID),
+    CounterReturnRecord: CounterReturnRecord(
+        at_ms=NOON_MS + 9, grant_id=COUNTER_GRANT_ID, amount=2, why="recalled"
     ),
 }
 
@@ -397,6 +428,15 @@ MESSAGES: dict[type[Message], Message] = {
         key=SALE_KEY, account_id=7, points=120, incarnation=INCARNATION
     ),
     AuthoriseAnswer: AuthoriseAnswer(authorisations=(grant,), held_elsewhere_points=380),
+    CounterGrant: counter_grant,
+    CounterWish: CounterWish(counter="campaign.uses:spring-7", amount=1),
+    CounterRequest: CounterRequest(
+        incarnation=INCARNATION,
+        wishes=(CounterWish(counter="campaign.uses:spring-7", amount=1),),
+        taken=(COUNTER_GRANT_ID,),
+    ),
+    CounterAnswer: CounterAnswer(grants=(counter_grant,), used_codes=(used_code,)),
+    UsedCode: used_code,
     ReceiptRequest: ReceiptRequest(key=SALE_KEY, date="2025-03-06", code=codes.CODES["receipt"]),
     ReceiptAnswer: ReceiptAnswer(
         calculation=b'{"paid_minor":477,"redeemed_points":150}',

@@ -102,7 +102,8 @@ async def test_a_request_is_signed_over_everything_that_matters() -> None:
         body=heard.body,
     )
     check(SigningKey(TILL_SEED).public, bytes.fromhex(heard.headers[HEADER_SIGNATURE]), content)
-    assert decode(SnapshotRequest, heard.body) == QUESTION.message
+    packed = decompress(heard.body, heard.headers["content-encoding"])
+    assert decode(SnapshotRequest, packed) == QUESTION.message
 
 
 async def test_every_request_has_a_nonce_of_its_own() -> None:
@@ -253,16 +254,16 @@ BUNDLE = builders.bundle(
     *(builders.offer(f"offer {hashlib.sha256(bytes([n])).hexdigest()}") for n in range(100))
 )
 MANIFEST, CONTENT = signed_bundle(BUNDLE)
-PACKED = zstandard.compress(CONTENT)
+COMPRESSED = zstandard.compress(CONTENT)
 
 
 def ranged(heard: Heard) -> bytes:
     """Answer like a server that knows ranges."""
     asked_range = heard.headers.get("range")
     if asked_range is None:
-        return raw(200, PACKED)
+        return raw(200, COMPRESSED)
     first = int(asked_range.removeprefix("bytes=").removesuffix("-"))
-    return raw(206, PACKED[first:], f"Content-Range: bytes {first}-/{len(PACKED)}")
+    return raw(206, COMPRESSED[first:], f"Content-Range: bytes {first}-/{len(COMPRESSED)}")
 
 
 def broken_at(count: int) -> Reply:
@@ -270,7 +271,7 @@ def broken_at(count: int) -> Reply:
 
     def reply(heard: Heard) -> bytes:
         first = int(heard.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-        rest = PACKED[first:]
+        rest = COMPRESSED[first:]
         return raw(206 if first else 200, rest[:count], length=len(rest))
 
     return reply
@@ -298,7 +299,7 @@ async def test_a_broken_download_goes_on_where_it_stopped() -> None:
 
 
 async def test_a_server_that_knows_no_ranges_sends_everything_again() -> None:
-    content, centre = await fetched(broken_at(700), always(raw(200, PACKED)))
+    content, centre = await fetched(broken_at(700), always(raw(200, COMPRESSED)))
     assert content == CONTENT
     assert len(centre.heard) == 2
 
@@ -310,7 +311,7 @@ async def test_a_bundle_that_cannot_be_had_is_given_up_for_this_time() -> None:
     assert len(centre.heard) == 5
 
 
-@pytest.mark.parametrize("body", [PORTAL, b"", PACKED[:-1], PACKED + b"more"])
+@pytest.mark.parametrize("body", [PORTAL, b"", COMPRESSED[:-1], COMPRESSED + b"more"])
 async def test_a_bundle_that_does_not_unpack_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedMessageError):
         await fetched(always(raw(200, body)))

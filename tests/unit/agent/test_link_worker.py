@@ -1,7 +1,7 @@
 """The link in its loop: it outlives whatever the line does, and a sale never waits for it twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from agent.reference_data.cache import open_cache_database
 from agent.till_service.messages import ReceiptAnswer
 from agent.till_thread import TillThread
 from loyalty.outcomes import Outcome
-from sync.cycle import PATH_HELLO, PATH_PULL, PATH_SNAPSHOT
-from sync.messages import Hello, SnapshotAnswer
+from sync.cycle import PATH_HELLO, PATH_PULL, PATH_SNAPSHOT, Ask
+from sync.messages import Hello, Message, SnapshotAnswer
+from sync.neighbours import AskSibling
 from sync.signing import HEADER_SIGNATURE, NO_SESSION
 from tests.support.till import (
     CARD,
@@ -72,9 +73,12 @@ class Linked:
     async def update(self, receipt_id: str, *, budget_ms: int = 20_000) -> ReceiptAnswer:
         """Calculate a receipt of the customer, asking the centre as the service does."""
         steps = self.joined.receipts.update(receipt_id, receipt(card=CARD))
-        return await self.thread.drive(
-            steps, lambda ask: self.link.ask_in_time(ask, budget_ms=budget_ms)
-        )
+
+        def ask(asked: Ask | AskSibling) -> Awaitable[Message | None]:
+            assert isinstance(asked, Ask), "a till without siblings asks none"
+            return self.link.ask_in_time(asked, budget_ms=budget_ms)
+
+        return await self.thread.drive(steps, ask)
 
     async def end(self) -> None:
         self.task.cancel()

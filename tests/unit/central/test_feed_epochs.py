@@ -112,6 +112,21 @@ async def test_another_cluster_begins_an_epoch_and_the_same_one_does_not(
     assert await centre.pool.fetchval("select epoch from feed_state") == 2
 
 
+async def test_marks_and_floor_of_another_cluster_hold_nobody_up(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await customers(centre, 3)
+    # As a dump leaves it in a new cluster: the old one's transaction numbers are far ahead.
+    await centre.pool.execute("update feed_state set cluster = 'another/1', floor = '9000000000'")
+    await centre.pool.execute("insert into feed_mark values (1, '9000000000')")
+    assert await watch_epoch(centre.pool)
+    await sweep(centre.pool, now_ms=centre.system.now_ms())
+    await compared(till, {})
+    await centre.post(till, till.sale("s1", account=2))
+    answer = await till.pull()
+    assert not answer.compare
+    assert [row.snapshot.account_id for row in answer.accounts] == [2]
+
+
 async def test_swept_rows_send_a_till_that_was_long_away_to_compare(centre: JoinedCentre) -> None:
     away, here = await centre.till(), await centre.till()
     await customers(centre, 5)

@@ -1,4 +1,4 @@
-"""Sums of what is known: equal for equal rows in any order, different in the bucket that differs."""
+"""Sums of what is known: equal for equal rows in any order, else different in the bucket."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -180,4 +180,6 @@ def test_facts_are_what_happened_and_the_rest_moves_rights() -> None:
         GrantReturnRecord,
         XferOutRecord,
         XferInRecord,
+        CounterInRecord,
+        CounterReturnRecord,
     }

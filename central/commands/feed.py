@@ -1,0 +1,47 @@
+"""`feed`: `new-epoch`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from central.commands.command import (
+    Commands,
+    add_centre_command,
+    add_centre_options,
+    add_json_option,
+    report,
+)
+
+if TYPE_CHECKING:
+    from central.config import CentralConfig
+
+
+def add_feed(commands: Commands) -> None:
+    """Declare the command."""
+    feed = commands.add_parser(
+        "feed",
+        help="look after what tills are told of accounts",
+        description="Look after what tills are told of accounts.",
+        epilog="Example: tillside-central feed new-epoch",
+    )
+    add_centre_options(feed)
+    actions = feed.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new_epoch = add_centre_command(
+        actions,
+        "new-epoch",
+        "have every till compare what it knows of accounts, after files were put back from a copy",
+        _new_epoch,
+        example="feed new-epoch",
+    )
+    add_json_option(new_epoch)
+
+
+async def _new_epoch(options: argparse.Namespace, config: "CentralConfig") -> int:
+    from central.bootstrap import opened_database
+    from central.system import System
+    from central.tills.feed import begin_epoch
+
+    async with opened_database(config, System()) as pool:
+        epoch = await begin_epoch(pool)
+    text = f"epoch {epoch} begins: each till compares its accounts at its next conversation"
+    report(options, {"epoch": epoch}, text)
+    return 0

@@ -1,0 +1,190 @@
+"""What becomes of a till whose past comes back, and of a centre's: the table of sync 4.11, live.
+
+Real processes over real files, real sockets and an embedded PostgreSQL. Each drill ends with the
+ledger proven and everything the registers printed posted once.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.bootstrap import ANCHOR_FILE
+from tests.crash.town import POINTS, DrilledTill, Town, running_town
+from tests.support.postgres import folder_for_postgres
+
+SUSPECTED = "select count(*) from suspected_stream where till_id = $1"
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[Town]:
+    with folder_for_postgres() as folder, running_town(folder) as town:
+        yield town
+
+
+def number_of(till: DrilledTill) -> int:
+    """Return which of its streams a till is in."""
+    return int(till.figures()["incarnation_number"])
+
+
+def test_a_restart_goes_on_where_it_was(town: Town) -> None:
+    till = town.vault()
+    till.cut()
+    assert till.sell(1, redeem=100) == 100
+    before = till.figures()
+    till.stop_dead()
+    till.go()
+    after = till.figures()
+    for figure in ("incarnation", "last_seq", "rights_points"):
+        assert after[figure] == before[figure]
+    assert till.sell(1, redeem=100) == 100
+    assert till.sell(2, redeem=300) == 300
+    till.heal()
+    town.settle(till)
+    town.prove(till)
+    assert town.losses() == 0
+
+
+def test_a_journal_that_lost_its_tail_spends_nothing_of_it_again(
+    town: Town, tmp_path: Path
+) -> None:
+    till = town.vault()
+    till.stop()
+    image = till.image(tmp_path / "image")
+    till.go()
+    till.cut()
+    assert till.sell(1, redeem=300) == 300
+    till.stop_dead()
+    till.restore(image, but=ANCHOR_FILE)
+    till.go()
+    assert (number_of(till), till.figures()["rights_points"]) == (2, 0)
+    assert till.sell(2, redeem=300) == 0
+    assert till.sell(1) == 0
+    till.printed.popitem()
+    till.heal()
+    town.settle(till)
+    town.prove(till)
+    assert town.losses() == 0
+
+
+def test_an_image_that_came_back_whole_is_told_by_a_sibling(town: Town, tmp_path: Path) -> None:
+    store, card = town.store()
+    till = town.till(store, card, has_bus=True)
+    sibling = town.till(store, card, slot=2, has_bus=True)
+    till.await_figure("rights_points", lambda points: points == POINTS)
+    till.stop()
+    image = till.image(tmp_path / "image")
+    till.go()
+    till.await_figure("siblings", lambda told: told["alive"] == [sibling.till_id])
+    till.cut()
+    sibling.cut()
+    assert till.sell(1, redeem=300) == 300
+    till.stop_dead()
+    till.restore(image)
+    till.go()
+    assert till.figures()["rights_points"] == POINTS
+    till.await_figure("siblings", lambda told: told["alive"] == [sibling.till_id])
+    assert till.sell(2, redeem=300) == 0
+    assert number_of(till) == 2
+    till.heal()
+    sibling.heal()
+    town.settle(till, sibling)
+    town.prove(till)
+    assert town.losses() == 0
+
+
+def test_with_nobody_to_vouch_a_till_collects_and_does_not_redeem(town: Town) -> None:
+    till = town.vault()
+    till.cut()
+    till.stop_dead()
+    (till.folder / ANCHOR_FILE).unlink()
+    till.go()
+    assert number_of(till) == 2
+    assert till.sell(1, redeem=300) == 0
+    till.heal()
+    till.await_figure("rights_points", lambda points: points > 0)
+    assert till.sell(2, redeem=300) == 300
+    town.settle(till)
+    town.prove(till)
+    assert town.losses() == 0
+
+
+def test_a_dead_disk_is_survived_by_its_records_and_replaced(town: Town) -> None:
+    store, card = town.store()
+    till = town.till(store, card, has_bus=True)
+    sibling = town.till(store, card, slot=2, has_bus=True)
+    till.await_figure("rights_points", lambda points: points == POINTS)
+    till.await_figure("siblings", lambda told: told["alive"] == [sibling.till_id])
+    till.cut()
+    sibling.cut()
+    assert till.sell(1, redeem=300) == 300
+    dead = till.till_id
+    till.stop_dead()
+    shutil.rmtree(till.folder)
+    sibling.heal()
+    town.settle(sibling)
+    town.prove(till)
+    replacement = town.till(store, card, slot=1)
+    town.centre.run("revoke", dead)
+    town.centre.run("rights", "write-off", "--till", dead, "--yes")
+    replacement.await_figure("rights_points", lambda points: points == POINTS - 300 + 20)
+    assert replacement.till_id != dead
+    assert replacement.sell(1, redeem=120) == 120
+    town.settle(sibling, replacement)
+    town.prove(till, replacement)
+    assert town.figure("select exposures from risk_pool") == 100
+    assert town.losses() == 0
+
+
+def test_an_image_nobody_can_tell_costs_no_more_than_it_held(town: Town, tmp_path: Path) -> None:
+    till = town.vault()
+    till.stop()
+    image = till.image(tmp_path / "image")
+    till.go()
+    till.cut()
+    before = town.losses()
+    assert till.sell(1, redeem=POINTS) == POINTS
+    till.stop_dead()
+    till.restore(image)
+    till.go()
+    assert till.sell(2, redeem=POINTS) == POINTS
+    assert till.sell(3, redeem=POINTS) == 0
+    till.heal()
+    town.settle(till)
+    assert number_of(till) > 1
+    town.prove(till)
+
+
+def test_two_machines_of_one_till_are_told_apart_and_both_count(town: Town) -> None:
+    till = town.vault()
+    before = town.losses()
+    till.stop()
+    twin = town.clone(till)
+    till.go()
+    till.cut()
+    assert till.sell(1, redeem=POINTS) == POINTS
+    twin.go()
+    assert twin.sell(1, redeem=POINTS) == POINTS
+    till.heal()
+    town.settle(till, twin)
+    town.prove(till, twin)
+    assert town.losses() - before <= POINTS
+
+
+def test_a_centre_thrown_back_hears_everything_again(town: Town) -> None:
+    till = town.vault()
+    assert till.sell(1) == 0
+    town.settle(till)
+    copy = town.keep_copy()
+    till.await_figure("link", lambda link: link == "up")
+    assert till.sell(2, redeem=100) == 100
+    assert till.sell(3, redeem=100) == 100
+    town.settle(till)
+    town.throw_back(copy)
+    till.await_figure("link", lambda link: link == "up")
+    town.settle(till)
+    town.prove(till)
+    assert till.sell(4) == 0
+    town.settle(till)
+    town.prove(till)

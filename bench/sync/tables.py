@@ -15,10 +15,12 @@ def text(report: dict[str, Any]) -> str:
 
 def _day(found: dict[str, Any]) -> str:
     lines = [
-        f"a store's day: {found['tills']} tills, {found['receipts']} receipts,"
-        f" {found['accounts']} accounts, {found['open_hours']} hours"
-        f" (pull every {found['pull_interval_s']:g} s, HELLO every"
-        f" {found['hello_interval_s']:g} s)",
+        (
+            f"a store's day: {found['tills']} tills, {found['receipts']} receipts,"
+            f" {found['accounts']} accounts, {found['open_hours']} hours"
+            f" (pull every {found['pull_interval_s']:g} s, HELLO every"
+            f" {found['hello_interval_s']:g} s)"
+        ),
         f"{'message':14}{'exchanges':>10}{'up':>12}{'down':>12}{'headers':>12}",
     ]
     lines += [
@@ -28,12 +30,18 @@ def _day(found: dict[str, Any]) -> str:
     ]
     first = found["first_contact_bytes"]
     lines += [
-        f"{'all':14}{found['exchanges']:>10}{found['up_bytes']:>12,}{found['down_bytes']:>12,}"
-        f"{found['header_bytes']:>12,}",
-        f"bodies, both ways: {found['store_day_bytes'] / 1e6:.2f} MB (goal < 0.4);"
-        f" {found['exchanges'] / found['receipts']:.1f} exchanges a receipt",
-        f"before that, once: {first['vault']:,} bytes to the vault,"
-        f" {first['other_till']:,} to each other till",
+        (
+            f"{'all':14}{found['exchanges']:>10}{found['up_bytes']:>12,}{found['down_bytes']:>12,}"
+            f"{found['header_bytes']:>12,}"
+        ),
+        (
+            f"bodies, both ways: {found['store_day_bytes'] / 1e6:.2f} MB (goal < 0.4);"
+            f" {found['exchanges'] / found['receipts']:.1f} exchanges a receipt"
+        ),
+        (
+            f"before that, once: {first['vault']:,} bytes to the vault,"
+            f" {first['other_till']:,} to each other till"
+        ),
     ]
     return "\n".join(lines)
 
@@ -43,15 +51,23 @@ def _redeeming(found: dict[str, Any]) -> str:
     by = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in points.items())
     return "\n".join(
         (
-            f"redemption without a line: {found['wishes']} wishes of {found['wanted_points']:,}"
-            f" points on {found['store_days_out']:,} store-days out,"
-            f" {found['wishes_at_home_share']:.0%} of them at the customer's home store",
+            (
+                f"redemption without a line: {found['wishes']} wishes of {found['wanted_points']:,}"
+                f" points on {found['store_days_out']:,} store-days out,"
+                f" {found['wishes_at_home_share']:.0%} of them at the customer's home store"
+            ),
             f"points: {by}",
-            f"wishes: served whole {found['served_whole_share']:.1%}, in part"
-            f" {found['served_partly_share']:.1%}",
-            f"elsewhere, with a line: {found['online_short_for_points_held_out_of_reach']} of"
-            f" {found['online_wishes']:,} wishes got less because the home store was out",
-            f"overdrawn: ours {found['our_overdraft']:,} points, by cached balances"
-            f" {found['cached_balance_overdraft']:,}",
+            (
+                f"wishes: served whole {found['served_whole_share']:.1%}, in part"
+                f" {found['served_partly_share']:.1%}"
+            ),
+            (
+                f"elsewhere, with a line: {found['online_short_for_points_held_out_of_reach']} of"
+                f" {found['online_wishes']:,} wishes got less because the home store was out"
+            ),
+            (
+                f"overdrawn: ours {found['our_overdraft']:,} points, by cached balances"
+                f" {found['cached_balance_overdraft']:,}"
+            ),
         )
     )

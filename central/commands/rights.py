@@ -1,4 +1,4 @@
-"""`rights`: `exposure`, `write-off`, `clear`, `plan`, `block`."""
+"""`rights`: `exposure`, `write-off`, `clear`, `plan`, `block`, `counters`, `release`."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -31,6 +31,8 @@ def add_rights(commands: Commands) -> None:
     _add_clear(actions)
     _add_plan(actions)
     _add_block(actions)
+    _add_counters(actions)
+    _add_release(actions)
 
 
 def _add_exposure(actions: Commands) -> None:
@@ -98,6 +100,33 @@ def _add_block(actions: Commands) -> None:
     add_json_option(block)
 
 
+def _add_counters(actions: Commands) -> None:
+    counters = add_centre_command(
+        actions,
+        "counters",
+        "show what is limited over all customers: set aside for tills, used, overdrawn",
+        _counters,
+        example="rights counters",
+    )
+    add_json_option(counters)
+
+
+def _add_release(actions: Commands) -> None:
+    release = add_centre_command(
+        actions,
+        "release",
+        "count as free again what a destroyed till holds of limits over all customers",
+        _release,
+        example="rights release --till 12 --yes",
+    )
+    release.add_argument("--till", type=int, required=True, help="its number")
+    release.add_argument("--counter", default="", metavar="NAME", help="of this counter alone")
+    release.add_argument(
+        "--yes", action="store_true", help="do it; without this it only says what it would do"
+    )
+    add_json_option(release)
+
+
 async def _exposure(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
@@ -115,6 +144,10 @@ async def _exposure(options: argparse.Namespace, config: "CentralConfig") -> int
         f" + {found.pool.exposures} exposures + {found.pool.losses} losses\n"
         f"set aside: {found.held} points, {found.frozen} of them frozen"
     )
+    if found.counters_exceeded:
+        text += (
+            f"\nlimits over all customers exceeded: {found.counters_exceeded}, see rights counters"
+        )
     report(options, msgspec.to_builtins(found), text)
     return 0
 
@@ -204,4 +237,50 @@ async def _block(options: argparse.Namespace, config: "CentralConfig") -> int:
     text = f"account {options.account} is {state}{'' if changed else ', as it was'}"
     found = {"account": options.account, "blocked": blocked, "changed": changed}
     report(options, found, text)
+    return 0
+
+
+async def _counters(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.rights.counters import read_states
+    from central.system import System
+
+    system = System()
+    async with opened_database(config, system) as pool:
+        found = await read_states(pool, now_ms=system.now_ms())
+    lines = [
+        f"{each.name}: {each.used} of {each.most} used, {each.handed_out} set aside for tills"
+        + (f" ({each.silent} of it for silent ones)" if each.silent else "")
+        + (f", {each.overdrawn} used with nothing set aside" if each.overdrawn else "")
+        + (f", LIMIT EXCEEDED BY UP TO {each.excess}" if each.excess else "")
+        for each in found
+    ]
+    text = "\n".join(lines) or "nothing that is limited over all customers was handed out yet"
+    report(options, {"counters": msgspec.to_builtins(found)}, text)
+    return 0
+
+
+async def _release(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.rights.counters import release
+    from central.rights.write_offs import last_heard
+    from central.system import System
+
+    async with opened_database(config, System()) as pool:
+        heard = await last_heard(pool, options.till)
+        done = await release(pool, options.till, counter=options.counter, really=options.yes)
+    held = [f"  {name}: {amount}" for name, amount in sorted(done.amounts.items())]
+    text = "\n".join((f"till {options.till}, last heard of {heard}, holds:", *held))
+    if not held:
+        text = f"till {options.till} holds nothing of limits over all customers"
+    elif options.yes:
+        text += "\nall of it is free again"
+    else:
+        text += "\nnothing was done: repeat with --yes once its disk is known to be destroyed"
+    found = {"till": options.till, "last_heard": heard, "done": options.yes}
+    report(options, found | msgspec.to_builtins(done), text)
     return 0

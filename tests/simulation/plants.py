@@ -1,7 +1,9 @@
 """Planted bugs: the simulation must find each; the product knows nothing of these switches."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from unittest.mock import patch
 
 from agent.journal.anchor import Anchor
 from agent.journal.database import Database
@@ -10,14 +12,16 @@ from agent.journal.own_counts import OwnCountRows, OwnCounts
 from agent.journal.rights import Rights
 from agent.link.till_side import JournalTillSide
 from agent.till_service.till import Till
+from central.database.named_sql import Queries
 from central.database.pool import Connection
 from central.ledger.books import lock_account
 from central.rights import grants
 from central.streams.apply import Applier
 from central.streams.stored import Decision, StoredRecord
+from loyalty.account import LotPart
 from sync.cycle import PATH_HELLO
 from sync.messages import Applied, Grant, HelloAnswer, Push, PushAnswer
-from sync.records import GrantInRecord, VoidRecord, decode_record
+from sync.records import GrantInRecord, LotTaken, VoidRecord, decode_record
 from sync.signing import HEADER_TILL
 from tests.simulation.centre import Request, Response, SimulatedCentre
 from tests.simulation.faults import USUAL, Faults
@@ -36,6 +40,10 @@ class AsBuilt:
     name = "as built"
     journal_pragmas: tuple[str, ...] = ()
     faults: Faults | None = None
+
+    def planted(self) -> AbstractContextManager[object]:
+        """Return what is exchanged in the product while a world runs."""
+        return nullcontext()
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a till's journal."""
@@ -296,6 +304,65 @@ class RightsTakenAlong(AsBuilt):
         return _LoyalSide(till, software=SOFTWARE)
 
 
+class _GenerousRights(Rights):
+    """Gives points to siblings and keeps them."""
+
+    _is_giving = False
+
+    def take_part(self, grant_id: str, points: int) -> tuple[LotTaken, ...]:
+        self._is_giving = True
+        try:
+            return super().take_part(grant_id, points)
+        finally:
+            self._is_giving = False
+
+    def _set_left(self, grant_id: str, points_left: int, lots: list[LotPart]) -> None:
+        if not self._is_giving:
+            super()._set_left(grant_id, points_left, lots)
+
+
+class _GenerousJournal(Journal):
+    """A journal with such rights."""
+
+    def __init__(self, database: Database, till_id: int, anchor: Anchor) -> None:
+        super().__init__(database, till_id, anchor)
+        self.rights = _GenerousRights(database)
+
+
+class GivenAndKept(AsBuilt):
+    """What a vault gives to a sibling is not taken out of its own (design: sync N6)."""
+
+    name = "a transfer is not debited"
+    faults = replace(USUAL, cuts_per_store_day=2.0)
+
+    def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
+        """Return a journal that gives and keeps."""
+        return _GenerousJournal(database, till_id, anchor)
+
+
+class _Instead(dict[str, str]):
+    """Statements by name, some of them naive."""
+
+    def __init__(self, right: Queries, **naive: str) -> None:
+        super().__init__(naive)
+        self._right = right
+
+    def __missing__(self, name: str) -> str:
+        return self._right[name]
+
+
+class FreeOfCharge(AsBuilt):
+    """A right is written off and nobody keeps its points back (design: sync 4.8)."""
+
+    name = "a write-off reserves nothing"
+    faults = replace(USUAL, dead_disks_per_till_day=0.2, spoiled_journals_per_till_day=0.3)
+
+    def planted(self) -> AbstractContextManager[object]:
+        """Return a centre that gives lost points again at once."""
+        naive = _Instead(grants._SQL, reserve_exposure="select $1::bigint > 0")  # noqa: SLF001
+        return patch.object(grants, "_SQL", naive)
+
+
 PLANTS: tuple[type[AsBuilt], ...] = (
     GrantTakenAgain,
     NotSynced,
@@ -307,4 +374,6 @@ PLANTS: tuple[type[AsBuilt], ...] = (
     OwnUsesForgotten,
     AnchorIgnored,
     RightsTakenAlong,
+    GivenAndKept,
+    FreeOfCharge,
 )

@@ -121,7 +121,8 @@ async def run_world(
     violation = ""
     with quiet_logs():
         try:
-            await world.run()
+            with plant.planted():
+                await world.run()
         except ViolationError as error:
             violation = str(error)
         except Exception as error:  # noqa: BLE001 - whatever escapes the product is a finding

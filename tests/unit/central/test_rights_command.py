@@ -9,6 +9,8 @@ import pytest
 import structlog
 
 from central.database.pool import open_pool
+from loyalty.offers import Limits, SharedLimit
+from tests.support import builders
 from tests.support.centre import JoinedCentre, Totals, joined_centre
 from tests.support.command_line import Ended
 from tests.support.command_line import central as run
@@ -129,3 +131,45 @@ def test_a_round_of_the_planner_and_a_block(given: list[str], database: str) -> 
     assert run("rights", *given, "block", "7").said == "account 7 is blocked, as it was\n"
     lifted = json.loads(run("rights", *given, "block", "7", "--lift", "--json").said)
     assert lifted == {"account": 7, "blocked": False, "changed": True}
+
+
+# Limits over all customers
+
+
+async def with_share(centre: JoinedCentre) -> None:
+    limits = Limits(campaign=SharedLimit(uses_max=100))
+    await centre.publish(builders.bundle(builders.offer("hundred", limits=limits), version=2))
+    till = await centre.till()
+    await till.ask_counters("campaign.uses:hundred", amount=40)
+
+
+def test_shared_counters_are_shown_with_what_silent_tills_hold(
+    database: str, given: list[str]
+) -> None:
+    assert "nothing that is limited" in run("rights", "counters", *given).out
+    at_centre(database, with_share)
+    (found,) = json.loads(run("rights", "counters", "--json", *given).out)["counters"]
+    # The test's centre stands in the past: to the command its till is long silent.
+    assert found == {
+        "name": "campaign.uses:hundred",
+        "most": 100,
+        "handed_out": 40,
+        "used": 0,
+        "overdrawn": 0,
+        "excess": 0,
+        "silent": 40,
+        "ends_on": "",
+    }
+    text = run("rights", "counters", *given).out
+    assert "0 of 100 used, 40 set aside for tills (40 of it for silent ones)" in text
+
+
+def test_a_destroyed_tills_share_is_released_only_on_yes(database: str, given: list[str]) -> None:
+    at_centre(database, with_share)
+    said = run("rights", "release", "--till", "1", *given)
+    assert (said.code, "nothing was done" in said.out) == (0, True)
+    assert "campaign.uses:hundred: 40" in said.out
+    done = json.loads(run("rights", "release", "--till", "1", "--yes", "--json", *given).out)
+    assert (done["grants"], done["amounts"]) == (1, {"campaign.uses:hundred": 40})
+    assert "holds nothing" in run("rights", "release", "--till", "1", *given).out
+    assert run("rights", "release", "--till", "99", *given).code == 1

@@ -15,6 +15,8 @@ from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
 from sync.messages import Push
 from sync.records import (
     FACTS,
+    CounterInRecord,
+    CounterReturnRecord,
     GrantInRecord,
     GrantReturnRecord,
     OpenRecord,

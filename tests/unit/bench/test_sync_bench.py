@@ -1,0 +1,85 @@
+"""The measurement of the line counts what travels, and serves wishes in the product's order."""
+
+import httpx
+import pytest
+
+from bench.sync.counting import CountingTransport, Traffic
+from bench.sync.holding import VAULT, OfflineStore
+from bench.sync.redeeming import WARM_UP_DAYS, Year, measure
+from bench.sync.visits import Visit
+
+ACCOUNT = 7
+
+
+def store(**grants: int) -> OfflineStore:
+    return OfflineStore({ACCOUNT: points for points in grants.values()}, 500, 20_000)
+
+
+async def test_bodies_and_headers_are_counted_apart() -> None:
+    traffic = Traffic()
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b"y" * 30, headers={"tillside-x": "1"})
+
+    transport = CountingTransport(httpx.MockTransport(answer), traffic)
+    async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:
+        response = await http.post("/v1/till/pull", content=b"x" * 20)
+        assert response.content == b"y" * 30
+    assert (traffic.up["pull"], traffic.down["pull"], traffic.exchanges["pull"]) == (20, 30, 1)
+    assert traffic.headers["pull"] > len("POST /v1/till/pull HTTP/1.1\r\n")
+    assert traffic.body_bytes == 50
+    before = traffic.copy()
+    traffic.add(before)
+    assert traffic.since(before).report() == before.report()
+
+
+def test_a_till_at_the_vault_spends_its_own_grant_first() -> None:
+    served = store(held=300).redeem(VAULT, ACCOUNT, 200, available=1_000, by_courier=500)
+    assert (served.own_grant, served.vault, served.courier, served.risk) == (200, 0, 0, 0)
+
+
+def test_another_till_gets_its_points_from_the_vault_and_none_twice() -> None:
+    shop = store(held=300)
+    first = shop.redeem(1, ACCOUNT, 200, available=0, by_courier=0)
+    second = shop.redeem(2, ACCOUNT, 200, available=0, by_courier=0)
+    assert (first.vault, second.vault, second.total) == (200, 100, 100)
+    assert shop.redeem(VAULT, ACCOUNT, 1, available=0, by_courier=0).total == 0
+
+
+def test_what_is_missing_comes_by_courier_then_from_risk() -> None:
+    served = store(held=50).redeem(1, ACCOUNT, 400, available=320, by_courier=300)
+    # One receipt takes at most 30 points from the risk budget, and no more than the customer has.
+    assert (served.vault, served.courier, served.risk) == (50, 300, 20)
+    assert store().redeem(1, ACCOUNT, 400, available=320, by_courier=0).risk == 30
+
+
+def test_risk_is_refused_to_an_account_that_comes_again_and_again() -> None:
+    shop = store()
+    taken = [shop.redeem(1, ACCOUNT, 30, available=9_000, by_courier=0).risk for _ in range(7)]
+    assert taken == [30] * 5 + [0] * 2
+
+
+def visit(day: int, *, where: int, wants: int = 0) -> Visit:
+    return Visit(day=day, store=where, household=1, earns=0, wants=wants)
+
+
+def test_a_year_without_outages_has_no_wish_without_a_line() -> None:
+    found = measure(
+        [visit(0, where=1), visit(200, where=1, wants=50)],
+        Year(rounds=1, outage_per_mille=0),
+        seed=1,
+    )
+    assert (found["wishes"], found["online_wishes"], found["cached_balance_overdraft"]) == (0, 1, 0)
+
+
+def test_cached_balances_pay_twice_where_rights_do_not() -> None:
+    day = WARM_UP_DAYS + 1
+    visits = [visit(0, where=1), *(visit(day, where=1, wants=2_500) for _ in range(12))]
+    found = measure(visits, Year(rounds=1, outage_per_mille=1000), seed=1)
+    assert found["cached_balance_overdraft"] > 0
+    assert (
+        found["our_overdraft"] <= found["risk_points"] <= 4 * 5 * 30
+    )  # each of four tills counts by itself
+    shares = found["points_by_source"]
+    assert sum(shares.values()) == pytest.approx(1, abs=0.001)
+    assert found["served_share"] + found["refused_share"] == pytest.approx(1, abs=0.001)

@@ -146,9 +146,9 @@ async def with_share(centre: JoinedCentre) -> None:
 def test_shared_counters_are_shown_with_what_silent_tills_hold(
     database: str, given: list[str]
 ) -> None:
-    assert "nothing that is limited" in run("rights", "counters", *given).out
+    assert "nothing that is limited" in run("rights", "counters", *given).said
     at_centre(database, with_share)
-    (found,) = json.loads(run("rights", "counters", "--json", *given).out)["counters"]
+    (found,) = json.loads(run("rights", "counters", "--json", *given).said)["counters"]
     # The test's centre stands in the past: to the command its till is long silent.
     assert found == {
         "name": "campaign.uses:hundred",
@@ -160,16 +160,16 @@ def test_shared_counters_are_shown_with_what_silent_tills_hold(
         "silent": 40,
         "ends_on": "",
     }
-    text = run("rights", "counters", *given).out
+    text = run("rights", "counters", *given).said
     assert "0 of 100 used, 40 set aside for tills (40 of it for silent ones)" in text
 
 
 def test_a_destroyed_tills_share_is_released_only_on_yes(database: str, given: list[str]) -> None:
     at_centre(database, with_share)
     said = run("rights", "release", "--till", "1", *given)
-    assert (said.code, "nothing was done" in said.out) == (0, True)
-    assert "campaign.uses:hundred: 40" in said.out
-    done = json.loads(run("rights", "release", "--till", "1", "--yes", "--json", *given).out)
+    assert (said.code, "nothing was done" in said.said) == (0, True)
+    assert "campaign.uses:hundred: 40" in said.said
+    done = json.loads(run("rights", "release", "--till", "1", "--yes", "--json", *given).said)
     assert (done["grants"], done["amounts"]) == (1, {"campaign.uses:hundred": 40})
-    assert "holds nothing" in run("rights", "release", "--till", "1", *given).out
+    assert "holds nothing" in run("rights", "release", "--till", "1", *given).said
     assert run("rights", "release", "--till", "99", *given).code == 1

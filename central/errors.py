@@ -9,7 +9,6 @@ CentralError
  · EnrolmentError               a till cannot be enrolled with this code
  · BadRequestError              a request cannot be read; says where and why
  · NotFoundError                there is no such thing
- · LedgerDivergedError          stored figures differ from what the entries prove
 
 A class's docstring is its message when none is given. What a till is told about its records is not
 here: outcomes are values.
@@ -73,7 +72,3 @@ class BadRequestError(CentralError):
 
 class NotFoundError(CentralError):
     """There is no such thing here."""
-
-
-class LedgerDivergedError(CentralError):
-    """Stored figures differ from what the entries prove: run `verify-ledger` to see where."""

@@ -174,6 +174,8 @@ class Allowances:
     def spend(self, receipt_id: str, calculation: Calculation) -> tuple[CounterDrawn, ...]:
         """Spend what a receipt has taken, in the transaction that records it."""
         rights, drawn = self._till.journal.counter_rights, shared_counts(calculation.counted)
+        if not drawn and not rights.reserved(receipt_id):
+            return ()
         is_here = rights.set_aside(receipt_id, drawn, at_ms=self._till.clock.now_ms())
         assert is_here, "a receipt draws no more than was set aside"
         return rights.spend(receipt_id)

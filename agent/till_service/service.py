@@ -30,6 +30,7 @@ from agent.till_service.messages import (
     ReceiptRequest,
     ReserveRequest,
 )
+from agent.till_service.printed_form import calculation_bytes
 from agent.till_service.receipt_codes import receipt_code
 from agent.till_service.reserving import Reserving
 from agent.till_service.till import Till
@@ -37,7 +38,6 @@ from loyalty.account import NO_REDEMPTION, NO_RIGHT, Allowance, RedeemRequest, S
 from loyalty.basket import Basket, Moment
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
-from loyalty.canonical import canonical_bytes
 from loyalty.compilation import Rules
 from loyalty.fiscal import fiscal_lines, paid_by_points_minor
 from loyalty.outcomes import Outcome
@@ -267,7 +267,7 @@ class TillService:
     ) -> ReceiptAnswer:
         till, at_ms = self._till, self._till.clock.now_ms()
         answer = self._answer(case, Outcome.RECORDED, calculation, inputs)
-        calculation_bytes = canonical_bytes(calculation)
+        printed = calculation_bytes(calculation)
         with till.journal.transaction():
             settled = till.journal.rights.settle(case.receipt_id, calculation.redeemed)
             sources = till.journal.transfers.named(settled)
@@ -277,7 +277,7 @@ class TillService:
                 key=case.receipt_id,
                 version=case.request.version,
                 inputs=inputs,
-                calculation=msgspec.Raw(calculation_bytes),
+                calculation=msgspec.Raw(printed),
                 card=case.person.card.hex(),
                 sources=sources,
                 link_up=till.link_up,
@@ -303,7 +303,7 @@ class TillService:
                     authorisation_asked=case.row is not None and case.row.authorisation_asked,
                     request=content,
                     answer=msgspec.json.encode(answer),
-                    calculation=calculation_bytes,
+                    calculation=printed,
                     updated_at_ms=at_ms,
                 )
             )

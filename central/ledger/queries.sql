@@ -156,6 +156,10 @@ select count(*) from till_rights r left join (
     select till_id, sum(outstanding) as outstanding from right_grant where purpose = 'grant' group by till_id
 ) g using (till_id) where r.outstanding <> coalesce(g.outstanding, 0);
 
+-- name: verify_counters
+select count(*) from shared_counter c where c.given > c.most or c.given + c.taken_back <> coalesce((
+    select sum(g.outstanding + g.used) from counter_grant g where g.counter = c.name), 0);
+
 -- name: verify_once
 select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem', 'give_back', 'take_back')
     group by subject, kind, account_id having count(*) > 1) twice;

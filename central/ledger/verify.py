@@ -16,6 +16,7 @@ CHECKS = {
     "returns": "no more came back of a line than was sold, and each return moved what it says",
     "pool": "the risk pool equals budgets, exposures and losses, and paid for everything",
     "tills": "every till holds in grants what is counted for it, and no more than it may",
+    "counters": "every limit over all customers equals the rights to it, and is kept by them",
     "once": "no sale or return has two entries of a kind",
     "purchases": "every account's purchases are its receipts that have not come back whole",
     "equal": "every receipt recalculated here was equal byte for byte",

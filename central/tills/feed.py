@@ -79,7 +79,7 @@ def _fitting(wrong: Sequence[int], held: Sequence[asyncpg.Record], bytes_max: in
 
 async def watch_epoch(pool: Pool) -> bool:
     """Begin a new epoch if the cluster is another one than before; says whether it did."""
-    return await pool.execute(_SQL["watch_epoch"]) == "UPDATE 1"
+    return bool(await pool.fetchval(_SQL["watch_epoch"]))
 
 
 async def begin_epoch(pool: Pool) -> int:

@@ -98,7 +98,8 @@ update till set bus_address = $2 where till_id = $1 and bus_address <> $2;
 select epoch from feed_state;
 
 -- name: feed_goes_on
-select epoch = $1 and floor <= $2::xid8 from feed_state;
+-- A cursor ahead of every transaction is of a history that a copy put back has undone.
+select epoch = $1 and floor <= $2::xid8 and $2::xid8 <= pg_snapshot_xmax(pg_current_snapshot()) from feed_state;
 
 -- name: feed_now
 -- Every row of an older transaction is in this snapshot; of this one and newer ones all come again.
@@ -121,7 +122,8 @@ with here as (
     delete from feed_mark using here, feed_state s where s.cluster <> here.cluster
 )
 update feed_state set epoch = epoch + (feed_state.cluster <> '')::int, cluster = here.cluster, floor = '0'
-from here where feed_state.cluster <> here.cluster;
+from here, feed_state before where feed_state.cluster <> here.cluster
+returning before.cluster <> '' as is_another;
 
 -- name: begin_epoch
 with forgotten as (delete from feed_mark)

@@ -80,9 +80,6 @@ class Window:
         return Window(starts_s, self.until_s, self.weekdays, self.hours)
 
 
-ALWAYS: Final = Window()
-
-
 @lru_cache(maxsize=4096)
 def window_of(when: When) -> Window:
     """Return the window an offer's `when` describes."""

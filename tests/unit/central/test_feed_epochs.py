@@ -104,7 +104,7 @@ async def test_after_comparing_the_feed_goes_on_without_a_gap(centre: JoinedCent
 async def test_another_cluster_begins_an_epoch_and_the_same_one_does_not(
     centre: JoinedCentre,
 ) -> None:
-    assert await watch_epoch(centre.pool)
+    assert not await watch_epoch(centre.pool)  # the first cluster there ever was
     assert await centre.pool.fetchval("select epoch from feed_state") == 1
     assert not await watch_epoch(centre.pool)
     await centre.pool.execute("update feed_state set cluster = 'another/1'")
@@ -125,6 +125,20 @@ async def test_marks_and_floor_of_another_cluster_hold_nobody_up(centre: JoinedC
     answer = await till.pull()
     assert not answer.compare
     assert [row.snapshot.account_id for row in answer.accounts] == [2]
+
+
+async def test_a_cursor_of_a_history_that_was_undone_sends_a_till_to_compare(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    await customers(centre, 2)
+    till.cursor = Cursor(epoch=1, transaction=1 << 40)
+    answer = await till.pull()
+    assert (answer.compare, answer.accounts) == (True, ())
+    known: Known = {}
+    await compared(till, known)
+    assert len(known) == 2
+    assert not (await till.pull()).compare
 
 
 async def test_swept_rows_send_a_till_that_was_long_away_to_compare(centre: JoinedCentre) -> None:

@@ -110,6 +110,9 @@ update risk_pool set free = free - 1, exposures = exposures + 1
 
 tills
 update till_rights set outstanding = outstanding + 1
+
+counters
+insert into shared_counter (name, most, given) values ('campaign.uses:spring', 5, 1)
 """
 DAMAGES = [
     (damage, frozenset(seen_by.split()))

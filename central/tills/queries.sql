@@ -121,8 +121,8 @@ with here as (
 ), forgotten as (
     delete from feed_mark using here, feed_state s where s.cluster <> here.cluster
 )
-update feed_state set epoch = epoch + (feed_state.cluster <> '')::int, cluster = here.cluster, floor = '0'
-from here, feed_state before where feed_state.cluster <> here.cluster
+update feed_state set epoch = feed_state.epoch + (feed_state.cluster <> '')::int, cluster = here.cluster, floor = '0'
+from here, feed_state before where feed_state.cluster <> here.cluster and before.id = feed_state.id
 returning before.cluster <> '' as is_another;
 
 -- name: begin_epoch

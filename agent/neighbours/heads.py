@@ -69,15 +69,22 @@ def take_known(till: Till, known: SignedHead | None) -> Standing:
 def ask_for_head(till: Till) -> Asking:
     """Ask siblings once in a life of the process, before any right is spent, what they know.
 
-    Nobody answering changes nothing: then the anchor alone has spoken (design: sync 4.11).
+    Nobody answering changes nothing: then the anchor alone has spoken (design: sync 4.11). Whoever
+    did not answer, because the bus had just begun or the sibling was away, is asked when heard.
     """
     neighbours = till.neighbours
-    if neighbours.asked_for_head or not neighbours.connected or not neighbours.siblings:
+    if not neighbours.connected or not neighbours.siblings:
         return
-    for till_id in sorted(neighbours.siblings)[:ASKED_AT_START_MAX]:
+    silent = sorted(neighbours.siblings.keys() - neighbours.told_heads)
+    if neighbours.asked_for_head:
+        silent = [till_id for till_id in silent if neighbours.is_alive(till_id)]
+    for till_id in silent[:ASKED_AT_START_MAX]:
         nonce = till.system.random_bytes(16)
         request = HeadRequest(till_id=till.identity.till_id, nonce=nonce)
         answer = yield AskSibling(till_id, request, HeadAnswer)
         if isinstance(answer, HeadAnswer) and answer.nonce == nonce:
+            neighbours.told_heads.add(till_id)
             take_known(till, answer.known)
+        elif neighbours.asked_for_head:
+            neighbours.missed(till_id)
     neighbours.asked_for_head = True

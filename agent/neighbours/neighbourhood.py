@@ -46,6 +46,7 @@ class Neighbourhood:
     Attributes:
         connected: somebody carries messages between tills; without it no sibling is ever asked.
         asked_for_head: siblings were asked whether this till's past is all here.
+        told_heads: those that answered.
         said: the head signed last.
         requests: nonces for which points from siblings are accepted.
         witnessed_seq: how far siblings have copies of stream `witnessed_of`.
@@ -57,6 +58,7 @@ class Neighbourhood:
     roster: Roster | None = None
     connected: bool = False
     asked_for_head: bool = False
+    told_heads: set[int] = field(default_factory=set)
     said: SignedHead | None = None
     requests: OpenRequests = field(default_factory=OpenRequests)
     siblings: dict[int, Sibling] = field(default_factory=dict)

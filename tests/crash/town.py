@@ -189,6 +189,21 @@ class Town:
         till.await_figure("rights_points", lambda points: points == POINTS)
         return till
 
+    def neighbours(self) -> tuple[DrilledTill, DrilledTill]:
+        """Return the two tills of a new store; the first holds the 400 points."""
+        store, card = self.store()
+        till = self.till(store, card, has_bus=True)
+        sibling = self.till(store, card, slot=2, has_bus=True)
+        till.await_figure("rights_points", lambda points: points == POINTS)
+        self.hear_each_other(till, sibling)
+        return till, sibling
+
+    def hear_each_other(self, *tills: DrilledTill) -> None:
+        """Wait until the tills of a store hear each other over their bus."""
+        for till in tills:
+            others = sorted(each.till_id for each in tills if each is not till)
+            till.await_figure("siblings", lambda told, ids=others: told["alive"] == ids)  # type: ignore[misc]
+
     def clone(self, till: DrilledTill) -> DrilledTill:
         """Return a second machine over a copy of a till's disk, on the same line."""
         twin = DrilledTill(

@@ -245,6 +245,8 @@ class SimulatedTill:
         life, self._is_busy = self.life, True
         try:
             self._hear_siblings()
+            if self.life != life:
+                return None
             steps = self._guarded(start)
             if not isinstance(steps, Generator):
                 return steps
@@ -366,6 +368,11 @@ class SimulatedTill:
     async def _beside(self, life: int) -> None:
         """Do what the agent does beside its sales: ask siblings what they know, leave copies."""
         self._hear_siblings()
+        till = self.till
+        if till is None or self.life != life:
+            raise MachineOffError
+        self._guarded(lambda: till.journal.prune(till.clock.now_ms()))
+        self._guarded(till.journal.tidy)
         steps = self._desk.background()
         done, wish = self._guarded(lambda: _advance(steps, None))
         while not done:

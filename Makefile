@@ -11,6 +11,9 @@ TILL_ARGS ?=
 SYNC_ARGS ?=
 MUTATE_ARGS ?=
 PYTEST_ARGS ?=
+CRASH_ARGS ?=
+KILL_ARGS ?=
+NETEM_ARGS ?=
 
 ENVIRONMENT := .venv/.installed
 # What the engine is measured beside; the product's environment stays free of it.
@@ -21,7 +24,7 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg demo replay test check receipts package simulate soak bench bench-engine bench-till bench-sync mutate golden \
+.PHONY: help environment nanomsg demo replay test check receipts package simulate soak crash netem bench bench-engine bench-till bench-sync mutate golden \
 	lock clean
 
 help: ## Say what can be made
@@ -78,6 +81,13 @@ simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one wor
 
 soak: $(ENVIRONMENT) ## Keep a centre and its tills busy for long and watch them (SOAK_ARGS=...)
 	$(PY) -m bench.soak $(SOAK_ARGS)
+
+crash: $(ENVIRONMENT) ## Cut the power at every operation of a till's day, kill -9 real processes (CRASH_ARGS='--cuts 500')
+	$(PY) -m bench.crash $(CRASH_ARGS)
+	$(PY) -m bench.crash.kill $(KILL_ARGS)
+
+netem: $(ENVIRONMENT) ## Stores as network namespaces on bad lines; needs root (NETEM_ARGS='--scale 2')
+	$(PY) -m bench.netem $(NETEM_ARGS)
 
 bench: bench-engine bench-till bench-sync ## Measure everything there is a measurement for
 

@@ -89,8 +89,12 @@ class LinkWorker:
             await self._sleep(await self._pause_s())
 
     async def _pause_s(self) -> float:
-        held = await self._thread.run(self._till.journal.rights.points_held)
-        return self._rhythm.pause_s(brought_news=self._side.brought_news, holds_rights=held > 0)
+        holds = await self._thread.run(self._holds_rights)
+        return self._rhythm.pause_s(brought_news=self._side.brought_news, holds_rights=holds)
+
+    def _holds_rights(self) -> bool:
+        journal = self._till.journal
+        return journal.rights.points_held() > 0 or journal.counter_rights.is_held()
 
     async def _talk(self) -> None:
         now_ms = self._till.system.monotonic_ms()

@@ -36,7 +36,7 @@ from agent.till_service.till import Till
 from agent.till_thread import TillThread
 from loyalty.basket import Moment
 from loyalty.outcomes import Outcome
-from sync.cycle import PATH_AUTHORISE, Ask
+from sync.cycle import PATH_AUTHORISE, PATH_COUNTERS, Ask
 from sync.messages import Message
 from sync.neighbours import AskSibling
 
@@ -208,7 +208,9 @@ class PosApi:
             return await self.siblings.ask(ask)
         settings = self.link_settings
         budget_ms = (
-            settings.authorise_budget_ms if ask.path == PATH_AUTHORISE else settings.ask_budget_ms
+            settings.authorise_budget_ms
+            if ask.path in (PATH_AUTHORISE, PATH_COUNTERS)
+            else settings.ask_budget_ms
         )
         return await self.link.ask_in_time(ask, budget_ms=budget_ms)
 

@@ -117,7 +117,7 @@ def open_tun(namespace: str, device: str) -> int:
 
 
 @dataclass(slots=True)
-class _Way:
+class Way:
     """One direction; the bottleneck first, then the distance."""
 
     sink: int
@@ -128,7 +128,7 @@ class _Way:
 class Line:
     """Both directions, and what is on its way."""
 
-    ways: dict[int, _Way]
+    ways: dict[int, Way]
     draws: random.Random
     quality: Quality = GOOD
     counts: Counts = field(default_factory=Counts)
@@ -183,7 +183,7 @@ class Line:
 def run(ends: tuple[str, str], *, seed: int) -> None:
     """Carry packets until standard input closes."""
     tuns = [open_tun(*end.split(":", 1)) for end in ends]
-    line = Line({tuns[0]: _Way(tuns[1]), tuns[1]: _Way(tuns[0])}, random.Random(seed))
+    line = Line({tuns[0]: Way(tuns[1]), tuns[1]: Way(tuns[0])}, random.Random(seed))
     selector = selectors.DefaultSelector()
     for tun in tuns:
         selector.register(tun, selectors.EVENT_READ)

@@ -122,6 +122,7 @@ def test_a_dead_disk_is_survived_by_its_records_and_replaced(town: Town) -> None
     till.stop_dead()
     shutil.rmtree(till.folder)
     sibling.heal()
+    sibling.await_figure("siblings", lambda told: told["copies_bytes"] == 0)
     town.settle(sibling)
     town.prove(till)
     replacement = town.till(till.store, till.card)

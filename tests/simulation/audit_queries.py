@@ -74,6 +74,10 @@ ALWAYS = {
                 where (l->>'quantity')::bigint > coalesce((
                     select sum(quantity) from returned_line b
                     where b.sale_key = r.sale_key and b.line_id = l->>'line_id'), 0)))""",
+    "a shared counter does not add up, or more of it was given than there is": """
+        select count(*) from shared_counter c
+        where given > most or given + taken_back <> coalesce((
+            select sum(outstanding + used) from counter_grant g where g.counter = c.name), 0)""",
     "a receipt was recalculated otherwise": "select count(*) from receipt where not equal",
     "a record that was decided has no outcome, or one that was not has": """
         select count(*) from inbox i left join outcome o using (arrival)

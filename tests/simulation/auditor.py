@@ -262,6 +262,7 @@ class Auditor:
         await self._nothing_is_held_for_finished_receipts()
         await self._caches_are_true()
         await self._counters_are_what_paper_says()
+        await self._campaigns_gave_no_more_than_they_have()
         await self._own_counts_are_told()
         await self._tills_remember_their_own_uses()
         await self._count_rare_things()
@@ -464,6 +465,25 @@ class Auditor:
             self._world.chronicle.sometimes["offer used more often than its limit"] += (
                 row["value"] > USES_MAX
             )
+
+    async def _campaigns_gave_no_more_than_they_have(self) -> None:
+        """Tills that hear of nobody give only what was set aside for them (design: sync 1.2)."""
+        pool, paper = self._world.pool, self._world.paper
+        used: Counter[str] = Counter()
+        for row in await pool.fetch("select sale_key from receipt"):
+            printed = paper.sales.get(row["sale_key"])
+            for name, plus in (printed.counted if printed else {}).items():
+                if name.startswith("campaign."):
+                    used[name] += plus
+        for row in await pool.fetch(
+            "select name, most, taken_back, overdrawn from shared_counter where most > 0"
+        ):
+            most = row["most"] + row["taken_back"] + row["overdrawn"]
+            require(used[row["name"]] <= most, f"{row['name']}: {used[row['name']]} of {most}")
+            if row["overdrawn"]:
+                came_back = self._world.restored or self._world.failed_over_ms >= 0
+                require(came_back, f"{row['name']} was overdrawn by {row['overdrawn']}")
+        self._world.chronicle.sometimes["campaign offer given"] += sum(used.values())
 
     async def _own_counts_are_told(self) -> None:
         """No till adds to an account what the account as told holds already."""

@@ -14,6 +14,7 @@ from agent.neighbours.delivering import deliver
 from agent.neighbours.desk import NeighbourDesk
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
+from agent.till_service.allowances import stock
 from agent.till_service.courier import CourierService
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
@@ -315,6 +316,7 @@ class SimulatedTill:
         try:
             await self._drive(converse(self._side, greet=greet), life)
             await self._drive(deliver(till), life)
+            await self._drive(stock(till), life)
         except SyncError as error:
             if self.life == life:
                 self._hello_at_ms = 0

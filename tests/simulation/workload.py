@@ -23,6 +23,7 @@ from loyalty.account import RedeemRequest
 from loyalty.basket import BasketLine
 from loyalty.bundle import Bundle, Product, Programme, RedemptionTerms, ReturnTerms
 from loyalty.offers import (
+    AmountOff,
     Attribute,
     Combines,
     Limits,
@@ -32,6 +33,7 @@ from loyalty.offers import (
     PercentOff,
     PointsPerItem,
     PointsPerMoney,
+    SharedLimit,
     Stamps,
     Who,
 )
@@ -122,6 +124,11 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
             limits=Limits(uses_per_account_max=2),
         ),
         Offer(
+            offer_id="first-sixty",
+            gives=AmountOff(amount_minor=50),
+            limits=Limits(campaign=SharedLimit(uses_max=CAMPAIGN_USES_MAX)),
+        ),
+        Offer(
             offer_id="third",
             gives=Stamps(counter="third", every=3, off=PercentOff(rate_ppm=100_000)),
             who=Who(identified=True),
@@ -142,6 +149,10 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
         offers=offers,
         catalogue={sku: Product(department=f"department-{i % 3}") for i, sku in enumerate(SKUS)},
     )
+
+
+CAMPAIGN_USES_MAX = 60
+"""Of the offer `first-sixty` by all customers together, in all versions of the rules."""
 
 
 class Closing(Exception):

@@ -159,7 +159,7 @@ def run(folder: Path, kills: int, *, seed: int) -> dict[str, Any]:
         trades = [
             Trade(
                 till.name,
-                till.new_client(3.0),
+                ending.enter_context(till.new_client(3.0)),
                 Queue(0, at, stores=1, seed=seed),
                 folder / f"printed-{till.name}.jsonl",
             )

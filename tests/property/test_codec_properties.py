@@ -8,7 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from loyalty.account import LotPart, RedeemRequest, SpendRight
+from loyalty.account import Allowance, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment
 from loyalty.limits import POINTS_MAX, QUANTITY_THOUSANDTHS_MAX
 from loyalty.returns import ReturnItem
@@ -42,7 +42,11 @@ lot_parts = st.builds(
 redeem_requests = st.builds(
     RedeemRequest, points=st.integers(0, POINTS_MAX), as_many_as_possible=st.booleans()
 )
-
+allowances = st.builds(
+    Allowance,
+    left=st.dictionaries(texts, st.integers(0, POINTS_MAX), max_size=3),
+    used_codes=st.dictionaries(texts, texts, max_size=3),
+)
 return_items = st.builds(
     ReturnItem,
     line_id=st.text(min_size=1, max_size=8),
@@ -51,6 +55,7 @@ return_items = st.builds(
 
 # Types that check themselves: only their sound values can be said.
 SOUND: dict[type[Any], st.SearchStrategy[Any]] = {
+    Allowance: allowances,
     Basket: baskets(lines_max=2),
     LotPart: lot_parts,
     Moment: moments,

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 _READ_BYTES = 65_536
 _PIPE_BYTES_MAX = 131_072
+_OWN_END_S = 0.5
 
 
 def child_command(
@@ -182,6 +183,10 @@ class ChildProcess:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             error = next((task.exception() for task in tasks if task.done()), None)
+            if process.stdout.at_eof():
+                # It ends by itself, most likely; a kill now could hide how (asyncio then says 255).
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), _OWN_END_S)
         finally:
             self.process_id, self.state = None, None
             for task in tasks:

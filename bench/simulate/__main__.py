@@ -178,7 +178,7 @@ def _plants(worlds: Worlds, days: int) -> tuple[int, int]:
     caught = 0
     for plant in PLANTS:
         tries = (
-            World(seed=seed, days=days, plant=plant.__name__)
+            World(seed=seed, days=days or plant.days, plant=plant.__name__)
             for seed in range(1, PLANT_SEEDS_MAX + 1)
         )
         found = ""

@@ -242,11 +242,16 @@ class Town:
         """Fail unless what these registers printed is posted, once, and the ledger balances."""
         printed = {key: points for till in tills for key, points in till.printed.items()}
         with Books(self.centre.folder) as books:
-            rows = books.rows(
-                "select sale_key, redeemed_points from receipt where sale_key = any($1)",
-                list(printed),
-            )
-            assert {row["sale_key"]: row["redeemed_points"] for row in rows} == printed
+
+            def posted() -> dict[str, int]:
+                rows = books.rows(
+                    "select sale_key, redeemed_points from receipt where sale_key = any($1)",
+                    list(printed),
+                )
+                return {row["sale_key"]: row["redeemed_points"] for row in rows}
+
+            # A till does not know at once that the centre has forgotten what it acknowledged.
+            wait_until(lambda: posted() == printed, "posted is not what was printed")
             assert books.value(_ONCE) == 0
             assert books.value("select uncovered from risk_pool") == 0
             proof = books.ledger_proof()
@@ -254,7 +259,7 @@ class Town:
 
     def keep_copy(self) -> Path:
         """Copy the centre's database while it does not run."""
-        self.centre.stop()
+        self._end_centre()
         copy = self.folder / "copy"
         _copy(self.centre.folder / "postgres", copy)
         self.centre.start(self.port)
@@ -262,10 +267,16 @@ class Town:
 
     def throw_back(self, copy: Path) -> None:
         """Go on with the copy; what happened since never did."""
-        self.centre.stop()
+        self._end_centre()
         shutil.rmtree(self.centre.folder / "postgres")
         _copy(copy, self.centre.folder / "postgres")
         self.centre.start(self.port)
+
+    def _end_centre(self) -> None:
+        """Stop the centre, and wait for its PostgreSQL: another user of it may have ended last."""
+        self.centre.stop()
+        running = self.centre.folder / "postgres" / "postgres" / "postmaster.pid"
+        wait_until(lambda: not running.exists(), "PostgreSQL does not stop")
 
     def close(self) -> None:
         """Stop everything."""

@@ -44,6 +44,9 @@ ALWAYS = {
     "the pool's budgets are not those of the tills": """
         select count(*) from risk_pool where budgets <> (
             select sum(risk_points_total - risk_points_settled) from till_stream)""",
+    "the pool keeps back other than what was written off": """
+        select count(*) from risk_pool where exposures <> (
+            select coalesce(sum(exposure), 0) from right_grant)""",
     "the pool's losses are not those of the ledger": """
         select count(*) from risk_pool where losses <> (
             select coalesce(-sum(points), 0) from ledger_posting

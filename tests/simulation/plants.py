@@ -35,11 +35,13 @@ class AsBuilt:
     Attributes:
         journal_pragmas: of the journal's file; none = the product's.
         faults: the world in which a bug shows soonest; none = the world as asked for.
+        days: of the worlds it has to be found in.
     """
 
     name = "as built"
     journal_pragmas: tuple[str, ...] = ()
     faults: Faults | None = None
+    days = 2
 
     def planted(self) -> AbstractContextManager[object]:
         """Return what is exchanged in the product while a world runs."""
@@ -257,6 +259,7 @@ class OwnUsesForgotten(AsBuilt):
     """The till leaves its own sales to the centre as soon as they are handed in (sync 4.5)."""
 
     name = "a till forgets its own uses when they are acknowledged"
+    days = 4
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal that looks at the wrong mark."""
@@ -355,7 +358,8 @@ class FreeOfCharge(AsBuilt):
     """A right is written off and nobody keeps its points back (design: sync 4.8)."""
 
     name = "a write-off reserves nothing"
-    faults = replace(USUAL, dead_disks_per_till_day=0.2, spoiled_journals_per_till_day=0.3)
+    faults = replace(USUAL, dead_disks_per_till_day=0.1, spoiled_journals_per_till_day=0.5)
+    days = 5
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that gives lost points again at once."""

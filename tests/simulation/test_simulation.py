@@ -21,7 +21,7 @@ REGRESSIONS = [
     if line.strip() and not line.startswith("#")
 ]
 FRESH = Size(days=2)
-PLANT_SEEDS_MAX = 4
+PLANT_SEEDS_MAX = 8
 
 
 @pytest_asyncio.fixture
@@ -94,7 +94,7 @@ async def test_a_planted_bug_is_found(
         dsn = scratch_databases.create()
         pool = await open_simulation_pool(dsn)
         try:
-            run = await run_world(pool, seed, size=FRESH, plant=plant())
+            run = await run_world(pool, seed, size=Size(days=plant.days), plant=plant())
         finally:
             await pool.close()
             scratch_databases.drop(dsn)

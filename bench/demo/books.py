@@ -14,7 +14,10 @@ from central.ledger.verify import LedgerProof, verify_ledger
 _QUIET = """
 select
   (select count(*) from inbox where not applied and parked_for is null)
-  + (select count(*) from grant_wish where till_id = any($1::bigint[]))
+  + (select count(*) from grant_wish w where till_id = any($1::bigint[]) and not exists (
+      select 1 from right_grant g
+      where g.account_id = w.account_id and g.state = 'open' and g.purpose = 'grant'
+        and g.till_id <> w.till_id))
   + (select count(*) from right_grant g join till t using (till_id)
       where g.till_id = any($1::bigint[]) and g.state = 'open' and g.purpose = 'grant'
         and (not g.received or g.recalled) and g.incarnation = t.session_incarnation)

@@ -6,7 +6,7 @@ with other survivors among the writes nobody had synced. Files keep their identi
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -231,8 +231,3 @@ class Machine:
         """Forget the disks."""
         self.vfs.disks.clear()
         self.vfs.unregister()
-
-
-def cut_places(operations: int, *, part: int, parts: int) -> Iterator[int]:
-    """Yield the operations of one part of a day: neighbours stay together."""
-    yield from range(1 + operations * part // parts, 1 + operations * (part + 1) // parts)

@@ -23,7 +23,7 @@ from typing import Any
 from bench.crash.trade import Queue, Trade, end_of_trade, open_shop, trading
 from bench.demo.books import Books
 from bench.demo.progress import Progress
-from bench.demo.proof import Proof, prove
+from bench.demo.proof import Proof, faults_of, prove
 from bench.demo.rig import AGENT_SETTINGS, CentreProcess, RigError, TillProcess, free_port, tillside
 
 FOLDER = Path("var/crash/kill")
@@ -184,41 +184,19 @@ def run(folder: Path, kills: int, *, seed: int) -> dict[str, Any]:
 def _report(
     proof: Proof, trades: Sequence[Trade], rig: Rig, *, seed: int, seconds: float
 ) -> dict[str, Any]:
-    assert proof.ledger is not None
     set_aside = [path.name for till in rig.tills for path in till.folder.glob("*.damaged-*")]
     return {
         "seed": seed,
         "kills": sum(rig.kills.values()),
         "kills_of": dict(rig.kills),
-        "receipts_printed": len(proof.printed),
-        "receipts_posted": proof.posted,
-        "returns_printed": len(proof.returns_printed),
-        "returns_posted": proof.returns_posted,
-        "redeemed_points": sum(each["redeemed_points"] for each in proof.printed.values()),
-        "records": proof.records,
-        "overdraft_points": proof.overdraft_points,
-        "outcomes": proof.outcomes,
+        **proof.figures(),
         "faults": {
-            "lost": proof.lost,
-            "invented": proof.invented,
-            "other_figures": proof.other_figures,
-            "applied_twice": ["?"] * proof.applied_twice,
-            "bytes_differ": proof.bytes_differ,
-            "journal_faults": proof.journal_faults,
-            "ledger_broken": [check.name for check in proof.ledger.checks if check.broken],
-            "without_loyalty": ["?"] * proof.without_loyalty,
-            "uncovered_points": ["?"] * proof.uncovered_points,
-            "returns_not_posted": ["?"] * (len(proof.returns_printed) - proof.returns_posted),
+            **proof.faults(),
             "registers": [fault for trade in trades for fault in trade.faults],
             "set_aside": set_aside,
         },
         "seconds": round(seconds, 1),
     }
-
-
-def faults_of(report: dict[str, Any]) -> list[str]:
-    """Say what must not be; empty is good."""
-    return [f"{name}: {found[:5]}" for name, found in report["faults"].items() if found]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,6 +55,40 @@ class Proof:
     records: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
 
+    def figures(self) -> dict[str, Any]:
+        """Return what was printed and what was posted."""
+        return {
+            "receipts_printed": len(self.printed),
+            "receipts_posted": self.posted,
+            "returns_printed": len(self.returns_printed),
+            "returns_posted": self.returns_posted,
+            "redeemed_points": sum(each["redeemed_points"] for each in self.printed.values()),
+            "overdraft_points": self.overdraft_points,
+            "outcomes": self.outcomes,
+            "records": self.records,
+        }
+
+    def faults(self) -> dict[str, list[str]]:
+        """Return what must not be, by name: keys of receipts, or a `?` for each of a count."""
+        assert self.ledger is not None
+        return {
+            "lost": self.lost,
+            "invented": self.invented,
+            "other_figures": self.other_figures,
+            "applied_twice": ["?"] * self.applied_twice,
+            "bytes_differ": self.bytes_differ,
+            "journal_faults": self.journal_faults,
+            "ledger_broken": [check.name for check in self.ledger.checks if check.broken],
+            "without_loyalty": ["?"] * self.without_loyalty,
+            "uncovered_points": ["?"] * self.uncovered_points,
+            "returns_not_posted": ["?"] * (len(self.returns_printed) - self.returns_posted),
+        }
+
+
+def faults_of(report: Mapping[str, Any]) -> list[str]:
+    """Say what a report names under `faults`, a line each; empty is good."""
+    return [f"{name}: {found[:5]}" for name, found in report["faults"].items() if found]
+
 
 def prove(folder: Path, tills: Mapping[str, Path], books: Books) -> Proof:
     """Compare what was printed, what the tills keep and what the centre has.

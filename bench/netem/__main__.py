@@ -20,7 +20,7 @@ import msgspec
 
 from bench.crash.trade import Queue, Trade, end_of_trade, open_shop, trading
 from bench.demo.books import Books
-from bench.demo.proof import Proof, prove
+from bench.demo.proof import Proof, faults_of, prove
 from bench.demo.rig import RigError
 from bench.netem.hosts import Hosts, dumps, why_not
 from bench.netem.line import BAD, GOOD, Quality
@@ -197,20 +197,12 @@ def _sources(books: Books) -> dict[str, int]:
 
 
 def _report(drill: Drill, proof: Proof, *, seed: int, seconds: float) -> dict[str, Any]:
-    assert proof.ledger is not None
     times = drill.times
     p99_ms = times.percentile("complete", 0.99, phases=_BAD_PHASES)
     return {
         "seed": seed,
         "means": drill.hosts.means,
-        "receipts_printed": len(proof.printed),
-        "receipts_posted": proof.posted,
-        "returns_printed": len(proof.returns_printed),
-        "returns_posted": proof.returns_posted,
-        "redeemed_points": sum(each["redeemed_points"] for each in proof.printed.values()),
-        "overdraft_points": proof.overdraft_points,
-        "outcomes": proof.outcomes,
-        "records": proof.records,
+        **proof.figures(),
         "complete_ms": {
             phase: {
                 share: times.percentile("complete", at, phases=(phase,))
@@ -223,25 +215,11 @@ def _report(drill: Drill, proof: Proof, *, seed: int, seconds: float) -> dict[st
         "reconciled_s": round(drill.settled_s, 1),
         "lines": [msgspec.to_builtins(line.counts) for line in drill.hosts.lines],
         "faults": {
-            "lost": proof.lost,
-            "invented": proof.invented,
-            "other_figures": proof.other_figures,
-            "applied_twice": ["?"] * proof.applied_twice,
-            "bytes_differ": proof.bytes_differ,
-            "journal_faults": proof.journal_faults,
-            "ledger_broken": [check.name for check in proof.ledger.checks if check.broken],
-            "without_loyalty": ["?"] * proof.without_loyalty,
-            "uncovered_points": ["?"] * proof.uncovered_points,
-            "returns_not_posted": ["?"] * (len(proof.returns_printed) - proof.returns_posted),
+            **proof.faults(),
             "registers": [fault for trade in drill.trades for fault in trade.faults],
         },
         "seconds": round(seconds, 1),
     }
-
-
-def faults_of(report: dict[str, Any]) -> list[str]:
-    """Say what must not be; empty is good."""
-    return [f"{name}: {found[:5]}" for name, found in report["faults"].items() if found]
 
 
 def _say(words: str) -> None:

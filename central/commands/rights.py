@@ -138,8 +138,8 @@ async def _exposure(options: argparse.Namespace, config: "CentralConfig") -> int
         found = await read_exposure(pool)
     text = (
         f"at most {found.points} points can be overdrawn this minute: {found.risk_budgets} by risk"
-        f" budgets, {found.write_offs} by rights written off, {found.suspected_clones} by"
-        f" {found.clones} suspected copies\n"
+        f" budgets, {found.write_offs} by rights written off, {found.suspected_clones} by suspected"
+        f" copies of tills (there are {found.clones})\n"
         f"pool: {found.pool.funded} funded = {found.pool.free} free + {found.pool.budgets} budgets"
         f" + {found.pool.exposures} exposures + {found.pool.losses} losses\n"
         f"set aside: {found.held} points, {found.frozen} of them frozen"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.netem.__main__ import faults_of, run
+from bench.demo.proof import faults_of
+from bench.netem.__main__ import run
 from bench.netem.hosts import why_not
 from bench.netem.line import BAD, Counts, Line, Quality, Way
 from tests.support.postgres import folder_for_postgres

@@ -32,7 +32,6 @@ class Formed:
 
     Attributes:
         off_minor: what all sets together take off.
-        set_units: units of one full set.
         rewarded: what the cheaper units cost, by line index.
         claimed: what all units of the sets cost, by line index.
         pieces: units of the sets, by line index.
@@ -40,7 +39,6 @@ class Formed:
 
     off_minor: int = 0
     sets: int = 0
-    set_units: int = 0
     rewarded: dict[int, int] = field(default_factory=dict)
     claimed: dict[int, int] = field(default_factory=dict)
     pieces: dict[int, int] = field(default_factory=dict)
@@ -132,7 +130,7 @@ def _one_kind(gives: NForM | EveryNth | BuyGet, held: Units, cap: Cap) -> Formed
         rewarded = _last(claimed, sets * (n - paid))
     else:
         rewarded = _cheapest_of_each(claimed, n, paid)
-    return _formed(off, sets, n, rewarded, claimed, cap)
+    return _formed(off, sets, rewarded, claimed, cap)
 
 
 def first(units: Units, count: int) -> Units:
@@ -164,11 +162,9 @@ def _cheapest_of_each(units: Units, n: int, paid: int) -> Units:
     return found
 
 
-def _formed(off: Off, sets: int, n: int, rewarded: Units, claimed: Units, cap: Cap) -> Formed:
+def _formed(off: Off, sets: int, rewarded: Units, claimed: Units, cap: Cap) -> Formed:
     rewarded = _within(rewarded, cap)
-    return Formed(
-        taken_off(off, rewarded), sets, n, _cost(rewarded), _cost(claimed), _count(claimed)
-    )
+    return Formed(taken_off(off, rewarded), sets, _cost(rewarded), _cost(claimed), _count(claimed))
 
 
 def _within(rewarded: Units, cap: Cap) -> Units:
@@ -253,9 +249,8 @@ def _other_lines(gives: BuyGet, buy: Units, get: Units, cap: Cap) -> Formed:
     if not sets or found is None:
         return Formed()
     rewarded, bought = found
-    size = gives.buy_units + gives.get_units
     claimed = [*rewarded, *bought]
-    return _formed(gives.off, sets, size, rewarded, claimed, cap)
+    return _formed(gives.off, sets, rewarded, claimed, cap)
 
 
 def _off_ppm(off: Off, units: Units) -> int:
@@ -309,7 +304,7 @@ def _parts(gives: PartsSet, held: Sequence[Units], cap: Cap) -> Formed:
     ]
     by_line = _cost(claimed)
     off_minor = round_half_up(saved(sets) or 0, PPM)
-    return Formed(off_minor, sets, sum(sizes), by_line, by_line, _count(claimed))
+    return Formed(off_minor, sets, by_line, by_line, _count(claimed))
 
 
 def parts_of(held: Sequence[Units]) -> dict[Unit, list[int]]:

@@ -117,7 +117,6 @@ def test_a_set_names_all_its_units_and_what_they_cost() -> None:
     assert formed == Formed(
         off_minor=100,
         sets=1,
-        set_units=3,
         rewarded={1: 100},
         claimed={0: 400, 1: 100},
         pieces={0: 2, 1: 1},
@@ -201,7 +200,6 @@ def test_two_for_three_of_other_lines_names_all_units() -> None:
     assert formed == Formed(
         off_minor=210,
         sets=1,
-        set_units=5,
         rewarded={1: 210},
         claimed={0: 200, 1: 210},
         pieces={0: 2, 1: 3},
@@ -260,7 +258,7 @@ def test_a_second_set_is_formed_while_it_saves() -> None:
     held = [((400, 0, 1), (350, 1, 1), (100, 2, 1)), ((300, 3, 3),)]
     formed = form(parts(1, 1, off=PriceEach(amount_minor=500)), held, NO_CAP)
     # 200, then 200 + 150; the third, 100 + 300 for 500, would cost more than it saves.
-    assert (formed.sets, formed.off_minor, formed.set_units) == (2, 350, 2)
+    assert (formed.sets, formed.off_minor) == (2, 350)
     assert formed.pieces == {0: 1, 1: 1, 3: 2}
 
 

@@ -79,10 +79,10 @@ class Candidate:
     @property
     def counted_lines(self) -> frozenset[int]:
         """Lines whose amount decides whether it acts."""
-        if not self.counted and not self.members:
+        # Members of a group that acts as one have no needs (`checking`).
+        if not self.counted:
             return _NO_LINES
-        own = frozenset(line for lines, _ in self.counted for line in lines)
-        return own.union(*(member.counted_lines for member in self.members))
+        return frozenset(line for lines, _ in self.counted for line in lines)
 
     @property
     def counted_when_acting(self) -> frozenset[int]:

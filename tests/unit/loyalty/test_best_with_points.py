@@ -22,6 +22,7 @@ from loyalty.offers import (
     Limits,
     LineMatch,
     Offer,
+    PointsPerItem,
     PointsPerMoney,
     PointsPerReceipt,
     SharedLimit,
@@ -128,3 +129,21 @@ def test_no_other_choice_is_worth_more(number: int) -> None:
     found = receipt([*prices, *points], lines, uses)
     assert found.proven
     assert worth(found) == max(map(worth, each))
+
+
+def test_points_that_are_best_line_by_line_count_with_all_their_lines() -> None:
+    per_line = Combines(group="p", mode="best_per_line", on_discounted=False)
+    ten = PointsPerItem(points=10)
+    milk_or_tea, rye = having("sku", "milk", "tea"), having("sku", "rye")
+    result = receipt(
+        [
+            offer("dear", AmountOff(amount_minor=12), lines=milk_or_tea, combines=combines("g")),
+            offer("cheap", AmountOff(amount_minor=1), lines=rye, combines=combines("g")),
+            offer("p-milk", ten, lines=having("sku", "milk"), combines=per_line),
+            offer("p-tea", ten, lines=having("sku", "tea"), combines=per_line),
+        ],
+        [line(sku, sku, gross_minor=50) for sku in SKUS],
+        uses=0,
+    )
+    assert (result.totals.discount_minor, result.totals.earned_points) == (1, 20)
+    assert result.proven

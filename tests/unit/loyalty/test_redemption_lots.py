@@ -100,6 +100,15 @@ def test_points_move_to_other_goods_where_they_make_room() -> None:
     assert by_lot(result) == {2: 40, 1: 100}
 
 
+def test_what_one_kind_of_points_has_paid_of_a_line_no_other_kind_pays_again() -> None:
+    result = redeemed(
+        lot(1, 1),
+        lot(2, 1, restriction="dairy"),
+        lines=(milk(1), line("3", "cheese", gross_minor=1)),
+    )
+    assert [one.redeemed_minor for one in result.lines] == [1, 1]
+
+
 def test_of_lots_alike_in_reach_the_one_that_ends_sooner_is_spent_first() -> None:
     result = redeemed(
         lot(1, 5, restriction="milk", expires_on="2025-06-01"),

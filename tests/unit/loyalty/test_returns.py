@@ -21,7 +21,7 @@ from loyalty.calculation import (
     Totals,
 )
 from loyalty.errors import AmountError
-from loyalty.frozen import Condition
+from loyalty.frozen import Condition, Threshold
 from loyalty.offers import (
     AmountOff,
     Combines,
@@ -689,6 +689,37 @@ def test_what_multiplies_points_goes_with_them() -> None:
         "double": 110,
     }
     assert {one.offer_id: one.points for one in rest.taken_back} == {"other": 90, "double": 90}
+
+
+def test_rates_count_the_units_that_stay_dearest_first() -> None:
+    prices = (("1", 100), ("2", 400), ("3", 300), ("4", 200))
+    original = charging(
+        offer(gives=UnitRates(rates_ppm=(0, 500_000, 1_000_000))),
+        lines=[line(name, gross_minor=minor) for name, minor in prices],
+    )
+    assert original.totals.discount_minor == 150 + 200 + 100
+    result = back(original, "3")
+    # Of 400, 200 and 100 that stay half of the second and all of the third: 200, 300 was taken off.
+    assert (result.charged_back_minor, result.money_back_minor) == (100, 50)
+
+
+def test_a_need_that_another_does_instead_of_is_broken_when_both_are() -> None:
+    original = receipt(
+        goods(count=3, paid_minor=810, off=(("ten", 90),)),
+        returns=CHARGE_BACK,
+        conditions=(
+            Condition(
+                offer_id="ten",
+                counts="quantity",
+                at_least=3_000,
+                lines=("1",),
+                or_else=(Threshold(counts="amount", at_least=500, lines=("1",)),),
+            ),
+        ),
+    )
+    two, one = in_turn(original, (pieces("1", 1),), (pieces("1", 1),))
+    # 6.00 stays, then 3.00.
+    assert (two.charged_back_minor, one.charged_back_minor) == (0, 30)
 
 
 def test_points_that_are_active_stay_where_only_pending_ones_are_taken() -> None:

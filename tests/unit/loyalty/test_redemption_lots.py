@@ -101,12 +101,9 @@ def test_points_move_to_other_goods_where_they_make_room() -> None:
 
 
 def test_what_one_kind_of_points_has_paid_of_a_line_no_other_kind_pays_again() -> None:
-    result = redeemed(
-        lot(1, 1),
-        lot(2, 1, restriction="dairy"),
-        lines=(milk(1), line("3", "cheese", gross_minor=1)),
-    )
-    assert [one.redeemed_minor for one in result.lines] == [1, 1]
+    three = (milk(1), tea(1), line("3", "milk", gross_minor=1))
+    result = redeemed(lot(1, 2), lot(2, 1, restriction="milk"), lines=three)
+    assert [one.redeemed_minor for one in result.lines] == [1, 1, 1]
 
 
 def test_of_lots_alike_in_reach_the_one_that_ends_sooner_is_spent_first() -> None:

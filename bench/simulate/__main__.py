@@ -1,26 +1,34 @@
 """Runs simulated worlds by seed and says what was done, what broke and what was found.
 
 `python -m bench.simulate --seeds 200`. A seed that finds something prints the line that repeats
-it. The figures go to `var/simulate/report.json`.
+it. The figures go to `var/simulate/report.json` after every world, so that a run may be ended at
+any moment; `--add` goes on with them.
 """
 
 import argparse
-import json
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from datetime import datetime, timedelta
 from itertools import count
-from pathlib import Path
-from typing import Any
 
+from bench.simulate.report import (
+    REPORT,
+    OtherReportError,
+    Sums,
+    begin,
+    never_seen,
+    write,
+)
 from bench.simulate.worlds import PROFILES, Told, World, Worlds, running_worlds
 from tests.simulation.plants import PLANTS
 
-REPORT = Path("var/simulate/report.json")
 PLANT_SEEDS_MAX = 8
+_SEEDS = 20
+_SAY_S = 20
+_DONE_MIN = 1e-4
 EXPECTED = (
     "authorisation released unused",
     "authorisation spent",
@@ -60,35 +68,6 @@ EXPECTED = (
 """Rare things that a large run must have seen; one that was not seen was not tested."""
 
 
-@dataclass(slots=True)
-class Sums:
-    """What the runs so far came to."""
-
-    till_days: int = 0
-    runs: int = 0
-    figures: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    sometimes: Counter[str] = field(default_factory=Counter)
-    violations: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def till_years(self) -> float:
-        """How long all tills traded."""
-        return self.till_days / 365
-
-    def add(self, told: Told) -> None:
-        """Count a run in."""
-        self.runs += 1
-        self.till_days += told.till_days
-        self.figures += told.figures
-        self.faults += told.faults
-        self.sometimes += told.sometimes
-        if told.violation:
-            self.violations.append(
-                {"seed": told.world.seed, "found": told.violation, "again": told.world.again}
-            )
-
-
 def main(arguments: list[str] | None = None, *, minutes_default: float = 0.0) -> int:
     """Run the command.
 
@@ -96,20 +75,26 @@ def main(arguments: list[str] | None = None, *, minutes_default: float = 0.0) ->
         The exit status, 1 when something was found or a planted bug was not.
     """
     options = _options(arguments, minutes_default)
-    sums, planted, caught = Sums(), 0, 0
-    started = time.monotonic()
-    with running_worlds(options.jobs) as worlds:
-        for told in worlds.run(_worlds(options, started)):
-            sums.add(told)
-            _say_progress(sums, options, started)
-            if told.violation:
-                _say_violation(told)
-                if len(sums.violations) >= options.violations_max:
-                    break
+    if not (options.seeds or options.minutes or options.till_years):
+        options.seeds = _SEEDS
+    if options.first is None:
+        options.first = random.SystemRandom().getrandbits(32)
+    try:
+        sums = begin(first=options.first if options.seed is None else options.seed, add=options.add)
+    except OtherReportError as error:
+        print(error)
+        return 2
+    run = _Run(options, sums)
+    with running_worlds(options.jobs) as worlds, suppress(KeyboardInterrupt):
+        for told in worlds.run(run.worlds()):
+            run.over(told)
+            if len(sums.violations) >= options.violations_max:
+                break
         if options.plants:
-            planted, caught = _plants(worlds, options.days)
-    _report(sums, planted=planted, caught=caught, seconds=time.monotonic() - started)
-    return int(bool(sums.violations) or caught < planted)
+            sums.planted, sums.caught = _plants(worlds, options.days)
+    run.keep()
+    _report(sums)
+    return int(bool(sums.violations) or sums.caught < sums.planted)
 
 
 def _options(arguments: list[str] | None, minutes_default: float) -> argparse.Namespace:
@@ -121,7 +106,12 @@ def _options(arguments: list[str] | None, minutes_default: float) -> argparse.Na
         "--days", type=int, default=0, help="virtual days of a world (default: the profile's)"
     )
     parser.add_argument("--minutes", type=float, default=minutes_default, help="stop after so long")
-    parser.add_argument("--till-years", type=float, default=0.0, help="stop after so many")
+    parser.add_argument(
+        "--till-years", type=float, default=0.0, help="stop after so many, with --add in all"
+    )
+    parser.add_argument(
+        "--add", action="store_true", help="go on with the last report, if it is of this code"
+    )
     parser.add_argument("--profile", choices=sorted(PROFILES), default="usual")
     parser.add_argument("--jobs", type=int, default=0, help="worlds at a time (default: cores)")
     parser.add_argument("--plants", action="store_true", help="also look for every planted bug")
@@ -129,43 +119,84 @@ def _options(arguments: list[str] | None, minutes_default: float) -> argparse.Na
     return parser.parse_args(arguments)
 
 
-def _worlds(options: argparse.Namespace, started: float) -> Iterator[World]:
-    """Say which world is next, until there were enough."""
-    _, size = PROFILES[options.profile]
-    days = options.days or size.days
-    one = World(seed=options.seed or 0, profile=options.profile, days=days)
-    if options.seed is not None:
-        yield one
-        return
-    first = random.SystemRandom().getrandbits(32) if options.first is None else options.first
-    tills = size.stores * size.tills_per_store
-    is_endless = options.minutes or options.till_years
-    for number in count():
-        if number >= (options.seeds or (1 << 31 if is_endless else 20)):
-            return
-        if options.minutes and time.monotonic() - started > options.minutes * 60:
-            return
-        if options.till_years and number * days * tills >= options.till_years * 365:
-            return
-        yield World(seed=first + number, profile=options.profile, days=days)
+class _Run:
+    """One call of the command: which worlds, how far it is, and what is kept of it."""
 
+    def __init__(self, options: argparse.Namespace, sums: Sums) -> None:
+        self._options = options
+        self._sums = sums
+        self._before = Sums(
+            till_days=sums.till_days, runs=sums.runs, seconds=sums.seconds, commit=sums.commit
+        )
+        self._started = time.monotonic()
+        self._said_at = 0.0
 
-def _say_progress(sums: Sums, options: argparse.Namespace, started: float) -> None:
-    seconds = time.monotonic() - started
-    shares = [
-        seconds / 60 / options.minutes if options.minutes else 0.0,
-        sums.till_years / options.till_years if options.till_years else 0.0,
-        sums.runs / options.seeds if options.seeds else 0.0,
-    ]
-    bar = "#" * int(30 * min(1.0, max(shares)))
-    line = (
-        f"[{bar:30}] {sums.runs} worlds, {sums.till_years:.2f} till-years, "
-        f"{sums.figures['sales']} sales, {sum(sums.faults.values())} faults, "
-        f"{len(sums.violations)} violations, {seconds:.0f} s"
-    )
-    end = "" if sys.stdout.isatty() else "\n"
-    if end == "" or sums.runs % 10 == 0:
-        print(f"\r{line}" if end == "" else line, end=end, flush=True)
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def worlds(self) -> Iterator[World]:
+        """Say which world is next, until there were enough."""
+        options = self._options
+        _, size = PROFILES[options.profile]
+        days = options.days or size.days
+        if options.seed is not None:
+            yield World(seed=options.seed, profile=options.profile, days=days)
+            return
+        till_days_wanted = options.till_years * 365 - self._before.till_days
+        till_days_each = days * size.stores * size.tills_per_store
+        for number in count():
+            if options.seeds and number >= options.seeds:
+                return
+            if options.minutes and self._seconds > options.minutes * 60:
+                return
+            if options.till_years and number * till_days_each >= till_days_wanted:
+                return
+            yield World(seed=options.first + number, profile=options.profile, days=days)
+
+    def over(self, told: Told) -> None:
+        """Count a world in, say so, and keep it."""
+        self._sums.add(told)
+        if told.violation:
+            _say_violation(told)
+        self.keep()
+        self._say_progress()
+
+    def keep(self) -> None:
+        """Write the report as far as it is."""
+        self._sums.seconds = self._before.seconds + self._seconds
+        write(self._sums, EXPECTED)
+
+    def _say_progress(self) -> None:
+        sums, seconds = self._sums, self._seconds
+        done = self._done()
+        new_years = sums.till_years - self._before.till_years
+        ends = datetime.now().astimezone() + timedelta(seconds=seconds * (1 / done - 1))
+        line = (
+            f"[{'#' * int(30 * done):30}] {sums.runs} worlds, {sums.till_years:.2f} till-years"
+            f" ({new_years / seconds * 3600:.0f} an hour, ends {ends:%H:%M}),"
+            f" {sums.figures['sales']} sales, {sum(sums.faults.values())} faults,"
+            f" {len(sums.violations)} violations, {seconds:.0f} s"
+        )
+        if sys.stdout.isatty():
+            print(f"\r{line}", end="", flush=True)
+        elif seconds - self._said_at >= _SAY_S:
+            self._said_at = seconds
+            print(line, flush=True)
+
+    def _done(self) -> float:
+        """Return the share of the run that is over, more than 0."""
+        options, sums, before = self._options, self._sums, self._before
+        shares = [
+            self._seconds / 60 / options.minutes if options.minutes else 0.0,
+            (sums.till_years - before.till_years)
+            / max(options.till_years - before.till_years, 1e-9)
+            if options.till_years
+            else 0.0,
+            (sums.runs - before.runs) / options.seeds if options.seeds else 0.0,
+            1.0 if options.seed is not None else _DONE_MIN,
+        ]
+        return min(1.0, max(shares))
 
 
 def _say_violation(told: Told) -> None:
@@ -191,36 +222,20 @@ def _plants(worlds: Worlds, days: int) -> tuple[int, int]:
     return len(PLANTS), caught
 
 
-def _report(sums: Sums, *, planted: int, caught: int, seconds: float) -> None:
-    unseen = [name for name in EXPECTED if not sums.sometimes[name]]
-    report = {
-        "worlds": sums.runs,
-        "till_days": sums.till_days,
-        "till_years": round(sums.till_years, 3),
-        "sales": sums.figures["sales"],
-        "figures": dict(sorted(sums.figures.items())),
-        "faults": dict(sorted(sums.faults.items())),
-        "violations": sums.violations,
-        "planted": planted,
-        "caught": caught,
-        "sometimes": dict(sorted(sums.sometimes.items())),
-        "never_seen": unseen,
-        "seconds": round(seconds, 1),
-    }
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _report(sums: Sums) -> None:
     print(
         f"\n{sums.runs} worlds, {sums.till_days} till-days"
         f" ({sums.till_years:.2f} till-years), {sums.figures['sales']} sales,"
-        f" {sums.figures['returns']} returns, {sums.figures['audits']} audits in {seconds:.0f} s"
+        f" {sums.figures['returns']} returns, {sums.figures['audits']} audits"
+        f" in {sums.seconds:.0f} s, {sums.commit or 'no commit'}"
     )
     print("faults:    " + ", ".join(f"{n} {k}" for k, n in sorted(sums.faults.items())))
     print("sometimes: " + ", ".join(f"{n} {k}" for k, n in sorted(sums.sometimes.items())))
-    if unseen:
+    if unseen := never_seen(sums, EXPECTED):
         print("never:     " + ", ".join(unseen))
     print(
         f"violations: {len(sums.violations)}"
-        + (f"; planted {planted}, caught {caught}" if planted else "")
+        + (f"; planted {sums.planted}, caught {sums.caught}" if sums.planted else "")
     )
     for each in sums.violations:
         print(f"  {each['again']}   # {each['found']}")

@@ -1,7 +1,9 @@
 """Worlds on one PostgreSQL, each in a database of its own, several at a time in processes."""
 
 import asyncio
+import gc
 import os
+import signal
 import traceback
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 from central.database.embedded import start_embedded
@@ -28,6 +30,10 @@ PROFILES: dict[str, tuple[Faults, Size]] = {
     "years": (fault_rates.YEARS, fault_rates.A_MONTH),
 }
 """Kinds of worlds: how bad they are and how large."""
+
+
+_GARBAGE_OBJECTS = 20_000
+"""New objects before cycles among them are looked for; a world makes few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,9 @@ class _Worker:
 
 
 def _start_worker(dsn: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers itself
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
     _Worker.databases = ScratchDatabases(dsn)
 
 
@@ -148,6 +157,8 @@ class Worlds:
     def close(self) -> None:
         """End the workers; what they still run is given up."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in active_children():
+            worker.terminate()
 
 
 @contextmanager

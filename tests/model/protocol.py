@@ -2,7 +2,7 @@
 
 A message once sent may arrive at any time, any number of times, or never. Points move one by one.
 `goods` is the truth: what customers walked out with. Every rule the product relies on can be turned
-off by name; each of them is then broken by some story (design: sync 6, N1 to N20).
+off by name; each of them is then broken by some story (design: sync 6, N1 to N20; C1 to C3: 4.9).
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,9 @@ NAIVE = {
     "N19": "points clawed back are taken though they are held",
     "N20": "an old grant is delivered to a till that came back unnoticed",
     "S4": "records that diverge from the stream are dropped",
+    "C1": "a grant by courier is taken as often as its code is shown",
+    "C2": "an ask outlives its incarnation, and any takes the grant for it",
+    "C3": "a grant by courier is closed while its ask may still be open",
 }
 
 
@@ -46,10 +49,19 @@ class Grant(NamedTuple):
     is_over: bool = False
 
 
+class Right(NamedTuple):
+    """Points of a grant on their way to one incarnation of one till."""
+
+    grant: int
+    till: int
+    incarnation: int
+    points: int
+
+
 class Till(NamedTuple):
     """A till: its incarnation, rights by grant, ids it has taken, records, and a copy of its disk.
 
-    `risked` of its budget is spent in this incarnation.
+    `risked` of its budget is spent in this incarnation; `asks` by courier are open.
     """
 
     incarnation: int = 0
@@ -57,11 +69,12 @@ class Till(NamedTuple):
     taken: frozenset[tuple[str, int]] = frozenset()
     seq: int = 0
     risked: int = 0
+    asks: frozenset[int] = frozenset()
     image: "Till | None" = None
 
 
 class Centre(NamedTuple):
-    """What a failover may throw back: everything the centre knows."""
+    """What a failover may throw back: everything the centre knows; `asks` with their grants."""
 
     posted: int
     pool: int
@@ -71,6 +84,7 @@ class Centre(NamedTuple):
     grants: tuple[Grant, ...] = ()
     keys: frozenset[int] = frozenset()
     applied: frozenset[Message] = frozenset()
+    asks: frozenset[tuple[int, int]] = frozenset()
 
 
 class Used(NamedTuple):
@@ -84,6 +98,7 @@ class Used(NamedTuple):
     clawbacks: int = 0
     unknown: int = 0
     failovers: int = 0
+    asks: int = 0
     keys: int = 0
 
 
@@ -124,6 +139,7 @@ class Size:
     clawbacks: int = 0
     unknown: int = 0
     risk: int = 0
+    asks: int = 0
     pool: int = 0
     goods: int = 9
     unnoticed: bool = False
@@ -176,6 +192,9 @@ def _centre_acts(state: State, size: Size) -> Iterator[Step]:
     if used.online < size.online:
         yield from _online(state, size)
     yield from _time_passes(state, size)
+    if "C3" in naive:
+        for ask, grant in centre.asks:
+            yield from _ask_over(state, ask, grant)
     if "N17" in naive and used.failovers < 1:
         if state.standby is None:
             yield "the standby is up to date", state._replace(standby=centre)
@@ -262,6 +281,8 @@ def _arrives(state: State, message: Message, size: Size) -> Iterator[Step]:
                 yield f"till {to} takes transfer {transfer}", _changed(state, to, taken)
         case ("less", int(grant), int(notice)):
             yield from _notice_arrives(state, grant, notice)
+        case ("ask" | "over" | "courier", *_):
+            yield from _carried(state, message, size)
         case ("record", int(number), int(), int(), tuple(record)):
             applied = _apply(state, message[1:], record, size)
             if applied is not None:
@@ -278,6 +299,65 @@ def _grant_arrives(state: State, told: tuple[int, int, int, int], size: Size) ->
     taken = _take(till, "grant", grant, grant, points, twice="N4" in size.naive)
     if taken is not None:
         yield f"till {number} takes grant {grant}", _changed(state, number, taken, once)
+
+
+def _carried(state: State, message: Message, size: Size) -> Iterator[Step]:
+    match message:
+        case ("ask", int(ask), int(number), int(incarnation)):
+            yield from _ask_arrives(state, (ask, number, incarnation), size)
+        case ("over", int(ask)):
+            yield from _ask_over(state, ask, dict(state.centre.asks).get(ask))
+        case ("courier", int(ask), int(grant), int(number), int(incarnation), int(points)):
+            yield from _courier_arrives(
+                state, ask, Right(grant, number, incarnation, points), size.naive
+            )
+
+
+def _ask_arrives(state: State, told: tuple[int, int, int], size: Size) -> Iterator[Step]:
+    """A telephone brings an ask: one grant is made for it, however often it comes."""
+    ask, number, incarnation = told
+    centre = state.centre
+    if ask in dict(centre.asks) or len(centre.grants) >= size.grants:
+        return
+    for points in size.grant_points:
+        if points <= free(centre):
+            grant = len(centre.grants)
+            made = centre._replace(
+                grants=(*centre.grants, Grant(points, points)), asks=centre.asks | {(ask, grant)}
+            )
+            code: Message = ("courier", ask, grant, number, incarnation, points)
+            yield (
+                f"grant {grant} of {points} for ask {ask}",
+                state._replace(centre=made, net=state.net | {code}),
+            )
+
+
+def _ask_over(state: State, ask: int, grant: int | None) -> Iterator[Step]:
+    if grant is not None and state.centre.grants[grant].outstanding:
+        held = state.centre.grants[grant]._replace(outstanding=0)
+        yield (
+            f"ask {ask} is over, its grant closed",
+            state._replace(centre=_with(state.centre, grant, held)),
+        )
+
+
+def _courier_arrives(state: State, ask: int, right: Right, naive: frozenset[str]) -> Iterator[Step]:
+    till = state.tills[right.till]
+    if till.incarnation != right.incarnation and "C2" not in naive:
+        return
+    taken: Till | None
+    if "C1" in naive:
+        taken = _take(till, "courier", ask, right.grant, right.points, twice=True)
+    elif ask not in till.asks:
+        return
+    else:
+        taken = _rights(till, right.grant, right.points)
+    if taken is not None:
+        closed = taken._replace(asks=taken.asks - {ask})
+        yield (
+            f"till {right.till} takes the grant for ask {ask}",
+            _changed(state, right.till, closed),
+        )
 
 
 def _notice_arrives(state: State, grant: int, notice: int) -> Iterator[Step]:
@@ -394,6 +474,7 @@ def _till_acts(state: State, number: int, till: Till, size: Size) -> Iterator[St
                         else _recorded(sent, number, less, ("out", used.transfers))
                     )
                     yield f"till {number} gives a point of grant {grant} to till {to}", after
+    yield from _asks(state, number, till, size)
     if till.risked < size.risk and len(state.goods) < size.goods:
         key = used.keys
         sold = state._replace(goods=state.goods | {key}, used=used._replace(keys=key + 1))
@@ -401,6 +482,25 @@ def _till_acts(state: State, number: int, till: Till, size: Size) -> Iterator[St
         yield (
             f"till {number} risks a point, key {key}",
             _recorded(sold, number, risked, ("risk", key)),
+        )
+
+
+def _asks(state: State, number: int, till: Till, size: Size) -> Iterator[Step]:
+    used = state.used
+    if used.asks < size.asks:
+        ask = used.asks
+        open_ = _changed(
+            state,
+            number,
+            till._replace(asks=till.asks | {ask}),
+            ("ask", ask, number, till.incarnation),
+        )
+        yield f"till {number} asks by courier", open_._replace(used=used._replace(asks=ask + 1))
+    for ask in till.asks:
+        given_up = till._replace(asks=till.asks - {ask})
+        yield (
+            f"till {number} gives ask {ask} up",
+            _changed(state, number, given_up, ("over", ask)),
         )
 
 
@@ -445,6 +545,7 @@ def _recorded(state: State, number: int, till: Till, record: tuple[object, ...])
 
 
 def _disk(state: State, number: int, till: Till, size: Size) -> Iterator[Step]:
+    naive = size.naive
     if till.image is None:
         image = till._replace(image=None)
         yield (
@@ -455,13 +556,16 @@ def _disk(state: State, number: int, till: Till, size: Size) -> Iterator[Step]:
     image = till.image
     used = state.used._replace(restores=state.used.restores + 1)
     slack = state.slack
-    if size.unnoticed or "N12" in size.naive:
+    if size.unnoticed or "N12" in naive:
         back = image
-        slack += (sum(image.rights) - size.slack_less) if size.unnoticed else 0
-    elif "N13" in size.naive:
+        # An open ask is as good as a right.
+        worth = sum(image.rights) + len(image.asks) * max(size.grant_points)
+        slack += (worth - size.slack_less) if size.unnoticed else 0
+    elif "N13" in naive:
         back = image._replace(incarnation=till.incarnation + 1, seq=0)
     else:
         # Somebody can tell: a new incarnation, and no rights.
-        back = Till(till.incarnation + 1, taken=image.taken, risked=size.risk)
+        asks = image.asks if "C2" in naive else frozenset()
+        back = Till(till.incarnation + 1, taken=image.taken, risked=size.risk, asks=asks)
     after = _changed(state, number, back)._replace(used=used, slack=slack)
     yield f"till {number} comes back from its image", after

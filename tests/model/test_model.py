@@ -25,6 +25,12 @@ SOUND = {
         clawbacks=1,
         pool=2,
     ),
+    "by courier": Size(asks=1, online=1, tills=1),
+    "by courier, restore": Size(asks=1, grants=1, restores=1, tills=1),
+    "by courier, unnoticed restore": Size(asks=1, grants=1, restores=1, unnoticed=True, tills=1),
+    "by courier, everything": Size(
+        asks=1, grants=1, restores=1, write_offs=1, pool=1, grant_points=(1,), online=1
+    ),
     "transfers and restore": Size(grants=1, transfers=2, restores=1, online=0, grant_points=(1,)),
 }
 
@@ -41,6 +47,9 @@ WORLDS = {
     "N18": Size(expiries=1, naive=frozenset({"N18"})),
     "N19": Size(clawbacks=1, naive=frozenset({"N19"})),
     "N20": Size(grants=1, restores=1, unnoticed=True, naive=frozenset({"N20"})),
+    "C1": Size(asks=1, grants=1, tills=1, naive=frozenset({"C1"})),
+    "C2": Size(asks=1, grants=1, restores=1, tills=1, naive=frozenset({"C2"})),
+    "C3": Size(asks=1, grants=1, tills=1, naive=frozenset({"C3"})),
     "S4": Size(grants=1, restores=1, unnoticed=True, naive=frozenset({"S4"})),
 }
 """The smallest world in which a naive variant can go wrong; the plain one where none is named."""

@@ -10,34 +10,35 @@ ALWAYS = {
             select from ledger_posting p
             where (p.account_id, p.entry_id) = (e.account_id, e.entry_id))""",
     "an account is not the sum of its postings": """
-        select count(*) from account a
-        where posted <> coalesce((
-            select sum(points) from ledger_posting p
-            where p.account_id = a.account_id and ledger_account = 'member'), 0)
-        or debt <> coalesce((
-            select -sum(points) from ledger_posting p
-            where p.account_id = a.account_id and ledger_account = 'debt'), 0)""",
+        select count(*) from account a left join (
+            select account_id, sum(points) filter (where ledger_account = 'member') as member,
+                sum(points) filter (where ledger_account = 'debt') as debt
+            from ledger_posting group by account_id) p using (account_id)
+        where posted <> coalesce(p.member, 0) or a.debt <> coalesce(-p.debt, 0)""",
     "an account is not the sum of its lots": """
-        select count(*) from account a where (posted, held) <> (
-            select coalesce(sum(available + held), 0), coalesce(sum(held), 0)
-            from lot l where l.account_id = a.account_id)""",
+        select count(*) from account a left join (
+            select account_id, sum(available + held) as points, sum(held) as held
+            from lot group by account_id) l using (account_id)
+        where posted <> coalesce(l.points, 0) or a.held <> coalesce(l.held, 0)""",
     "an account has less than is held of it": """
         select count(*) from account where posted < held or held < 0""",
     "a lot does not keep its points": """
-        select count(*) from lot l
+        select count(*) from lot l left join (
+            select account_id, lot_id, sum(points) as points from ledger_posting
+            where ledger_account = 'member' group by account_id, lot_id) p
+            using (account_id, lot_id)
         where issued <> available + held + redeemed + taken_back
-        or available + held <> (
-            select coalesce(sum(points), 0) from ledger_posting p
-            where p.account_id = l.account_id and p.lot_id = l.lot_id
-            and ledger_account = 'member')""",
+        or available + held <> coalesce(p.points, 0)""",
     "a lot holds more or less than rights do": """
-        select count(*) from lot l where held <> (
-            select coalesce(sum(points), 0) from right_grant_lot g
-            where (g.account_id, g.lot_id) = (l.account_id, l.lot_id))""",
+        select count(*) from lot l left join (
+            select account_id, lot_id, sum(points) as points from right_grant_lot
+            group by account_id, lot_id) g using (account_id, lot_id)
+        where held <> coalesce(g.points, 0)""",
     "a right is not the sum of its lots": """
-        select count(*) from right_grant r where outstanding <> (
-            select coalesce(sum(points), 0) from right_grant_lot g
-            where (g.account_id, g.grant_id) = (r.account_id, r.grant_id))""",
+        select count(*) from right_grant r left join (
+            select account_id, grant_id, sum(points) as points from right_grant_lot
+            group by account_id, grant_id) g using (account_id, grant_id)
+        where outstanding <> coalesce(g.points, 0)""",
     "the pool does not add up": """
         select count(*) from risk_pool
         where funded <> free + budgets + exposures + losses""",
@@ -48,7 +49,7 @@ ALWAYS = {
         select count(*) from risk_pool where exposures <> (
             select coalesce(sum(exposure), 0) from right_grant)""",
     "the pool's losses are not those of the ledger": """
-        select count(*) from risk_pool where losses <> (
+        select count(*) from risk_pool where losses + uncovered <> (
             select coalesce(-sum(points), 0) from ledger_posting
             where ledger_account = 'losses')""",
     "a sale earns or redeems twice": """
@@ -59,10 +60,7 @@ ALWAYS = {
         select count(*) from (
             select sale_key, line_id, sum(quantity) as quantity from returned_line
             group by sale_key, line_id) t
-        join receipt r using (sale_key) where quantity > (
-            select (l->>'quantity')::bigint
-            from json_array_elements(convert_from(r.calculation, 'utf8')::json->'lines') l
-            where l->>'line_id' = t.line_id)""",
+        join sold_line l using (sale_key, line_id) where t.quantity > l.quantity""",
     "more money was handed out than was paid, and no till said otherwise": """
         select count(*) from (
             select sale_key, sum(money_back_minor + deducted_minor) as money_minor
@@ -70,16 +68,16 @@ ALWAYS = {
             group by sale_key having bool_and(o.outcome = 'accepted')) t
         join receipt r using (sale_key) where t.money_minor > r.paid_minor""",
     "an account's purchases are not its receipts less those that came back whole": """
-        select count(*) from account a where purchases <> (
-            select count(*) from receipt r where r.account_id = a.account_id and exists (
-                select from json_array_elements(
-                    convert_from(r.calculation, 'utf8')::json->'lines') l
-                where (l->>'quantity')::bigint > coalesce((
-                    select sum(quantity) from returned_line b
-                    where b.sale_key = r.sale_key and b.line_id = l->>'line_id'), 0)))""",
+        select count(*) from account a left join (
+            select r.account_id, count(distinct r.sale_key) as times
+            from receipt r join sold_line l using (sale_key) left join (
+                select sale_key, line_id, sum(quantity) as quantity from returned_line
+                group by sale_key, line_id) b using (sale_key, line_id)
+            where l.quantity > coalesce(b.quantity, 0) group by r.account_id) t using (account_id)
+        where purchases <> coalesce(t.times, 0)""",
     "a shared counter does not add up, or more of it was given than there is": """
         select count(*) from shared_counter c
-        where given > most or given + taken_back <> coalesce((
+        where given > most or given + taken_back <> swept_used + coalesce((
             select sum(outstanding + used) from counter_grant g where g.counter = c.name), 0)""",
     "a receipt was recalculated otherwise": "select count(*) from receipt where not equal",
     "a record that was decided has no outcome, or one that was not has": """
@@ -90,6 +88,47 @@ ALWAYS = {
         select count(*) from outcome where reason like 'could not be applied%'""",
 }
 """Each statement counts rows that must not be there, at any moment."""
+
+ALL_ALWAYS = " union all ".join(
+    f"select {number} as number, ({sql}) as count" for number, sql in enumerate(ALWAYS.values())
+)
+"""All of them in one: whoever asks often should not ask long."""
+
+LINES_SOLD = """
+    create temp table if not exists sold_line (sale_key text, line_id text, quantity bigint);
+    insert into sold_line select sale_key, l->>'line_id', (l->>'quantity')::bigint
+        from receipt, json_array_elements(convert_from(calculation, 'utf8')::json->'lines') l
+        where sale_key not in (select sale_key from sold_line)"""
+"""Reads the lines of receipts that came since the last time; a receipt is never written again."""
+
+LINES_ANEW = "drop table if exists pg_temp.sold_line"
+"""Has all of them read again: what was never written again is still what it was."""
+
+NEW_RECORDS = """
+    select till_id, incarnation, i.seq, hash, body
+    from inbox i left join unnest($1::bigint[], $2::bytea[], $3::bigint[])
+        as head (till_id, incarnation, seq) using (till_id, incarnation)
+    where not branch and i.seq > coalesce(head.seq, 0)
+    order by till_id, incarnation, i.seq"""
+"""Records of the streams' prefixes behind given heads."""
+
+STREAMS = """
+    select till_id, incarnation, last_seq, last_hash,
+        risk_points_total - risk_points_settled as risk, array(
+            select seq from inbox i where i.till_id = s.till_id
+            and i.incarnation = s.incarnation and not branch and not applied) as waiting
+    from till_stream s order by till_id, incarnation"""
+"""Streams, their risk budgets, and what of them is not applied."""
+
+AT_REST = {
+    "the pool keeps back for a right what is settled already": """
+        select count(*) from right_grant r
+        where exposure > 0 and exposure > greatest(0, points - coalesce((
+            select sum((s->>'points')::bigint) from receipt c join inbox i using (arrival),
+            json_array_elements(convert_from(i.body, 'utf8')::json->'sources') s
+            where c.account_id = r.account_id and s->>'grant_id' = r.grant_id), 0))""",
+}
+"""The same, once everything that can arrive has arrived."""
 
 PAID_BEYOND_RISK = """
     select till_id, (paid - risked)::bigint as points from (

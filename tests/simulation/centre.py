@@ -98,6 +98,8 @@ class SimulatedCentre:
         self.courier = CourierDesk(pool, self.system, keys.centre, RIGHTS)
         self.pool = pool
         self.refused = 0
+        self._may_wait = True
+        self.newest_version = 0
         self.applier: Applier = self.joined.applier
         self.after: Callable[[Request, Response], Awaitable[None]] | None = None
 
@@ -138,6 +140,7 @@ class SimulatedCentre:
 
     async def load(self, lines: Iterable[dict[str, Any]]) -> None:
         """Load stores and accounts."""
+        self._may_wait = True
         await load_lines(
             self.pool,
             map(msgspec.json.encode, lines),
@@ -150,8 +153,17 @@ class SimulatedCentre:
         sql = load_queries("central.rights", "queries.sql")["fund_pool"]
         await self.pool.fetchrow(sql, points)
 
+    async def apply(self, applier: Applier, records_max: int) -> None:
+        """Apply what waits; unless something came, or ended last time, nothing does."""
+        ingested = self.joined.ingested
+        if not ingested.is_set() and not self._may_wait:
+            return
+        ingested.clear()
+        self._may_wait = await applier.apply_pending(records_max) > 0
+
     async def tend(self) -> None:
-        """Do what is due about rights by time alone."""
+        """Do what is due about rights by time alone; look whether records wait, too."""
+        self._may_wait = True
         tended = await tend(self.pool, now_ms=self.system.now_ms(), settings=RIGHTS)
         self.refused += tended.written_off.refused
 
@@ -160,6 +172,7 @@ class SimulatedCentre:
         content = msgspec.json.encode(encode_document(bundle))
         async with self.pool.acquire() as connection:
             published = await publish(connection, content, self._rule_key, self.system)
+        self.newest_version = max(self.newest_version, bundle.version)
         return published.manifest.bundle
 
     async def enrol(self, store: str, slot: str, *, is_vault: bool, key: SigningKey) -> EnrolAnswer:

@@ -1,23 +1,23 @@
 """A database that may be thrown back to a copy of itself, as by a failover that lags."""
 
+import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from central.tills.feed import begin_epoch
+from tests.simulation.direct import open_direct
+from tests.simulation.images import Images
+from tests.simulation.kernel import really, sleep
+from tests.simulation.stage import HOUR_MS, Stage
+from tests.simulation.workload import account_line
 
-async def _keep_as_it_is(_: object) -> None:
-    return
-
-
-async def _open(dsn: str) -> "asyncpg.Pool[asyncpg.Record]":
-    return await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=2,
-        reset=_keep_as_it_is,
-        server_settings={"timezone": "UTC", "jit": "off"},
-    )
+_BUDGETS = """
+    select till_id, sum(risk_points_total)::bigint as points from till_stream group by till_id"""
+_GIVEN_SINCE = "select till_id, grant_id, points from right_grant where issued_at_ms >= $1"
+_KNOWN = "select account_id from account"
 
 
 class SwitchingPool:
@@ -38,13 +38,13 @@ class SwitchingPool:
         await self._pool.close()
         await self._on_server(f'create database "{copy}" template "{name}"')
         self._copies.append(copy)
-        self._pool = await _open(self._dsn)
+        self._pool = await open_direct(self._dsn)
 
     async def fail_over(self) -> None:
         """Go on with the last copy; what happened since never did."""
         await self._pool.close()
         self._dsn = _with_database(self._dsn, self._copies[-1])
-        self._pool = await _open(self._dsn)
+        self._pool = await open_direct(self._dsn)
 
     async def close(self) -> None:
         """Close the pool and drop the copies."""
@@ -66,4 +66,90 @@ def _with_database(dsn: str, name: str) -> str:
 
 async def open_simulation_pool(dsn: str) -> Any:  # noqa: ANN401 - it stands for a pool
     """Connect as the product does."""
-    return SwitchingPool(dsn, await _open(dsn))
+    return SwitchingPool(dsn, await open_direct(dsn))
+
+
+class FailOvers:
+    """Has the centre go on with a copy of its database that is behind (design: sync 4.11, N17).
+
+    What gives rights waits for the standby in life; here nothing does, so that what was given
+    meanwhile is forgotten, and bounded. Tills that came or went wait: then there is no failover.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        images: Images,
+        *,
+        database: SwitchingPool,
+        bring_rules: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Act on a world.
+
+        Args:
+            bring_rules: publishes again what the copy does not have: that waits for the standby.
+        """
+        self._stage = stage
+        self._images = images
+        self._database = database
+        self._bring_rules = bring_rules
+        self._draws: random.Random = stage.seed_stream("failovers")
+
+    def schedule(self) -> None:
+        """Put on the agenda what the world's faults say."""
+
+        def soon() -> None:
+            self._stage.kernel.start(self._fail_over(), "failover")
+
+        self._stage.schedule(self._stage.faults.failovers_per_day, soon)
+
+    def _give_up_what_nobody_has(self, forgotten: set[str]) -> None:
+        """What the centre forgot and no journal holds any more is gone: in life it had waited."""
+        stage = self._stage
+        for till in stage.tills.values():
+            taken = self._images.take(till)
+            if taken is not None and till.machine_number not in stage.audited.dead:
+                forgotten -= taken[1].keys
+        stage.paper.destroyed |= forgotten - stage.lan.copies.survive(forgotten)
+
+    async def _fail_over(self) -> None:
+        stage, audited, pool = self._stage, self._stage.audited, self._stage.centre.pool
+        if stage.is_healed:
+            return
+        copied_ms, commits = stage.centre.system.now_ms(), stage.commits
+        given = {row["till_id"]: row["points"] for row in await really(pool.fetch(_BUDGETS))}
+        await really(self._database.copy())
+        if self._draws.random() < 0.3:
+            await sleep(self._draws.randint(60_000, 1_800_000))
+        else:
+            # Customers come, and their tills say so, before and after in one session.
+            online = [each for each in stage.stores if each not in stage.network.cut_stores]
+            stage.rush(self._draws.choice(online or stage.stores), 4)
+            await sleep(self._draws.randint(1_800_000, 3 * HOUR_MS))
+        if stage.is_healed or commits != stage.commits:
+            return
+        for row in await really(pool.fetch(_BUDGETS)):
+            more = row["points"] - given.get(row["till_id"], 0)
+            audited.restored[row["till_id"]] += more
+            audited.uncovered += more
+        for row in await really(pool.fetch(_GIVEN_SINCE, copied_ms)):
+            audited.restored[row["till_id"]] += row["points"]
+            audited.uncovered += row["points"]
+            audited.forgotten.add(row["grant_id"])
+        had = await stage.keys_at_centre()
+        await really(self._database.fail_over())
+        # Another cluster takes over, or a person says so: tills compare what they know of accounts.
+        await really(begin_epoch(pool))
+        await really(self._bring_rules())
+        self._give_up_what_nobody_has(had - await stage.keys_at_centre())
+        audited.failed_over_ms = stage.kernel.now_ms
+        # Who had seen more of a restored stream may have been this centre alone.
+        audited.overtaken = {
+            stream: by for stream, by in audited.overtaken.items() if by == "anchor"
+        }
+        stage.auditor.forget()
+        stage.chronicle.fault("failover", "to a copy that is behind")
+        known = {row["account_id"] for row in await really(pool.fetch(_KNOWN))}
+        for customer in stage.customers:
+            if customer.account_id in stage.introduced - known:
+                await really(stage.centre.load([account_line(customer)]))

@@ -22,6 +22,10 @@ class Faults:
         clock_jumps_per_till_day: the machine's clock is off by up to ten years.
         failovers_per_day: the centre goes on with a copy that is minutes behind.
         dead_disks_per_till_day: the machine is gone for good; another till takes its place.
+        lone_restores_per_day: an image comes back with its anchor while nobody can tell, in the
+            middle of busy hours.
+        clones_per_day: a copy of a till's disk runs in a second machine beside the first.
+        lost_and_found_per_day: a machine that sold offline is given up, and turns up again.
         stalls_per_day: the centre keeps records and applies none for hours.
         revoked_tills: how many tills are revoked during the run.
     """
@@ -41,6 +45,9 @@ class Faults:
     stalls_per_day: float = 0.0
     failovers_per_day: float = 0.0
     dead_disks_per_till_day: float = 0.0
+    lone_restores_per_day: float = 0.0
+    clones_per_day: float = 0.0
+    lost_and_found_per_day: float = 0.0
     revoked_tills: int = 0
 
 
@@ -72,6 +79,9 @@ USUAL = Faults(
     stalls_per_day=0.3,
     failovers_per_day=0.1,
     dead_disks_per_till_day=0.01,
+    lone_restores_per_day=0.15,
+    clones_per_day=0.1,
+    lost_and_found_per_day=0.1,
     revoked_tills=1,
 )
 """Everything at once, far worse than a chain would bear."""
@@ -90,8 +100,11 @@ YEARS = Faults(
     restored_images_per_till_day=0.008,
     clock_jumps_per_till_day=0.03,
     stalls_per_day=0.1,
-    failovers_per_day=0.02,
+    failovers_per_day=0.05,
     dead_disks_per_till_day=0.003,
+    lone_restores_per_day=0.05,
+    clones_per_day=0.03,
+    lost_and_found_per_day=0.04,
     revoked_tills=1,
 )
 """About what a bad year brings (design: sync 7.3)."""
@@ -106,6 +119,9 @@ class Size:
         minutes_between_customers: on average, at one lane in opening hours.
         talk_minutes: after so long a till talks to the centre though nothing was sold.
         audit_hours: how often everything is audited.
+        retry_share_max: of `talk_minutes`: after so long at most a till tries a dead line again.
+        tend_hours: how often the centre does what is due about rights by time alone.
+        regulars: so many customers of a store come again and again in its busy hours.
     """
 
     stores: int = 3
@@ -116,6 +132,9 @@ class Size:
     minutes_between_customers: float = 150.0
     talk_minutes: int = 150
     audit_hours: int = 4
+    retry_share_max: float = 0.1
+    tend_hours: int = 1
+    regulars: int = 4
 
 
 A_MONTH = Size(
@@ -123,8 +142,10 @@ A_MONTH = Size(
     lanes_per_till=1,
     customers=30,
     days=30,
-    minutes_between_customers=480.0,
+    minutes_between_customers=720.0,
     talk_minutes=720,
     audit_hours=24,
+    retry_share_max=0.25,
+    tend_hours=6,
 )
 """About a till-year: few sales a day, and all that happens between them."""

@@ -8,8 +8,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sync.messages import Message
-from sync.neighbours import AskSibling, RightsAnswer, WitnessAnswer, answer_of, pack
+from sync.neighbours import (
+    AskSibling,
+    RightsAnswer,
+    WitnessAnswer,
+    WitnessRequest,
+    answer_of,
+    pack,
+)
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.copies import Copies
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, sleep
 
@@ -23,6 +31,7 @@ class Lan:
     Attributes:
         faults: rates of lost and slow messages; those of the line count here, too.
         cut_stores: stores in which no till hears another.
+        copies: what siblings say they keep.
     """
 
     def __init__(
@@ -33,7 +42,9 @@ class Lan:
         faults: Faults,
         chronicle: Chronicle,
         draws: random.Random,
+        copies: Copies,
     ) -> None:
+        self.copies = copies
         self.faults = faults
         self.cut_stores: set[str] = set()
         self._kernel = kernel
@@ -76,13 +87,16 @@ class Lan:
         if not found or asker.life != life:
             await sleep(ask.budget_ms)
             return None
-        reply = found[0].asked_by(asker, body)
+        keeper = self._draws.choice(found)
+        reply = keeper.asked_by(asker, body)
+        answer = answer_of(reply, ask.answer)
+        if isinstance(ask.message, WitnessRequest) and isinstance(answer, WitnessAnswer):
+            self.copies.heard(keeper, ask.message, answer)
         if self._happens(self.faults.lost_replies):
             self._chronicle.fault("sibling's answer lost", f"{asker.store} {kind}")
             await sleep(ask.budget_ms)
             return None
         await sleep(self._draws.randint(1, 10))
-        answer = answer_of(reply, ask.answer)
         if isinstance(answer, RightsAnswer) and answer.transfers:
             self._chronicle.sometimes["points given by a sibling"] += 1
         if isinstance(answer, WitnessAnswer):

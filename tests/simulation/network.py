@@ -1,8 +1,10 @@
 """The line between a till and the centre: cuts, losses, delays, repeats of the very same bytes."""
 
 import random
+from functools import lru_cache
 
 from agent.identity import Identity
+from agent.till_service.till import Till
 from sync.blobs import piece_range
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, Ask, Fetch
@@ -25,6 +27,12 @@ from tests.simulation.kernel import Kernel, Waiter, really, sleep
 
 _HOUR_MS = 3_600_000
 _REPEAT_SOON_MS_MAX = 20_000
+
+
+@lru_cache(maxsize=256)
+def _signing_key(seed: bytes) -> SigningKey:
+    """Return a till's key; each agent makes its own but once."""
+    return SigningKey(seed)
 
 
 class Network:
@@ -50,6 +58,10 @@ class Network:
         self._draws = draws
         self.faults = faults
         self.cut_stores: set[str] = set()
+
+    def has_rules_for(self, till: Till) -> bool:
+        """Say whether the centre would answer a pull that it holds: there are newer rules."""
+        return till.books.active_version < self._centre.newest_version
 
     async def ask(self, identity: Identity, ask: Ask, *, session: bytes, ms_max: int) -> Message:
         """Send a till's message and return its answer, as the agent's own client does.
@@ -141,7 +153,7 @@ def _signed(identity: Identity, ask: Ask, *, session: bytes, nonce: bytes) -> Re
         (HEADER_TILL, str(identity.till_id)),
         (HEADER_SESSION, session.hex()),
         (HEADER_NONCE, nonce.hex()),
-        (HEADER_SIGNATURE, SigningKey(identity.key_seed).sign(content).hex()),
+        (HEADER_SIGNATURE, _signing_key(identity.key_seed).sign(content).hex()),
     ]
     if encoding:
         headers.append(("content-encoding", encoding))

@@ -24,6 +24,7 @@ class Phones:
         self._draws = draws
         self._receipts: dict[str, deque[str]] = {}
         self._codes: dict[str, str] = {}
+        self._grants: dict[str, str] = {}
 
     def keep(self, card: str, key: str, receipt_code: str) -> None:
         """Remember what a printed receipt says."""
@@ -52,4 +53,10 @@ class Phones:
         if self._draws.random() < 0.15:
             self._chronicle.fault("courier's code lost")
             return ""
+        if carried.code:
+            self._grants[card] = carried.code
         return carried.code
+
+    def old_grant(self, card: str) -> str:
+        """Return the code that the customer was shown last; empty where there was none."""
+        return self._grants.get(card, "")

@@ -1,7 +1,7 @@
 """Planted bugs: the simulation must find each; the product knows nothing of these switches."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -12,62 +12,23 @@ from agent.journal.own_counts import OwnCountRows, OwnCounts
 from agent.journal.rights import Rights
 from agent.link.till_side import JournalTillSide
 from agent.till_service.till import Till
-from central.database.named_sql import Queries
-from central.database.pool import Connection
 from central.ledger.books import lock_account
 from central.rights import grants
 from central.streams.apply import Applier
-from central.streams.stored import Decision, StoredRecord
+from central.streams.batch import Batch, Item
+from central.streams.stored import Decision
 from loyalty.account import LotPart
 from sync.cycle import PATH_HELLO
 from sync.messages import Applied, Grant, HelloAnswer, Push, PushAnswer
-from sync.records import GrantInRecord, LotTaken, VoidRecord, decode_record
+from sync.records import GrantInRecord, LotTaken, VoidRecord
 from sync.signing import HEADER_TILL
+from tests.simulation.as_built import SOFTWARE, AsBuilt, Instead
 from tests.simulation.centre import Request, Response, SimulatedCentre
-from tests.simulation.faults import USUAL, Faults
+from tests.simulation.faults import USUAL
+from tests.simulation.plants_of_rights import PLANTS_OF_RIGHTS
+from tests.simulation.plants_of_streams import PLANTS_OF_STREAMS
 
-SOFTWARE = "simulated"
-
-
-class AsBuilt:
-    """The product as it is.
-
-    Attributes:
-        journal_pragmas: of the journal's file; none = the product's.
-        faults: the world in which a bug shows soonest; none = the world as asked for.
-        days: of the worlds it has to be found in.
-    """
-
-    name = "as built"
-    journal_pragmas: tuple[str, ...] = ()
-    faults: Faults | None = None
-    days = 2
-
-    def planted(self) -> AbstractContextManager[object]:
-        """Return what is exchanged in the product while a world runs."""
-        return nullcontext()
-
-    def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
-        """Return a till's journal."""
-        return Journal(database, till_id, anchor)
-
-    def till_side(self, till: Till) -> JournalTillSide:
-        """Return a till's side of the conversation."""
-        return JournalTillSide(till, software=SOFTWARE)
-
-    def applier(self, centre: SimulatedCentre) -> Applier:
-        """Return what makes ledger of records."""
-        return centre.applier
-
-    def housekeeping(self, centre: SimulatedCentre) -> Callable[[], Awaitable[None]] | None:
-        """Return what the centre does from time to time besides."""
-        return None
-
-    def after_request(
-        self, centre: SimulatedCentre
-    ) -> Callable[[Request, Response], Awaitable[None]] | None:
-        """Return what the centre does after each request besides."""
-        return None
+__all__ = ["PLANTS", "AsBuilt"]
 
 
 class _ForgetfulSide(JournalTillSide):
@@ -192,10 +153,10 @@ class ReservedTwice(AsBuilt):
 class _VoidBlindApplier(Applier):
     """Takes a void for a mere note."""
 
-    async def _decide(self, connection: Connection, stored: StoredRecord) -> Decision:
-        if isinstance(decode_record(stored.body), VoidRecord):
+    def decide(self, batch: Batch, item: Item) -> Decision:
+        if isinstance(item.record, VoidRecord):
             return Decision("accepted")
-        return await super()._decide(connection, stored)
+        return super().decide(batch, item)
 
 
 class VoidIgnored(AsBuilt):
@@ -259,7 +220,16 @@ class OwnUsesForgotten(AsBuilt):
     """The till leaves its own sales to the centre as soon as they are handed in (sync 4.5)."""
 
     name = "a till forgets its own uses when they are acknowledged"
-    days = 4
+    # The centre is slow to apply; nobody's memory comes back from an image or goes with a copy.
+    faults = replace(
+        USUAL,
+        stalls_per_day=4.0,
+        restored_images_per_till_day=0.0,
+        failovers_per_day=0.0,
+        lone_restores_per_day=0.0,
+        clones_per_day=0.0,
+    )
+    days = 3
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal that looks at the wrong mark."""
@@ -300,7 +270,8 @@ class RightsTakenAlong(AsBuilt):
     """A new incarnation keeps the rights of the old one (design: sync N13)."""
 
     name = "a till that lost its memory keeps its rights"
-    faults = replace(USUAL, restored_images_per_till_day=1.0)
+    faults = replace(USUAL, restored_images_per_till_day=1.0, lone_restores_per_day=4.0)
+    days = 3
 
     def till_side(self, till: Till) -> JournalTillSide:
         """Return a side that voids nothing."""
@@ -343,27 +314,15 @@ class GivenAndKept(AsBuilt):
         return _GenerousJournal(database, till_id, anchor)
 
 
-class _Instead(dict[str, str]):
-    """Statements by name, some of them naive."""
-
-    def __init__(self, right: Queries, **naive: str) -> None:
-        super().__init__(naive)
-        self._right = right
-
-    def __missing__(self, name: str) -> str:
-        return self._right[name]
-
-
 class FreeOfCharge(AsBuilt):
     """A right is written off and nobody keeps its points back (design: sync 4.8)."""
 
     name = "a write-off reserves nothing"
-    faults = replace(USUAL, dead_disks_per_till_day=0.1, spoiled_journals_per_till_day=0.5)
-    days = 5
+    faults = replace(USUAL, lost_and_found_per_day=2.0)
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that gives lost points again at once."""
-        naive = _Instead(grants._SQL, reserve_exposure="select $1::bigint > 0")  # noqa: SLF001
+        naive = Instead(grants._SQL, reserve_exposure="select $1::bigint > 0")  # noqa: SLF001
         return patch.object(grants, "_SQL", naive)
 
 
@@ -380,4 +339,6 @@ PLANTS: tuple[type[AsBuilt], ...] = (
     RightsTakenAlong,
     GivenAndKept,
     FreeOfCharge,
+    *PLANTS_OF_STREAMS,
+    *PLANTS_OF_RIGHTS,
 )

@@ -10,8 +10,10 @@ import apsw
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.identity import Identity
 from agent.journal.database import Database
+from agent.journal.journal import Journal
 from agent.neighbours.delivering import deliver
 from agent.neighbours.desk import NeighbourDesk
+from agent.neighbours.neighbourhood import Sibling
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
 from agent.till_service.allowances import stock
@@ -22,7 +24,7 @@ from agent.till_service.till import Till, TillSettings, join_till
 from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse
 from sync.errors import LinkError, SyncError
 from sync.messages import HelloAnswer, Message, PushAnswer
-from sync.neighbours import AskSibling
+from sync.neighbours import AskSibling, SignedHead
 from sync.signing import NO_SESSION
 from tests.simulation.centre import BEGINNING_MS
 from tests.simulation.chronicle import Chronicle, require
@@ -36,11 +38,13 @@ R = TypeVar("R")
 
 Steps = Generator[Any, Any, R]
 
-_RETRY_SHARES = (0.002, 0.1)
-"""Of the time between talks: how soon a till tries again when the line is down."""
+_RETRY_SHARE_MIN = 0.002
+"""Of the time between talks: how soon at least a till tries again when the line is down."""
 _REQUEST_MS = 20_000
 _ASK_MS = 150
 _AUTHORISE_MS = 1_000
+MACHINE = 1_000
+"""More than a world has tills: what a second machine of a till has added to its number."""
 
 
 class TillClock(System):
@@ -85,6 +89,9 @@ class SimulatedTill:
     Attributes:
         life: rises with every end of the process.
         lives_of_cache: rises when the cache was lost.
+        number: the till's; two machines of one till have the same.
+        machine_number: its own.
+        is_lost: it is somewhere else and does not start.
         newest_bundle: highest bundle version seen active in this life of the cache.
         greeted_ms: when it said its last HELLO.
         restarts_by_centre: new streams begun because the centre said so.
@@ -100,11 +107,16 @@ class SimulatedTill:
         plant: AsBuilt,
         draws: random.Random,
         talk_ms: int,
+        retry_share_max: float = 0.1,
+        machine: int = 0,
     ) -> None:
         self.identity = identity
         self._talk_ms = talk_ms
-        self.name = f"till-{identity.till_id}"
+        self._retry_shares = _RETRY_SHARE_MIN, retry_share_max
+        self.name = f"till-{identity.till_id}" + (f"-{machine}" if machine else "")
         self.number = identity.till_id
+        self.machine_number = identity.till_id + machine * MACHINE
+        self.is_lost = False
         self.store = identity.place.store
         self.lan: Lan | None = None
         self.disk = Disk(random.Random(draws.random()))
@@ -120,6 +132,8 @@ class SimulatedTill:
         self.greeted_ms = -1
         self._is_busy = False
         self._hello_at_ms = 0
+        self._beat: tuple[object, bytes] = (None, b"")
+        self._heard: dict[int, tuple[Sibling, bytes, SignedHead | None]] = {}
         self._wake = Waiter(kernel)
         self.journal_path = f"/{self.name}/journal.db"
         self._cache_path = f"/{self.name}/cache.db"
@@ -139,30 +153,41 @@ class SimulatedTill:
         self._side = self._plant.till_side(self.till)
         self.till.neighbours.connected = self.lan is not None
         self._desk = NeighbourDesk(self.till)
+        self._beat = (None, b"")
+        self._heard.clear()
         self._is_busy = False
         self._hello_at_ms = 0
         self._chronicle.note(f"{self.name} up")
         self._kernel.start(self._link(self.life), f"{self.name} link")
 
     def _open(self) -> Till:
+        opened: list[Database] = []
+        try:
+            return self._join(opened)
+        except BaseException:
+            # A process that ends so leaves its files as they are; nothing is written to them later.
+            for database in opened:
+                _leave(database)
+            raise
+
+    def _join(self, opened: list[Database]) -> Till:
         reason = "first start"
-        anchor = DiskAnchor(self.disk, f"/{self.name}/anchor")
         now = self.clock.now_ms()
         try:
-            journal = self._plant.journal(self._journal_database(), self.identity.till_id, anchor)
+            journal = self._open_journal(opened)
         except JournalDamagedError:
             self.disk.set_aside(self.journal_path, f"{self.journal_path}.damaged-{now}")
             reason = "journal damaged"
             self._chronicle.note(f"{self.name} journal set aside")
             self._chronicle.sometimes["damaged journal set aside"] += 1
-            journal = self._plant.journal(self._journal_database(), self.identity.till_id, anchor)
+            journal = self._open_journal(opened)
         try:
-            cache = Cache(open_cache_database(self._cache_path, vfs=VFS_NAME))
+            cache = self._open_cache(opened)
         except JournalDamagedError:
             self.disk.set_aside(self._cache_path, f"{self._cache_path}.damaged-{now}")
             self._chronicle.note(f"{self.name} cache set aside")
             self._chronicle.sometimes["damaged cache set aside"] += 1
-            cache = Cache(open_cache_database(self._cache_path, vfs=VFS_NAME))
+            cache = self._open_cache(opened)
         return join_till(
             identity=self.identity,
             journal=journal,
@@ -172,11 +197,22 @@ class SimulatedTill:
             start_reason=reason,
         )
 
-    def _journal_database(self) -> Database:
+    def _open_journal(self, opened: list[Database]) -> Journal:
         pragmas = self._plant.journal_pragmas
         if pragmas:
-            return Database(self.journal_path, vfs=VFS_NAME, pragmas=pragmas)
-        return Database(self.journal_path, vfs=VFS_NAME)
+            opened.append(Database(self.journal_path, vfs=VFS_NAME, pragmas=pragmas))
+        else:
+            opened.append(Database(self.journal_path, vfs=VFS_NAME))
+        anchor = DiskAnchor(self.disk, f"/{self.name}/anchor")
+        return self._plant.journal(opened[-1], self.identity.till_id, anchor)
+
+    def _open_cache(self, opened: list[Database]) -> Cache:
+        opened.append(open_cache_database(self._cache_path, vfs=VFS_NAME))
+        try:
+            return Cache(opened[-1])
+        except JournalDamagedError:
+            _leave(opened.pop())
+            raise
 
     @property
     def is_up(self) -> bool:
@@ -224,7 +260,7 @@ class SimulatedTill:
 
     def restart(self) -> None:
         """Start the agent unless it runs."""
-        if self.till is None:
+        if self.till is None and not self.is_lost:
             before = self.life
             self.start()
             self._chronicle.sometimes["crash recovered"] += self.life == before
@@ -246,7 +282,8 @@ class SimulatedTill:
         life, self._is_busy = self.life, True
         try:
             self._hear_siblings()
-            if self.life != life:
+            till = self.till
+            if till is None or self.life != life:
                 return None
             steps = self._guarded(start)
             if not isinstance(steps, Generator):
@@ -258,13 +295,19 @@ class SimulatedTill:
                     steps.close()
                     return None
                 done, value = self._guarded(lambda: _advance(steps, reply))  # noqa: B023
-            self.wake()
+            if self._guarded(self._has_to_tell) or self._network.has_rules_for(till):
+                self.wake()
             return value
         except MachineOffError:
             return None
         finally:
             if self.life == life:
                 self._is_busy = False
+
+    def _has_to_tell(self) -> bool:
+        assert self.till is not None
+        head = self.till.journal.stream.head()
+        return head.acked_seq < head.seq
 
     async def _ask_in_time(self, ask: Ask | AskSibling) -> Message | None:
         """What the agent's link worker and its bus do for a sale."""
@@ -301,7 +344,7 @@ class SimulatedTill:
             except MachineOffError:
                 return
             except SyncError:
-                pause_ms = int(self._talk_ms * self._draws.uniform(*_RETRY_SHARES))
+                pause_ms = int(self._talk_ms * self._draws.uniform(*self._retry_shares))
             if self.life != life:
                 return
             self._wake = Waiter(self._kernel)
@@ -387,15 +430,33 @@ class SimulatedTill:
     def beat(self) -> bytes | None:
         """Return what the agent gossips now; None when it does not live."""
         try:
-            return self._guarded(self._desk.heartbeat) if self.is_up else None
+            return self._guarded(self._beat_now) if self.is_up else None
         except MachineOffError:
             return None
 
+    def _beat_now(self) -> bytes:
+        till = self.till
+        assert till is not None
+        about = (till.journal.edition(), till.link_up, till.books.active.bundle_hash)
+        if self._beat[0] != about:  # else it would say the same
+            self._beat = about, self._desk.heartbeat()
+        return self._beat[1]
+
     def hear(self, sibling: "SimulatedTill", body: bytes) -> None:
-        """Have the agent hear gossip."""
-        if self.is_up:
-            with suppress(MachineOffError):
-                self._guarded(lambda: self._desk.heard(sibling.number, body))
+        """Have the agent hear gossip; the same once more tells it only that the sibling lives."""
+        till = self.till
+        if till is None:
+            return
+        known, number = till.neighbours.siblings.get(sibling.number), sibling.number
+        if known is not None:
+            last = self._heard.get(number)
+            if last and last[0] is known and last[1] is body and last[2] is known.head:
+                till.neighbours.heard(number)
+                return
+        with suppress(MachineOffError):
+            self._guarded(lambda: self._desk.heard(number, body))
+        if known is not None:
+            self._heard[number] = known, body, known.head
 
     def asked_by(self, sibling: "SimulatedTill", body: bytes) -> bytes | None:
         """Have the agent answer a sibling."""
@@ -408,15 +469,28 @@ class SimulatedTill:
 
     # For the auditor
 
+    def catch_up(self) -> bool:
+        """Have a noted sale entered, as the agent does after an answer; says whether it lives."""
+        if self.till is not None:
+            with suppress(MachineOffError):
+                self._guarded(self.till.journal.catch_up)
+        return self.is_up
+
     def journal_rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return rows of the journal as the running agent sees them."""
+        """Return rows of the journal as the file has them; nothing is entered meanwhile."""
         assert self.till is not None
-        return list(self.till.journal._database.rows(sql))  # noqa: SLF001 - the file itself
+        connection = self.till.journal._database._connection  # noqa: SLF001 - the file itself
+        return connection.execute(sql).fetchall()
 
     def cache_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return rows of the cache."""
         assert self.till is not None
         return list(self.till.cache._database.rows(sql))  # noqa: SLF001 - as above
+
+
+def _leave(database: Database) -> None:
+    with suppress(apsw.Error):  # closed already, or without power
+        database.leave()
 
 
 def _advance(steps: Generator[Any, Any, R], reply: Any) -> tuple[bool, Any]:  # noqa: ANN401

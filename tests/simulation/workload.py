@@ -50,6 +50,7 @@ _MINUTE_MS = 60_000
 _OPEN_HOURS = (8, 22)
 _TRIES_MAX = 4
 _LOOK_UP_MS = 20 * _MINUTE_MS
+_RUSH_MINUTES = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,20 +185,25 @@ class Register:
         self._minutes_between = minutes_between
         self._unsettled: list[tuple[str, tuple[str, ...]]] = []
         self.on_print: Callable[[SimulatedTill, str], None] = lambda _till, _key: None
+        self._rush_ends_ms = 0
+        self._regulars: list[Customer] = []
         self.is_closing = False
         self.is_retired = False
         self.is_done = False
 
     async def run(self) -> None:
         """Serve customers in opening hours until told to close; then settle what is open."""
-        mean_ms = self._minutes_between * _MINUTE_MS
         while not self.is_closing:
-            rest_ms = int(self._draws.expovariate(1 / mean_ms))
+            minutes = _RUSH_MINUTES if self.is_busy else self._minutes_between
+            rest_ms = int(self._draws.expovariate(1 / (minutes * _MINUTE_MS)))
             while rest_ms > 0 and not self.is_closing:
                 await sleep(min(rest_ms, _LOOK_UP_MS))
                 rest_ms -= _LOOK_UP_MS
+                if self.is_busy:
+                    break
             hour = self._kernel.now_ms % DAY_MS // 3_600_000
-            if self.is_closing or not _OPEN_HOURS[0] <= hour < _OPEN_HOURS[1]:
+            is_open = self.is_busy or _OPEN_HOURS[0] <= hour < _OPEN_HOURS[1]
+            if self.is_closing or not is_open:
                 continue
             try:
                 if self._draws.random() < 0.12 and self._paper.sales:
@@ -210,6 +216,25 @@ class Register:
         while await self.settle():
             await sleep(_MINUTE_MS)
         self.is_done = True
+
+    def rush(self, until_ms: int, regulars: list[Customer]) -> None:
+        """Have the same few customers come, one after the other, to spend points."""
+        self._rush_ends_ms, self._regulars = until_ms, regulars
+
+    @property
+    def is_busy(self) -> bool:
+        """Customers queue."""
+        return self._kernel.now_ms < self._rush_ends_ms
+
+    def choose(self) -> Customer | None:
+        """Return who comes next; nobody known now and then."""
+        draws = self._draws
+        if self.is_busy and draws.random() < 0.9:
+            return draws.choice(self._regulars)
+        if draws.random() < 0.1:
+            return None
+        at_home = [each for each in self._customers if each.home_store == self._till.store]
+        return draws.choice(at_home if at_home and draws.random() < 0.7 else self._customers)
 
     def retire(self) -> None:
         """Close for good: its till's machine is gone."""
@@ -373,18 +398,10 @@ class _Sale:
         self._chronicle = register._chronicle  # noqa: SLF001
         self.key = register.new_key()
         self._answer: ReceiptAnswer | None = None
-        self._customer = self._choose()
+        self._customer = register.choose()
         self._request = ReceiptRequest(
             version=1, moment=register.moment(), lines=(), card=self._card()
         )
-
-    def _choose(self) -> Customer | None:
-        draws = self._draws
-        if draws.random() < 0.1:
-            return None
-        customers = self._register._customers  # noqa: SLF001
-        at_home = [each for each in customers if each.home_store == self._till.store]
-        return draws.choice(at_home if at_home and draws.random() < 0.7 else customers)
 
     def _card(self) -> str:
         return self._draws.choice(self._customer.cards) if self._customer else ""
@@ -397,7 +414,8 @@ class _Sale:
             self._add_line()
         await self._update()
         await self._think()
-        if self._customer and draws.random() < 0.45:
+        wants_points = 0.85 if self._register.is_busy else 0.45
+        if self._customer and draws.random() < wants_points:
             await self._reserve()
             await self._think()
             await self._change_mind()
@@ -413,7 +431,7 @@ class _Sale:
             await (self._reserve() if draws.random() < 0.5 else self._update())
             await self._think()
         if draws.random() < 0.06:  # another card, or none
-            self._customer = self._choose()
+            self._customer = self._register.choose()
             self._change(card=self._card())
             await (self._reserve() if self._customer and draws.random() < 0.5 else self._update())
             self._chronicle.sometimes["card changed after points were reserved"] += 1
@@ -474,6 +492,8 @@ class _Sale:
     async def _by_courier(self, redeem: RedeemRequest) -> None:
         """Ask the centre over the customer's telephone, and reserve once more."""
         card = self._request.card
+        if (old := self._register.phones.old_grant(card)) and self._draws.random() < 0.3:
+            await self._show(old, "courier's old code: ")
         wish = CourierRequest(card=card, points=redeem.points or self._draws.randint(10, 120))
         asked = await self._register.persist(lambda: self._till.courier.ask(self.key, wish))
         if asked is None or asked.outcome != "courier_asked":
@@ -482,13 +502,15 @@ class _Sale:
         if not code:
             return
         for _ in range(self._draws.choice((1, 1, 2))):
-            taken = await self._register.persist(
-                lambda: self._till.courier.take(GrantRequest(code=code))
-            )
-            if taken is not None:
-                self._chronicle.sometimes[f"courier: {taken.outcome}"] += 1
+            await self._show(code, "courier: ")
         request = ReserveRequest(**self._fields(), redeem=redeem)
         await self._tell(lambda: self._till.receipts.reserve(self.key, request))
+
+    async def _show(self, code: str, name: str) -> None:
+        request = GrantRequest(code=code)
+        taken = await self._register.persist(lambda: self._till.courier.take(request))
+        if taken is not None:
+            self._chronicle.sometimes[f"{name}{taken.outcome}"] += 1
 
     async def _cancel(self) -> None:
         answer: ReceiptAnswer | None = await self._register.persist(

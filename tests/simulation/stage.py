@@ -1,0 +1,155 @@
+"""What everything that happens in a world acts upon: its tills, lines, registers and the centre."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.auditor import Auditor
+from tests.simulation.auditor import World as AuditedWorld
+from tests.simulation.centre import SimulatedCentre
+from tests.simulation.chronicle import Chronicle
+from tests.simulation.disk import SimulatedVfs
+from tests.simulation.faults import Faults, Size
+from tests.simulation.kernel import Kernel, really
+from tests.simulation.lan import Lan
+from tests.simulation.network import Network
+from tests.simulation.paper import Paper
+from tests.simulation.tills import SimulatedTill
+from tests.simulation.workload import DAY_MS, Customer, Register
+
+HOUR_MS = 3_600_000
+_INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """The world as those see it who make things happen in it.
+
+    Attributes:
+        seed_stream: gives randomness by name.
+        tills: machines by number; a second machine of one till has a number of its own.
+        introduced: late customers the centre was told of.
+        vaults: machines the centre gives the store's grants to.
+        busy: machines that something longer is happening to.
+        is_healed: nothing goes wrong any more.
+        commits: what waits for the standby and so is never thrown back: tills added and revoked.
+        line_ends_ms, lan_ends_ms: when a store's line, and its LAN, is whole again.
+    """
+
+    seed_stream: Callable[[str], random.Random]
+    kernel: Kernel
+    chronicle: Chronicle
+    draws: random.Random
+    faults: Faults
+    size: Size
+    centre: SimulatedCentre
+    network: Network
+    lan: Lan
+    vfs: SimulatedVfs
+    paper: Paper
+    customers: list[Customer]
+    audited: AuditedWorld
+    auditor: Auditor
+    tills: dict[int, SimulatedTill]
+    stores: list[str]
+    registers: list[Register] = field(default_factory=list)
+    introduced: set[int] = field(default_factory=set)
+    vaults: set[int] = field(default_factory=set)
+    busy: set[int] = field(default_factory=set)
+    is_healed: bool = False
+    is_over: bool = False
+    commits: int = 0
+    stalled_until_ms: int = 0
+    line_ends_ms: dict[str, int] = field(default_factory=dict)
+    lan_ends_ms: dict[str, int] = field(default_factory=dict)
+
+    # When
+
+    def some_moment(self) -> int:
+        """Return a moment of the world's days."""
+        return self.draws.randrange(self.size.days * DAY_MS)
+
+    def schedule(self, per_day: float, what: Callable[[], None]) -> None:
+        """Have something happen at random moments."""
+        draws, end_ms = self.draws, self.size.days * DAY_MS
+        count = int(per_day * self.size.days + draws.random())
+        for at_ms in sorted(draws.randrange(end_ms) for _ in range(count)):
+            self.kernel.at(at_ms, what)
+
+    # Lines
+
+    def cut_line(self, store: str, hours: float) -> None:
+        """Cut a store off the centre; a cut under way may become longer."""
+        self.chronicle.fault("line cut", f"{store} for {hours:.1f} h")
+        self._cut(store, hours, self.network.cut_stores, self.line_ends_ms)
+
+    def cut_lan(self, store: str, hours: float) -> None:
+        """Have the tills of a store not hear each other."""
+        self.chronicle.fault("LAN cut", f"{store} for {hours:.1f} h")
+        self._cut(store, hours, self.lan.cut_stores, self.lan_ends_ms)
+
+    def _cut(self, store: str, hours: float, cut: set[str], ends_ms: dict[str, int]) -> None:
+        end_ms = self.kernel.now_ms + int(hours * HOUR_MS)
+        ends_ms[store] = max(end_ms, ends_ms.get(store, 0))
+        cut.add(store)
+
+        def mend() -> None:
+            if self.kernel.now_ms >= ends_ms[store]:
+                cut.discard(store)
+
+        self.kernel.at(end_ms, mend)
+
+    # Tills
+
+    def is_fit(self, till: SimulatedTill) -> bool:
+        """Say whether something longer may be made happen to a machine now."""
+        return not (
+            self.is_healed
+            or not till.is_up
+            or till.machine_number in self.busy | self.audited.dead
+            or till.number in self.audited.revoked
+            or any(each is not till and each.number == till.number for each in self.tills.values())
+        )
+
+    def registers_of(self, till: SimulatedTill) -> list[Register]:
+        """Return the registers that call a machine."""
+        return [register for register in self.registers if register.till is till]
+
+    def rush(self, store: str, hours: float, *, at: SimulatedTill | None = None) -> None:
+        """Have regulars of a store come for some hours, to spend points; to all tills or to one."""
+        at_home = [each for each in self.customers if each.home_store == store]
+        regulars = at_home[: self.size.regulars] or self.customers[: self.size.regulars]
+        for register in self.registers:
+            if register.till.store == store and at in (None, register.till):
+                register.rush(self.kernel.now_ms + int(hours * HOUR_MS), regulars)
+
+    async def only_at(self, till: SimulatedTill) -> set[str]:
+        """Return the keys of which this machine's journal has the only record.
+
+        Call it when the journal is about to go: from then on its copies on siblings count.
+        """
+        alone = await self.alone_at(till)
+        return alone - self.lan.copies.survive(alone)
+
+    async def alone_at(self, till: SimulatedTill) -> set[str]:
+        """Return the keys that the centre does not have from this machine's journal."""
+        known = await self.keys_at_centre()
+        return {
+            key
+            for key, name in (
+                *self.paper.touched.items(),
+                *((each.key, each.till) for each in self.paper.returns.values()),
+            )
+            if name == till.name and key not in known
+        }
+
+    async def keys_at_centre(self) -> set[str]:
+        """Return the keys of which the centre has a record."""
+        return {row["key"] for row in await really(self.centre.pool.fetch(_INGESTED_KEYS))}
+
+    async def seen(self, till_id: int, incarnation: bytes) -> int:
+        """Return up to which record the centre has seen a stream."""
+        sql = "select last_seq from till_stream where till_id = $1 and incarnation = $2"
+        found: Any = await really(self.centre.pool.fetchval(sql, till_id, incarnation))
+        return found or 0

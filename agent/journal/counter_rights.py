@@ -32,6 +32,7 @@ class CounterRights:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._reserved: tuple[object, dict[str, int]] = (None, {})
 
     def receive(self, grant: CounterGrant) -> None:
         """Keep a grant; the caller has seen to it that it is accepted once."""
@@ -52,6 +53,12 @@ class CounterRights:
 
     def reserved(self, receipt_id: str) -> dict[str, int]:
         """Return what a receipt has taken, by counter."""
+        asked = (receipt_id, self.database.edition())
+        if self._reserved[0] != asked:
+            self._reserved = (asked, self._read_reserved(receipt_id))
+        return dict(self._reserved[1])
+
+    def _read_reserved(self, receipt_id: str) -> dict[str, int]:
         rows = self.database.rows(
             "select counter, sum(r.amount) from counter_reservation r"
             " join counter_right using (grant_id) where receipt_id = ? group by counter",
@@ -173,6 +180,14 @@ class CounterRights:
         )
         return [(str(grant_id), str(counter)) for grant_id, counter in rows]
 
+    def of_accounts(self) -> list[tuple[str, str]]:
+        """Return rights to what one account is given, with something left, and the counter."""
+        rows = self.database.rows(
+            "select grant_id, counter from counter_right where amount_left > 0"
+            " and substr(counter, 1, 8) = 'account.' order by grant_id"
+        )
+        return [(str(grant_id), str(counter)) for grant_id, counter in rows]
+
     def ended(self, before: str) -> list[str]:
         """Return the rights to counters whose period ended before a day, with something left."""
         rows = self.database.rows(
@@ -181,6 +196,11 @@ class CounterRights:
             before,
         )
         return [str(row[0]) for row in rows]
+
+    def counter_of(self, grant_id: str) -> str:
+        """Return the counter of a right; empty where there is no such."""
+        row = self.database.row("select counter from counter_right where grant_id = ?", grant_id)
+        return str(row[0]) if row else ""
 
     def give_up(self, grant_id: str) -> int:
         """Take what nobody has taken out of a right; returns it for the record that says so."""

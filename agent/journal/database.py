@@ -4,7 +4,8 @@ WAL with `synchronous=FULL`: with NORMAL a power cut loses receipts that were al
 (design: sync 0.10, measured there).
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,12 @@ _PRAGMAS: Final = (
     "pragma trusted_schema=off",
     "pragma wal_autocheckpoint=0",  # `Database.checkpoint` instead
 )
-_LOG_PAGES_TIDY: Final = 400
+LOG_PAGES_TIDY: Final = 200
 """From here on the log is moved into the file when nobody waits."""
+LOG_PAGES_RUSH: Final = 240
+"""From here on that is done after an answer, although the register hardly pauses."""
+_LOG_BYTES_LAID_OUT: Final = 256 * (4096 + 24)
+"""Of pages as the log has them: a commit into blocks the file has already is one sync of data."""
 _LOG_PAGES_MAX: Final = 4000
 """At this size somebody has to wait for it: 16 MB, some hundred sales."""
 _UNAVAILABLE = (
@@ -43,6 +48,9 @@ class Database:
     """One open SQLite file with named failures.
 
     Whoever calls holds the only thread that may; the file is locked against every other process.
+
+    Attributes:
+        is_behind: the disk refused what was postponed; what is read is from before it.
     """
 
     def __init__(
@@ -66,6 +74,9 @@ class Database:
             self._connection = apsw.Connection(path, vfs=vfs)
         self._log_pages = 0
         self._log_pages_max = log_pages_max
+        self._postponed: Callable[[], None] | None = None
+        self.is_behind = False
+        self._rollbacks = 0
         try:
             with self._named():
                 self._connection.set_busy_timeout(2000)
@@ -101,6 +112,7 @@ class Database:
         Raises:
             JournalUnavailableError: the disk is full, read-only or failing.
         """
+        self.do_postponed()
         with self._named():
             self._connection.execute("begin immediate")
             try:
@@ -111,12 +123,54 @@ class Database:
                 raise
 
     def _roll_back(self) -> None:
+        self._rollbacks += 1
         # Some failures (disk full among them) have already rolled back by themselves.
         if self._connection.in_transaction:
             try:
                 self._connection.execute("rollback")
             except apsw.Error:
                 self._connection.close(force=True)
+
+    def postpone(self, work: Callable[[], None]) -> None:
+        """Have something done before anything else is read or written; nobody sees the difference.
+
+        Where the disk refuses it, nothing is written before it is done; what is read meanwhile is
+        from before it.
+
+        Args:
+            work: repeats what is durable already.
+        """
+        self._postponed = work
+
+    def do_postponed(self) -> None:
+        """Do what was postponed, if anything was.
+
+        Raises:
+            JournalUnavailableError: the disk refuses.
+        """
+        if self._postponed is None:
+            return
+        work, self._postponed = self._postponed, None
+        try:
+            work()
+        except BaseException:
+            self._postponed, self.is_behind = work, True
+            raise
+        self.is_behind = False
+
+    def _catch_up(self) -> None:
+        if self._postponed is not None and not self.is_behind:
+            with suppress(JournalUnavailableError):
+                self.do_postponed()
+
+    def edition(self) -> tuple[int, int]:
+        """Return what changes with every write: while it is the same, what was read is true."""
+        self._catch_up()
+        try:
+            return self._connection.total_changes(), self._rollbacks
+        except apsw.Error as error:
+            _raise_named(error)
+            raise
 
     def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._log_pages = pages
@@ -125,10 +179,13 @@ class Database:
                 connection.wal_checkpoint(name)
         return apsw.SQLITE_OK
 
-    def checkpoint(self) -> bool:
+    def checkpoint(self, log_pages_min: int = LOG_PAGES_TIDY) -> bool:
         """Move the log into the file if it has grown; call it when nobody waits for an answer.
 
         A commit that has to do it waits for two more syncs and some hundred pages.
+
+        Args:
+            log_pages_min: of the log; below it is left alone.
 
         Returns:
             Whether it was done.
@@ -136,7 +193,8 @@ class Database:
         Raises:
             JournalUnavailableError: the disk is full or failing.
         """
-        if self._log_pages < _LOG_PAGES_TIDY:
+        self.do_postponed()
+        if self._log_pages < log_pages_min:
             return False
         with self._named():
             self._connection.wal_checkpoint()
@@ -145,18 +203,30 @@ class Database:
 
     def rows(self, sql: str, *values: SqlValue) -> list[Row]:
         """Return all rows of a query."""
-        with self._named():
+        self._catch_up()
+        try:
             return self._connection.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            _raise_named(error)
+            raise
 
     def row(self, sql: str, *values: SqlValue) -> Row | None:
         """Return the first row of a query, or None."""
-        with self._named():
+        self._catch_up()
+        try:
             return self._connection.execute(sql, values).fetchone()
+        except apsw.Error as error:
+            _raise_named(error)
+            raise
 
     def run(self, sql: str, *values: SqlValue) -> None:
         """Run one statement."""
-        with self._named():
+        self._catch_up()
+        try:
             self._connection.execute(sql, values)
+        except apsw.Error as error:
+            _raise_named(error)
+            raise
 
     def changes(self) -> int:
         """Return how many rows the last statement changed."""
@@ -169,20 +239,43 @@ class Database:
 
     def close(self) -> None:
         """Close the file; what is committed stays."""
+        with suppress(JournalError):  # it is durable, and done when the file is opened again
+            self.do_postponed()
         self._connection.close(force=True)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         try:
             yield
-        except _DAMAGED as error:
-            raise JournalDamagedError(str(error)) from error
-        except _IN_USE as error:
-            raise JournalUnavailableError(
-                f"another process has the file ({error}); stop it, one agent runs over one folder"
-            ) from error
-        except _UNAVAILABLE as error:
-            raise JournalUnavailableError(
-                f"the disk refuses to write ({error});"
-                " sell without loyalty, free space and check the disk"
-            ) from error
+        except apsw.Error as error:
+            _raise_named(error)
+            raise
+
+
+def lay_out_log(path: Path) -> None:
+    """Have the log of an open database be as long as it will be; a full disk leaves it as it is.
+
+    A commit that makes a file longer also waits for what the file system writes down of that, and
+    for everything others have written down meanwhile. Zeros after the last commit are no commit.
+    """
+    log = path.with_name(path.name + "-wal")
+    with suppress(OSError), log.open("r+b", buffering=0) as file:
+        missing = _LOG_BYTES_LAID_OUT - file.seek(0, os.SEEK_END)
+        if missing > 0:
+            file.write(bytes(missing))
+            os.fsync(file.fileno())
+
+
+def _raise_named(error: apsw.Error) -> None:
+    """Raise what SQLite's error means to a till; return where it means nothing but a mistake."""
+    if isinstance(error, _DAMAGED):
+        raise JournalDamagedError(str(error)) from error
+    if isinstance(error, _IN_USE):
+        raise JournalUnavailableError(
+            f"another process has the file ({error}); stop it, one agent runs over one folder"
+        ) from error
+    if isinstance(error, _UNAVAILABLE):
+        raise JournalUnavailableError(
+            f"the disk refuses to write ({error});"
+            " sell without loyalty, free space and check the disk"
+        ) from error

@@ -2,21 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
+import msgspec
 import structlog
 
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.anchor import Anchor
 from agent.journal.counter_rights import CounterRights
 from agent.journal.courier_asks import CourierAsks
-from agent.journal.database import Database
-from agent.journal.own_counts import OwnCountRows
+from agent.journal.database import LOG_PAGES_TIDY, Database
+from agent.journal.noted_sales import NotedSale, NotedSales, record_of, row_of
+from agent.journal.own_counts import OwnCountRows, Sold
 from agent.journal.pruning import find_due, remove
-from agent.journal.receipts import Receipts
+from agent.journal.receipts import ReceiptRow, Receipts
 from agent.journal.rights import Rights
 from agent.journal.roster import RosterRow
+from agent.journal.rule_trust import RuleTrust
 from agent.journal.schema import migration_files
-from agent.journal.stream import Stream
+from agent.journal.stream import Stream, StreamHead
 from agent.journal.told_time import ToldTimes
 from agent.journal.transfers import Transfers
 from agent.journal.witness_store import WitnessStore
@@ -44,16 +48,30 @@ class Journal:
         self.transfers = Transfers(database, self.rights)
         self.witness = WitnessStore(database)
         self.roster = RosterRow(database)
+        self.rule_trust = RuleTrust(database)
         self.receipts = Receipts(database)
         self.own_counts = OwnCountRows(database)
         self.courier = CourierAsks(database)
         self.told_times = ToldTimes(database)
+        self._noted = NotedSales(database)
         try:
             database.migrate(migration_files())
+            self._enter_what_was_left()
             self._check_chain()
         except JournalDamagedError:
             database.leave()
             raise
+
+    def _enter_what_was_left(self) -> None:
+        """Enter what was noted before a crash; a disk that refuses does not keep a till down."""
+        left = self._noted.find()
+        if left is None:
+            return
+        try:
+            self._enter(left)
+        except JournalUnavailableError:
+            self._database.postpone(partial(self._enter, left))
+            self._database.is_behind = True
 
     def _check_chain(self) -> None:
         if self.stream.is_open() and not self.stream.is_sound():
@@ -70,6 +88,57 @@ class Journal:
             raise
         if self.stream.moved_rights or self.rights.are_suspended:
             self.drop_anchor()
+
+    def note_sale(self, sale: NotedSale, *, follows: StreamHead) -> None:
+        """Make a plain sale durable, on one page; on return it is recorded for whoever asks.
+
+        It is entered into records, receipts and counts before anything else reads or writes: by
+        `tidy` after the answer, by the next call, or when the journal is opened after a crash.
+
+        Args:
+            sale: of a receipt this journal has nothing of.
+            follows: the stream's head as its code says it.
+
+        Raises:
+            JournalUnavailableError: the disk refuses; nothing was recorded.
+        """
+        self.stream.check_size(sale.record)
+        with self._database.transaction():
+            if self.stream.head() != follows:
+                # The disk had refused to enter the sale before, and has just done it after all.
+                raise JournalUnavailableError("the journal was behind; repeat the call")
+            self._noted.put(sale)
+        self.stream.forget_cached_head()
+        self._database.postpone(partial(self._enter, sale))
+
+    def _enter(self, sale: NotedSale) -> None:
+        record = record_of(sale)
+        with self.transaction():
+            if not self._noted.is_there():
+                return  # it was entered, and only what follows failed
+            seq = self.stream.append(record, sale.record)
+            self.own_counts.add_sale(
+                record.key,
+                msgspec.json.decode(record.calculation, type=Sold),
+                card=bytes.fromhex(record.card),
+                incarnation=self.stream.head().incarnation,
+                seq=seq,
+            )
+            self.receipts.put(row_of(sale, record))
+            self._noted.clear()
+
+    def receipt(self, receipt_id: str) -> ReceiptRow | None:
+        """Return what the journal has of a receipt, noted or entered."""
+        row = self.receipts.find(receipt_id)
+        if row is None and self._database.is_behind:
+            sale = self._noted.find()
+            if sale is not None and sale.receipt_id == receipt_id:
+                return row_of(sale, record_of(sale))
+        return row
+
+    def edition(self) -> tuple[int, int]:
+        """Return what changes with every write: while it is the same, what was read is true."""
+        return self._database.edition()
 
     def drop_anchor(self) -> None:
         """Write down where the stream stands; until that is done no right is spent.
@@ -126,13 +195,27 @@ class Journal:
             remove(self._database, due)
         return True
 
-    def tidy(self) -> bool:
-        """Do what a sale should not wait for; call it after an answer. Says whether there was any.
+    def catch_up(self) -> None:
+        """Enter a sale that is noted; call it after an answer.
 
         Raises:
             JournalUnavailableError: the disk refuses.
         """
-        return self._database.checkpoint()
+        self._database.do_postponed()
+
+    def tidy(self, log_pages_min: int = LOG_PAGES_TIDY) -> bool:
+        """Do what a sale should not wait for; call it after an answer.
+
+        Args:
+            log_pages_min: of the log; a shorter one is left alone.
+
+        Returns:
+            Whether the log was moved into the file.
+
+        Raises:
+            JournalUnavailableError: the disk refuses.
+        """
+        return self._database.checkpoint(log_pages_min)
 
     def close(self) -> None:
         """Close the file."""

@@ -40,6 +40,14 @@ class OfflineLimits:
         assert isinstance(row[0], int)
         return max(0, row[0])
 
+    def is_used(self) -> bool:
+        """Say whether the count should begin anew soon: a quarter is spent, or any of the risk."""
+        row = self._database.row(
+            "select points_spent * 4 > points_max or exists(select 1 from risk_use)"
+            " from offline_limit"
+        )
+        return row is not None and bool(row[0])
+
     def risk_is_open(self, account_id: int, *, others_gave: bool) -> bool:
         """Say whether a receipt of an account may take from the risk budget.
 
@@ -53,7 +61,8 @@ class OfflineLimits:
 
     def count_given(self, points: int) -> None:
         """Count points given to a sibling: a copy of the disk could give them a second time."""
-        self._database.run("update offline_limit set points_spent = points_spent + ?", points)
+        if points:
+            self._database.run("update offline_limit set points_spent = points_spent + ?", points)
 
     def count_receipt(self, receipt_id: str, sources: Iterable[Source]) -> None:
         """Count what a receipt is recorded with."""

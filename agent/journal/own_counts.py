@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from agent.journal.database import Database, SqlValue
-from loyalty.calculation import Calculation
+from loyalty.calculation import Calculation, Counted
 from loyalty.counters import is_shared
 from loyalty.returns import ReturnCalculation
 from sync.messages import Applied
@@ -29,6 +31,15 @@ select counter, sum(plus), max(used_at) from (
 ) group by counter"""
 _OF_CARD = """
 select counter, sum(plus), max(used_at) from own_count where card = ?3 and {at} group by counter"""
+
+
+class Sold(msgspec.Struct, frozen=True):
+    """What of a recorded calculation is counted."""
+
+    account_id: int
+    moment: str
+    store: str
+    counted: tuple[Counted, ...] = ()
 
 
 @dataclass(slots=True)
@@ -52,7 +63,13 @@ class OwnCountRows:
         self._database = database
 
     def add_sale(
-        self, key: str, calculation: Calculation, *, card: bytes, incarnation: bytes, seq: int
+        self,
+        key: str,
+        calculation: Calculation | Sold,
+        *,
+        card: bytes,
+        incarnation: bytes,
+        seq: int,
     ) -> None:
         """Note what a sale counts, in the transaction that appends its record.
 

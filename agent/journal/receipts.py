@@ -42,9 +42,16 @@ class Receipts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._found: tuple[object, ReceiptRow | None] = (None, None)
 
     def find(self, receipt_id: str) -> ReceiptRow | None:
-        """Return a receipt's row."""
+        """Return a receipt's row; one call asks for the same several times."""
+        asked = (receipt_id, self._database.edition())
+        if self._found[0] != asked:
+            self._found = (asked, self._find(receipt_id))
+        return self._found[1]
+
+    def _find(self, receipt_id: str) -> ReceiptRow | None:
         row = self._database.row(f"select {_COLUMNS} from receipt where receipt_id = ?", receipt_id)  # noqa: S608 - constant columns
         return _receipt(row) if row else None
 

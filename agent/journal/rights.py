@@ -51,6 +51,7 @@ class Rights:
         self.are_suspended = False
         self.limits = OfflineLimits(database)
         self._database = database
+        self._reserved: tuple[object, tuple[Reserved, ...]] = (None, ())
 
     def receive(self, grant: Grant) -> bool:
         """Keep a grant or authorisation; False when it is already here."""
@@ -85,6 +86,16 @@ class Rights:
         row = self._database.row("select coalesce(sum(points_left), 0) from held_right")
         assert row is not None
         return int(row[0])  # type: ignore[arg-type]
+
+    def is_held(self) -> bool:
+        """Say whether anything is left to spend, or set aside for a receipt."""
+        row = self._database.row(
+            "select exists(select 1 from held_right where points_left > 0)"
+            " or exists(select 1 from reservation)"
+            " or exists(select 1 from risk_budget where points_total > points_spent)"
+        )
+        assert row is not None
+        return bool(row[0])
 
     def set_risk_total(self, points_total: int) -> None:
         """Take the sum of all budget ever given to this incarnation; it only grows."""
@@ -141,6 +152,12 @@ class Rights:
 
     def reserved(self, receipt_id: str) -> list[Reserved]:
         """Return what a receipt has taken, in a fixed order."""
+        asked = (receipt_id, self._database.edition())
+        if self._reserved[0] != asked:
+            self._reserved = (asked, tuple(self._read_reserved(receipt_id)))
+        return list(self._reserved[1])
+
+    def _read_reserved(self, receipt_id: str) -> list[Reserved]:
         rows = self._database.rows(
             "select r.grant_id, coalesce(h.purpose, 'risk'), r.points, r.lots"
             " from reservation r left join held_right h using (grant_id)"
@@ -247,6 +264,16 @@ class Rights:
             "select grant_id from held_right where points_left > 0 and purpose = 'grant'"
         )
         return [str(row[0]) for row in rows]
+
+    def accounts_held(self, after: int, accounts_max: int) -> list[int]:
+        """Return the next accounts, by number, of which grants here have points nobody reserved."""
+        rows = self._database.rows(
+            "select distinct account_id from held_right"
+            " where account_id > ? and points_left > 0 and purpose = 'grant'"
+            " order by account_id limit ?",
+            after, accounts_max,
+        )  # fmt: skip
+        return [int(row[0]) for row in rows]  # type: ignore[arg-type]
 
     def withdraw(self) -> None:
         """Give up what is not reserved, within the same incarnation.

@@ -1,6 +1,6 @@
 """The till's outbox: hash-chained records, sent until acknowledged, and kept even then."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.anchor import Mark
@@ -133,17 +133,32 @@ class Stream:
             if isinstance(record, FACTS):
                 self._append_bytes(record, body)
 
-    def append(self, record: Record) -> int:
-        """Append a record to the chain; call it inside a transaction. Returns its seq."""
-        return self._append_bytes(record, encode_record(record))
+    def append(self, record: Record, body: bytes = b"") -> int:
+        """Append a record to the chain; call it inside a transaction.
 
-    def _append_bytes(self, record: Record, body: bytes) -> int:
+        Args:
+            body: the record's bytes, where they are made already.
+
+        Returns:
+            Its seq.
+        """
+        return self._append_bytes(record, body or encode_record(record))
+
+    @staticmethod
+    def check_size(body: bytes) -> None:
+        """Refuse a record that nobody could ever read: what is behind it would never leave.
+
+        Raises:
+            JournalUnavailableError: it is too long.
+        """
         if len(body) > RECORD_BYTES_MAX:
-            # Nobody could ever read it, and what is behind it in the stream would never leave.
             raise JournalUnavailableError(
                 f"a record has at most {RECORD_BYTES_MAX} bytes, this one {len(body)};"
                 " sell without loyalty or split the receipt"
             )
+
+    def _append_bytes(self, record: Record, body: bytes) -> int:
+        self.check_size(body)
         head = self.head()
         seq, link = head.seq + 1, next_link(head.head, body)
         kind = str(type(record).__struct_config__.tag)
@@ -158,7 +173,7 @@ class Stream:
             link,
             head.incarnation,
         )
-        self._head = None
+        self._head = replace(head, seq=seq, head=link)
         self.moved_rights = self.moved_rights or _moves_rights(record)
         return seq
 

@@ -4,6 +4,7 @@ Bounded in bytes for each sibling and as a whole, so that a mad sibling can fill
 alone. Every change happens inside a transaction of the journal.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,14 +136,20 @@ class WitnessStore:
         )
         return _head(row[0]) if row else None
 
-    def copies(self, count: int, *, without: frozenset[int]) -> list[Copy]:
-        """Return copies to hand in, by stream and place; those of some tills are left out."""
+    def copies(self, count: int, *, without: Mapping[int, bytes]) -> list[Copy]:
+        """Return copies to hand in, by stream and place.
+
+        Args:
+            without: streams, by till, that are left out.
+        """
+        left_out = [[till_id, incarnation.hex()] for till_id, incarnation in without.items()]
         found: list[Copy] = []
         rows = self._database.rows(
             "select till_id, signed, from_seq, previous_hash, records from witness_copy"
-            " where till_id not in (select value from json_each(?))"
+            " where (till_id, lower(hex(incarnation))) not in"
+            " (select value ->> 0, value ->> 1 from json_each(?))"
             " order by till_id, incarnation, from_seq, to_seq limit ?",
-            msgspec.json.encode(sorted(without)).decode(), count,
+            msgspec.json.encode(left_out).decode(), count,
         )  # fmt: skip
         for _, signed, from_seq, previous, records in rows:
             assert isinstance(from_seq, int)

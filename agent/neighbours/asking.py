@@ -56,7 +56,8 @@ def _ask_one(
         till_id=till.identity.till_id,
         incarnation=incarnation,
     )
-    for _ in range(TRIES):
+    # Nobody knows whether a sibling that was never heard is there: a sale waits for one ask only.
+    for _ in range(1 if till.neighbours.is_new(till_id) else TRIES):
         answer = yield AskSibling(till_id, message, RightsAnswer)
         if isinstance(answer, RightsAnswer):
             return accept(till, request, answer)

@@ -68,8 +68,10 @@ class BusDriver:
             await asyncio.sleep(HEARTBEAT_MS / 1000)
 
     def _state(self) -> tuple[bytes, int, Roster | None]:
-        head = self._till.journal.stream.head()
-        return head.incarnation, head.incarnation_number, self._till.neighbours.roster
+        till, head = self._till, self._till.journal.stream.head()
+        # A revoked till has no place in the store any more: its bus is closed.
+        roster = None if till.revoked else till.neighbours.roster
+        return head.incarnation, head.incarnation_number, roster
 
     def _tell_bus(self, incarnation: bytes, number: int, roster: Roster | None) -> None:
         told_incarnation, told_roster = self._told

@@ -1,4 +1,4 @@
-"""Hands siblings' records to the centre: those of a till without a line, or without a life."""
+"""Hands siblings' records to the centre: of a till without a line, a life, or its old journal."""
 
 from collections.abc import Generator
 
@@ -19,14 +19,14 @@ _GONE = ("request_invalid", "message_malformed")
 
 
 def deliver(till: Till) -> Generator[Ask, Message | bytes | None, None]:
-    """Hand in what is kept for siblings that have no line themselves; call it in a live session.
+    """Hand in what is kept for siblings that cannot do so themselves; call it in a live session.
 
     What is thrown in (no answer) ends it; nothing is lost by ending anywhere.
     """
     if till.revoked:
         return  # the centre would refuse; a sibling with the same copies may hand them in
     waiting: set[tuple[int, bytes]] = set()
-    for copy in till.journal.witness.copies(COPIES_MAX, without=till.neighbours.with_line()):
+    for copy in till.journal.witness.copies(COPIES_MAX, without=till.neighbours.handing_in()):
         stream = (copy.head.till_id, copy.head.incarnation)
         if stream in waiting:
             continue

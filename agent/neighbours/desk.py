@@ -17,6 +17,7 @@ from agent.till_service.till import Till
 from sync.errors import MalformedMessageError
 from sync.messages import Message
 from sync.neighbours import (
+    STORE_TILLS_MAX,
     AskSibling,
     HeadAnswer,
     HeadRequest,
@@ -56,6 +57,7 @@ class NeighbourDesk:
             link_up=till.link_up,
             bundle=till.books.active.bundle_hash,
             rights=self._rights_digest(),
+            compared=tuple(sorted(till.neighbours.told_heads)[:STORE_TILLS_MAX]),
         )
         body = pack(beat)
         assert body is not None, "a heartbeat fits an envelope"
@@ -131,7 +133,11 @@ class NeighbourDesk:
             head.seq,
         ):
             sibling.head = head
-        if is_news and till.journal.witness.waits_for(head):
+        # Before it has heard what is kept for it here, a till that came back from an image says
+        # that the centre has all: of another history.
+        vouches = till.identity.till_id in beat.compared
+        is_news, sibling.vouches = is_news or vouches != sibling.vouches, vouches
+        if is_news and vouches and till.journal.witness.waits_for(head):
             with till.journal.transaction():
                 till.journal.witness.drop_acked(head)
 

@@ -59,11 +59,26 @@ def take_known(till: Till, known: SignedHead | None) -> Standing:
         last_seq=head.seq,
         hash_at=stream.hash_at,
     )
+    if standing == "amnesia" and known.incarnation != head.incarnation and not _holds(till):
+        # A later stream of this till, and no right here that was given to two. Two machines with
+        # one key would else outbid each other's streams at every heartbeat; the centre ends it.
+        return "silent"
     if standing == "amnesia":
         log.warning("amnesia_by_witness", known_seq=known.seq, seq=head.seq)
         till.session = NO_SESSION
         till.start_incarnation("witness", number_min=max(1, known.incarnation_number + 1))
     return standing
+
+
+def _holds(till: Till) -> bool:
+    """Say whether there is anything a new stream would not have: rights, or asks for them."""
+    journal = till.journal
+    return bool(
+        journal.rights.is_held()
+        or journal.counter_rights.is_held()
+        or journal.courier.open_nonces()
+        or till.session != NO_SESSION
+    )
 
 
 def ask_for_head(till: Till) -> Asking:

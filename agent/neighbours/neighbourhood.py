@@ -24,6 +24,8 @@ class Sibling:
     Attributes:
         heard_at_ms: monotonic; None before the first heartbeat and after it did not answer.
         head: the last it said, signed.
+        is_new: nothing was ever heard of it, and it was asked nothing yet.
+        vouches: it knows what is kept for it here, and goes on from there.
         refuses_until_ms: monotonic; until then it is not asked to be a witness.
         allowance: requests it may still make at once; refills with time.
     """
@@ -34,6 +36,8 @@ class Sibling:
     bundle: str = ""
     rights: str = ""
     head: SignedHead | None = None
+    is_new: bool = True
+    vouches: bool = False
     refuses_until_ms: int = 0
     allowance: float = _REQUESTS_AT_ONCE
     allowed_at_ms: int = 0
@@ -91,11 +95,13 @@ class Neighbourhood:
     def heard(self, till_id: int) -> None:
         """Note that a sibling spoke now."""
         self.siblings[till_id].heard_at_ms = self.system.monotonic_ms()
+        self.siblings[till_id].is_new = False
 
     def missed(self, till_id: int) -> None:
         """Note that a sibling did not answer: it is asked nothing until it is heard again."""
         if till_id in self.siblings:
             self.siblings[till_id].heard_at_ms = None
+            self.siblings[till_id].is_new = False
 
     def is_alive(self, till_id: int) -> bool:
         """Say whether a sibling was heard lately and can be asked."""
@@ -112,19 +118,36 @@ class Neighbourhood:
         """Return the siblings that are alive and say that the centre answers them."""
         return frozenset(i for i in self.alive() if self.siblings[i].link_up)
 
+    def handing_in(self) -> dict[int, bytes]:
+        """Return the streams, by till, that siblings with a line hand in themselves.
+
+        Not those they had before: what a till forgot with its journal its witnesses alone have.
+        """
+        heads = {i: self.siblings[i].head for i in self.with_line()}
+        return {i: head.incarnation for i, head in heads.items() if head is not None}
+
     # Whom to ask
 
     def holders_of(self, account_id: int) -> list[int]:
         """Return the living vaults of the store, the one that should hold this account first.
 
-        With several the account's number chooses one, as the centre does (design: sync 3.6).
+        With several the account's number chooses one, as the centre does (design: sync 3.6). In the
+        first seconds of this process nobody was heard yet; then the first of them may be asked all
+        the same, once: it is not known to be silent.
         """
         tills: Iterable[RosterTill] = self.roster.tills if self.roster else ()
         vaults = [each.till_id for each in tills if each.vault]
         if not vaults:
             return []
         first = account_id % len(vaults)
-        return [i for i in (*vaults[first:], *vaults[:first]) if self.is_alive(i)]
+        in_turn = (*vaults[first:], *vaults[:first])
+        unheard = [i for i in in_turn if self.connected and self.is_new(i)]
+        return [i for i in in_turn if self.is_alive(i)] or unheard[:1]
+
+    def is_new(self, till_id: int) -> bool:
+        """Say whether a sibling was neither heard nor asked anything since this till began."""
+        sibling = self.siblings.get(till_id)
+        return sibling is not None and sibling.is_new
 
     def witnesses(self) -> list[int]:
         """Return living siblings to keep a copy; each till of a store begins with the next one."""

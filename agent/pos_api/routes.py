@@ -18,6 +18,7 @@ from agent.link.worker import LinkSettings, LinkWorker
 from agent.neighbours.bus_driver import BusDriver
 from agent.pos_api.http_server import HttpRequest, HttpResponse, problem
 from agent.pos_api.openapi import openapi_document
+from agent.quiet_work import QuietWork
 from agent.till_service.courier import CourierService
 from agent.till_service.messages import (
     CompleteRequest,
@@ -82,6 +83,7 @@ class PosApi:
     link_settings: LinkSettings
     siblings: BusDriver
     health: Health
+    quiet: QuietWork
     one_call: asyncio.Lock
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
@@ -136,7 +138,7 @@ class PosApi:
     async def _complete(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
         body = _read(request, CompleteRequest)
         answer = await self._drive(lambda: self.receipts.complete(receipt_id, body))
-        self.link.wake()
+        self.link.tell()
         return answer
 
     async def _cancel(
@@ -145,7 +147,7 @@ class PosApi:
         receipt_id: str,
     ) -> HttpResponse:
         answer = await self._said(lambda: self.thread.run(self.receipts.cancel, receipt_id))
-        self.link.wake()
+        self.link.tell()
         return answer
 
     async def _ask_courier(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
@@ -157,13 +159,13 @@ class PosApi:
         body = _read(request, GrantRequest)
         take = CourierService(self.till).take
         answer = await self._said(lambda: self.thread.run(take, body))
-        self.link.wake()
+        self.link.tell()
         return answer
 
     async def _return(self, request: HttpRequest, return_id: str) -> HttpResponse:
         body = _read(request, ReturnRequest)
         answer = await self._drive(lambda: self.returns.handle(return_id, body))
-        self.link.wake()
+        self.link.tell()
         return answer
 
     async def _health(
@@ -191,7 +193,11 @@ class PosApi:
         # One register, one call at a time; a repeat that overtakes its first try waits for it.
         try:
             async with self.one_call:
-                answer = await work()
+                self.quiet.call_begins()
+                try:
+                    answer = await work()
+                finally:
+                    self.quiet.call_ended()
         except JournalUnavailableError as error:
             return problem(503, Outcome.JOURNAL_UNAVAILABLE, message=str(error))
         except JournalDamagedError:

@@ -42,11 +42,13 @@ class AllowanceMemory:
     Attributes:
         shown: by receipt id.
         local_ms: how far registers' local time is from the trusted time; 0 = not known yet.
+        asked_account: of the accounts with points here, the last one asked for ahead.
     """
 
     def __init__(self) -> None:
         self.shown: OrderedDict[str, Shown] = OrderedDict()
         self.local_ms = 0
+        self.asked_account = 0
         self._in_vain: dict[str, int] = {}
         self._taken: list[str] = []
         self._session = b""

@@ -28,7 +28,7 @@ from loyalty.account import NO_ALLOWANCE, Allowance
 from loyalty.asking import counters_asked
 from loyalty.basket import Moment
 from loyalty.calculation import Calculation, Counted
-from loyalty.counters import SharedCounter, code_uses, is_shared
+from loyalty.counters import SharedCounter, account_of, code_uses, is_shared
 from loyalty.limits import POINTS_MAX
 from sync.cycle import PATH_COUNTERS, Ask
 from sync.errors import SignatureError
@@ -41,6 +41,8 @@ log = structlog.get_logger()
 
 Compute = Callable[[Case, Allowance], Calculation]
 
+_ACCOUNTS_AT_ONCE = 20
+_ANY_ACCOUNT = 1
 _HALF_DAY_MS = 43_200_000
 _DAY_MS = 86_400_000
 
@@ -100,6 +102,7 @@ class Allowances:
             place=self._till.identity.place,
             moment=Moment(local=case.request.moment, uncertainty_s=case.uncertainty_s),
             codes=case.request.codes,
+            account_id=case.person.account.account_id,
         )
         return frozenset(counter.name for counter in found)
 
@@ -202,9 +205,13 @@ def stock(till: Till) -> Generator[Ask, Message | bytes | None, None]:
 
 def send_home(till: Till, grant_id: str, why: str) -> None:
     """Send a right's residue home, inside a transaction: it is gone before the record says so."""
+    counter = till.journal.counter_rights.counter_of(grant_id)
     amount = till.journal.counter_rights.give_up(grant_id)
     if amount:
         at_ms = till.clock.now_ms()
+        if account_of(counter):
+            # Somebody waits for it elsewhere; to ask for it ahead at once would take it from him.
+            till.allowances.note_asked(counter, till.system.monotonic_ms(), in_vain=True)
         till.journal.stream.append(
             CounterReturnRecord(at_ms=at_ms, grant_id=grant_id, amount=amount, why=why)
         )
@@ -217,7 +224,10 @@ def send_all_home(till: Till, why: str) -> None:
 
 
 def _send_idle_home(till: Till) -> None:
-    """Send home rights to periods that are over everywhere, and to single codes nobody shows."""
+    """Send home rights to periods that are over everywhere and to single codes nobody shows.
+
+    What one account is given stays where points of the account are.
+    """
     rights = till.journal.counter_rights
     yesterday = _day(till.clock.now_ms() - _DAY_MS)
     going = [(grant_id, "its period is over") for grant_id in rights.ended(yesterday)]
@@ -226,6 +236,11 @@ def _send_idle_home(till: Till) -> None:
         for grant_id, counter in rights.single_codes()
         if not till.allowances.presented(counter)
     ]
+    for grant_id, counter in rights.of_accounts():
+        account_id = account_of(counter)
+        is_at_home = till.journal.rights.accounts_held(account_id - 1, 1) == [account_id]
+        if not is_at_home and not till.allowances.presented(counter):
+            going.append((grant_id, "not used here"))
     if going:
         with till.journal.transaction():
             for grant_id, why in going:
@@ -265,7 +280,24 @@ def _counters_ahead(till: Till) -> list[SharedCounter]:
         ):
             if counter.most > 1 or not counter.name.startswith(prefix):
                 found[counter.name] = counter
-    return [found[name] for name in sorted(found)]
+    of_accounts = _of_accounts_ahead(till, Moment(local=f"{_day(local_ms)}T12:00:00"))
+    return [*of_accounts, *(found[name] for name in sorted(found))]
+
+
+def _of_accounts_ahead(till: Till, moment: Moment) -> list[SharedCounter]:
+    """Return what the next few accounts are given of which this till holds points."""
+
+    def counters(account_id: int) -> list[SharedCounter]:
+        place, rules = till.identity.place, till.books.active
+        asked = counters_asked(rules, place=place, moment=moment, account_id=account_id)
+        return [counter for counter in asked if counter.scope == "account"]
+
+    if not counters(_ANY_ACCOUNT):
+        return []
+    memory = till.allowances
+    accounts = till.journal.rights.accounts_held(memory.asked_account, _ACCOUNTS_AT_ONCE)
+    memory.asked_account = accounts[-1] if len(accounts) == _ACCOUNTS_AT_ONCE else 0
+    return [counter for account_id in accounts for counter in counters(account_id)]
 
 
 def _day(at_ms: int) -> str:

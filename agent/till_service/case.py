@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.journal.receipts import ReceiptRow
 from agent.till_service.identify import Person
 from agent.till_service.messages import ReceiptRequest
+from agent.till_service.worked_out import WorkedOut
 from loyalty.compilation import Rules
 
 
@@ -29,3 +30,24 @@ class Case:
     def title_of(self, offer_id: str, language: str) -> str:
         """Return an offer's name, or nothing where it has none in that language."""
         return self.rules.offers_by_id[offer_id].title.get(language, "")
+
+
+@dataclass(slots=True)
+class OpenReceipt:
+    """What is kept of a receipt between calls; losing it costs only a question to the centre.
+
+    Attributes:
+        content: canonical bytes of the latest request,
+            to tell a repeat from a change under the same version.
+        rules: the bundle active when the receipt was first totalled; it keeps it
+            (design: sync 4.4).
+        read_at: editions of journal and cache in which `person` was read.
+        worked_out: the last calculation; the same inputs have the same.
+    """
+
+    version: int
+    content: bytes
+    rules: Rules
+    person: Person
+    read_at: object = None
+    worked_out: WorkedOut | None = None

@@ -38,7 +38,7 @@ class CourierService:
     def ask(self, receipt_id: str, request: CourierRequest) -> CourierAnswer:
         """Make an ask for a receipt, durably; asked again for the same, the same ask."""
         till = self._till
-        row = till.journal.receipts.find(receipt_id)
+        row = till.journal.receipt(receipt_id)
         if row is not None and row.state != "reserved":
             return self._said(Outcome.RECEIPT_CLOSED, receipt_id)
         card = till.card_hash(request.card)

@@ -9,6 +9,7 @@ from agent.reference_data.cache import Told
 from agent.till_service.till import Till
 from loyalty.account import NOBODY, AccountSnapshot
 from sync.cycle import PATH_SNAPSHOT, Ask
+from sync.listening import PATH_FRESH, Fresh, FreshAnswer, snapshot_of, stamp_of
 from sync.messages import Message, SnapshotAnswer, SnapshotRequest
 
 
@@ -54,7 +55,7 @@ def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
     if not card:
         return Person()
     if till.link_up:
-        answer = yield Ask(PATH_SNAPSHOT, SnapshotRequest(card=card), SnapshotAnswer)
+        answer = yield from _asked(till, card)
         if isinstance(answer, SnapshotAnswer) and answer.account is not None:
             try:
                 till.cache.put_accounts((answer.account,), answer.applied)
@@ -62,6 +63,18 @@ def identify(till: Till, card: bytes) -> Generator[Ask, Message | None, Person]:
                 # Remembering it would be better; a full disk is no reason not to sell.
                 return _person(till, card, Told(answer.account, answer.applied))
     return _person(till, card, till.cache.told(card))
+
+
+def _asked(till: Till, card: bytes) -> Generator[Ask, Message | None, Message | None]:
+    """Ask the centre for an account; it need not tell one that is as it was told."""
+    if not till.takes_lines:
+        return (yield Ask(PATH_SNAPSHOT, SnapshotRequest(card=card), SnapshotAnswer))
+    known = till.cache.account(card)
+    fresh = Fresh(card=card, known=stamp_of(known) if known else b"")
+    answer = yield Ask(PATH_FRESH, fresh, FreshAnswer)
+    if isinstance(answer, FreshAnswer) and answer.snapshot:
+        return snapshot_of(answer)
+    return None
 
 
 def _person(till: Till, card: bytes, told: Told | None) -> Person:

@@ -43,7 +43,7 @@ def receipt_code(till: Till, record: SaleRecord, calculation: Calculation, seq: 
             moment=record.inputs.moment.local[:_MINUTES],
             bundle=bytes.fromhex(record.inputs.bundle)[:8].ljust(8, b"\0"),
         )
-        return qr.write(qr.seal(proof, _key(till.identity.key_seed)))
+        return qr.sealed_text(proof, _key(till.identity.key_seed))
     except QrTextError:
         return ""
 

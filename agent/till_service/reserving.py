@@ -47,7 +47,7 @@ class Reserving:
         """
         held_elsewhere = 0
         yield from ask_for_head(self._till)
-        row = self._till.journal.receipts.find(case.receipt_id)
+        row = self._till.journal.receipt(case.receipt_id)
         if row is not None and row.state != "reserved":
             return None
         missing = self._first(case, wanted)
@@ -61,7 +61,7 @@ class Reserving:
         return SetAside(self._last(case, wanted), held_elsewhere)
 
     def _is_reserved(self, case: Case) -> bool:
-        row = self._till.journal.receipts.find(case.receipt_id)
+        row = self._till.journal.receipt(case.receipt_id)
         return row is not None and row.state == "reserved"
 
     def _may_ask(self, case: Case) -> bool:
@@ -160,7 +160,7 @@ class Reserving:
                 risk_points_max=min(till.settings.risk_points_per_receipt_max, max(0, uncovered)),
                 now_ms=now_ms,
             )
-            row = till.journal.receipts.find(case.receipt_id)
+            row = till.journal.receipt(case.receipt_id)
             self._put_row(case, asked=row is not None and row.authorisation_asked)
         return taken
 

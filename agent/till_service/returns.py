@@ -125,7 +125,7 @@ class ReturnService:
             verdict, proof = judge(self._till, request.receipt_code, key)
         if verdict == Verdict.WRONG:
             return _Known(code_is_wrong=True)
-        here = self._till.journal.receipts.find(key)
+        here = self._till.journal.receipt(key)
         calculation = here.calculation if here is not None and here.state == "recorded" else b""
         told = ReceiptAnswer()
         if self._till.link_up:

@@ -9,18 +9,20 @@ The simulator drives the very same generators.
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
 from agent.errors import JournalUnavailableError
+from agent.journal.noted_sales import NotedSale
 from agent.journal.receipts import ReceiptRow
 from agent.journal.rights import spend_right
 from agent.neighbours.heads import ask_for_head
 from agent.neighbours.protecting import protect_last
-from agent.till_service.allowances import Allowances
+from agent.reference_data.rule_books import EMPTY_RULES
+from agent.till_service.allowances import Allowances, shared_counts
 from agent.till_service.cancelling import cancel_reserved
-from agent.till_service.case import Case
+from agent.till_service.case import Case, OpenReceipt
 from agent.till_service.identify import Person, identify
 from agent.till_service.messages import (
     CashierMessage,
@@ -30,44 +32,26 @@ from agent.till_service.messages import (
     ReceiptRequest,
     ReserveRequest,
 )
-from agent.till_service.printed_form import calculation_bytes
 from agent.till_service.receipt_codes import receipt_code
 from agent.till_service.reserving import Reserving
 from agent.till_service.till import Till
+from agent.till_service.worked_out import WorkedOut
 from loyalty.account import NO_REDEMPTION, NO_RIGHT, Allowance, RedeemRequest, SpendRight
 from loyalty.basket import Basket, Moment
 from loyalty.calculate import calculate
 from loyalty.calculation import Calculation
 from loyalty.compilation import Rules
-from loyalty.fiscal import fiscal_lines, paid_by_points_minor
 from loyalty.outcomes import Outcome
 from loyalty.wording import say_outcome, say_reason
 from sync.cycle import Ask
 from sync.messages import Message
 from sync.neighbours import AskSibling
-from sync.records import CalculationInputs, SaleRecord
+from sync.records import CalculationInputs, CounterDrawn, SaleRecord, Source, encode_record
 
 Steps = Generator[Ask | AskSibling, Message | None, ReceiptAnswer]
 
 _OPEN_RECEIPTS_MAX = 200
 _compared = msgspec.json.Encoder(order="deterministic")
-
-
-@dataclass(slots=True)
-class OpenReceipt:
-    """What is kept of a receipt between calls; losing it costs only a question to the centre.
-
-    Attributes:
-        content: canonical bytes of the latest request,
-            to tell a repeat from a change under the same version.
-        rules: the bundle active when the receipt was first totalled; it keeps it
-            (design: sync 4.4).
-    """
-
-    version: int
-    content: bytes
-    rules: Rules
-    person: Person
 
 
 class TillService:
@@ -84,7 +68,9 @@ class TillService:
         case = yield from self._resolve(receipt_id, request)
         if isinstance(case, ReceiptAnswer):
             return case
-        return self._answer(case, Outcome.CALCULATED, *self._calculated(case))
+        is_bare = case.rules is EMPTY_RULES
+        notes = (self._message(Outcome.RULES_MISSING, {}),) if is_bare else ()
+        return self._answer(case, Outcome.CALCULATED, self._calculated(case), notes=notes)
 
     def reserve(self, receipt_id: str, request: ReserveRequest) -> Steps:
         """Set points aside for a receipt, durably; less than asked when less can be had."""
@@ -95,9 +81,9 @@ class TillService:
         if isinstance(case, ReceiptAnswer):
             return case
         if not case.person.identified:
-            return self._answer(case, Outcome.NOT_IDENTIFIED, *self._calculated(case))
+            return self._answer(case, Outcome.NOT_IDENTIFIED, self._calculated(case))
         if request.training:
-            return self._answer(case, Outcome.CALCULATED, *self._calculated(case))
+            return self._answer(case, Outcome.CALCULATED, self._calculated(case))
         most = self._calculate(
             self._inputs(case, request.redeem, NO_RIGHT, self._allowances.now(case)), case.rules
         ).redeemable_points_max
@@ -108,23 +94,29 @@ class TillService:
         try:
             aside = yield from self._reserving.set_aside(case, wanted)
         except JournalUnavailableError:
-            return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, *self._calculated(case))
+            return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, self._calculated(case))
         if aside is None:
             return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, request.version)
         taken, held_elsewhere = aside.points, aside.held_elsewhere_points
         outcome = Outcome.RESERVED
         if taken < wanted:
-            outcome = Outcome.POINTS_HELD_ELSEWHERE if held_elsewhere else Outcome.RIGHTS_EXHAUSTED
+            outcome = _why_not_all(case.person, taken, held_elsewhere)
         if taken and outcome != Outcome.RESERVED:
             # A part could be had: it is reserved, and the cashier is told why it is not all.
-            note = self._message(outcome, {"points": taken, "held_points": held_elsewhere})
-            return self._answer(case, Outcome.RESERVED, *self._calculated(case), notes=(note,))
-        return self._answer(case, outcome, *self._calculated(case))
+            figures: dict[str, int | str] = {
+                "points": taken,
+                "held_points": held_elsewhere,
+                "asked_points": wanted,
+                "available_points": case.person.points,
+            }
+            note = self._message(outcome, figures)
+            return self._answer(case, Outcome.RESERVED, self._calculated(case), notes=(note,))
+        return self._answer(case, outcome, self._calculated(case))
 
     def complete(self, receipt_id: str, request: CompleteRequest) -> Steps:
         """Record the receipt; on `recorded` it is on the disk and may be printed."""
         content = self._content(request)
-        row = self._till.journal.receipts.find(receipt_id)
+        row = self._till.journal.receipt(receipt_id)
         if row is not None and row.state == "recorded":
             return self._repeated(row, content)
         journal = self._till.journal
@@ -136,20 +128,20 @@ class TillService:
         case = yield from self._resolve(receipt_id, plain)
         if isinstance(case, ReceiptAnswer):
             return case
-        calculation, inputs = self._calculated(case)
+        worked_out = self._calculated(case)
+        calculation = worked_out.calculation
         if calculation.totals.paid_minor != request.paid_minor:
-            return self._answer(
-                case, Outcome.STALE_CALCULATION, calculation, inputs, field="paid_minor"
-            )
+            return self._answer(case, Outcome.STALE_CALCULATION, worked_out, field="paid_minor")
         if request.training:
-            return self._answer(case, Outcome.CALCULATED, calculation, inputs)
+            return self._answer(case, Outcome.CALCULATED, worked_out)
         try:
-            answer = self._record(case, content, calculation, inputs)
+            answer = self._record(case, content, worked_out)
         except JournalUnavailableError:
-            return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, calculation, inputs)
+            return self._answer(case, Outcome.JOURNAL_UNAVAILABLE, worked_out)
         self._open.pop(receipt_id, None)
         self._allowances.forget(receipt_id)
-        if calculation.redeemed and not self._till.link_up:
+        spent = calculation.redeemed or shared_counts(calculation.counted)
+        if spent and not self._till.link_up:
             with suppress(JournalUnavailableError):  # the receipt is on the disk, whatever follows
                 yield from protect_last(self._till)
         return answer
@@ -157,8 +149,10 @@ class TillService:
     def cancel(self, receipt_id: str) -> ReceiptAnswer:
         """Give a receipt up; what was set aside is free again, durably."""
         known = self._open.pop(receipt_id, None)
+        if known is not None:
+            self._till.books.note_dropped(known.rules.bundle_hash)
         self._allowances.forget(receipt_id)
-        row = self._till.journal.receipts.find(receipt_id)
+        row = self._till.journal.receipt(receipt_id)
         if row is not None and row.state != "reserved":
             closed = Outcome.CANCELLED if row.state == "cancelled" else Outcome.RECEIPT_CLOSED
             return self._plain(receipt_id, closed, row.version)
@@ -176,7 +170,7 @@ class TillService:
     def _resolve(
         self, receipt_id: str, request: ReceiptRequest
     ) -> Generator[Ask, Message | None, Case | ReceiptAnswer]:
-        row = self._till.journal.receipts.find(receipt_id)
+        row = self._till.journal.receipt(receipt_id)
         if row is not None and row.state != "reserved":
             return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
         known = self._open.get(receipt_id)
@@ -189,21 +183,29 @@ class TillService:
             return self._plain(receipt_id, Outcome.STALE_VERSION, latest, field=field)
         card = self._till.card_hash(request.card)
         if known is not None and known.person.card == card:
-            person = known.person.refreshed(self._till)
+            # Between a total and its completion nothing is written, as a rule.
+            is_fresh = known.read_at == self._editions()
+            person = known.person if is_fresh else known.person.refreshed(self._till)
         else:
             person = yield from identify(self._till, card)
-        rules = known.rules if known else self._till.books.active
-        self._open[receipt_id] = OpenReceipt(request.version, content, rules, person)
+        rules = known.rules if known else self._till.books.at(request.moment)
+        worked_out = known.worked_out if known else None
+        self._open[receipt_id] = OpenReceipt(
+            request.version, content, rules, person, self._editions(), worked_out
+        )
         self._open.move_to_end(receipt_id)
         while len(self._open) > _OPEN_RECEIPTS_MAX:
             self._open.popitem(last=False)
         uncertainty_s = self._till.clock.uncertainty_s()
         case = Case(receipt_id, request, content, person, rules, row, uncertainty_s)
         yield from self._allowances.prepare(case)
-        row = self._till.journal.receipts.find(receipt_id)
+        row = self._till.journal.receipt(receipt_id)
         if row is not None and row.state != "reserved":
             return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
         return replace(case, row=row)
+
+    def _editions(self) -> object:
+        return self._till.journal.edition(), self._till.cache.edition()
 
     def _content(self, request: ReceiptRequest) -> bytes:
         """One form of a request to compare by, the card number replaced by its keyed hash."""
@@ -212,20 +214,45 @@ class TillService:
 
     # Calculating
 
-    def _calculated(self, case: Case) -> tuple[Calculation, CalculationInputs]:
+    def _calculated(self, case: Case) -> WorkedOut:
         reserved = self._till.journal.rights.reserved(case.receipt_id)
-        row = self._till.journal.receipts.find(case.receipt_id)
+        row = self._till.journal.receipt(case.receipt_id)
         right = NO_RIGHT
         if row is not None and row.account_id == case.person.account.account_id:
             right = spend_right(reserved)
-        request = RedeemRequest(points=right.points)
         calculation, allowance = self._allowances.total(
-            case,
-            lambda allowance: self._calculate(
-                self._inputs(case, request, right, allowance), case.rules
-            ),
+            case, lambda allowance: self._work_out(case, right, allowance).calculation
         )
-        return calculation, self._inputs(case, request, right, allowance)
+        return self._work_out(case, right, allowance, known=calculation)
+
+    def _work_out(
+        self,
+        case: Case,
+        right: SpendRight,
+        allowance: Allowance,
+        *,
+        known: Calculation | None = None,
+    ) -> WorkedOut:
+        """Calculate a receipt, unless that was done with the same inputs for its last total."""
+        receipt = self._open.get(case.receipt_id)
+        key = (
+            case.content, case.rules.bundle_hash, case.person.account, right, allowance,
+            case.uncertainty_s,
+        )  # fmt: skip
+        if receipt is not None and receipt.worked_out and receipt.worked_out.key == key:
+            return receipt.worked_out
+        inputs = self._inputs(case, RedeemRequest(points=right.points), right, allowance)
+        worked_out = WorkedOut(key, inputs, known or self._timed(inputs, case.rules))
+        if receipt is not None:
+            receipt.worked_out = worked_out
+        return worked_out
+
+    def _timed(self, inputs: CalculationInputs, rules: Rules) -> Calculation:
+        begun_ms = self._till.system.monotonic_ms()
+        calculation = self._calculate(inputs, rules)
+        took_ms = self._till.system.monotonic_ms() - begun_ms
+        self._till.books.note_total(rules.bundle_hash, took_ms)
+        return calculation
 
     def _plainly(self, case: Case, allowance: Allowance) -> Calculation:
         inputs = self._inputs(case, NO_REDEMPTION, NO_RIGHT, allowance)
@@ -262,39 +289,40 @@ class TillService:
 
     # Recording
 
-    def _record(
-        self, case: Case, content: bytes, calculation: Calculation, inputs: CalculationInputs
-    ) -> ReceiptAnswer:
-        till, at_ms = self._till, self._till.clock.now_ms()
-        answer = self._answer(case, Outcome.RECORDED, calculation, inputs)
-        printed = calculation_bytes(calculation)
-        with till.journal.transaction():
-            settled = till.journal.rights.settle(case.receipt_id, calculation.redeemed)
-            sources = till.journal.transfers.named(settled)
-            drawn = self._allowances.spend(case.receipt_id, calculation)
-            record = SaleRecord(
-                at_ms=at_ms,
-                key=case.receipt_id,
-                version=case.request.version,
-                inputs=inputs,
-                calculation=msgspec.Raw(printed),
-                card=case.person.card.hex(),
-                sources=sources,
-                link_up=till.link_up,
-                clock_q=till.clock.quality(),
-                drawn=drawn,
-            )
-            seq = till.journal.stream.append(record)
-            code = receipt_code(till, record, calculation, seq)
+    def _record(self, case: Case, content: bytes, worked_out: WorkedOut) -> ReceiptAnswer:
+        journal, calculation = self._till.journal, worked_out.calculation
+        answer = self._answer(case, Outcome.RECORDED, worked_out)
+        if self._is_plain(case, worked_out):
+            head = journal.stream.head()
+            record = self._sale(case, worked_out)
+            code = receipt_code(self._till, record, calculation, head.seq + 1)
             answer = msgspec.structs.replace(answer, receipt_code=code)
-            till.journal.own_counts.add_sale(
+            journal.note_sale(
+                NotedSale(
+                    case.receipt_id, encode_record(record), content, msgspec.json.encode(answer)
+                ),
+                follows=head,
+            )
+            return answer
+        with journal.transaction():
+            settled = journal.rights.settle(case.receipt_id, calculation.redeemed)
+            record = self._sale(
+                case,
+                worked_out,
+                sources=journal.transfers.named(settled),
+                drawn=self._allowances.spend(case.receipt_id, calculation),
+            )
+            seq = journal.stream.append(record)
+            code = receipt_code(self._till, record, calculation, seq)
+            answer = msgspec.structs.replace(answer, receipt_code=code)
+            journal.own_counts.add_sale(
                 case.receipt_id,
                 calculation,
                 card=case.person.card,
-                incarnation=till.journal.stream.head().incarnation,
+                incarnation=journal.stream.head().incarnation,
                 seq=seq,
             )
-            till.journal.receipts.put(
+            journal.receipts.put(
                 ReceiptRow(
                     receipt_id=case.receipt_id,
                     state="recorded",
@@ -303,11 +331,45 @@ class TillService:
                     authorisation_asked=case.row is not None and case.row.authorisation_asked,
                     request=content,
                     answer=msgspec.json.encode(answer),
-                    calculation=printed,
-                    updated_at_ms=at_ms,
+                    calculation=worked_out.printed,
+                    updated_at_ms=record.at_ms,
                 )
             )
         return answer
+
+    def _is_plain(self, case: Case, worked_out: WorkedOut) -> bool:
+        """Say whether recording a receipt moves no right and ends nothing the journal has of it."""
+        journal = self._till.journal
+        return not (
+            case.row is not None
+            or worked_out.calculation.redeemed
+            or shared_counts(worked_out.calculation.counted)
+            or journal.rights.reserved(case.receipt_id)
+            or journal.counter_rights.reserved(case.receipt_id)
+            or journal.courier.of_receipt(case.receipt_id)
+        )
+
+    def _sale(
+        self,
+        case: Case,
+        worked_out: WorkedOut,
+        *,
+        sources: tuple[Source, ...] = (),
+        drawn: tuple[CounterDrawn, ...] = (),
+    ) -> SaleRecord:
+        till = self._till
+        return SaleRecord(
+            at_ms=till.clock.now_ms(),
+            key=case.receipt_id,
+            version=case.request.version,
+            inputs=worked_out.inputs,
+            calculation=msgspec.Raw(worked_out.printed),
+            card=case.person.card.hex(),
+            sources=sources,
+            link_up=till.link_up,
+            clock_q=till.clock.quality(),
+            drawn=drawn,
+        )
 
     def _repeated(self, row: ReceiptRow, content: bytes) -> ReceiptAnswer:
         field = _first_difference(row.request, content)
@@ -323,8 +385,7 @@ class TillService:
         self,
         case: Case,
         outcome: Outcome,
-        calculation: Calculation,
-        inputs: CalculationInputs,
+        worked_out: WorkedOut,
         *,
         field: str = "",
         notes: tuple[CashierMessage, ...] = (),
@@ -334,7 +395,7 @@ class TillService:
             CashierMessage(
                 hint.code, say_reason(hint, case.title_of(hint.offer_id, language), language)
             )
-            for hint in calculation.hints
+            for hint in worked_out.calculation.hints
         )
         quiet = outcome in (Outcome.CALCULATED, Outcome.RESERVED, Outcome.RECORDED)
         said = () if quiet else (self._message(outcome, {"field": field}),)
@@ -344,10 +405,10 @@ class TillService:
             receipt_id=case.receipt_id,
             version=case.request.version,
             link="up" if self._till.link_up else "down",
-            calculation=msgspec.Raw(msgspec.json.encode(calculation)),
-            fiscal_lines=fiscal_lines(calculation, calculation.terms.mode),
-            paid_by_points_minor=paid_by_points_minor(calculation.lines, calculation.terms.mode),
-            reserved_points=inputs.right.points,
+            calculation=msgspec.Raw(worked_out.printed),
+            fiscal_lines=worked_out.fiscal,
+            paid_by_points_minor=worked_out.paid_by_points_minor,
+            reserved_points=worked_out.inputs.right.points,
             customer=CustomerView(
                 known=bool(person.account.account_id),
                 masked_name=person.masked_name,
@@ -376,6 +437,15 @@ class TillService:
 
     def _message(self, outcome: Outcome, figures: dict[str, int | str]) -> CashierMessage:
         return CashierMessage(outcome, say_outcome(outcome, figures, self._till.settings.language))
+
+
+def _why_not_all(person: Person, taken: int, held_elsewhere_points: int) -> Outcome:
+    """Return why fewer points are reserved than are wanted."""
+    if held_elsewhere_points:
+        return Outcome.POINTS_HELD_ELSEWHERE
+    if person.account.account_id and taken >= person.points:
+        return Outcome.POINTS_INSUFFICIENT  # all he has, as far as the till knows
+    return Outcome.RIGHTS_EXHAUSTED
 
 
 def _untouched(receipt_id: str, *, version: int) -> ReceiptRow:

@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 from agent.errors import JournalDamagedError
 from agent.identity import Identity
 from agent.journal.journal import Journal
+from agent.journal.rule_trust import Trust
 from agent.neighbours.neighbourhood import Neighbourhood
 from agent.reference_data.cache import Cache
 from agent.reference_data.rule_books import RuleBooks
+from agent.reference_data.self_test import SAMPLES
 from agent.system import System
 from agent.till_service.allowance_memory import AllowanceMemory
 from agent.trusted_clock import TrustedClock
 from sync.chain import INCARNATION_BYTES
 from sync.errors import MalformedMessageError
-from sync.records import decode_record
+from sync.records import CalculationInputs, SaleRecord, decode_record
 from sync.signing import NO_SESSION, card_hash
 
 
@@ -40,6 +42,7 @@ class Till:
             decides nothing.
         neighbours: the other tills of the store.
         bus_address: where this till listens to them; empty for nowhere.
+        takes_lines: the centre takes and tells in few bytes (`sync.lines`, `sync.listening`).
         revoked: the centre no longer knows this till's key; it goes on selling and recording.
         allowances: what open receipts were shown of what is limited over all customers.
     """
@@ -55,6 +58,7 @@ class Till:
     settings: TillSettings = field(default_factory=TillSettings)
     session: bytes = NO_SESSION
     link_up: bool = False
+    takes_lines: bool = False
     revoked: bool = False
     allowances: AllowanceMemory = field(default_factory=AllowanceMemory)
 
@@ -99,7 +103,14 @@ def join_till(
         identity=identity,
         journal=journal,
         cache=cache,
-        books=RuleBooks(cache, identity.rule_keys),
+        books=RuleBooks(
+            cache,
+            identity.rule_keys,
+            keeper=_Keeper(journal),
+            clocks=_Clocks(clock, system),
+            root=identity.root.encode(),
+            samples=lambda: _recent_sales(journal),
+        ),
         system=system,
         clock=clock,
         neighbours=Neighbourhood(identity.till_id, system),
@@ -117,6 +128,43 @@ def join_till(
     else:
         journal.drop_anchor()
     return till
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeper:
+    """Keeps what is trusted about rules in the journal."""
+
+    journal: Journal
+
+    def read(self) -> Trust:
+        return self.journal.rule_trust.read()
+
+    def write(self, trust: Trust) -> None:
+        with self.journal.transaction():
+            self.journal.rule_trust.write(trust)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """Trusted time and the machine's monotonic clock."""
+
+    clock: TrustedClock
+    system: System
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def monotonic_ms(self) -> int:
+        return self.system.monotonic_ms()
+
+
+def _recent_sales(journal: Journal) -> tuple[CalculationInputs, ...]:
+    """Return the last receipts of this stream, to try new rules on."""
+    last_seq = journal.stream.head().seq
+    bodies = journal.stream.bodies_after(max(0, last_seq - 2 * SAMPLES), 2 * SAMPLES)
+    records = (decode_record(body) for body in bodies)
+    sales = [each.inputs for each in records if isinstance(each, SaleRecord)]
+    return tuple(sales[-SAMPLES:])
 
 
 def _written_ms(journal: Journal) -> int:

@@ -136,8 +136,11 @@ class Story:
         begun = self.disk.operations
         self._lan.beat()
         answer = act()
+        done = self.disk.operations
+        # What was noted for the answer is entered after it, and then the journal stands as it will.
+        self.till.till.journal.catch_up()
         self.day.answers.append(
-            Answered(name, begun, self.disk.operations, len(self.day.states), key, answer, again)
+            Answered(name, begun, done, len(self.day.states), key, answer, again)
         )
         return answer
 

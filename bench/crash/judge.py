@@ -53,6 +53,7 @@ _MAY_FOLLOW = {
     # The cache may be lost with its rules: the register then shows new totals.
     Outcome.STALE_CALCULATION,
     Outcome.NOT_IDENTIFIED,
+    Outcome.POINTS_INSUFFICIENT,
     Outcome.RIGHTS_EXHAUSTED,
     Outcome.RECEIPT_UNKNOWN,
 }

@@ -156,7 +156,7 @@ class TillCore:
     async def _talk(self, timeout_s: float, *, until_acked: bool) -> float:
         thread = TillThread()
         client = CentralClient(self.till.identity, self.system)
-        settings = LinkSettings(pull_interval_s=0.2, retry_delay_s_max=0.2)
+        settings = LinkSettings(pull_interval_s=0.2, hold_s_max=0, retry_delay_s_max=0.2)
         link = LinkWorker(self.till, thread, client, settings=settings, software=SOFTWARE)
         loop = asyncio.get_running_loop()
         began_s, said = loop.time(), link.conversations

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -45,6 +45,8 @@ class Heard:
 
 Reply = Callable[[Heard], bytes | None]
 """The bytes of an answer, after which the connection ends; None never answers."""
+LateReply = Callable[[Heard], bytes | Awaitable[bytes] | None]
+"""The same, or bytes that are still to come."""
 
 
 def raw(status: int, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
@@ -61,7 +63,7 @@ def always(answer: bytes | None) -> Reply:
 
 def signed(
     message: Message, *headers: str, status: int = 200, by: SigningKey = CENTRE_KEY
-) -> Reply:
+) -> Callable[[Heard], bytes]:
     """Say a message as the centre does."""
 
     def reply(heard: Heard) -> bytes:
@@ -110,7 +112,7 @@ class ScriptedCentre:
         connections: how often somebody connected.
     """
 
-    replies: list[Reply]
+    replies: list[LateReply]
     url: str = ""
     heard: list[Heard] = field(default_factory=list)
     connections: int = 0
@@ -128,12 +130,13 @@ class ScriptedCentre:
         self.connections += 1
         self.changed.set()
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 heard = await _read(reader)
                 reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
                 self.heard.append(heard)
                 self.changed.set()
-                answer = reply(heard)
+                said = reply(heard)
+                answer = said if said is None or isinstance(said, bytes) else await said
                 if answer is None:
                     await reader.read()  # until the caller gives up
                 else:
@@ -155,7 +158,7 @@ async def _read(reader: asyncio.StreamReader) -> Heard:
 
 @asynccontextmanager
 async def scripted_centre(
-    *replies: Reply, tls: ssl.SSLContext | None = None
+    *replies: LateReply, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[ScriptedCentre]:
     """Listen on loopback for the length of the block."""
     centre = ScriptedCentre(list(replies))

@@ -1,5 +1,6 @@
 """The journal and its disk: what was answered survives a power cut, what failed was never there."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from agent.bootstrap import ANCHOR_FILE, open_till
 from agent.errors import JournalDamagedError, JournalUnavailableError
-from agent.journal.database import Database
+from agent.journal.database import Database, lay_out_log
 from agent.reference_data.cache import open_cache_database
 from agent.till_service.messages import ReceiptAnswer, ReturnAnswer
 from agent.till_service.till import TillSettings
@@ -245,6 +246,33 @@ def test_a_stream_that_was_rolled_back_goes_on_from_what_is_on_the_disk(
     assert stream.is_sound()
 
 
+# The log's room
+
+
+def test_a_log_that_was_laid_out_holds_what_was_committed_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "till"
+    folder.mkdir()
+    till = joined_over(Database(str(folder / "journal.db")), folder)
+    assert till.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+    till.till.journal.catch_up()
+    lay_out_log(folder / "journal.db")
+    laid_out = (folder / "journal.db-wal").stat().st_size
+    assert till.complete(receipt(), 1_000, OTHER_RECEIPT).outcome == Outcome.RECORDED
+    till.till.journal.catch_up()
+    assert (folder / "journal.db-wal").stat().st_size == laid_out  # it does not grow any more
+    shutil.copytree(folder, tmp_path / "cut")
+    again = JoinedTill(tmp_path / "cut")
+    assert keys(again) == [RECEIPT, OTHER_RECEIPT]
+    assert again.till.journal.stream.is_sound()
+    again.close()
+    till.close()
+
+
+def test_laying_out_the_log_of_a_journal_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+    lay_out_log(tmp_path / "journal.db")
+    assert list(tmp_path.iterdir()) == []
+
+
 # SQLite's own quota, without any disk of ours
 
 
@@ -271,8 +299,13 @@ def test_a_full_file_records_what_fits_and_refuses_the_rest_by_name(
     refused = [key for key, outcome in outcomes.items() if outcome != Outcome.RECORDED]
     assert refused
     assert {outcomes[key] for key in refused} == {Outcome.JOURNAL_UNAVAILABLE}
-    assert keys(till) == [key for key in outcomes if key not in refused]
+    for key, outcome in outcomes.items():  # also of the sale there was no room to enter
+        assert till.complete(receipt(), 1_000, key).outcome == outcome
+    assert till.update(receipt()).outcome == Outcome.CALCULATED
     database.run("pragma max_page_count=1000000")
+    # The first call finds that the journal has just caught up with the sale before.
+    assert till.complete(receipt(), 1_000, refused[0]).outcome == Outcome.JOURNAL_UNAVAILABLE
+    assert keys(till) == [key for key in outcomes if key not in refused]
     for key in refused:
         assert till.complete(receipt(), 1_000, key).outcome == Outcome.RECORDED
     assert sorted(keys(till)) == sorted(outcomes)

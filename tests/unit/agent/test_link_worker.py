@@ -35,6 +35,7 @@ from tests.support.till import (
 )
 from tests.unit.agent.scripted_centre import (
     Heard,
+    LateReply,
     Reply,
     ScriptedCentre,
     always,
@@ -89,7 +90,7 @@ class Linked:
 
 @asynccontextmanager
 async def linked(
-    joined: JoinedTill, *replies: Reply, settings: LinkSettings = QUICK
+    joined: JoinedTill, *replies: LateReply, settings: LinkSettings = QUICK
 ) -> AsyncIterator[tuple[Linked, ScriptedCentre]]:
     async with scripted_centre(*replies) as centre:
         at_work = Linked(joined, centre.url, settings)

@@ -66,6 +66,14 @@ def test_nothing_is_recorded_by_calculating(alone: JoinedTill) -> None:
     assert alone.till.journal.receipts.find(RECEIPT) is None
 
 
+def test_a_till_without_rules_sells_and_says_so(alone: JoinedTill) -> None:
+    bare = alone.update(receipt())
+    assert bare.outcome == Outcome.CALCULATED
+    assert [message.code for message in bare.messages] == [Outcome.RULES_MISSING]
+    alone.take_rules(MEMBERS_TEN)
+    assert alone.update(receipt(), OTHER_RECEIPT).messages == ()
+
+
 def test_the_same_version_with_the_same_content_gives_the_same_bytes(alone: JoinedTill) -> None:
     alone.take_rules(MEMBERS_TEN)
     first, second = (alone.update(receipt(*TWO_LINES, card=CARD)) for _ in range(2))

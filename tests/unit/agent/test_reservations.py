@@ -133,6 +133,22 @@ def test_two_receipts_never_take_the_same_points(joined: JoinedTill) -> None:
     assert left(joined) == 0
 
 
+def test_who_wants_more_than_he_has_gets_all_and_is_told_why(joined: JoinedTill) -> None:
+    ready(joined, points=100, granted=100).cut_off()
+    answer = joined.reserve(TEN, 300)
+    assert (answer.outcome, answer.reserved_points) == (Outcome.RESERVED, 100)
+    assert [(message.code, message.text) for message in answer.messages] == [
+        (Outcome.POINTS_INSUFFICIENT, "Not enough points: 300 points wanted, 100 points there.")
+    ]
+
+
+def test_who_has_nothing_is_told_so_and_not_that_this_till_is_poor(joined: JoinedTill) -> None:
+    ready(joined, points=0, granted=0)
+    answer = joined.reserve(TEN, 60)
+    assert (answer.outcome, answer.reserved_points) == (Outcome.POINTS_INSUFFICIENT, 0)
+    assert joined.complete(TEN, 1_000).outcome == Outcome.RECORDED
+
+
 def test_a_right_that_has_ended_is_not_spent(joined: JoinedTill, system: SetSystem) -> None:
     ready(joined, granted=100).cut_off()
     system.let_pass(15 * DAY_MS)

@@ -1,11 +1,16 @@
 """Two whole agents over the real bus: no line, and the points are there all the same."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 
 from agent.bootstrap import running_agent
 from agent.config import AgentConfig, BusConfig
+from agent.neighbours.bus_driver import BusDriver
+from agent.store_bus.port import BusRoster, BusStatus, Ears
+from agent.till_service.till import Till
+from agent.till_thread import TillThread
 from sync.messages import BusKey, Roster, RosterTill
 from sync.signing import SigningKey
 from tests.support.store_lan import SECOND, VAULT, seed_of
@@ -85,3 +90,64 @@ async def test_a_customer_redeems_at_one_till_what_the_other_holds(tmp_path: Pat
         )
         assert vault.health.report().rights_points == 40
         assert vault.health.report().siblings.copies_bytes > 0
+
+
+class NotedBus:
+    """A bus of one till alone: says what it was told."""
+
+    def __init__(self) -> None:
+        self.rosters: list[BusRoster | None] = []
+
+    def address(self) -> str:
+        return "127.0.0.1:7117"
+
+    def attach(self, ears: Ears) -> None:
+        pass
+
+    def begin_incarnation(self, incarnation: bytes, number: int) -> None:
+        pass
+
+    def use_roster(self, roster: BusRoster | None) -> None:
+        self.rosters.append(roster)
+
+    def gossip(self, body: bytes) -> None:
+        pass
+
+    async def request(self, till_id: int, body: bytes, *, timeout_s: float = 0.15) -> bytes | None:
+        return None
+
+    def status(self) -> BusStatus:
+        return BusStatus(state="off")
+
+    async def run(self) -> None:
+        pass
+
+
+async def keys_told(till: Till, thread: TillThread) -> list[int] | None:
+    """Return the numbers of the keys the bus is told at the next round; None for no bus."""
+    bus = NotedBus()
+    driver = BusDriver(till, thread, bus, addresses={}, journal_damaged=asyncio.Event())
+    talking = asyncio.create_task(driver.run())
+    await holds(lambda: bus.rosters)
+    talking.cancel()
+    await asyncio.gather(talking, return_exceptions=True)
+    roster = bus.rosters[-1]
+    return None if roster is None else [key.number for key in roster.keys]
+
+
+async def test_a_revoked_till_closes_its_bus_and_its_key_is_dropped_by_the_others(
+    tmp_path: Path,
+) -> None:
+    def roster(*numbers: int) -> Roster:
+        keys = tuple(BusKey(number=number, secret=bytes([number]) * 32) for number in numbers)
+        return Roster(version=str(numbers), store=IDENTITY.place.store, bus_keys=keys)
+
+    till, thread = JoinedTill(tmp_path / "till"), TillThread()
+    till.till.neighbours.use_roster(roster(1))
+    assert await keys_told(till.till, thread) == [1]
+    till.till.neighbours.use_roster(roster(2))
+    assert await keys_told(till.till, thread) == [2]
+    till.till.revoked = True
+    assert await keys_told(till.till, thread) is None
+    thread.close()
+    till.close()

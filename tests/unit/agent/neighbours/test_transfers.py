@@ -143,6 +143,28 @@ def test_a_silent_vault_costs_one_sale_its_wait_and_no_other(store: Store) -> No
     assert store.second.reserve(TEN, 60).reserved_points == 60
 
 
+def test_in_the_first_seconds_the_vault_is_asked_before_it_was_heard(store: Store) -> None:
+    store.second = store.second.reopened()
+    store.second.cut_off()
+    store.second.background()  # asks for its head; nobody was heard yet
+    assert store.second.reserve(TEN, 60).reserved_points == 60
+
+
+def test_a_vault_never_heard_costs_one_ask_of_one_sale(store: Store) -> None:
+    store.second = store.second.reopened()
+    store.second.cut_off()
+    store.second.background()
+    store.lan.cut_off.add(VAULT)
+    asked = len(store.lan.asked)
+    for key in (RECEIPT, OTHER_RECEIPT):
+        assert store.second.reserve(TEN, 60, key).outcome == Outcome.RIGHTS_EXHAUSTED
+    wishes = [ask for _, ask in store.lan.asked[asked:] if isinstance(ask.message, RightsRequest)]
+    assert [ask.till_id for ask in wishes] == [VAULT]
+    store.lan.cut_off.clear()
+    store.lan.beat()
+    assert store.second.reserve(TEN, 60).reserved_points == 60
+
+
 def test_a_sibling_not_heard_for_seven_seconds_is_not_asked(store: Store) -> None:
     store.second.reserve(TEN, 1)
     asked = len(store.lan.asked)

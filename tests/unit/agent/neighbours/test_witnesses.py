@@ -9,6 +9,7 @@ from agent.journal.witness_store import Copy
 from agent.neighbours.delivering import deliver
 from agent.neighbours.heads import signed_head, take_known
 from agent.neighbours.protecting import keep_copy
+from loyalty.offers import AmountOff, Limits, SharedLimit
 from loyalty.outcomes import Outcome
 from sync.chain import links
 from sync.cycle import Ask
@@ -18,22 +19,26 @@ from sync.neighbours import (
     Delivery,
     DeliveryAnswer,
     HeadRequest,
+    SignedHead,
     WitnessAnswer,
     WitnessRequest,
     sign_head,
 )
 from sync.records import OpenRecord, SaleRecord, decode_record
 from sync.signing import SigningKey
+from tests.support import builders
+from tests.support.builders import offer
 from tests.support.store_lan import SECOND, THIRD, VAULT, StoreTill, seed_of
 from tests.support.till import CARD, OTHER_RECEIPT, Question, driven, receipt
 from tests.unit.agent.neighbours.conftest import Store
 
 TEN = receipt(card=CARD)
+THIRD_RECEIPT = "01900000-0000-7000-8000-000000000033"
 
 
 def copies_of(witness: StoreTill, owner: StoreTill) -> list[Copy]:
     """Return what one till keeps for another."""
-    kept = witness.till.journal.witness.copies(100, without=frozenset())
+    kept = witness.till.journal.witness.copies(100, without={})
     return [copy for copy in kept if copy.head.till_id == owner.till_id]
 
 
@@ -62,6 +67,32 @@ def test_an_offline_redemption_is_on_a_sibling_before_it_is_printed(store: Store
     assert max(kept) == head.seq
     assert isinstance(decode_record(kept[head.seq]), SaleRecord)
     assert store.second.till.neighbours.unwitnessed == 0
+
+
+def test_a_sale_that_draws_on_a_limit_of_all_is_on_a_sibling_before_it_is_printed(
+    store: Store,
+) -> None:
+    hundred = offer(
+        "hundred", AmountOff(amount_minor=100), limits=Limits(campaign=SharedLimit(uses_max=9))
+    )
+    assert store.vault.centre is not None
+    store.vault.centre.counters_left = {"campaign.uses:hundred": 9}
+    store.vault.take_rules(builders.bundle(hundred, version=9))
+    store.vault.talk()
+    store.cut_line()
+    assert store.vault.update(receipt()).outcome == Outcome.CALCULATED
+    assert store.vault.complete(receipt(), 900).outcome == Outcome.RECORDED
+    head = store.vault.till.journal.stream.head()
+    assert max(records_of(copies_of(store.second, store.vault))) == head.seq
+
+
+def test_a_sale_that_spends_nothing_is_copied_after_it_is_printed(store: Store) -> None:
+    asked = len(store.lan.asked)
+    assert store.vault.complete(receipt(), 1_000).outcome == Outcome.RECORDED
+    assert len(store.lan.asked) == asked
+    store.vault.background()
+    head = store.vault.till.journal.stream.head()
+    assert max(records_of(copies_of(store.second, store.vault))) == head.seq
 
 
 def test_without_a_sibling_the_receipt_is_recorded_and_the_lack_is_noted(store: Store) -> None:
@@ -103,6 +134,20 @@ def test_a_copy_goes_when_its_till_says_that_the_centre_has_it(store: Store) -> 
     store.second.talk()
     store.lan.beat()
     assert copies_of(store.third, store.second) == []
+
+
+def test_a_till_of_the_past_cannot_make_a_witness_forget(store: Store, tmp_path: Path) -> None:
+    """It says that the centre has all: of its other history. The copy alone has the receipt."""
+    store.second.image(tmp_path / "image")
+    sell_offline(store.second)
+    store.second = store.second.restored(tmp_path / "image")
+    store.lan.cut_off |= {SECOND}
+    store.second.complete(receipt(), 1_000, OTHER_RECEIPT)
+    store.second.complete(receipt(), 1_000, THIRD_RECEIPT)
+    store.second.talk()
+    store.lan.cut_off.clear()
+    store.lan.beat()
+    assert copies_of(store.third, store.second)
 
 
 def test_a_copy_outlives_the_witness(store: Store) -> None:
@@ -358,6 +403,32 @@ def test_a_till_that_hears_itself_speak_elsewhere_begins_anew(store: Store, tmp_
     assert incarnation(store.vault) != before
 
 
+def test_two_clones_that_hear_each_other_do_not_outbid_each_other(
+    store: Store, tmp_path: Path
+) -> None:
+    """Each would begin a later stream than the other's at every heartbeat, for ever."""
+    store.vault.image(tmp_path / "image")
+    store.vault.till.start_incarnation("witness")
+    body = store.lan.desks[VAULT].heartbeat()
+    store.vault = store.vault.restored(tmp_path / "image")
+    store.lan.desks[VAULT].heard(VAULT, body)  # it held points: they are void
+    assert store.vault.left() == 0
+    after = incarnation(store.vault)
+    later = sign_head(
+        SignedHead(
+            till_id=VAULT,
+            incarnation=b"\x07" * 8,
+            incarnation_number=99,
+            seq=1,
+            head=b"\x07" * 32,
+            acked_seq=0,
+        ),
+        SigningKey(store.vault.till.identity.key_seed),
+    )
+    assert take_known(store.vault.till, later) == "silent"
+    assert incarnation(store.vault) == after  # nothing here can be spent twice
+
+
 # Heartbeats
 
 
@@ -411,6 +482,15 @@ def test_a_till_with_a_line_of_its_own_is_not_spoken_for(store: Store) -> None:
     store.second.till.link_up = True
     store.lan.beat()
     assert handed_in(store.third) == []
+
+
+def test_a_till_is_spoken_for_where_it_forgot(store: Store) -> None:
+    """It has a line, and no longer the stream these records are of."""
+    sell_offline(store.second)
+    store.second.till.start_incarnation("journal damaged")
+    store.second.till.link_up = True
+    store.lan.beat()
+    assert handed_in(store.third)
 
 
 def test_a_revoked_till_hands_nothing_in(store: Store) -> None:

@@ -1,0 +1,220 @@
+"""A till whose centre lets a pull wait: it hears at once, tells beside it, and seldom greets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from agent.link.holding import LEAST_S, Holding
+from agent.link.worker import LinkSettings
+from sync.codec import decode, decompress
+from sync.cycle import PATH_HELLO, PATH_PULL, PATH_PUSH
+from sync.messages import Hello, Pull
+from tests.support.till import CARD, RECEIPT, FakeCentre, JoinedTill, SetSystem, customer, receipt
+from tests.unit.agent.scripted_centre import Heard, ScriptedCentre, speaking_for
+from tests.unit.agent.test_link_worker import QUICK, Linked, linked
+
+HOLDS_S = 240
+SETTINGS = replace(QUICK, hello_interval_s=60)
+
+
+class HoldingCentre:
+    """Answers as a centre in memory does; pulls that offer to wait are answered when told to."""
+
+    def __init__(self, centre: FakeCentre) -> None:
+        self.centre = centre
+        self.held: list[tuple[Heard, asyncio.Future[bytes]]] = []
+        self.cuts = 0
+        self._speaks = speaking_for(centre)
+
+    def __call__(self, heard: Heard) -> bytes | Awaitable[bytes] | None:
+        if heard.path != PATH_PULL or not pull_of(heard).wait_s:
+            return self._now(heard)
+        if self.cuts:
+            self.cuts -= 1
+            return b""
+        self.held.append((heard, asyncio.get_running_loop().create_future()))
+        return self.held[-1][1]
+
+    def let_go(self) -> None:
+        """Answer the pull that waits with what there is now."""
+        heard, waits = self.held[-1]
+        waits.set_result(self._now(heard))
+
+    def _now(self, heard: Heard) -> bytes:
+        said = self._speaks(heard)
+        assert isinstance(said, bytes)
+        return said
+
+
+def pull_of(heard: Heard) -> Pull:
+    return decode(Pull, decompress(heard.body, heard.headers.get("content-encoding", "")))
+
+
+@asynccontextmanager
+async def listening(
+    joined: JoinedTill, centre: FakeCentre, *, settings: LinkSettings = SETTINGS
+) -> AsyncIterator[tuple[Linked, ScriptedCentre, HoldingCentre]]:
+    """Give a till whose first pull waits."""
+    centre.hold_s = HOLDS_S
+    holding = HoldingCentre(centre)
+    async with linked(joined, holding, settings=settings) as (at_work, said):
+        await said.until(lambda: len(holding.held) == 1)
+        yield at_work, said, holding
+
+
+def paths(said: ScriptedCentre) -> list[str]:
+    return [heard.path for heard in said.heard]
+
+
+async def test_a_sale_is_told_beside_the_pull_that_waits(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        before = len(said.heard)
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        at_work.link.tell()
+        head = joined.till.journal.stream.head
+        await at_work.until(lambda: head().acked_seq == head().seq == 2)
+        assert paths(said)[before:] == [PATH_PUSH]
+        assert not holding.held[0][1].done()
+
+
+async def test_what_the_answer_brings_is_taken_and_the_next_pull_waits(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        centre.grants(300)
+        row = customer(points=80)
+        centre.knows(row)
+        system.let_pass(5_000)
+        holding.let_go()
+        await said.until(lambda: len(holding.held) == 2)
+        assert joined.till.journal.rights.points_held() == 300
+        assert joined.till.cache.account(row.card) == row
+        # That the grant is here was told before anything else is asked for.
+        assert len(centre.records()) == 2
+        assert len(centre.asked(Hello)) == at_work.link.conversations == 1
+
+
+async def test_streams_are_compared_seldom_while_a_pull_waits(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        system.let_pass(300_000)  # far more than the usual interval
+        holding.let_go()
+        await said.until(lambda: len(holding.held) == 2)
+        assert len(centre.asked(Hello)) == 1
+        system.let_pass(1_500_000)
+        at_work.link.tell()
+        await said.until(lambda: len(centre.asked(Hello)) == 2)
+
+
+async def test_streams_are_compared_soon_after_points_were_spent_without_the_centre(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    centre.offline_points_max = 20_000
+    async with listening(joined, centre) as (at_work, said, holding):
+        limits = joined.till.journal.rights.limits
+        await at_work.thread.run(limits.count_given, 5_001)
+        at_work.link.tell()
+        await said.until(lambda: len(said.heard) > 0)
+        assert len(centre.asked(Hello)) == 1
+        system.let_pass(61_000)
+        at_work.link.tell()
+        await said.until(lambda: len(holding.held) == 2)
+        assert len(centre.asked(Hello)) == 2
+        assert not await at_work.thread.run(limits.is_used)
+
+
+async def test_asked_to_talk_the_link_holds_a_whole_conversation(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        at_work.link.wake()
+        await said.until(lambda: len(holding.held) == 2)
+        assert at_work.link.conversations == 2
+
+
+async def test_a_pull_that_is_cut_makes_the_streams_be_compared(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    async with listening(joined, centre) as (_, said, holding):
+        system.let_pass(60_000)
+        holding.held[0][1].set_result(b"")
+        await said.until(lambda: len(holding.held) == 2)
+        assert len(centre.asked(Hello)) == 2
+        assert pull_of(holding.held[1][0]).wait_s <= 30  # a minute was too long for this line
+
+
+async def test_a_centre_that_does_not_hold_is_not_asked_without_end(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        holding.let_go()  # at once, and with nothing
+        await at_work.until(lambda: joined.till.journal.stream.head().seq == 1)
+        at_work.link.tell()
+        await said.until(lambda: len(holding.held) == 2)
+        assert at_work.link.conversations == 2  # the usual pause lay between
+
+
+async def test_a_line_that_lets_no_request_wait_is_pulled_at_the_usual_pace(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    centre.hold_s = HOLDS_S
+    holding = HoldingCentre(centre)
+    holding.cuts = 1
+    async with linked(joined, holding, settings=SETTINGS) as (at_work, said):
+        # The conversation after the cut; then the usual pause, which only a wake ends.
+        await at_work.until(lambda: at_work.link.conversations == 2)
+        assert holding.held == []
+        at_work.link.tell()
+        await said.until(lambda: len(holding.held) == 1)
+
+
+async def test_an_older_centre_is_pulled_as_ever(joined: JoinedTill, centre: FakeCentre) -> None:
+    async with linked(joined, speaking_for(centre), settings=SETTINGS) as (at_work, said):
+        await at_work.until(lambda: at_work.link.conversations == 1)
+        assert paths(said) == [PATH_HELLO, PATH_PUSH, PATH_PULL]
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        at_work.link.tell()
+        await at_work.until(lambda: at_work.link.conversations == 2)
+
+
+async def test_sales_ask_the_centre_while_a_pull_waits(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, _, __):
+        row = customer(points=80)
+        centre.accounts[row.card] = row
+        answer = await at_work.update(RECEIPT)
+        assert answer.customer is not None
+        assert answer.customer.points == 80
+        assert row.card == joined.till.card_hash(CARD)
+
+
+def test_a_pull_waits_as_long_as_the_centre_the_settings_and_the_line_allow() -> None:
+    holding = Holding(most_s=300)
+    assert holding.wait_s(240, 0) == 240
+    assert holding.wait_s(240, 1) == 216
+    assert holding.wait_s(0, 0) == 0
+    assert Holding(most_s=100).wait_s(240, 0) == 100
+    assert Holding(most_s=0).wait_s(240, 0) == 0
+
+
+def test_a_pull_is_asked_shorter_after_a_cut_and_longer_again_while_none_comes() -> None:
+    holding = Holding(most_s=300)
+    assert holding.broke(60)
+    assert holding.wait_s(240, 0) == 30
+    for _ in range(20):
+        assert holding.answered(30, 30, brought_news=False)
+    assert holding.wait_s(240, 0) == 240
+    assert not holding.broke(2)
+    assert holding.wait_s(240, 0) == LEAST_S
+
+
+def test_an_answer_that_came_early_without_news_is_no_reason_to_ask_at_once() -> None:
+    holding = Holding(most_s=300)
+    assert not holding.answered(0.1, 240, brought_news=False)
+    assert holding.answered(0.1, 240, brought_news=True)
+    assert holding.answered(200, 240, brought_news=False)

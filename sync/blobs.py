@@ -11,6 +11,7 @@ from sync.codec import ENCODING, decompress
 from sync.errors import MalformedMessageError
 from sync.limits import BUNDLE_BYTES_MAX
 from sync.messages import Manifest
+from sync.rule_messages import Delta
 
 CHUNK_BYTES: Final = 65_536
 
@@ -26,6 +27,15 @@ def chunk_hashes(packed: bytes) -> tuple[bytes, ...]:
 def pieces_of(manifest: Manifest) -> int:
     """Return how many pieces a bundle comes in."""
     return len(manifest.chunks) or 1
+
+
+def delta_file(manifest: Manifest, delta: Delta) -> Manifest:
+    """Return how a delta is fetched: as a bundle of one piece, under a name of both bundles."""
+    return Manifest(
+        bundle=f"{manifest.bundle}-{delta.base}",
+        version=manifest.version,
+        size_bytes=delta.size_bytes,
+    )
 
 
 def piece_range(manifest: Manifest, piece: int, *, got_bytes: int = 0) -> str:

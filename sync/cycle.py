@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sync.fingerprints import BUCKETS
+from sync.lines import PATH_LINES, Lines, LinesAnswer
 from sync.messages import (
     Compare,
     CompareAnswer,
@@ -73,6 +74,14 @@ class TillSide(Protocol):
         """Return the next batch the centre does not have, or None."""
         ...
 
+    def as_lines(self, push: Push) -> Lines | None:
+        """Return a batch in fewer bytes, where the centre takes it so."""
+        ...
+
+    def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
+        """Return what a push that was taken would have been answered; None: push it as it is."""
+        ...
+
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
         """Move the acknowledged pointer; on a fork the stream starts anew and rights are void."""
         ...
@@ -118,6 +127,27 @@ def converse(till: TillSide, *, greet: bool) -> Conversation:
         yield from _greet(till)
     yield from _push_all(till)
     yield from _pull_all(till)
+    yield from _end(till)
+
+
+def compare_streams(till: TillSide) -> Conversation:
+    """Say HELLO and push; what the centre has to say comes with the pull that waits next."""
+    yield from _greet(till)
+    yield from _push_all(till)
+
+
+def tell(till: TillSide) -> Conversation:
+    """Bring the centre what it does not have; what it has to say comes with the pull it holds."""
+    yield from _push_all(till)
+
+
+def hear(till: TillSide, answer: PullAnswer) -> Conversation:
+    """Go on after the answer to a pull that the centre has held, in the session it was asked in."""
+    yield from _pull_all(till, answer)
+    yield from _end(till)
+
+
+def _end(till: TillSide) -> Conversation:
     # What was pulled may have made new records (grants received, residues returned).
     yield from _push_all(till)
     while wanted := till.wanted_piece():
@@ -137,15 +167,23 @@ def _greet(till: TillSide) -> Conversation:
 
 def _push_all(till: TillSide) -> Conversation:
     while push := till.next_push():
-        answer = yield Ask(PATH_PUSH, push, PushAnswer)
+        answer: Message | bytes | None = None
+        if lines := till.as_lines(push):
+            said = yield Ask(PATH_LINES, lines, LinesAnswer)
+            assert isinstance(said, LinesAnswer)
+            answer = till.lines_answered(push, said)
+        if answer is None:
+            answer = yield Ask(PATH_PUSH, push, PushAnswer)
         assert isinstance(answer, PushAnswer)
         till.push_answered(push, answer)
         if answer.verdict == "fork":
             yield from _greet(till)
 
 
-def _pull_all(till: TillSide) -> Conversation:
-    more = True
+def _pull_all(till: TillSide, held: PullAnswer | None = None) -> Conversation:
+    if held is not None:
+        till.pull_answered(held)
+    more = held is None or held.more
     while more:
         answer = yield Ask(PATH_PULL, till.pull(), PullAnswer)
         assert isinstance(answer, PullAnswer)

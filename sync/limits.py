@@ -11,6 +11,8 @@ COUNT_MAX: Final = 2**62
 MESSAGE_BYTES_MAX: Final = 4_194_304
 """Of a message after decompression; what is larger is refused before it is unpacked."""
 BUNDLE_BYTES_MAX: Final = 268_435_456
+ROOT_BYTES_MAX: Final = 16_384
+"""Of the text of a root document."""
 PULL_BYTES_DEFAULT: Final = 262_144
 """Aim for one pull answer; the centre stops adding rows past it."""
 

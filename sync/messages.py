@@ -14,7 +14,8 @@ from loyalty.basket import Place
 from loyalty.counters import SHARED_NAME_CHARACTERS_MAX
 from loyalty.returns import ReturnMade
 from sync.fingerprints import FINGERPRINT_BYTES
-from sync.limits import ASKS_OPEN_MAX, COUNT_MAX, COUNTERS_ASKED_MAX
+from sync.limits import ASKS_OPEN_MAX, COUNT_MAX, COUNTERS_ASKED_MAX, ROOT_BYTES_MAX
+from sync.rule_messages import NO_REPORT, Delta, RulesReport
 
 Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -60,7 +61,8 @@ class EnrolAnswer(Message, frozen=True, kw_only=True):
     Attributes:
         card_key: key of the chain's card hashes.
         centre_key: signs answers, grants and authorisations.
-        rule_keys: any of them may sign a bundle manifest.
+        rule_keys: any of them may sign a bundle manifest, as long as there is no root document.
+        root: signed root document, `sync.roots`; empty where the centre has none.
     """
 
     till_id: int
@@ -69,6 +71,7 @@ class EnrolAnswer(Message, frozen=True, kw_only=True):
     centre_key: PublicKey
     rule_keys: tuple[PublicKey, ...]
     server_time_ms: int
+    root: Annotated[bytes, Meta(max_length=2 * ROOT_BYTES_MAX)] = b""
 
 
 class Hello(Message, frozen=True, kw_only=True):
@@ -101,6 +104,7 @@ class Hello(Message, frozen=True, kw_only=True):
     asks_made: Count = 0
     asks_open: Annotated[tuple[bytes, ...], Meta(max_length=ASKS_OPEN_MAX)] = ()
     feed_epoch: Count = 0
+    rules: RulesReport = NO_REPORT
 
 
 Verdict = Literal["ok", "epoch", "rewind", "amnesia", "revoked"]
@@ -112,14 +116,14 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
 
     Attributes:
         verified: the chain was compared up to what the centre has; rights move only then.
-        incarnation_number_min: the least number a new incarnation of this till may take;
-            needs no clock.
-        risk_points_total: all risk budget ever given to this incarnation;
-            what is spent is counted against it.
+        incarnation_number_min: the least that a new incarnation of this till may take.
+        risk_points_total: all ever given to this incarnation; what is spent counts against it.
         offline_points_max: the most to spend from grants and risk budget until the next HELLO that
             is answered with it; None leaves cap and count as they were.
         seen_seq: highest record of this incarnation of which a printed receipt, or anybody else,
             has told the centre; a till that has fewer has forgotten some.
+        hold_s: the longest the centre keeps a pull waiting for news, seconds; 0 = it does not.
+        roots: signed root documents after the one the till trusts, in order.
     """
 
     verdict: Verdict
@@ -133,6 +137,9 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
     risk_points_total: Count = 0
     seen_seq: Count = 0
     offline_points_max: Count | None = None
+    hold_s: Count = 0
+    lines: bool = False
+    roots: tuple[bytes, ...] = ()
 
 
 class Push(Message, frozen=True, kw_only=True):
@@ -282,6 +289,8 @@ class Pull(Message, frozen=True, kw_only=True):
         seq: last record of the stream when this was asked; what the till accepted before the
             session began is at or before it.
         roster: version of the roster the till has.
+        wait_s: the answer may wait so long for something urgent; 0 = answer at once.
+        rules: generation and version of the manifest it took last; None = it does not say.
     """
 
     incarnation: Incarnation
@@ -290,6 +299,8 @@ class Pull(Message, frozen=True, kw_only=True):
     bytes_max: Annotated[int, Meta(ge=1024)]
     seq: Count | None = None
     roster: str = ""
+    wait_s: Count = 0
+    rules: tuple[Count, Count] | None = None
 
 
 class PullAnswer(Message, frozen=True, kw_only=True):
@@ -302,6 +313,7 @@ class PullAnswer(Message, frozen=True, kw_only=True):
             something still waits. Of those not named everything the centre has is in the rows.
         roster: where it is another than the till has.
         compare: the feed cannot go on from the till's cursor: it has to compare what it knows.
+        delta: from the bundle the till named to the one of `manifest`.
     """
 
     cursor: Cursor
@@ -315,6 +327,7 @@ class PullAnswer(Message, frozen=True, kw_only=True):
     applied: tuple[Applied, ...] = ()
     roster: Roster | None = None
     compare: bool = False
+    delta: Delta | None = None
 
 
 class Compare(Message, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ UNPACKED_BYTES_MAX: Final = 262_144
 """Of a message between siblings before compression; what is larger is refused unread."""
 WITNESS_RECORDS_MAX: Final = 64
 """Records of one copy, which a witness can check and hand on as a whole."""
+STORE_TILLS_MAX: Final = 200
 TRANSFERS_MAX: Final = 8
 """Grants one answer may take points from."""
 
@@ -61,12 +62,15 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag_field="say", tag="heartb
         link_up: the centre answered it last.
         bundle: hash of the active bundle, hexadecimal; empty for none.
         rights: digest of the rights it holds, for people who compare.
+        compared: siblings that told this life of the till what they know of its stream, so that it
+            goes on from there: they may forget copies by what it says is acknowledged.
     """
 
     head: SignedHead
     link_up: bool = False
     bundle: _Text = ""
     rights: _Text = ""
+    compared: Annotated[tuple[Positive, ...], Meta(max_length=STORE_TILLS_MAX)] = ()
 
 
 class RightsRequest(Message, frozen=True, kw_only=True, tag_field="say", tag="rights"):

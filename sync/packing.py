@@ -51,8 +51,20 @@ def pack_to_send(body: bytes) -> bytes:
     return _packed(body, _LEVEL_SENT if len(body) < _LONG_BYTES else _LEVEL_KEPT)
 
 
+_idle: Final[dict[int, list[zstandard.ZstdCompressor]]] = {}
+"""Compressors by level: to make one costs as much as packing a receipt."""
+
+
 def _packed(text: bytes, level: int) -> bytes:
-    return zstandard.ZstdCompressor(level=level, dict_data=_dictionary(level)).compress(text)
+    # Taken out while it works: no two callers ever have the same one.
+    idle = _idle.setdefault(level, [])
+    try:
+        compressor = idle.pop()
+    except IndexError:
+        compressor = zstandard.ZstdCompressor(level=level, dict_data=_dictionary(level))
+    packed = compressor.compress(text)
+    idle.append(compressor)
+    return packed
 
 
 def unpack_sent(packed: bytes, *, bytes_max: int) -> bytes:

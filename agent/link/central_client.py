@@ -28,6 +28,8 @@ from sync.errors import (
     SignatureError,
     SyncError,
 )
+from sync.lines import PATH_LINES
+from sync.listening import PATH_FRESH, PATH_LISTEN
 from sync.messages import EnrolAnswer, EnrolRequest, Message, Problem
 from sync.signing import (
     HEADER_NONCE,
@@ -40,6 +42,8 @@ from sync.signing import (
     request_content,
 )
 
+_PLAIN = frozenset({PATH_LINES, PATH_LISTEN, PATH_FRESH})
+"""Their messages are packed, or too short to be, already."""
 _OK = 200
 _PARTIAL = 206
 _BUSY = frozenset({429, 503})
@@ -74,10 +78,12 @@ class CentralClient:
             RefusedError: the centre refused by name.
             SignatureError: the answer is not signed by the centre.
         """
-        body, encoding = compress(encode(ask.message), PACKED)
+        packed = "" if ask.path in _PLAIN else PACKED
+        body, encoding = compress(encode(ask.message), packed)
         nonce = self._system.random_bytes(16)
         headers = self._signed("POST", ask.path, session=session, nonce=nonce, body=body)
-        headers["content-encoding"] = encoding
+        if encoding:
+            headers["content-encoding"] = encoding
         response = await self._send(
             "POST", ask.path, headers=headers, content=body, timeout_s=timeout_s
         )

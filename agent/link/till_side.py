@@ -7,9 +7,32 @@ from agent.reference_data.rule_books import BundleRefusedError
 from agent.till_service import allowances
 from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
-from sync.blobs import check_piece, pieces_of, unpack
-from sync.errors import MalformedMessageError, SignatureError
+from sync.blobs import check_piece, delta_file, pieces_of, unpack
+from sync.chain import links
+from sync.cycle import PATH_PULL, Ask
+from sync.errors import MalformedMessageError, SignatureError, SyncError
 from sync.limits import PULL_BYTES_DEFAULT
+from sync.line_form import form_of
+from sync.lines import (
+    BEFORE_MAX,
+    LINES_RECORDS_MAX,
+    PROOF_BYTES,
+    Forms,
+    Lines,
+    LinesAnswer,
+    fitting,
+    pack_forms,
+)
+from sync.listening import (
+    NAME_BYTES,
+    PATH_LISTEN,
+    WHOLE_MAX,
+    Listen,
+    ListenAnswer,
+    changed_accounts,
+    changed_rows,
+    lengthened,
+)
 from sync.messages import (
     Compare,
     CompareAnswer,
@@ -17,13 +40,16 @@ from sync.messages import (
     Hello,
     HelloAnswer,
     Manifest,
+    Message,
     Pull,
     PullAnswer,
     Push,
     PushAnswer,
 )
+from sync.patches import apply_patch
 from sync.push_pace import PushPace
 from sync.records import GrantInRecord, GrantReturnRecord
+from sync.rule_messages import Delta
 from sync.signing import NO_SESSION, check_message
 
 log = structlog.get_logger()
@@ -37,18 +63,29 @@ class Compared(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """Accounts to be told whole: what is here of them is not what the centre's change is about."""
+
+    account_ids: tuple[int, ...] = ()
+
+
 class JournalTillSide:
     """Implements `sync.cycle.TillSide`; runs on the till's thread.
 
     Attributes:
         brought_news: something was pushed or pulled since this was last set to False.
+        hold_s: the longest the centre lets a pull wait, as it said last.
     """
 
     def __init__(self, till: Till, *, software: str) -> None:
         self.brought_news = False
+        self.hold_s = 0
+        self._forms = Forms(1)
+        self._asks_told = 0
         self._till = till
         self._software = software
         self._announced: Manifest | None = None
+        self._delta: Delta | None = None
         self._must_compare = False
         self._pace = PushPace()
 
@@ -59,6 +96,7 @@ class JournalTillSide:
         till.neighbours.requests.close_all()
         till.clock.asking()
         cancel_abandoned(till)
+        self._asks_told = till.journal.courier.made()
         head = till.journal.stream.head()
         return Hello(
             incarnation=head.incarnation,
@@ -73,16 +111,20 @@ class JournalTillSide:
             receipts_waiting=till.journal.stream.waiting_count(),
             rights_points=till.journal.rights.points_held(),
             risk_left_points=till.journal.rights.risk_points_left(),
-            asks_made=till.journal.courier.made(),
+            asks_made=self._asks_told,
             asks_open=till.journal.courier.open_nonces(),
             bus_address=till.bus_address,
             feed_epoch=till.cache.cursor().epoch,
+            rules=till.books.report(),
         )
 
     def hello_answered(self, answer: HelloAnswer) -> None:
         """Take the centre's verdict."""
         till = self._till
         self._take_time(answer.server_time_ms)
+        self.hold_s = answer.hold_s
+        till.takes_lines = answer.lines
+        self._follow(answer.roots)
         # Whoever speaks in this session takes nothing that siblings were asked for before it: the
         # centre brings home what they gave and nobody took.
         till.neighbours.requests.close_all()
@@ -115,6 +157,13 @@ class JournalTillSide:
                 if answer.offline_points_max is not None:
                     till.journal.rights.limits.begin(answer.offline_points_max)
 
+    def _follow(self, roots: tuple[bytes, ...]) -> None:
+        """Trust the next root documents; what is wrong with one is for people to hear of."""
+        try:
+            self._till.books.take_roots(roots)
+        except SyncError as error:
+            log.error("root_refused", why=str(error))  # noqa: TRY400 - the document is at fault
+
     def _take_time(self, server_time_ms: int) -> None:
         till = self._till
         told, head = till.clock.adjust(server_time_ms), till.journal.stream.head()
@@ -134,6 +183,15 @@ class JournalTillSide:
         self._till.session = NO_SESSION
         self._till.start_incarnation(why, number_min=number_min)
 
+    def wants_hello(self) -> bool:
+        """Say whether anything that a HELLO brings home or counts anew has changed since the last.
+
+        Points were spent without the centre, or asked for by courier (design: sync 4.9, 4.13).
+        """
+        journal = self._till.journal
+        spent = journal.rights.limits.is_used() or journal.courier.made() != self._asks_told
+        return spent or self._till.books.has_news()
+
     def has_session(self) -> bool:
         """Say whether a session is live."""
         return self._till.session != NO_SESSION
@@ -144,6 +202,46 @@ class JournalTillSide:
         if push is None:
             self._pace.end(0)
         return push
+
+    def as_lines(self, push: Push) -> Lines | None:
+        """Return a live batch packed against what the centre has."""
+        if not self._till.takes_lines or len(push.records) > LINES_RECORDS_MAX:
+            return None
+        acked = push.from_seq - 1
+        stream = self._till.journal.stream
+        wanted = min(BEFORE_MAX, acked)
+        known = self._forms.find(push.incarnation, acked, wanted)
+        if known is None:
+            bodies = stream.bodies_after(acked - wanted, wanted)
+            known = push.previous_hash, [form_of(body) for body in bodies]
+            self._forms.keep(push.incarnation, acked, push.previous_hash, known[1])
+        before = fitting(known[1])
+        forms = [form_of(body) for body in push.records]
+        return Lines(
+            from_seq=push.from_seq,
+            before=len(before),
+            proof=links(push.previous_hash, push.records)[-1][:PROOF_BYTES],
+            packed=pack_forms(forms, before),
+        )
+
+    def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
+        """Return what the centre has; a centre that got something else is told plainly for now."""
+        if not answer.taken:
+            self._till.takes_lines = False
+            return None
+        last_seq = push.from_seq + len(push.records) - 1
+        last_hash = links(push.previous_hash, push.records)[-1]
+        wanted = min(BEFORE_MAX, push.from_seq - 1)
+        if before := self._forms.find(push.incarnation, push.from_seq - 1, wanted):
+            forms = [*before[1], *map(form_of, push.records)]
+            self._forms.keep(push.incarnation, last_seq, last_hash, forms)
+        return PushAnswer(
+            verdict="ack",
+            last_seq=last_seq,
+            last_hash=last_hash,
+            durable_seq=last_seq,
+            incarnation_number_min=self._till.journal.stream.head().incarnation_number + 1,
+        )
 
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
         """Move the acknowledged pointer to what the centre has; after a gap that is back."""
@@ -164,7 +262,7 @@ class JournalTillSide:
     def pull(self) -> Pull:
         """Ask for changes since the stored cursor."""
         till = self._till
-        newest = self._announced.bundle if self._announced else till.books.active.bundle_hash
+        newest = self._announced.bundle if self._announced else till.books.newest_bundle()
         return Pull(
             incarnation=till.journal.stream.head().incarnation,
             cursor=till.cache.cursor(),
@@ -172,13 +270,56 @@ class JournalTillSide:
             bytes_max=PULL_BYTES_DEFAULT,
             seq=till.journal.stream.head().seq,
             roster=till.neighbours.roster.version if till.neighbours.roster else "",
+            rules=(till.books.generation, till.books.active_version),
         )
+
+    def listen(self, wait_s: int) -> Ask:
+        """Ask for changes as `pull` does, in few bytes where the centre takes it so."""
+        pull = self.pull()
+        if not self._till.takes_lines:
+            waiting = msgspec.structs.replace(pull, wait_s=wait_s)
+            return Ask(PATH_PULL, waiting, PullAnswer)
+        whole = self._till.cache.value("whole", Whole) or Whole()
+        listen = Listen(
+            epoch=pull.cursor.epoch,
+            transaction=pull.cursor.transaction,
+            row=pull.cursor.row,
+            seq=pull.seq or 0,
+            wait_s=wait_s,
+            bundle=bytes.fromhex(pull.bundle)[:NAME_BYTES],
+            roster=bytes.fromhex(pull.roster)[:NAME_BYTES],
+            rules=pull.rules,
+            whole=whole.account_ids[:WHOLE_MAX],
+        )
+        return Ask(PATH_LISTEN, listen, ListenAnswer)
+
+    def listened(self, asked: Message, answer: Message) -> PullAnswer:
+        """Return an answer as a pull's; what it says of accounts that are not here is asked for.
+
+        The asking is durable before the cursor that passes over it.
+        """
+        if isinstance(answer, PullAnswer):
+            return answer
+        assert isinstance(asked, Listen)
+        assert isinstance(answer, ListenAnswer)
+        cache = self._till.cache
+        incarnation = self._till.journal.stream.head().incarnation
+        whole = lengthened(answer, epoch=asked.epoch, incarnation=incarnation)
+        before = cache.value("whole", Whole) or Whole()
+        missing = set(before.account_ids) - set(asked.whole)
+        changed = changed_accounts(answer)
+        known = [row for account_id in changed for row in cache.rows_of(account_id)]
+        rows = changed_rows(answer, known) if changed else ()
+        if rows is None:
+            missing.update(changed)
+        if tuple(sorted(missing)) != before.account_ids:
+            cache.put_value("whole", Whole(tuple(sorted(missing))))
+        return msgspec.structs.replace(whole, accounts=(*whole.accounts, *(rows or ())))
 
     def pull_answered(self, answer: PullAnswer) -> None:
         """Store what has changed; the cursor last, so that a crash repeats and never skips."""
         till = self._till
-        news = (answer.accounts, answer.grants, answer.recalls, answer.outcomes, answer.manifest)
-        self.brought_news = self.brought_news or any(news) or answer.more
+        before = till.journal.stream.head().seq
         till.cache.put_accounts(answer.accounts, answer.applied)
         if (
             answer.grants
@@ -204,8 +345,14 @@ class JournalTillSide:
                 till.journal.roster.write(answer.roster)
             till.neighbours.use_roster(answer.roster)
         if answer.manifest is not None:
-            self._announce(answer.manifest)
+            # What is refused here is no news, or the till would ask again without a pause.
+            took = self._announce(answer.manifest, answer.delta)
+            self.brought_news = self.brought_news or took
+        till.books.confirm(answer.manifest)
         self._must_compare = self._must_compare or answer.compare
+        # Rights and rules are told until they are taken: told again they are no news.
+        news = (answer.accounts, answer.outcomes, answer.roster, self._announced, answer.more)
+        self.brought_news |= any(news) or till.journal.stream.head().seq != before
         till.cache.put_value("cursor", answer.cursor)
 
     def _receive(self, grant: Grant) -> None:
@@ -242,12 +389,25 @@ class JournalTillSide:
             )
             self._till.journal.stream.append(record)
 
-    def _announce(self, manifest: Manifest) -> None:
+    def _announce(self, manifest: Manifest, delta: Delta | None) -> bool:
+        """Take what is here already; else fetch it, by its delta where there is one.
+
+        Returns:
+            Whether the rules announced are, or will be, this till's.
+        """
+        books, place = self._till.books, self._till.identity.place
         try:
-            if self._till.books.wants(manifest):
-                self._announced = manifest
-        except SignatureError as error:
+            if not books.wants(manifest):
+                return False
+            if books.take_held(manifest, place):
+                log.info("bundle_taken", bundle=manifest.bundle[:8], version=manifest.version)
+                return True
+        except (BundleRefusedError, SignatureError) as error:
             log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
+            return False
+        self._announced = manifest
+        self._delta = delta if delta and delta.base == books.newest_bundle() else None
+        return True
 
     def compare(self) -> Compare | None:
         """Say what is known of accounts where the feed cannot go on, and once a day."""
@@ -274,13 +434,18 @@ class JournalTillSide:
             till.cache.put_value("compared", Compared(at_ms=till.clock.now_ms()))
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
-        """Return the next piece of the announced bundle that is not here yet."""
+        """Return the delta to the announced bundle, or the next piece that is not here yet."""
         if self._announced is None:
             return None
+        if self._delta is not None:
+            return delta_file(self._announced, self._delta), 0
         return self._announced, self._till.cache.pieces_here(self._announced.bundle)
 
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         """Keep a piece; with the last one the bundle is tried."""
+        if self._delta is not None:
+            self._delta_arrived(self._delta, content)
+            return
         cache = self._till.cache
         try:
             check_piece(manifest, piece, content)
@@ -295,6 +460,18 @@ class JournalTillSide:
             return
         self._bundle_arrived(manifest, whole)
 
+    def _delta_arrived(self, delta: Delta, content: bytes) -> None:
+        """Make the bundle of it; where that fails for any reason, its pieces are fetched."""
+        self._delta, manifest = None, self._announced
+        assert manifest is not None
+        try:
+            base = self._till.books.content(delta.base)
+            whole = apply_patch(base, content, bundle=manifest.bundle)
+        except (LookupError, MalformedMessageError) as error:
+            log.warning("delta_useless", why=str(error))
+            return
+        self._bundle_arrived(manifest, whole)
+
     def _bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
         """Try the bundle; a bad one is kept out and the last good one stays."""
         self._announced = None
@@ -303,4 +480,4 @@ class JournalTillSide:
         except (BundleRefusedError, SignatureError) as error:
             log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
         else:
-            log.info("bundle_active", bundle=manifest.bundle[:8], version=manifest.version)
+            log.info("bundle_taken", bundle=manifest.bundle[:8], version=manifest.version)

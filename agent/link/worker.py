@@ -9,15 +9,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agent.errors import JournalUnavailableError
 from agent.link.central_client import CentralClient
+from agent.link.holding import Holding
 from agent.link.rhythm import Rhythm
 from agent.link.till_side import JournalTillSide
 from agent.neighbours.delivering import deliver
 from agent.till_service.allowances import stock
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
-from sync.cycle import Ask, Fetch, converse
+from sync.cycle import Ask, Conversation, Fetch, compare_streams, converse, hear, tell
 from sync.errors import BusyError, LinkError, SyncError
-from sync.messages import Message
+from sync.messages import Message, PullAnswer
 from sync.retry_schedule import retry_delay_s
 from sync.signing import NO_SESSION
 
@@ -32,6 +33,9 @@ class LinkSettings:
         pull_interval_s: pause between conversations when nothing happens; it grows while that
             lasts (`Rhythm`).
         hello_interval_s: how often the stream is compared while online (design: sync 4.2).
+        hold_s_max: the longest a pull waits at the centre, whatever that announces; 0 = never.
+        hello_interval_held_s: how often the stream is compared while pulls wait there and nothing
+            was spent without the centre.
         retry_delay_s_max: ceiling of the back-off.
         ask_budget_ms: how long a sale waits for the centre's knowledge of a customer
             (design: till 2).
@@ -40,6 +44,8 @@ class LinkSettings:
 
     pull_interval_s: float = 15.0
     hello_interval_s: float = 60.0
+    hold_s_max: float = 300.0
+    hello_interval_held_s: float = 1800.0
     retry_delay_s_max: float = 600.0
     request_timeout_s: float = 20.0
     ask_budget_ms: int = 150
@@ -65,13 +71,22 @@ class LinkWorker:
         self._side = JournalTillSide(till, software=software)
         self._rhythm = Rhythm(settings.pull_interval_s)
         self._wake = asyncio.Event()
+        self._holding = Holding(most_s=settings.hold_s_max)
+        self._must_rest = False
+        self._must_talk = False
+        self._greeted_ms = 0
         self._hello_at_ms = 0
         self.conversations = 0
         self.last_contact_ms: int | None = None
         self.last_error = ""
 
     def wake(self) -> None:
-        """Something is to be told: talk to the centre now."""
+        """Talk to the centre now."""
+        self._must_talk = True
+        self._wake.set()
+
+    def tell(self) -> None:
+        """Something is to be told: push it now, beside a pull that waits, or talk."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -86,7 +101,102 @@ class LinkWorker:
             async for attempt in retrying:
                 with attempt:
                     await self._talk()
-            await self._sleep(await self._pause_s())
+            if not await self._listen():
+                await self._sleep(await self._pause_s())
+
+    async def _listen(self) -> bool:
+        """Keep pulls waiting at the centre, one after the other, until a conversation is due.
+
+        Returns:
+            Whether it is due now; else after a pause.
+        """
+        if self._rests():
+            return False
+        try:
+            while wait_s := self._holding.wait_s(self._side.hold_s, self._till.system.jitter()):
+                if not await self._hear(wait_s):
+                    return True
+                if self._rests():
+                    break
+        except BusyError as error:
+            await self._sleep(error.retry_after_s * (1 + self._till.system.jitter()))
+            return True
+        except (SyncError, JournalUnavailableError):
+            return True  # the conversation finds out what is wrong, and how long to wait
+        return False
+
+    def _rests(self) -> bool:
+        rests, self._must_rest = self._must_rest, False
+        return rests
+
+    async def _hear(self, wait_s: int) -> bool:
+        """Ask once and wait for the answer; records are pushed beside it meanwhile.
+
+        Returns:
+            Whether another pull may wait now; else a conversation is due.
+        """
+        session, began_ms = self._till.session, self._till.system.monotonic_ms()
+        held = asyncio.create_task(self._pull_held(wait_s), name="held pull")
+        held.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not held.done():
+                await self._sleep(wait_s + self._settings.request_timeout_s)
+                if held.done():
+                    break
+                if self._must_talk:
+                    return False
+                if await self._hello_is_due():
+                    await self._compare_streams()
+                    return True
+                await self._drive(tell(self._side))
+                if self._till.session != session:
+                    return False
+            waited_s = (self._till.system.monotonic_ms() - began_ms) / 1000
+            return await self._heard_of(held, wait_s, waited_s)
+        finally:
+            held.cancel()
+            await asyncio.gather(held, return_exceptions=True)
+
+    async def _heard_of(self, held: asyncio.Task[PullAnswer], wait_s: int, waited_s: float) -> bool:
+        try:
+            answer = held.result()
+        except LinkError:
+            self._must_rest = not self._holding.broke(waited_s)
+            self._in_doubt(is_down=True)
+            raise
+        except SyncError:
+            self._in_doubt(is_down=False)
+            raise
+        self._side.brought_news = False
+        await self._drive(hear(self._side, answer))
+        news = self._side.brought_news
+        self._must_rest = not self._holding.answered(waited_s, wait_s, brought_news=news)
+        if await self._hello_is_due():
+            await self._compare_streams()
+        return True
+
+    async def _compare_streams(self) -> None:
+        now_ms = self._till.system.monotonic_ms()
+        await self._drive(compare_streams(self._side))
+        self._greeted(now_ms)
+
+    def _greeted(self, at_ms: int) -> None:
+        self._greeted_ms = at_ms
+        self._hello_at_ms = at_ms + int(self._settings.hello_interval_s * 1000)
+
+    async def _pull_held(self, wait_s: int) -> PullAnswer:
+        ask = await self._thread.run(self._side.listen, wait_s)
+        timeout_s = wait_s + self._settings.request_timeout_s
+        answer = await self._client.ask(ask, session=self._till.session, timeout_s=timeout_s)
+        self._heard()
+        return await self._thread.run(self._side.listened, ask.message, answer)
+
+    async def _hello_is_due(self) -> bool:
+        now_ms = self._till.system.monotonic_ms()
+        usual_s = max(self._settings.hello_interval_s, self._settings.hello_interval_held_s)
+        if now_ms >= self._greeted_ms + int(usual_s * 1000):
+            return True
+        return now_ms >= self._hello_at_ms and await self._thread.run(self._side.wants_hello)
 
     async def _pause_s(self) -> float:
         holds = await self._thread.run(self._holds_rights)
@@ -99,21 +209,29 @@ class LinkWorker:
     async def _talk(self) -> None:
         now_ms = self._till.system.monotonic_ms()
         greet = self._till.session == NO_SESSION or now_ms >= self._hello_at_ms
+        self._must_talk = False
+        self._side.brought_news = False
+        await self._drive(converse(self._side, greet=greet))
+        self.conversations += 1
+        if greet:
+            self._greeted(now_ms)
+
+    async def _drive(self, steps: Conversation) -> None:
         try:
-            self._side.brought_news = False
-            await self._thread.drive(converse(self._side, greet=greet), self._answer)
+            await self._thread.drive(steps, self._answer)
             await self._thread.drive(stock(self._till), self._answer)
             await self._thread.drive(deliver(self._till), self._answer)
             await self._thread.run(self._till.journal.prune, self._till.clock.now_ms())
         except SyncError as error:
-            # Whatever went wrong, the next conversation begins by comparing the streams.
-            self._hello_at_ms = 0
-            if isinstance(error, LinkError):
-                self._till.link_up = False
+            self._in_doubt(is_down=isinstance(error, LinkError))
             raise
-        self.conversations += 1
-        if greet:
-            self._hello_at_ms = now_ms + int(self._settings.hello_interval_s * 1000)
+
+    def _in_doubt(self, *, is_down: bool) -> None:
+        """Whatever went wrong, the next conversation begins by comparing the streams."""
+        self._hello_at_ms = 0
+        self._must_talk = True
+        if is_down:
+            self._till.link_up = False
 
     async def _answer(self, wish: Ask | Fetch) -> Message | bytes:
         timeout_s = self._settings.request_timeout_s

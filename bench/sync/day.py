@@ -1,23 +1,22 @@
 """THE STORE'S DAY: four tills sell, talk and listen; what the line carries, by kind of message.
 
 Real baskets of four busy stores are sold to made-up accounts, as many as a large store has; each
-till holds them all. A talk that brings nothing new is held once and then counted as often as it
-comes round: its bytes are the same but for the digits of a cursor.
+till holds them all. Pulls wait at the centre as long as it announces; a sale is pushed beside them.
 """
 
 import heapq
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from agent.link.rhythm import Rhythm
+from agent.link.holding import Holding
 from agent.link.worker import LinkSettings
 from bench.grocery.customers import card_number
 from bench.sync.counting import Traffic
-from bench.sync.store import JoinedStore, StoreTill, day_id, joined_store
+from bench.sync.store import HOLD_S, JoinedStore, StoreTill, day_id, joined_store
 from bench.till.progress import Bar
 from bench.till.shop import Sale, Shop
 from central.rights.issuing import RightsSettings
@@ -25,7 +24,7 @@ from central.rights.issuing import RightsSettings
 OPEN_HOURS = 14
 TILLS = 4
 _ANONYMOUS = 30
-_SALE, _TALK = 0, 1
+_SALE, _HEAR = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +32,13 @@ class Day:
     """How large the day is.
 
     Attributes:
-        pull_interval_s, hello_interval_s: as in the agent's settings.
+        hello_interval_s, hello_interval_held_s: as in the agent's settings.
     """
 
     receipts_per_till: int = 400
     accounts: int = 10_000
-    pull_interval_s: float = LinkSettings().pull_interval_s
     hello_interval_s: float = LinkSettings().hello_interval_s
+    hello_interval_held_s: float = LinkSettings().hello_interval_held_s
 
 
 async def measure(shop: Shop, day: Day, *, seed: int, folder: Path) -> dict[str, Any]:
@@ -67,8 +66,8 @@ async def measure(shop: Shop, day: Day, *, seed: int, folder: Path) -> dict[str,
         "receipts": TILLS * day.receipts_per_till,
         "accounts": day.accounts,
         "open_hours": OPEN_HOURS,
-        "pull_interval_s": day.pull_interval_s,
-        "hello_interval_s": day.hello_interval_s,
+        "hold_s": HOLD_S,
+        "hello_interval_s": day.hello_interval_held_s,
     }
 
 
@@ -146,59 +145,62 @@ async def _play(store: JoinedStore, sales: Sequence[Sale], day: Day) -> None:
     agenda: list[tuple[float, int, int, int]] = []
     for number in range(len(sales)):
         heapq.heappush(agenda, (number * gap_s, _SALE, number % TILLS, number))
-    rhythm = [_Rhythm(till, day) for till in store.tills]
-    for place, each in enumerate(rhythm):
-        heapq.heappush(agenda, (each.talk_at_s, _TALK, place, 0))
+    pulls = [
+        _Pulls(till, day, random.Random(place), store.apply)
+        for place, till in enumerate(store.tills)
+    ]
+    for place, each in enumerate(pulls):
+        await each.begin(0)
+        heapq.heappush(agenda, (each.ends_at_s, _HEAR, place, 0))
     began_ms = store.world.moved_ms
-    news = 0
     while agenda:
         at_s, what, place, number = heapq.heappop(agenda)
-        each = rhythm[place]
-        if at_s > OPEN_HOURS * 3600 or (what == _TALK and at_s < each.talk_at_s):
-            continue  # a sale made it talk meanwhile
+        if at_s > OPEN_HOURS * 3600:
+            break
+        each = pulls[place]
         store.world.moved_ms = began_ms + at_s * 1000
         if what == _SALE:
             await each.till.sell(day_id(number), sales[number])
+            await each.till.tell()
             bar.step()
-        await each.talk(at_s, news=news, told=what == _SALE)
-        news += await store.apply()
-        heapq.heappush(agenda, (each.talk_at_s, _TALK, place, 0))
+        else:
+            await each.end(at_s)
+            heapq.heappush(agenda, (each.ends_at_s, _HEAR, place, 0))
+        await store.apply()
     bar.end()
 
 
-class _Rhythm:
-    """When a till talks, by the rules of the link worker."""
+class _Pulls:
+    """The pulls of a till that wait one after the other, and its HELLOs, as in the link worker."""
 
-    def __init__(self, till: StoreTill, day: Day) -> None:
+    def __init__(
+        self,
+        till: StoreTill,
+        day: Day,
+        rng: random.Random,
+        apply: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._apply = apply
         self.till = till
-        self.talk_at_s = day.pull_interval_s
+        self.ends_at_s = 0.0
         self._day = day
-        self._rhythm = Rhythm(day.pull_interval_s)
-        self._hello_at_s = 0.0
-        self._news = -1
-        self._idle: dict[bool, Traffic] = {}
+        self._rng = rng
+        self._holding = Holding(most_s=LinkSettings().hold_s_max)
+        self._greeted_s = 0.0
 
-    async def talk(self, at_s: float, *, news: int, told: bool) -> None:
-        """Talk; a talk that can bring nothing new is counted like the last such one.
+    async def begin(self, at_s: float) -> None:
+        """Have a pull wait."""
+        wait_s = self._holding.wait_s(self.till.side.hold_s, self._rng.random())
+        await self.till.listen(wait_s, self._apply)
+        self.ends_at_s = at_s + wait_s
 
-        Args:
-            news: how many records the centre has posted so far.
-            told: there is a record to push.
-        """
-        hello = at_s >= self._hello_at_s
-        is_idle = not told and news == self._news
-        if is_idle and hello in self._idle:
-            self.till.traffic.add(self._idle[hello])
-        else:
-            before = self.till.traffic.copy()
-            self.till.side.brought_news = False
-            await self.till.talk(hello=hello)
-            if is_idle:
-                self._idle[hello] = self.till.traffic.since(before)
-        self._news = news
-        if hello:
-            self._hello_at_s = at_s + self._day.hello_interval_s
-        self.talk_at_s = at_s + self._rhythm.pause_s(
-            brought_news=self.till.side.brought_news and not is_idle,
-            holds_rights=self.till.core.till.journal.rights.points_held() > 0,
-        )
+    async def end(self, at_s: float) -> None:
+        """Take the answer, compare streams if that is due, and have another one wait."""
+        await self.till.hear()
+        ago_s = at_s - self._greeted_s
+        if ago_s >= self._day.hello_interval_held_s or (
+            ago_s >= self._day.hello_interval_s and self.till.side.wants_hello()
+        ):
+            await self.till.compare_streams()
+            self._greeted_s = at_s
+        await self.begin(at_s)

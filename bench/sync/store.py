@@ -1,14 +1,15 @@
 """A store of four tills on its centre, all in this process, with a clock that the day moves.
 
 Tills are the agent's core with its real link client, the centre is joined as `serve` joins it, over
-an embedded PostgreSQL; only the network is a function call, so that every byte is counted. When a
-till talks follows the link worker's rules (`LinkSettings`): after every sale, and when it has not
-for so long; HELLO when the last one is so long ago.
+an embedded PostgreSQL; only the network is a function call, so that every byte is counted. A pull
+that waits really waits in the centre's waiting room, until the day says that its time is over. When
+a till talks follows the link worker's rules (`LinkSettings`).
 """
 
+import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,17 +37,20 @@ from central.rights.issuing import RightsSettings
 from central.rules.publishing import publish
 from central.system import System
 from central.tills.enrolment import make_code
+from central.tills.waiting import WaitingRoom
 from loyalty.bundle import Bundle
 from loyalty.documents import encode as encode_document
 from sync.codec import decode, encode
-from sync.cycle import PATH_ENROL, Ask, Fetch, converse
+from sync.cycle import PATH_ENROL, Ask, Fetch, compare_streams, converse, hear, tell
 from sync.errors import SyncError
 from sync.messages import EnrolAnswer, EnrolRequest, Message
 from sync.neighbours import AskSibling
 from sync.signing import NO_SESSION, SigningKey, enrol_content
 
 R = TypeVar("R")
-_TIMEOUT_S = 60.0
+HOLD_S = 240
+"""The centre's default."""
+_TIMEOUT_S = 600.0
 
 
 class DayClock(System):
@@ -67,12 +71,15 @@ class DayClock(System):
 class StoreTill:
     """One till: core, link and counts."""
 
-    def __init__(self, folder: Path, world: MovedSystem, app: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, folder: Path, world: MovedSystem, app: httpx.AsyncBaseTransport, room: WaitingRoom
+    ) -> None:
         self.core = TillCore(folder)
         self.core.system = world
         self.core.till.system = world
         self.traffic = Traffic()
-        self.hello_at_ms = 0.0
+        self._room = room
+        self._held: asyncio.Task[Message] | None = None
         self._client = CentralClient(self.core.till.identity, world)
         transport = CountingTransport(app, self.traffic)
         self._client._http = httpx.AsyncClient(  # noqa: SLF001 - the network, and nothing else
@@ -86,6 +93,43 @@ class StoreTill:
         greet = hello or self.core.till.session == NO_SESSION
         await self._drive(converse(self.side, greet=greet), patient=True)
         self.core.till.link_up = True
+
+    async def compare_streams(self) -> None:
+        """Say HELLO, and push."""
+        await self._drive(compare_streams(self.side), patient=True)
+
+    async def tell(self) -> None:
+        """Push what there is, beside the pull that waits."""
+        await self._drive(tell(self.side), patient=True)
+
+    async def listen(self, wait_s: int, apply: Callable[[], Awaitable[int]]) -> None:
+        """Have a pull wait at the centre; what is urgent is taken before.
+
+        Args:
+            apply: lets the centre post what it keeps.
+        """
+        while True:
+            await apply()
+            ask = self._listens = self.side.listen(wait_s)
+            asking = self._client.ask(ask, session=self.core.till.session, timeout_s=_TIMEOUT_S)
+            self._held = asyncio.create_task(asking)
+            till_id = self.core.till.identity.till_id
+            while not self._held.done() and not self._room.waits(till_id):  # noqa: ASYNC110
+                await asyncio.sleep(0.0005)
+            if not self._held.done():
+                return
+            await self._take_held()
+
+    async def hear(self) -> None:
+        """Let the time of the pull that waits be over."""
+        self._room.wake(self.core.till.identity.till_id)
+        await self._take_held()
+
+    async def _take_held(self) -> None:
+        assert self._held is not None
+        answer = self.side.listened(self._listens.message, await self._held)
+        self._held = None
+        await self._drive(hear(self.side, answer), patient=True)
 
     async def sell(self, receipt_id: str, sale: Sale) -> None:
         """Sell a receipt; what the sale asks the centre is asked.
@@ -134,6 +178,8 @@ class StoreTill:
 
     async def close(self) -> None:
         """Close files and link."""
+        if self._held is not None:
+            await self.hear()
         await self._client.close()
         self.core.close()
 
@@ -169,7 +215,7 @@ class JoinedStore:
         folder = self._folder / f"till-{slot}"
         folder.mkdir()
         save_identity(folder / IDENTITY_FILE, identity)
-        till = StoreTill(folder, self.world, self._app)
+        till = StoreTill(folder, self.world, self._app, self.centre.desk.room)
         self.tills.append(till)
         return till
 
@@ -202,7 +248,9 @@ async def joined_store(
             await connection.execute(
                 "update risk_pool set funded = funded + 1000000, free = free + 1000000"
             )
-        store = JoinedStore(join_centre(pool, keys, system, rights), world, folder)
+        room = WaitingRoom(hold_s_max=HOLD_S)
+        room.open()
+        store = JoinedStore(join_centre(pool, keys, system, rights, room), world, folder)
         try:
             yield store
         finally:

@@ -18,7 +18,7 @@ def _day(found: dict[str, Any]) -> str:
         (
             f"a store's day: {found['tills']} tills, {found['receipts']} receipts,"
             f" {found['accounts']} accounts, {found['open_hours']} hours"
-            f" (pull every {found['pull_interval_s']:g} s, HELLO every"
+            f" (a pull waits {found['hold_s']:g} s, HELLO every"
             f" {found['hello_interval_s']:g} s)"
         ),
         f"{'message':14}{'exchanges':>10}{'up':>12}{'down':>12}{'headers':>12}",

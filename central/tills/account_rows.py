@@ -24,17 +24,12 @@ async def find_account(pool: Pool, card: bytes) -> AccountRow | None:
     return account_row(row) if row else None
 
 
-async def find_snapshot(
-    pool: Pool, card: bytes, *, till_id: int, incarnation: bytes
-) -> SnapshotAnswer:
-    """Return the account behind a card for a till; one statement, so one snapshot.
+def snapshot_answer(row: asyncpg.Record, incarnation: bytes) -> SnapshotAnswer:
+    """Return the account behind a card as a till is told it, beside its records (`snapshot_rows`).
 
     Args:
         incarnation: of the till's live session.
     """
-    row = await pool.fetchrow(_SQL["snapshot_row"], card, till_id, incarnation)
-    if row is None:
-        return SnapshotAnswer()
     streams = [
         (bytes.fromhex(link), last_seq, waiting)
         for link, last_seq, waiting in msgspec.json.decode(row["streams"])
@@ -61,6 +56,14 @@ def _applied(
         named = tuple(waiting[:WAITING_RECORDS_MAX])
         told[link] = Applied(incarnation=link, through=last_seq, waiting=named)
     return tuple(told.values())
+
+
+async def with_whole(
+    connection: Connection, accounts: Sequence[AccountRow], store_id: str, whole: Sequence[int]
+) -> tuple[AccountRow, ...]:
+    """Return accounts with those a till asks for, of its store's customers."""
+    asked = await connection.fetch(_SQL["accounts_asked"], store_id, whole)
+    return tuple({row.card: row for row in (*accounts, *map(account_row, asked))}.values())
 
 
 def account_row(row: asyncpg.Record) -> AccountRow:

@@ -4,7 +4,7 @@ One method a message.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import asyncpg
@@ -17,11 +17,13 @@ from central.rights import counters, courier
 from central.rights.counters import CounterDesk
 from central.rights.grants import Holder
 from central.rights.issuing import RightsDesk
-from central.rules.publishing import newest_manifest
+from central.rules.directory import Answer, RuleDirectory, TillRules
+from central.rules.reports import note_report
 from central.streams import transfers
 from central.streams.business_date import note_caught_up
 from central.streams.deliveries import take_delivery
-from central.streams.ingest import greet, ingest
+from central.streams.ingest import greet
+from central.streams.lines import LineReader
 from central.streams.refunds import returnable_points, returns_of
 from central.system import System
 from central.tills.account_rows import (
@@ -29,10 +31,23 @@ from central.tills.account_rows import (
     account_row,
     cut_page,
     find_applied,
-    find_snapshot,
+    with_whole,
 )
 from central.tills.feed import can_go_on, compare, find_cursor, find_epoch
+from central.tills.front import TillFront
 from central.tills.roster import find_roster
+from central.tills.waiting import CLOSED, REPLACED, RULES, Seat, WaitingRoom
+from sync.codec import encode
+from sync.limits import PULL_BYTES_DEFAULT
+from sync.lines import Lines, LinesAnswer
+from sync.listening import (
+    Fresh,
+    FreshAnswer,
+    Listen,
+    ListenAnswer,
+    shortened,
+    stamp_of,
+)
 from sync.messages import (
     AuthoriseAnswer,
     AuthoriseRequest,
@@ -56,11 +71,16 @@ from sync.messages import (
     SnapshotRequest,
 )
 from sync.neighbours import Delivery, DeliveryAnswer
+from sync.packing import pack_to_send
 from sync.signing import NO_SESSION
 
 _SQL = load_queries("central.tills", "queries.sql")
 
 _ROWS_PER_PULL = 500
+_APPLY_LOOKS = 4
+_APPLY_LOOK_S = 0.5
+_UNSEEN_HOLD_S = 5
+"""How long a pull is held that could not be looked at first: news may be older than its seat."""
 
 
 class SessionUnknownError(AuthenticationError):
@@ -78,6 +98,9 @@ class TillCaller:
     live_session: bytes
     verified: bool
     incarnation: bytes
+    region: str = ""
+    refused_bundle: str = ""
+    bundle: str = ""
 
     def holder(self, incarnation: bytes) -> Holder:
         """Return whom rights may be given to: the verified live session, nobody else (rule R2).
@@ -113,7 +136,35 @@ class TillCaller:
 
 async def find_till(pool: Pool, till_id: int) -> asyncpg.Record | None:
     """Return a till's row with its key and session."""
-    return await pool.fetchrow(_SQL["till"], till_id)
+    return await pool.fetchrow(_SQL["tills"], [till_id])
+
+
+def caller_of(row: asyncpg.Record, session: bytes) -> TillCaller:
+    """Return a till that speaks in a session, as its row says."""
+    return TillCaller(
+        till_id=row["till_id"],
+        store_id=row["store_id"],
+        revoked=row["revoked"],
+        session=session,
+        live_session=row["session"],
+        verified=row["session_verified"],
+        incarnation=row["session_incarnation"],
+        region=row["region"],
+        refused_bundle=row["refused_bundle"],
+        bundle=row["bundle"],
+    )
+
+
+def is_urgent(answer: PullAnswer) -> bool:
+    """Say whether a till that offers to wait should hear at once: not of balances that changed."""
+    return (
+        bool(answer.grants or answer.recalls)
+        or answer.manifest is not None
+        or answer.roster is not None
+        or answer.more
+        or answer.compare
+        or any(row.blocked for row in answer.accounts)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +173,10 @@ class TillDesk:
 
     Attributes:
         ingested: set after records were kept, to have them applied.
+        directory: which rules each till gets.
+        front: what a purchase asks, for many tills at once.
+        room: where pulls wait for news.
+        lines: reads records that travel packed; without it tills push them as they are.
     """
 
     pool: Pool
@@ -129,6 +184,10 @@ class TillDesk:
     counters: CounterDesk
     system: System
     ingested: asyncio.Event
+    directory: RuleDirectory
+    front: TillFront
+    room: WaitingRoom = field(default_factory=WaitingRoom)
+    lines: LineReader | None = None
 
     async def hello(self, caller: TillCaller, hello: Hello) -> HelloAnswer:
         """Compare streams and open a new session; a verified one gets its risk budget."""
@@ -136,7 +195,12 @@ class TillDesk:
         now_ms = self.system.now_ms()
         async with self.pool.acquire() as connection, connection.transaction():
             answer = await greet(connection, caller.till_id, hello, self.system)
-            answer = msgspec.structs.replace(answer, session=session)
+            answer = msgspec.structs.replace(
+                answer,
+                session=session,
+                hold_s=self.room.hold_s_max,
+                lines=self.lines is not None,
+            )
             verified = answer.verified and answer.verdict == "ok" and not caller.revoked
             await connection.execute(
                 _SQL["open_session"], caller.till_id, session, verified, hello.incarnation, now_ms,
@@ -156,8 +220,13 @@ class TillDesk:
                 answer = msgspec.structs.replace(
                     answer, risk_points_total=total, offline_points_max=cap
                 )
+            await note_report(connection, caller.till_id, hello, now_ms=now_ms)
+            await self.directory.refresh(connection)
+            roots = self.directory.roots_after(hello.rules.root)
+            answer = msgspec.structs.replace(answer, roots=roots)
             if answer.verdict == "ok" and hello.feed_epoch != await find_epoch(connection):
                 answer = msgspec.structs.replace(answer, verdict="epoch")
+        self.room.wake(caller.till_id)  # a pull of the session before has nothing to wait for
         # Amnesia goes first: a revoked till, too, begins a stream that the centre can keep.
         if caller.revoked and answer.verdict != "amnesia":
             return msgspec.structs.replace(answer, verdict="revoked")
@@ -166,18 +235,108 @@ class TillDesk:
     async def push(self, caller: TillCaller, push: Push) -> PushAnswer:
         """Keep records; a batch that reaches the centre's last record verifies the session."""
         caller.require_session()
-        answer = await ingest(self.pool, caller.till_id, push, self.system)
-        reaches_end = push.from_seq + len(push.records) - 1 == answer.last_seq
-        proves_chain = answer.verdict == "ack" and reaches_end
-        if proves_chain and push.incarnation == caller.incarnation and not caller.revoked:
-            await self.pool.execute(
-                _SQL["verify_session"], caller.till_id, caller.session, self.system.now_ms()
-            )
+        may_verify = push.incarnation == caller.incarnation and not caller.revoked
+        answer = await self.front.push(
+            caller.till_id, push, session=caller.session if may_verify else b""
+        )
         self.ingested.set()
         return answer
 
-    async def pull(self, caller: TillCaller, pull: Pull) -> PullAnswer:
-        """Tell what has changed since the cursor, and hand out rights to a verified session."""
+    async def take_lines(self, caller: TillCaller, lines: Lines) -> LinesAnswer:
+        """Keep records that travel packed, as a push would."""
+        caller.require_session()
+        push = None
+        if self.lines is not None:
+            push = await self.lines.read(caller.till_id, caller.incarnation, lines)
+        answer = await self.push(caller, push) if push is not None else None
+        return LinesAnswer(taken=answer is not None and answer.verdict == "ack")
+
+    async def listen(self, caller: TillCaller, asked: Listen) -> ListenAnswer:
+        """Answer a pull that leaves out what the session says."""
+        caller.require_session()
+        cursor = Cursor(epoch=asked.epoch, transaction=asked.transaction, row=asked.row)
+        is_known = caller.bundle.startswith(asked.bundle.hex()) if asked.bundle else True
+        if not is_known:
+            return ListenAnswer(transaction=asked.transaction, row=asked.row, again=True)
+        pull = Pull(
+            incarnation=caller.incarnation,
+            cursor=cursor,
+            bundle=caller.bundle if asked.bundle else "",
+            bytes_max=PULL_BYTES_DEFAULT,
+            seq=asked.seq,
+            roster=asked.roster.hex(),
+            wait_s=0 if asked.whole else asked.wait_s,
+            rules=asked.rules,
+        )
+        answer = await self.pull(caller, pull, asked.whole)
+        wanted = set(asked.whole)
+        whole = [row for row in answer.accounts if row.snapshot.account_id in wanted]
+        return shortened(answer, incarnation=caller.incarnation, whole=whole)
+
+    async def fresh(self, caller: TillCaller, asked: Fresh) -> FreshAnswer:
+        """Tell an account, unless it is as the till was told."""
+        answer = await self.snapshot(caller, SnapshotRequest(card=asked.card))
+        if answer.account is not None and stamp_of(answer.account) == asked.known:
+            return FreshAnswer()
+        return FreshAnswer(snapshot=pack_to_send(encode(answer)))
+
+    async def pull(self, caller: TillCaller, pull: Pull, whole: tuple[int, ...] = ()) -> PullAnswer:
+        """Tell what has changed since the cursor, and hand out rights to a verified session.
+
+        Without anything urgent a till that offers to wait is answered when there is, or when its
+        time is over, with all there is then; meanwhile it takes no connection.
+
+        Args:
+            whole: accounts to be told whatever has changed.
+        """
+        caller.require_session()
+        hold_s = self.room.hold_s(pull.wait_s)
+        if not hold_s:
+            return await self._tell(caller, pull, whole)
+        key = (caller.session, pull.incarnation, pull.cursor)
+        with self.room.seat(caller.till_id, caller.store_id, key) as seat:
+            if seat.looked:
+                seat.wake(RULES)  # they may have changed between the two pulls
+            # Until its records are applied, what looks urgent may be taken care of by them.
+            elif await self._is_applied(pull.incarnation, caller.till_id):
+                answer = await self._tell(caller, pull)
+                if is_urgent(answer):
+                    return answer
+            else:
+                hold_s = min(hold_s, _UNSEEN_HOLD_S)
+            until_ms = self.system.monotonic_ms() + hold_s * 1000
+            while (why := await self._woken(seat, until_ms)) == RULES:
+                if rules := self._rules_for(caller, pull):
+                    seat.keep(key)
+                    return PullAnswer(
+                        cursor=pull.cursor, applied_through=0, more=False,
+                        manifest=rules.manifest, delta=rules.delta,
+                    )  # fmt: skip
+                seat.forget(RULES)
+            if why in (REPLACED, CLOSED):
+                return PullAnswer(cursor=pull.cursor, applied_through=0, more=False)
+        return await self._tell(await self._as_now(caller), pull)
+
+    async def _woken(self, seat: Seat, until_ms: int) -> str:
+        return await seat.wait(max(0, until_ms - self.system.monotonic_ms()) / 1000)
+
+    async def _is_applied(self, incarnation: bytes, till_id: int) -> bool:
+        """Say whether all there is of a stream is applied, after a moment if need be."""
+        for _ in range(_APPLY_LOOKS):
+            if await self.pool.fetchval(_SQL["is_applied"], till_id, incarnation):
+                return True
+            await asyncio.sleep(_APPLY_LOOK_S)
+        return False
+
+    async def _as_now(self, caller: TillCaller) -> TillCaller:
+        """Return a till that has waited as it is by now: revoked, or in another session."""
+        row = await find_till(self.pool, caller.till_id)
+        assert row is not None, "tills are never forgotten"
+        return caller_of(row, caller.session)
+
+    async def _tell(
+        self, caller: TillCaller, pull: Pull, whole: tuple[int, ...] = ()
+    ) -> PullAnswer:
         caller.require_session()
         grants, recalls = await self._rights_for(caller, pull)
         scopes = [f"till:{caller.till_id}"]
@@ -194,11 +353,11 @@ class TillDesk:
                 _SQL["pull_rows"], scopes if goes_on else [], pull.cursor.transaction,
                 pull.cursor.row, rows_max,
             )  # fmt: skip
-            account_ids = sorted(
-                {row["account_id"] for row in rows if row["account_id"] is not None}
-            )
+            account_ids = sorted({row["account_id"] for row in rows} - {None})
             found = await connection.fetch(_SQL["account_rows"], account_ids)
             fitting, accounts = cut_page(rows, tuple(map(account_row, found)), pull.bytes_max)
+            if whole and not caller.revoked:
+                accounts = await with_whole(connection, accounts, caller.store_id, whole)
             more = fitting < len(rows) or len(rows) == rows_max
             rows = rows[:fitting]
             arrivals = [row["arrival"] for row in rows if row["arrival"] is not None]
@@ -209,7 +368,8 @@ class TillDesk:
             streams = await find_applied(
                 connection, till_id=caller.till_id, incarnation=pull.incarnation
             )
-            manifest = await newest_manifest(connection)
+            await self.directory.refresh(connection)
+        rules = self._rules_for(caller, pull)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
         cursor = pull.cursor
         if goes_on and not more:
@@ -228,11 +388,20 @@ class TillDesk:
             grants=grants,
             recalls=recalls,
             outcomes=tuple(OutcomeRow(**row) for row in outcomes),
-            manifest=manifest if manifest is not None and manifest.bundle != pull.bundle else None,
+            manifest=rules.manifest if rules else None,
             applied=streams,
             roster=await self._roster_for(caller, pull),
             compare=not goes_on and not caller.revoked,
+            delta=rules.delta if rules else None,
         )
+
+    def _rules_for(self, caller: TillCaller, pull: Pull) -> Answer | None:
+        """Return what the till's rules are to be, where it has others; no statement."""
+        till = TillRules(
+            caller.till_id, caller.store_id, caller.region, pull.bundle, pull.rules,
+            refused=caller.refused_bundle,
+        )  # fmt: skip
+        return self.directory.answer(till)
 
     async def _rights_for(
         self, caller: TillCaller, pull: Pull
@@ -281,8 +450,8 @@ class TillDesk:
     async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
         """Tell one account as it is now."""
         caller.require_trust()
-        return await find_snapshot(
-            self.pool, request.card, till_id=caller.till_id, incarnation=caller.incarnation
+        return await self.front.snapshot(
+            request.card, till_id=caller.till_id, incarnation=caller.incarnation
         )
 
     async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:

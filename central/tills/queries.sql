@@ -19,9 +19,10 @@ update enrolment_code set till_id = $2, used_at_ms = $3 where code_hash = $1;
 insert into till (store_id, slot, public_key, hardware, is_vault, enrolled_at_ms) values ($1, $2, $3, $4, $5, $6)
 returning till_id;
 
--- name: till
+-- name: tills
 select t.till_id, t.store_id, t.public_key, t.revoked, t.session, t.session_verified, t.session_incarnation,
-       s.region, s.banner from till t join store s using (store_id) where till_id = $1;
+       s.region, s.banner, coalesce(r.refused, '') as refused_bundle, t.bundle
+from till t join store s using (store_id) left join till_rules r using (till_id) where till_id = any($1::bigint[]);
 
 -- name: till_of_key
 select till_id from till where public_key = $1;
@@ -30,8 +31,9 @@ select till_id from till where public_key = $1;
 update till set session = $2, session_verified = $3, session_incarnation = $4, last_seen_ms = $5, bundle = $6,
     software = $7, receipts_waiting = $8, rights_points = $9, session_seq = $10 where till_id = $1;
 
--- name: verify_session
-update till set session_verified = true, last_seen_ms = $3, receipts_waiting = 0 where till_id = $1 and session = $2;
+-- name: verify_sessions
+update till t set session_verified = true, last_seen_ms = $3, receipts_waiting = 0
+from unnest($1::bigint[], $2::bytea[]) as v (till_id, session) where t.till_id = v.till_id and t.session = v.session;
 
 -- name: seen
 update till set last_seen_ms = $2, bundle = $3 where till_id = $1;
@@ -53,16 +55,22 @@ order by f.xid, f.id limit $4;
 -- name: account_rows
 select * from account_told where account_id = any($1::bigint[]) order by account_id, card;
 
+-- name: accounts_asked
+-- Only of the store's own customers.
+select t.* from store_interest s join account_told t using (account_id)
+where s.store_id = $1 and account_id = any($2::bigint[]) order by account_id, card;
+
 -- name: account_row_of_card
 select * from account_told where card = $1;
 
--- name: snapshot_row
--- One statement, so that the account and what is applied of the till's records are of one moment.
-select a.*, coalesce((
+-- name: snapshot_rows
+-- One statement, so that each account and what is applied of the till's records are of one moment.
+select w.number, a.*, coalesce((
     select jsonb_agg(jsonb_build_array(encode(s.incarnation, 'hex'), s.last_seq, to_jsonb(s.waiting)))
     from stream_waiting s
-    where s.till_id = $2 and (s.incarnation = $3 or cardinality(s.waiting) > 0)), '[]')::text as streams
-from account_told a where a.card = $1;
+    where s.till_id = w.till_id and (s.incarnation = w.incarnation or cardinality(s.waiting) > 0)), '[]')::text as streams
+from unnest($1::int[], $2::bytea[], $3::bigint[], $4::bytea[]) as w (number, card, till_id, incarnation)
+join account_told a on a.card = w.card;
 
 -- name: applied_streams
 select incarnation, last_seq, waiting from stream_waiting
@@ -75,18 +83,25 @@ select incarnation, seq, outcome, reason, points from outcome where arrival = an
 select coalesce(min(i.seq) - 1, (select last_seq from till_stream where till_id = $1 and incarnation = $2), 0)
 from inbox i where i.till_id = $1 and i.incarnation = $2 and not i.branch and not i.applied and i.parked_for is null;
 
+-- name: is_applied
+select not exists(select from inbox i where i.till_id = $1 and i.incarnation = $2 and not i.branch and not i.applied
+                  and i.parked_for is null);
+
 -- name: receipt_of_key
 select calculation from receipt where sale_key = $1;
 
 -- name: roster
--- One statement, as every pull asks it.
+-- One statement, as every pull asks it. With each till that is revoked all keys up to then are over: that till has them.
 select array(select till_id from till where store_id = $1 and not revoked order by till_id) as till_ids,
        array(select public_key from till where store_id = $1 and not revoked order by till_id) as public_keys,
        array(select bus_address from till where store_id = $1 and not revoked order by till_id) as addresses,
        array(select is_vault from till where store_id = $1 and not revoked order by till_id) as vaults,
-       array(select number from store_bus_key where store_id = $1 order by number desc limit $2) as key_numbers,
-       array(select secret from store_bus_key where store_id = $1 order by number desc limit $2) as secrets,
-       (select count(*) from till where store_id = $1 and revoked) as revoked;
+       array(select number from store_bus_key k where k.store_id = $1 and k.number > gone.tills
+             order by number desc limit $2) as key_numbers,
+       array(select secret from store_bus_key k where k.store_id = $1 and k.number > gone.tills
+             order by number desc limit $2) as secrets,
+       gone.tills as revoked
+from (select count(*) as tills from till where store_id = $1 and revoked) gone;
 
 -- name: insert_bus_key
 insert into store_bus_key (store_id, number, secret) values ($1, $2, $3) on conflict do nothing;

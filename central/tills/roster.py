@@ -1,7 +1,7 @@
 """Who belongs to a store, as its tills may know each other: keys, vaults, addresses, the bus's key.
 
-A till that was revoked is not in it, and the store's bus takes another key then: what the others
-say to each other is not for it any more.
+A till that was revoked is not in it, and the store's bus takes another key at once: the one before
+is told to nobody any more, so whoever pulls the new roster is deaf to it (design: sync 4.10).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from sync.messages import BusKey, Roster, RosterTill
 _SQL = load_queries("central.tills", "queries.sql")
 
 BUS_KEYS = 2
-"""Given out at once: the newest seals, the one before still opens."""
+"""Given out at once: the newest seals, one before it that no revoked till has still opens."""
 _KEY_BYTES = 32
 _VERSION_CHARACTERS = 16
 

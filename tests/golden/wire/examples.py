@@ -7,6 +7,8 @@ from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.returns import ReturnItem, ReturnMade
 from sync.chain import first_link, links
 from sync.fingerprints import fingerprint
+from sync.lines import Lines, LinesAnswer
+from sync.listening import AccountChange, Fresh, FreshAnswer, Listen, ListenAnswer
 from sync.messages import (
     AccountRow,
     Applied,
@@ -74,6 +76,8 @@ from sync.records import (
     XferOutRecord,
     encode_record,
 )
+from sync.roots import ReleaseKey, RootDocument, new_root, write_root
+from sync.rule_messages import Delta, RulesReport
 from sync.signing import SigningKey, card_hash, enrol_content, sign_message
 from tests.golden.codes import examples as codes
 
@@ -305,6 +309,16 @@ manifest = sign_message(
     ),
     rule_key,
 )
+root = write_root(
+    new_root(
+        RootDocument(
+            version=1,
+            root_keys=(centre_key.public.hex(),),
+            threshold=1,
+            release_keys=(ReleaseKey(key=rule_key.public.hex(), generation=1),),
+        )
+    ).signed_by(centre_key)
+)
 account_row = AccountRow(
     card=card,
     snapshot=snapshot,
@@ -348,6 +362,7 @@ MESSAGES: dict[type[Message], Message] = {
         centre_key=centre_key.public,
         rule_keys=(rule_key.public,),
         server_time_ms=NOON_MS,
+        root=root,
     ),
     Hello: Hello(
         incarnation=INCARNATION,
@@ -367,6 +382,17 @@ MESSAGES: dict[type[Message], Message] = {
         asks_made=312,
         asks_open=(codes.NONCE,),
         feed_epoch=2,
+        rules=RulesReport(
+            root=2,
+            generation=1,
+            version=12,
+            waiting=BUNDLE,
+            refused=BUNDLE[::-1],
+            why="not JSON: truncated",
+            calculated=412,
+            slow=2,
+            dropped=9,
+        ),
     ),
     HelloAnswer: HelloAnswer(
         verdict="rewind",
@@ -380,6 +406,9 @@ MESSAGES: dict[type[Message], Message] = {
         risk_points_total=500,
         seen_seq=7,
         offline_points_max=20_000,
+        hold_s=240,
+        lines=True,
+        roots=(root,),
     ),
     Push: Push(incarnation=INCARNATION, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
     PushAnswer: PushAnswer(
@@ -397,6 +426,8 @@ MESSAGES: dict[type[Message], Message] = {
         bytes_max=262_144,
         seq=6,
         roster="4c1f0d2e3b5a6978",
+        wait_s=240,
+        rules=(1, 11),
     ),
     PullAnswer: PullAnswer(
         cursor=Cursor(epoch=1, transaction=70_020, row=918_300),
@@ -410,6 +441,7 @@ MESSAGES: dict[type[Message], Message] = {
         applied=(applied,),
         roster=roster,
         compare=True,
+        delta=Delta(base=BUNDLE[::-1], hash=bytes(range(32)), size_bytes=383),
     ),
     Compare: Compare(sums=fingerprint([(card, 7, 12)]), bytes_max=262_144),
     CompareAnswer: CompareAnswer(
@@ -465,9 +497,43 @@ signed_head = sign_head(
     till_key,
 )
 
+SHORT_MESSAGES: dict[type[Message], Message] = {
+    Lines: Lines(from_seq=3, before=2, proof=chain[2][:16], packed=b"as zstd packs them"),
+    LinesAnswer: LinesAnswer(taken=True),
+    Listen: Listen(
+        epoch=1,
+        transaction=70_011,
+        row=918_273,
+        seq=6,
+        wait_s=240,
+        bundle=bytes.fromhex(BUNDLE)[:8],
+        roster=bytes.fromhex("4c1f0d2e3b5a6978"),
+        rules=(1, 11),
+        whole=(7, 12),
+    ),
+    ListenAnswer: ListenAnswer(
+        transaction=70_020,
+        row=918_300,
+        changed=(
+            AccountChange(7, 12, 480, 20, 31, {"offer tenth": 2}, {"offer tenth": "store 1"}),
+        ),
+        accepted={"": (4, 2, 7, 1), "clock_adjusted": (6, 1)},
+        through=8,
+        waiting=(6,),
+        rest=b"as zstd packs it",
+        again=True,
+        part=b"part",
+    ),
+    Fresh: Fresh(card=card, known=b"vers"),
+    FreshAnswer: FreshAnswer(snapshot=b"as zstd packs it"),
+}
+"""Messages that travel as arrays."""
+
 NEIGHBOUR_MESSAGES: dict[type[Message], Message] = {
     SignedHead: signed_head,
-    Heartbeat: Heartbeat(head=signed_head, link_up=True, bundle=BUNDLE, rights="70d1c2b3a4958677"),
+    Heartbeat: Heartbeat(
+        head=signed_head, link_up=True, bundle=BUNDLE, rights="70d1c2b3a4958677", compared=(2, 3)
+    ),
     RightsRequest: RightsRequest(
         account_id=7,
         points=90,

@@ -16,6 +16,7 @@ from sync.cycle import (
     converse,
 )
 from sync.errors import BusyError, LinkError, RefusedError, SyncError
+from sync.lines import Lines, LinesAnswer
 from sync.messages import (
     Compare,
     CompareAnswer,
@@ -110,6 +111,12 @@ class LetterTill:
             previous_hash=self.chain()[self.acked],
             records=tuple(self.bodies()[self.acked : self.acked + BATCH]),
         )
+
+    def as_lines(self, push: Push) -> Lines | None:
+        return None
+
+    def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
+        raise NotImplementedError
 
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
         self.told.append(answer.verdict)

@@ -193,3 +193,9 @@ def test_the_refusal_is_one_the_api_knows() -> None:
     assert issubclass(QrTextError, MalformedMessageError)
     assert qr.is_receipt_code(examples.CODES["receipt"])
     assert not qr.is_receipt_code(examples.CODES["grant"])
+
+
+@given(st.one_of(asks, grants, proofs))
+def test_sealing_and_writing_in_one_go_gives_the_same_text(document: Document) -> None:
+    key = SigningKey(bytes(32))
+    assert qr.sealed_text(document, key) == qr.write(qr.seal(document, key))

@@ -1,0 +1,161 @@
+"""Where pulls wait for news: a till asks once and is answered when there is something to tell.
+
+A pull that waits is a number and an event in this process: no connection to the database, one for
+each till. Waking it costs nothing if it comes too early, and if it is lost the pull ends by itself:
+state travels by the pull, never by the wake (design: sync 4.5).
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+ANYTHING: Final = ""
+"""Topic of a wake that does not say what it is about."""
+RULES: Final = "rules"
+REPLACED: Final = "replaced"
+"""Another pull of the till waits instead; nobody may be there to hear this one's answer."""
+CLOSED: Final = "closed"
+"""Nobody hears news any more; the database may have just come back, so no statement is spent."""
+HELD_MAX: Final = 100_000
+"""Pulls one process keeps waiting; whoever comes beyond that is answered at once."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """One pull that may wait.
+
+    Attributes:
+        topics: what there may be news of; empty while nobody has woken it.
+        waits: the centre has looked and found nothing urgent.
+        looked: it had looked for the pull before, which rules alone have ended, and nobody has
+            woken the till since: there is nothing to look for anew.
+    """
+
+    till_id: int
+    store_id: str
+    topics: set[str] = field(default_factory=set)
+    waits: bool = False
+    looked: bool = False
+    kept: object = None
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self, topic: str) -> None:
+        """There may be news, or another request of the till has made this one pointless."""
+        self.topics.add(topic)
+        self._woken.set()
+
+    def forget(self, topic: str) -> None:
+        """There was no news of this for the till: go on waiting."""
+        self.topics.discard(topic)
+        if not self.topics:
+            self._woken.clear()
+
+    def keep(self, key: object) -> None:
+        """Stay where wakes are heard though the pull is answered, for the till's next one.
+
+        Args:
+            key: what the two have in common: whose next one it is, and from where it goes on.
+        """
+        self.kept, self.waits = key, False
+
+    async def wait(self, seconds: float) -> str:
+        """Return when woken, or when the time is over.
+
+        Returns:
+            The only topic there is news of; empty where everything has to be looked at.
+        """
+        self.waits = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        return next(iter(self.topics)) if len(self.topics) == 1 else ANYTHING
+
+
+class WaitingRoom:
+    """The pulls that wait in this process; it is closed until somebody listens for news.
+
+    Attributes:
+        hold_s_max: the longest a pull waits, as tills are told; 0 = none ever does.
+    """
+
+    def __init__(self, *, hold_s_max: int = 0) -> None:
+        self.hold_s_max = hold_s_max
+        self._is_open = False
+        self._seats: dict[int, Seat] = {}
+        self._stores: dict[str, set[int]] = {}
+
+    def __len__(self) -> int:
+        """Return how many pulls wait."""
+        return len(self._seats)
+
+    def open(self) -> None:
+        """Let pulls wait from now on: whoever has news will wake them."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Answer all that wait, and let no more wait: nobody would wake them."""
+        self._is_open = False
+        self.wake_all(CLOSED)
+
+    def waits(self, till_id: int) -> bool:
+        """Say whether a pull of a till waits."""
+        seat = self._seats.get(till_id)
+        return seat is not None and seat.waits
+
+    def hold_s(self, wait_s: int) -> int:
+        """Return how long a pull may wait that offers to wait so long."""
+        is_full = len(self._seats) >= HELD_MAX
+        return min(wait_s, self.hold_s_max) if self._is_open and not is_full else 0
+
+    @contextmanager
+    def seat(self, till_id: int, store_id: str, key: object = None) -> Iterator[Seat]:
+        """Be woken from now on; a pull of the same till that waits already is answered now.
+
+        Args:
+            key: as given to `Seat.keep`.
+        """
+        before, looked = self._seats.get(till_id), False
+        if before is not None:
+            looked = before.kept is not None and before.kept == key
+            looked = looked and not before.topics - {RULES}
+            before.wake(REPLACED)
+        seat = self._seats[till_id] = Seat(till_id, store_id, looked=looked)
+        self._stores.setdefault(store_id, set()).add(till_id)
+        try:
+            yield seat
+        finally:
+            if self._seats.get(till_id) is seat and seat.kept is None:
+                del self._seats[till_id]
+                tills = self._stores[store_id]
+                tills.discard(till_id)
+                if not tills:
+                    del self._stores[store_id]
+
+    def wake(self, till_id: int) -> None:
+        """There may be news for a till."""
+        if seat := self._seats.get(till_id):
+            seat.wake(ANYTHING)
+
+    def wake_store(self, store_id: str) -> None:
+        """There may be news for the tills of a store."""
+        for till_id in self._stores.get(store_id, ()):
+            self.wake(till_id)
+
+    def wake_all(self, topic: str = ANYTHING, *, spread_s: float = 0) -> None:
+        """There may be news for everybody.
+
+        Args:
+            topic: what the news is about.
+            spread_s: wake them one after the other over so long, where they would all read the
+                database.
+        """
+        seats = list(self._seats.values())
+        if not spread_s:
+            for seat in seats:
+                seat.wake(topic)
+            return
+        loop = asyncio.get_running_loop()
+        for place, seat in enumerate(seats):
+            loop.call_later(spread_s * place / len(seats), seat.wake, topic)

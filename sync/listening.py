@@ -1,0 +1,285 @@
+"""What tills ask most, in few bytes: the pull that waits, and whether an account is still the same.
+
+Both travel as arrays and leave out what both sides know: the session says whose stream it is, eight
+bytes of a name tell one bundle from another, and an account the till has is told by what changes
+with a receipt. `part` says what the rest of these accounts was when that was told; a till that has
+another rest asks for them whole.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from itertools import accumulate, pairwise
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from loyalty.account import AccountSnapshot
+from sync.codec import decode, encode
+from sync.errors import MalformedMessageError
+from sync.limits import MESSAGE_BYTES_MAX
+from sync.messages import (
+    AccountRow,
+    Applied,
+    Count,
+    Cursor,
+    Message,
+    OutcomeRow,
+    PullAnswer,
+    SnapshotAnswer,
+)
+from sync.packing import pack_to_send, unpack_sent
+
+PATH_LISTEN: Final = "/v1/till/listen"
+PATH_FRESH: Final = "/v1/till/fresh"
+NAME_BYTES: Final = 8
+WHOLE_MAX: Final = 200
+"""Accounts asked for whole at once."""
+_PART_BYTES: Final = 4
+_OUTCOMES_MAX: Final = 10_000
+
+Name = Annotated[bytes, Meta(max_length=NAME_BYTES)]
+
+
+class AccountChange(msgspec.Struct, frozen=True, array_like=True):
+    """What a receipt changes of an account.
+
+    Attributes:
+        step: how far its number is beyond that of the one before, or beyond 0.
+    """
+
+    step: Count
+    version: Count
+    points: Count
+    held_points: Count
+    purchases: Count
+    counters: dict[str, int] = {}
+    last_used: dict[str, str] = {}
+
+
+class Listen(Message, frozen=True, kw_only=True, array_like=True):
+    """A pull in few bytes; the fields are a pull's.
+
+    Attributes:
+        bundle, roster: beginnings of their names; empty for none.
+        whole: accounts to be told whole.
+    """
+
+    epoch: Count
+    transaction: Count
+    row: Count
+    seq: Count
+    wait_s: Count
+    bundle: Name = b""
+    roster: Name = b""
+    rules: tuple[Count, Count] | None = None
+    whole: Annotated[tuple[Count, ...], Meta(max_length=WHOLE_MAX)] = ()
+
+
+class ListenAnswer(Message, frozen=True, kw_only=True, array_like=True):
+    """The answer to it.
+
+    Attributes:
+        transaction, row: the cursor, of the epoch asked in.
+        changed: accounts the till has, by number.
+        part: beginning of the hash of all else it was told of them.
+        accepted: records of the stream of which there is no more to say than a note, by note:
+            first, how many, first, how many, ...
+        through, waiting: as `Applied` of the stream; told where accounts are.
+        rest: a packed PullAnswer with all else, if there is any.
+        again: the centre does not know what a name stands for: pull.
+    """
+
+    transaction: Count
+    row: Count
+    changed: tuple[AccountChange, ...] = ()
+    accepted: dict[str, tuple[Count, ...]] = msgspec.field(default_factory=dict)
+    through: Count = 0
+    waiting: tuple[Count, ...] = ()
+    rest: bytes = b""
+    again: bool = False
+    part: Annotated[bytes, Meta(max_length=_PART_BYTES)] = b""
+
+
+class Fresh(Message, frozen=True, kw_only=True, array_like=True):
+    """Asks for an account, unless it is as the till was told.
+
+    Attributes:
+        known: `stamp_of` what it was told; empty where it was told nothing.
+    """
+
+    card: bytes
+    known: Annotated[bytes, Meta(max_length=_PART_BYTES)] = b""
+
+
+class FreshAnswer(Message, frozen=True, kw_only=True, array_like=True):
+    """The packed SnapshotAnswer; empty where the account is still the same."""
+
+    snapshot: bytes = b""
+
+
+def stamp_of(row: AccountRow) -> bytes:
+    """Return the hash of which account, in which version and with which points, a card stands for.
+
+    Points are over by the day alone, without a new version.
+    """
+    told = (row.snapshot.account_id, row.snapshot.version, row.points)
+    return blake2b(msgspec.msgpack.encode(told), digest_size=_PART_BYTES).digest()
+
+
+def snapshot_of(answer: FreshAnswer) -> SnapshotAnswer | None:
+    """Return the account told; None where it cannot be read."""
+    try:
+        plain = unpack_sent(answer.snapshot, bytes_max=MESSAGE_BYTES_MAX)
+        return decode(SnapshotAnswer, plain)
+    except MalformedMessageError:
+        return None
+
+
+def part_of(rows: Iterable[AccountRow]) -> bytes:
+    """Return the hash of what changes do not tell of accounts, from their rows of all cards."""
+    told = []
+    for row in sorted(rows, key=lambda row: row.card):
+        known = row.snapshot
+        told.append((
+            row.card, known.account_id, known.tier, known.segments, known.in_birthday_window,
+            known.personal_offers, row.blocked, row.masked_name,
+        ))  # fmt: skip
+    return blake2b(msgspec.msgpack.encode(told), digest_size=_PART_BYTES).digest()
+
+
+def changes_of(rows: Iterable[AccountRow]) -> tuple[AccountChange, ...]:
+    """Return accounts, with all their cards each, as changes."""
+    by_id = {row.snapshot.account_id: row for row in rows}
+    numbers = sorted(by_id)
+    return tuple(
+        AccountChange(
+            number - before,
+            by_id[number].snapshot.version,
+            by_id[number].points,
+            by_id[number].held_points,
+            by_id[number].snapshot.purchases,
+            dict(by_id[number].snapshot.counters),
+            dict(by_id[number].snapshot.last_used),
+        )
+        for before, number in pairwise([0, *numbers])
+    )
+
+
+def changed_accounts(answer: ListenAnswer) -> tuple[int, ...]:
+    """Return the accounts an answer tells changes of."""
+    return tuple(accumulate(change.step for change in answer.changed))
+
+
+def changed_rows(answer: ListenAnswer, rows: Sequence[AccountRow]) -> tuple[AccountRow, ...] | None:
+    """Return the rows of changed accounts as they are now; None: they have to be told whole.
+
+    Args:
+        rows: what the till was told of these accounts, of all their cards.
+    """
+    if part_of(rows) != answer.part:
+        return None
+    changes = dict(zip(changed_accounts(answer), answer.changed, strict=True))
+    return tuple(
+        msgspec.structs.replace(
+            row,
+            snapshot=_changed(row.snapshot, change),
+            points=change.points,
+            held_points=change.held_points,
+        )
+        for row in rows
+        if (change := changes.get(row.snapshot.account_id))
+    )
+
+
+def _changed(known: AccountSnapshot, change: AccountChange) -> AccountSnapshot:
+    return AccountSnapshot(
+        identified=known.identified,
+        account_id=known.account_id,
+        tier=known.tier,
+        segments=known.segments,
+        points=change.points,
+        in_birthday_window=known.in_birthday_window,
+        personal_offers=known.personal_offers,
+        purchases=change.purchases,
+        counters=change.counters,
+        last_used=change.last_used,
+        version=change.version,
+    )
+
+
+def shortened(
+    answer: PullAnswer, *, incarnation: bytes, whole: Sequence[AccountRow] = ()
+) -> ListenAnswer:
+    """Return the answer to a pull in few bytes.
+
+    Args:
+        incarnation: of the session.
+        whole: accounts the till does not have as they were.
+    """
+    named = {row.snapshot.account_id for row in whole}
+    told = [row for row in answer.accounts if row.snapshot.account_id not in named]
+    plain = [row for row in answer.outcomes if _is_plain(row, incarnation)]
+    applied = {each.incarnation: each for each in answer.applied}
+    own = applied.pop(incarnation, None)
+    has_accounts = bool(told or whole)
+    rest = msgspec.structs.replace(
+        answer,
+        cursor=Cursor(),
+        applied_through=0,
+        accounts=tuple(whole),
+        outcomes=tuple(row for row in answer.outcomes if row not in plain),
+        applied=tuple(applied.values()) if has_accounts else (),
+    )
+    nothing = PullAnswer(cursor=Cursor(), applied_through=0, more=False)
+    return ListenAnswer(
+        transaction=answer.cursor.transaction,
+        row=answer.cursor.row,
+        changed=changes_of(told),
+        part=part_of(told) if told else b"",
+        accepted={
+            note: _runs(sorted(row.seq for row in plain if row.reason == note))
+            for note in sorted({row.reason for row in plain})
+        },
+        through=own.through if own and has_accounts else 0,
+        waiting=own.waiting if own and has_accounts else (),
+        rest=b"" if rest == nothing else pack_to_send(encode(rest)),
+    )
+
+
+def lengthened(answer: ListenAnswer, *, epoch: int, incarnation: bytes) -> PullAnswer:
+    """Undo `shortened`, but for the accounts in `changed`, which the till has to find.
+
+    Raises:
+        MalformedMessageError: it cannot be read.
+    """
+    rest = PullAnswer(cursor=Cursor(), applied_through=0, more=answer.again)
+    if answer.rest:
+        rest = decode(PullAnswer, unpack_sent(answer.rest, bytes_max=MESSAGE_BYTES_MAX))
+    own = Applied(incarnation=incarnation, through=answer.through, waiting=answer.waiting)
+    accepted = tuple(
+        OutcomeRow(seq=seq, incarnation=incarnation, outcome="accepted", reason=note)
+        for note, runs in answer.accepted.items()
+        for first, count in zip(runs[::2], runs[1::2], strict=False)
+        for seq in range(first, first + min(count, _OUTCOMES_MAX))
+    )
+    return msgspec.structs.replace(
+        rest,
+        cursor=Cursor(epoch=epoch, transaction=answer.transaction, row=answer.row),
+        applied=(own, *rest.applied),
+        outcomes=(*rest.outcomes, *accepted),
+    )
+
+
+def _is_plain(row: OutcomeRow, incarnation: bytes) -> bool:
+    return (row.incarnation, row.outcome, row.points) == (incarnation, "accepted", 0)
+
+
+def _runs(seqs: Sequence[int]) -> tuple[int, ...]:
+    runs: list[int] = []
+    for seq in seqs:
+        if runs and seq == runs[-2] + runs[-1]:
+            runs[-1] += 1
+        else:
+            runs += [seq, 1]
+    return tuple(runs)

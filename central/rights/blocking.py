@@ -21,6 +21,7 @@ async def set_blocked(connection: Connection, account_id: int, *, blocked: bool)
     account = await lock_account(connection, account_id)
     if account.blocked == blocked:
         return False
+    account_id = account.account_id
     await connection.execute(_SQL["set_blocked"], account_id, blocked)
     home_store = "" if blocked else account.home_store
     await wish_for_home(connection, account_id=account_id, home_store=home_store)

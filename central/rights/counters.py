@@ -1,4 +1,4 @@
-"""Grants of shared counters: what is limited over all customers, set aside for tills in shares.
+"""Grants of shared counters: what is limited over all tills, set aside for them in shares.
 
 A shared counter is a budget with a ceiling, the limit the newest rules name. A till gives of it
 only what was handed out to its incarnation before (rules R1, R2), so that all tills together never
@@ -23,6 +23,7 @@ from central.system import System
 from loyalty.compilation import Rules
 from loyalty.counters import (
     SharedCounter,
+    account_of,
     code_uses,
     ends_on,
     is_shared,
@@ -33,7 +34,6 @@ from loyalty.coupons import counted_needs
 from loyalty.limits import POINTS_MAX
 from loyalty.offers import NeedsCode, Offer
 from sync.messages import CounterAnswer, CounterGrant, CounterRequest, CounterWish, UsedCode
-from sync.records import CounterDrawn
 from sync.signing import SigningKey, sign_message
 
 _SQL = load_queries("central.rights", "counters.sql")
@@ -42,7 +42,12 @@ DAYS_AROUND: Final = 2
 """Counters of periods that hold one of so many days before and after today are handed out."""
 RECALLED_AT_ONCE: Final = 4
 SILENT_MS: Final = 86_400_000
+KEPT_DAYS: Final = 40
+"""So long after it was given a settled grant is kept, and a counter after its period."""
+EXCEEDED_KEPT_DAYS: Final = 400
+"""The same for counters of which more was given than there was."""
 _STATES_MAX: Final = 10_000
+_SWEPT_MAX: Final = 5_000
 _DAY_MS: Final = 86_400_000
 _CODE: Final = code_uses("")
 
@@ -79,7 +84,7 @@ class CounterDesk:
         grants: list[CounterGrant] = []
         used: list[UsedCode] = []
         for name in sorted(wishes):
-            counter = limits.of_code(name) if name.startswith(_CODE) else known.get(name)
+            counter = known.get(name) or limits.named(name, store, self._system.now_ms())
             if counter is None:
                 continue
             async with self._pool.acquire() as connection, connection.transaction():
@@ -115,7 +120,7 @@ class CounterDesk:
         on_its_way = sum(one["outstanding"] for one in again)
         held = await connection.fetchval(_SQL["held_by_till"], *whose)
         left = max(counter.most - row["given"] - row["overdrawn"], 0)
-        share = await self._share(connection, counter, left + held, store)
+        share = await self._share(connection, counter, left + held, store, holder)
         amount = min(left, max(share - held, wish.amount - on_its_way, 0))
         if amount:
             grants.append(await self._issue(connection, name, amount, holder))
@@ -126,9 +131,23 @@ class CounterDesk:
         return [], row["last_used"] if is_used else None
 
     async def _share(
-        self, connection: Connection, counter: SharedCounter, amount: int, store: str
+        self,
+        connection: Connection,
+        counter: SharedCounter,
+        amount: int,
+        store: str,
+        holder: Holder,
     ) -> int:
-        """Return how much a till should have of an amount."""
+        """Return how much a till should have of an amount.
+
+        What one account is given is all for the till that holds points of it: its home vault.
+        """
+        if counter.scope == "account":
+            account_id = account_of(counter.name)
+            is_home = await connection.fetchval(
+                _SQL["holds_points_of"], account_id, holder.till_id, holder.incarnation
+            )
+            return amount if is_home else 0
         if counter.scope == "store":
             tills = await connection.fetchval(_SQL["tills_of_store"], store)
         else:
@@ -175,8 +194,15 @@ class _Limits:
             tuple(need for need in needs if need.uses_max),
         )
 
-    def near(self, store: str, now_ms: int) -> dict[str, SharedCounter]:
-        """Return the counters of a store and of campaigns whose period holds a day about now.
+    def named(self, name: str, store: str, now_ms: int) -> SharedCounter | None:
+        """Return the counter of a code's uses or of what an account is given, about now."""
+        if name.startswith(_CODE):
+            return self.of_code(name)
+        account_id = account_of(name)
+        return self.near(store, now_ms, account_id).get(name) if account_id else None
+
+    def near(self, store: str, now_ms: int, account_id: int = 0) -> dict[str, SharedCounter]:
+        """Return counters of a store, campaigns and an account whose period holds a day about now.
 
         Registers' days are local, and their clocks may be wrong.
         """
@@ -184,7 +210,8 @@ class _Limits:
             counter.name: counter
             for days in range(-DAYS_AROUND, DAYS_AROUND + 1)
             for offer in self.offers
-            for counter in shared(offer, store, _day(now_ms + days * _DAY_MS))
+            for counter in shared(offer, store, _day(now_ms + days * _DAY_MS), account_id)
+            if account_id or counter.scope != "account"
         }
 
     def of_code(self, name: str) -> SharedCounter | None:
@@ -254,43 +281,25 @@ def by_name(counted: Iterable[tuple[str, int]]) -> dict[str, int]:
     return found
 
 
-async def use(
-    connection: Connection,
-    *,
-    till_id: int,
-    drawn: Iterable[CounterDrawn],
-    counted: Mapping[str, int],
-    used_at: str,
-) -> bool:
-    """Take what a receipt draws out of its till's grants; call it once for a sale key.
-
-    A receipt is a fact: what no grant covers is counted beside.
-
-    Args:
-        counted: what the receipt says, by shared counter.
-        used_at: `MOMENT store NAME`, kept for codes.
-
-    Returns:
-        Whether more was drawn than had been set aside.
-    """
-    missing = dict(counted)
-    for each in sorted(drawn, key=lambda one: one.grant_id):
-        names = [name for name, amount in missing.items() if amount >= each.amount]
-        row = await connection.fetchrow(_SQL["use"], each.grant_id, till_id, each.amount, names)
-        if row is not None:
-            missing[row["counter"]] -= row["taken"]
-    for name in sorted(counted):
-        if missing[name]:
-            await connection.execute(_SQL["overdraw"], name, missing[name], ends_on(name))
-        if name.startswith(_CODE):
-            await connection.execute(_SQL["note_used"], name, used_at)
-    return any(missing.values())
-
-
 async def take_back(connection: Connection, counted: Mapping[str, int]) -> None:
     """Take off what a return reverses: there is room for so much again, for whichever till."""
     for name in sorted(counted):
         await connection.execute(_SQL["take_back"], name, counted[name])
+
+
+# Sweeping
+
+
+async def sweep(pool: Pool, *, now_ms: int) -> int:
+    """Forget grants settled long ago and counters of periods long over; returns how many.
+
+    A grant of which nothing is outstanding changes nothing any more: a late record that names it
+    finds as little with it as without it. What was used of it stays with its counter.
+    """
+    swept: int = await pool.fetchval(_SQL["sweep_grants"], now_ms - KEPT_DAYS * _DAY_MS, _SWEPT_MAX)
+    over, exceeded = (_day(now_ms - days * _DAY_MS) for days in (KEPT_DAYS, EXCEEDED_KEPT_DAYS))
+    done = await pool.execute(_SQL["sweep_counters"], over, exceeded, _SWEPT_MAX)
+    return swept + int(done.rpartition(" ")[2])
 
 
 # For people
@@ -318,9 +327,14 @@ class CounterState(msgspec.Struct, frozen=True, kw_only=True):
     ends_on: str
 
 
-async def read_states(pool: Pool, *, now_ms: int) -> list[CounterState]:
-    """Return the counters of periods that are not over, by name."""
-    rows = await pool.fetch(_SQL["states"], _day(now_ms), now_ms - SILENT_MS, _STATES_MAX)
+async def read_states(pool: Pool, *, now_ms: int, account_id: int = 0) -> list[CounterState]:
+    """Return the counters of periods that are not over, by name.
+
+    Args:
+        account_id: what this customer is given; 0 = what is given to all.
+    """
+    silent_ms = now_ms - SILENT_MS
+    rows = await pool.fetch(_SQL["states"], _day(now_ms), silent_ms, _STATES_MAX, account_id)
     return [CounterState(**row) for row in rows]
 
 

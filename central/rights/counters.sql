@@ -10,6 +10,11 @@ insert into shared_counter (name, most, ends_on) values ($1, $2, $3)
 on conflict (name) do update set most = greatest(excluded.most, shared_counter.given)
 returning given, overdrawn, last_used;
 
+-- name: holds_points_of
+select exists(
+    select 1 from right_grant where account_id = $1 and till_id = $2 and incarnation = $3
+        and purpose = 'grant' and outstanding > 0);
+
 -- name: tills_of_store
 select count(*) from till where store_id = $1 and not revoked;
 
@@ -65,22 +70,6 @@ order by g.grant_id;
 -- name: mark_received
 update counter_grant set received = true where grant_id = $1 and till_id = $2 and incarnation = $3;
 
--- name: use
--- In a fact the till speaks of whatever incarnation of it had the right.
-update counter_grant g set outstanding = g.outstanding - least(g.outstanding, $3::bigint),
-    used = g.used + least(g.outstanding, $3::bigint)
-from (
-    select grant_id, outstanding from counter_grant where grant_id = $1 and till_id = $2 and counter = any($4) for update
-) before
-where g.grant_id = before.grant_id returning g.counter, least(before.outstanding, $3::bigint) as taken;
-
--- name: overdraw
-insert into shared_counter (name, most, overdrawn, ends_on) values ($1, 0, $2, $3)
-on conflict (name) do update set overdrawn = shared_counter.overdrawn + excluded.overdrawn;
-
--- name: note_used
-update shared_counter set last_used = greatest(last_used, $2) where name = $1;
-
 -- name: take_home
 update counter_grant g set outstanding = g.outstanding - least(g.outstanding, $4::bigint),
     returned = g.returned + least(g.outstanding, $4::bigint)
@@ -118,11 +107,42 @@ from (select grant_id, outstanding from counter_grant where grant_id = $1 and ou
 where g.grant_id = before.grant_id returning g.counter, before.outstanding as taken;
 
 -- name: states
--- Those whose period is not over, and those of which more was given than there was.
+-- Those whose period is not over, and those of which more was given than there was; what single customers are given only
+-- of one account ($4), or where it was exceeded.
 select s.name, s.most, s.handed_out, s.used, s.overdrawn, s.excess, s.ends_on,
     coalesce((
         select sum(g.outstanding) from counter_grant g join till t using (till_id)
         where g.counter = s.name and g.outstanding > 0 and (t.revoked or t.last_seen_ms < $2
             or t.session_incarnation <> g.incarnation)), 0)::bigint as silent
 from shared_counter_state s
-where s.excess > 0 or s.ends_on = '' or s.ends_on >= $1 order by s.name limit $3;
+where s.excess > 0 and $4 = 0 or (s.ends_on = '' or s.ends_on >= $1)
+    and case when $4 = 0 then s.name not like 'account.%' else s.name ~ ('^account\.[a-z]+\.' || $4::bigint || ':') end
+order by s.name limit $3;
+
+-- Settled grants and counters that are over
+
+-- name: sweep_grants
+-- Nothing more can come of a settled grant; what was used of it is kept with its counter.
+with gone as (
+    delete from counter_grant where ctid = any(array(
+        select ctid from counter_grant where outstanding = 0 and issued_at_ms < $1
+        order by issued_at_ms limit $2 for update skip locked))
+    returning counter, used
+), kept as (
+    update shared_counter c set swept_used = c.swept_used + g.used
+    from (select counter, sum(used)::bigint as used from gone group by counter) g where c.name = g.counter
+)
+select count(*) from gone;
+
+-- name: sweep_counters
+delete from shared_counter where name = any(array(
+    select c.name from shared_counter c
+    where c.ends_on <> '' and c.ends_on < $1 and (c.overdrawn = 0 or c.ends_on < $2)
+      and not exists (select from counter_grant g where g.counter = c.name)
+    order by c.ends_on limit $3 for update skip locked));
+
+-- name: used_of
+-- What was handed out and not used yet is there, with some till or on its way.
+select s.name, s.last_used, s.given + s.overdrawn - coalesce((
+    select sum(g.outstanding) from counter_grant g where g.counter = s.name and g.outstanding > 0), 0)::bigint as used
+from shared_counter s where s.name = any($1::text[]);

@@ -33,7 +33,7 @@ update till set session_asks_made = $2, session_asks_open = $3, session_opened_m
 -- and was over, and all the stream held then is here and applied. The till's own count of its asks stands in for time.
 select g.account_id, g.grant_id from right_grant g
 where g.till_id = $1 and g.incarnation = $2 and g.ask_number is not null and not g.received
-  and (g.outstanding > 0 or g.exposure > 0)
+  and (g.outstanding > 0 or g.exposure > 0 or g.given_up > g.found)
   and exists (
       select 1 from till t join till_stream s using (till_id)
       where t.till_id = $1 and t.session = $3 and t.session_incarnation = $2 and s.incarnation = $2

@@ -43,6 +43,7 @@ class Terms:
         last_date: the lots must live longer than this day.
         long_lived_first: a grant takes the lots that end last,
             an authorisation those that end first.
+        told_as: the account's number as its till knows it, where it was merged since; 0 = its own.
     """
 
     purpose: Literal["grant", "authorisation"]
@@ -52,6 +53,7 @@ class Terms:
     last_date: str
     now_ms: int
     long_lived_first: bool
+    told_as: int = 0
 
 
 async def issue(
@@ -79,7 +81,7 @@ async def issue(
         Grant(
             grant_id=grant_id,
             purpose=terms.purpose,
-            account_id=account.account_id,
+            account_id=terms.told_as or account.account_id,
             till_id=holder.till_id,
             incarnation=holder.incarnation,
             session=holder.session,
@@ -221,21 +223,3 @@ async def write_off(connection: Connection, account_id: int, grant_id: str, *, n
     await close(connection, account_id, grant_id)
     await connection.execute(_SQL["write_off"], account_id, grant_id, points, now_ms)
     return points
-
-
-async def accounts_authorised(connection: Connection, sale_key: str) -> list[int]:
-    """Return the accounts whose points are still authorised for a receipt, in locking order."""
-    rows = await connection.fetch(_SQL["open_of_sale"], sale_key)
-    return sorted({row["account_id"] for row in rows})
-
-
-async def close_of_sale(connection: Connection, account_id: int, sale_key: str) -> int:
-    """Release what was authorised for a receipt and not used.
-
-    The receipt's record has come, so nothing more can be used (design: sync 4.6).
-    """
-    released = 0
-    for row in await connection.fetch(_SQL["open_of_sale"], sale_key):
-        if row["account_id"] == account_id:
-            released += await close(connection, account_id, row["grant_id"])
-    return released

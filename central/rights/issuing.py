@@ -3,6 +3,7 @@
 Authorisations on request, grants at the pull of a store's vault, risk budget at HELLO.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +22,9 @@ _SQL = load_queries("central.rights", "queries.sql")
 
 DAY_MS = 86_400_000
 _CYCLES_KEPT = 50
+_LOOK_S = 0.05
+_HEARD_MS = 360_000
+"""A till heard of so lately may be there to answer a recall; its pull may wait some minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,9 @@ class RightsSettings:
         offline_points_max: the most a till may spend from grants and risk budget between two
             HELLOs (V of I1): what a disk that came back unnoticed can spend twice.
         loss_days: so long after its end a right whose till is not heard of is written off.
+        exposure_days: so long without a word of a till an operator may not close its exposures.
+        recall_wait_ms: how long an authorisation waits for what is asked back from a till that may
+            be there; what the till waits for an authorisation is more. 0 = not at all.
         counter_parts: of what is left of a shared counter each till gets one part in advance:
             left / (tills x parts).
         counter_amount_min: the least such part of money or points; of uses it is one.
@@ -49,6 +56,8 @@ class RightsSettings:
     till_points_max: int = 5_000_000
     offline_points_max: int = 20_000
     loss_days: int = 14
+    exposure_days: int = 400
+    recall_wait_ms: int = 0
     counter_parts: int = 4
     counter_amount_min: int = 1_000
 
@@ -77,8 +86,35 @@ class RightsDesk:
     async def authorise(self, request: AuthoriseRequest, holder: Holder) -> AuthoriseAnswer:
         """Authorise points for one receipt; asked again it only adds what is missing.
 
-        What another till holds is asked back; that takes until its next pull and is not waited for.
+        What another till holds is asked back. A till whose pull waits here answers within moments:
+        if there is one, the residue is waited for a little and the rest is tried once more
+        (design: sync 4.8).
         """
+        answer = await self._authorise(request, holder)
+        if answer.held_elsewhere_points and await self._residue_came(request, holder, answer):
+            answer = await self._authorise(request, holder)
+        return answer
+
+    async def _residue_came(
+        self, request: AuthoriseRequest, holder: Holder, answer: AuthoriseAnswer
+    ) -> bool:
+        """Wait for points of a recall, no longer than a sale may; says whether any came home."""
+        elsewhere = (request.account_id, holder.till_id, holder.incarnation)
+        heard_ms = self._system.now_ms() - _HEARD_MS
+        if not self._settings.recall_wait_ms or not await self._pool.fetchval(
+            _SQL["holders_heard"], *elsewhere, heard_ms
+        ):
+            return False
+        before = held = answer.held_elsewhere_points
+        missing = request.points - sum(grant.points for grant in answer.authorisations)
+        for _ in range(int(self._settings.recall_wait_ms / 1000 / _LOOK_S)):
+            await asyncio.sleep(_LOOK_S)
+            held = await self._pool.fetchval(_SQL["held_by_others"], *elsewhere)
+            if not held or before - held >= missing:
+                break
+        return held < before
+
+    async def _authorise(self, request: AuthoriseRequest, holder: Holder) -> AuthoriseAnswer:
         async with self._pool.acquire() as connection, connection.transaction():
             await lock_sale_key(connection, request.key)
             try:
@@ -103,6 +139,7 @@ class RightsDesk:
                     last_date=business_date(now_ms),
                     now_ms=now_ms,
                     long_lived_first=False,
+                    told_as=request.account_id,
                 )
                 right = await self._issue(connection, account.account_id, missing, holder, terms)
                 if right is not None:
@@ -227,18 +264,6 @@ class RightsDesk:
         return room
 
 
-async def count_spent(
-    connection: Connection, *, till_id: int, incarnation: bytes, seq: int, points: int
-) -> bool:
-    """Count what a record spent from grants and risk budget against the cap of its cycle.
-
-    Returns:
-        Whether the till spent more in that cycle than it was told it may: a fact all the same.
-    """
-    exceeded = await connection.fetchval(_SQL["count_spent"], till_id, incarnation, seq, points)
-    return bool(exceeded)
-
-
 async def _is_settled(connection: Connection, sale_key: str) -> bool:
     """Say whether the receipt's record has come already: nothing is authorised for it any more."""
     return bool(
@@ -253,17 +278,3 @@ async def _is_settled(connection: Connection, sale_key: str) -> bool:
 async def lock_sale_key(connection: Connection, sale_key: str) -> None:
     """Wait for whoever else settles or authorises this receipt; before any account is locked."""
     await connection.execute(_SQL["lock_sale_key"], sale_key)
-
-
-async def settle_risk(connection: Connection, *, till_id: int, points: int) -> None:
-    """Count points of a record against the till's risk budget and free them in the pool.
-
-    The oldest incarnation's budget goes first: a record repeated in a new incarnation was paid for
-    by the old one's. What exceeds all budgets was never reserved and is not freed.
-    """
-    for budget in await connection.fetch(_SQL["lock_open_budgets"], till_id):
-        settled = min(points, budget["risk_points_total"] - budget["risk_points_settled"])
-        if settled:
-            await connection.execute(_SQL["settle_budget"], till_id, budget["incarnation"], settled)
-            await connection.execute(_SQL["free_budget"], settled)
-            points -= settled

@@ -12,7 +12,7 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
-from central.ledger.books import LockedAccount, lock_account
+from central.ledger.books import lock_account
 from central.rights.issuing import RightsSettings, business_date
 
 _SQL = load_queries("central.rights", "queries.sql")
@@ -29,32 +29,6 @@ ACCOUNTS_AT_ONCE: Final = 500
 def day_number(day: str) -> int:
     """Return the number of a day, `YYYY-MM-DD`; days before 2020 are the first one."""
     return max(0, (date.fromisoformat(day) - _DAY_ZERO).days)
-
-
-async def visit(
-    connection: Connection, account: LockedAccount, *, store_id: str, day: str, now_ms: int
-) -> str:
-    """Count a visit and let the account move if it is at home elsewhere now.
-
-    The account's lock is held. A visit of a day to come, from a till whose clock is ahead, counts
-    as one of today: it must not outweigh all others.
-
-    Args:
-        day: local day of the receipt, `YYYY-MM-DD`.
-
-    Returns:
-        The account's home store.
-    """
-    number = min(day_number(day), day_number(business_date(now_ms)))
-    await connection.execute(_SQL["add_visit"], account.account_id, store_id, number, 1)
-    await connection.execute(_SQL["keep_interest"], store_id, account.account_id, False)  # noqa: FBT003 - SQL's order
-    home: str = await connection.fetchval(
-        _SQL["home_by_visits"], account.account_id, account.home_store
-    )
-    if home != account.home_store:
-        await connection.execute(_SQL["set_home"], account.account_id, home)
-    await wish_for_home(connection, account_id=account.account_id, home_store=home)
-    return home
 
 
 async def name_home(connection: Connection, *, account_id: int, store_id: str, now_ms: int) -> None:

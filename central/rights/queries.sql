@@ -9,8 +9,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12);
 insert into right_grant_lot (account_id, grant_id, lot_id, points) values ($1, $2, $3, $4);
 
 -- name: find_grant
-select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure, state from right_grant
-where grant_id = $1;
+-- `exposure` is what late records of it free: kept back by the pool, or given up and lost to it.
+select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding,
+    exposure + given_up - found as exposure, state
+from right_grant where grant_id = $1;
 
 -- name: grant_lots
 select lot_id, points from right_grant_lot where account_id = $1 and grant_id = $2 and points > 0 order by lot_id;
@@ -26,11 +28,6 @@ update right_grant_lot set points = points - $4 where account_id = $1 and grant_
 -- name: mark_received
 update right_grant set received = true where grant_id = $1 and till_id = $2 and incarnation = $3;
 
--- name: open_of_sale
--- Authorised for a receipt and not accounted for: held, or written off against the pool.
-select account_id, grant_id, outstanding, exposure from right_grant
-where sale_key = $1 and (outstanding > 0 or exposure > 0) order by grant_id;
-
 -- name: bodies_of_sale
 select body, outstanding from right_grant
 where sale_key = $1 and till_id = $2 and incarnation = $3 and account_id = $4 and outstanding > 0 order by grant_id;
@@ -38,6 +35,14 @@ where sale_key = $1 and till_id = $2 and incarnation = $3 and account_id = $4 an
 -- name: held_by_others
 select coalesce(sum(outstanding), 0)::bigint from right_grant
 where account_id = $1 and purpose = 'grant' and outstanding > 0 and not (till_id = $2 and incarnation = $3);
+
+-- name: holders_heard
+-- Whether one of them may be there to give it back.
+select exists(
+    select 1 from right_grant g join till t using (till_id)
+    where g.account_id = $1 and g.purpose = 'grant' and g.outstanding > 0 and g.recalled
+      and not (g.till_id = $2 and g.incarnation = $3)
+      and t.session_incarnation = g.incarnation and t.last_seen_ms > $4 and not t.revoked);
 
 -- name: recall
 update right_grant set recalled = true
@@ -56,7 +61,7 @@ order by issued_at_ms, grant_id limit $4;
 -- Grants of earlier sessions the till has not recorded: it can never accept them any more (rule R2). One statement,
 -- so one snapshot: this is the live session, and all its stream held at HELLO is here and applied.
 select g.account_id, g.grant_id from right_grant g
-where g.till_id = $1 and g.incarnation = $2 and g.session <> $3 and (g.outstanding > 0 or g.exposure > 0)
+where g.till_id = $1 and g.incarnation = $2 and g.session <> $3 and (g.outstanding > 0 or g.exposure > 0 or g.given_up > g.found)
   and not g.received and g.purpose = 'grant' and g.ask_number is null
   and exists (
       select 1 from till t join till_stream s using (till_id)
@@ -69,7 +74,8 @@ order by g.account_id, g.grant_id;
 -- name: still_unreceived
 select exists(
     select 1 from right_grant
-    where account_id = $1 and grant_id = $2 and (outstanding > 0 or exposure > 0) and not received);
+    where account_id = $1 and grant_id = $2 and (outstanding > 0 or exposure > 0 or given_up > found)
+      and not received);
 
 -- name: hold_session
 -- Keeps a HELLO from ending the session until this transaction is over.
@@ -78,10 +84,6 @@ select true from till where till_id = $1 and session = $2 and not revoked for sh
 -- name: lock_sale_key
 -- Orders whatever settles a receipt and whatever is authorised for it.
 select pg_advisory_xact_lock(hashtextextended($1, 0));
-
--- name: lock_open_budgets
-select incarnation, risk_points_total, risk_points_settled from till_stream
-where till_id = $1 and risk_points_total > risk_points_settled order by incarnation_number for update;
 
 -- name: open_of_account_at
 select coalesce(sum(outstanding), 0)::bigint from right_grant
@@ -129,18 +131,12 @@ update till_stream set risk_points_total = risk_points_total + $3,
     risk_points_max = greatest($4::bigint, risk_points_total + $3 - risk_points_settled)
 where till_id = $1 and incarnation = $2;
 
--- name: settle_budget
-update till_stream set risk_points_settled = risk_points_settled + $3 where till_id = $1 and incarnation = $2;
-
 -- name: reserve_from_pool
 -- Takes what the pool has, at most what is asked; returns it.
 with pool as (select free from risk_pool where id = 1 for update)
 update risk_pool set free = risk_pool.free - least(pool.free, $1::bigint),
     budgets = budgets + least(pool.free, $1::bigint)
 from pool where id = 1 returning least(pool.free, $1::bigint);
-
--- name: free_budget
-update risk_pool set free = free + $1, budgets = budgets - $1 where id = 1;
 
 -- name: fund_pool
 update risk_pool set funded = funded + $1, free = free + $1 where id = 1
@@ -163,20 +159,16 @@ delete from stream_cycle where till_id = $1 and incarnation = $2 and from_seq < 
     select min(from_seq) from (
         select from_seq from stream_cycle where till_id = $1 and incarnation = $2 order by from_seq desc limit $3) kept);
 
--- name: count_spent
--- Returns whether with this record the cap of the cycle is exceeded.
-update stream_cycle c set spent_points = c.spent_points + $4
-from till_rights r where r.till_id = c.till_id and c.till_id = $1 and c.incarnation = $2 and c.from_seq = (
-    select max(from_seq) from stream_cycle where till_id = $1 and incarnation = $2 and from_seq < $3)
-returning c.spent_points > r.offline_points_max;
+-- name: turn_day
+update business_day set day = $1 where id = 1 and day < $1;
 
 -- Rights whose till is not heard of
 
 -- name: freeze
 update right_grant r set state = 'frozen' from (
     select g.account_id, g.grant_id from right_grant g join till t using (till_id)
-    where g.outstanding > 0 and g.state = 'open' and g.not_after_ms < $1
-      and (t.last_seen_ms <= g.not_after_ms or t.revoked or t.session_incarnation <> g.incarnation)
+    where g.outstanding > 0 and g.state = 'open' and (t.revoked or g.not_after_ms < $1
+      and (t.last_seen_ms <= g.not_after_ms or t.session_incarnation <> g.incarnation))
     order by g.not_after_ms limit $2 for update of g skip locked
 ) late where (r.account_id, r.grant_id) = (late.account_id, late.grant_id);
 
@@ -206,10 +198,12 @@ update right_grant set written_off = $3, exposure = $3, written_off_at_ms = $4, 
 where account_id = $1 and grant_id = $2 and outstanding = 0;
 
 -- name: take_exposure
+-- Of an exposure that was given up it is only noted: the pool gets it back by and by (`settle_found`).
 update right_grant r set exposure = r.exposure - least(g.exposure, $3),
-    state = case when g.exposure <= $3 then 'late_settled' else r.state end
-from (select exposure from right_grant where account_id = $1 and grant_id = $2 for update) g
-where r.account_id = $1 and r.grant_id = $2 and r.exposure > 0
+    found = r.found + least(g.given_up - g.found, $3 - least(g.exposure, $3)),
+    state = case when g.exposure + g.given_up - g.found <= $3 then 'late_settled' else r.state end
+from (select exposure, given_up, found from right_grant where account_id = $1 and grant_id = $2 for update) g
+where r.account_id = $1 and r.grant_id = $2 and (r.exposure > 0 or r.given_up > r.found)
 returning least(g.exposure, $3::bigint);
 
 -- name: free_exposure
@@ -217,6 +211,36 @@ update risk_pool set free = free + $1, exposures = exposures - $1 where id = 1;
 
 -- name: till_heard
 select last_seen_ms from till where till_id = $1;
+
+-- Exposures nobody comes back for
+
+-- name: exposures_of_till
+select account_id, grant_id, exposure, written_off_at_ms from right_grant
+where till_id = $1 and exposure > 0 and (cardinality($2::text[]) = 0 or grant_id = any($2))
+order by written_off_at_ms, grant_id;
+
+-- name: exposure_of
+select exposure from right_grant where account_id = $1 and grant_id = $2;
+
+-- name: give_up_exposure
+update right_grant set given_up = given_up + exposure, exposure = 0, state = 'given_up'
+where account_id = $1 and grant_id = $2;
+
+-- name: lose_exposure
+update risk_pool set exposures = exposures - $1, losses = losses + $1 where id = 1;
+
+-- name: found_rights
+select account_id, grant_id from right_grant where found > recovered order by account_id, grant_id limit $1;
+
+-- name: recover_found
+update right_grant r set recovered = r.found from (
+    select found - recovered as points from right_grant where account_id = $1 and grant_id = $2 for update) g
+where r.account_id = $1 and r.grant_id = $2 and g.points > 0 returning g.points;
+
+-- name: cover_uncovered
+-- What the pool could not pay before it pays now, as far as it can.
+update risk_pool set free = free - least(free, uncovered), losses = losses + least(free, uncovered),
+    uncovered = uncovered - least(free, uncovered) where id = 1 and uncovered > 0 and free > 0;
 
 -- Suspected clones
 

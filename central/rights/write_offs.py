@@ -131,13 +131,15 @@ async def _write_off(
                 continue  # its till was heard of while this was decided
             if only_frozen and row["state"] != "frozen":
                 continue
-            points = await grants.write_off(connection, account_id, grant_id, now_ms=now_ms)
+            points = await grants.write_off(connection, account.account_id, grant_id, now_ms=now_ms)
             if not points:
                 refused.append(row["outstanding"])
                 continue
             written.append(points)
-            await connection.execute(_STREAMS["tell_stores"], account_id)
-            await wish_for_home(connection, account_id=account_id, home_store=account.home_store)
+            await connection.execute(_STREAMS["tell_stores"], account.account_id)
+            await wish_for_home(
+                connection, account_id=account.account_id, home_store=account.home_store
+            )
     return WrittenOff(
         rights=len(written),
         points=sum(written),

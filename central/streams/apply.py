@@ -1,22 +1,29 @@
 """THE MAIN PATH of the centre: a kept record becomes ledger, exactly once, with one outcome.
 
 A receipt is a fact: it is recalculated, compared and posted as printed; what disagrees is an
-outcome, never a refusal. One transaction a record, so a bad one stands in nobody's way.
+outcome, never a refusal. Records are posted together, in one transaction; one that cannot be is
+found by halving and kept aside, so it stands in nobody's way (design: stack 4.3).
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 import structlog
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.rules.library import RuleLibrary
 from central.streams import movements, refunds, sales, transfers
+from central.streams.batch import Batch, Item, MovedError
+from central.streams.recalculating import recalculate
 from central.streams.stored import Decision, StoredRecord, rejected
 from central.system import System
+from loyalty.calculation import Calculation
 from sync.errors import MalformedMessageError
 from sync.records import (
     FACTS,
@@ -37,23 +44,17 @@ from sync.records import (
 _SQL = load_queries("central.streams", "queries.sql")
 log = structlog.get_logger()
 
-BATCH_RECORDS = 100
-
-Movement = (
-    GrantInRecord
-    | GrantReturnRecord
-    | XferOutRecord
-    | XferInRecord
-    | CounterInRecord
-    | CounterReturnRecord
-)
-"""Records that move rights."""
+BATCH_RECORDS = 500
+BATCH_BYTES = 16_777_216
+TOGETHER_MAX = 200
+_BEATS = 4
 
 _NEXT_ROUND = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
+    MovedError,
 )
 """The record met somebody else at work; those behind it need not wait for that."""
 _DATABASE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -68,52 +69,144 @@ _OF_THE_RECORD = (
 
 @dataclass(frozen=True, slots=True)
 class Applier:
-    """Applies what `ingest` kept. Several may run; each record is applied by one."""
+    """Applies what `ingest` kept. Several may run; each record is applied by one.
+
+    Attributes:
+        together_max: the most records in one transaction.
+    """
 
     pool: Pool
     library: RuleLibrary
     system: System
+    together_max: int = TOGETHER_MAX
 
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
         """Apply records in order of arrival; returns how many came to an end."""
         await self.pool.execute(_SQL["unpark_found"])
-        rows = await self.pool.fetch(_SQL["to_apply"], records_max)
+        rows = await self.pool.fetch(_SQL["to_apply"], records_max, BATCH_BYTES)
         ended = 0
+        together: list[Item] = []
         for row in rows:
-            ended += await self._apply_one(_stored(row))
-        return ended
+            item = _item(row)
+            if _is_posted_together(item.record):
+                together.append(item)
+                if len(together) < self.together_max:
+                    continue
+            ended += await self._apply_together(together)
+            together = []
+            if not _is_posted_together(item.record):
+                ended += await self._apply_alone(item)
+        return ended + await self._apply_together(together)
 
-    async def _apply_one(self, stored: StoredRecord) -> bool:
+    async def _apply_together(self, items: Sequence[Item]) -> int:
+        """Apply records in one transaction; one that cannot be is found by halving."""
+        if not items:
+            return 0
         try:
-            await self._in_transaction(stored, self._decide)
-        except _NEXT_ROUND as error:
-            log.warning("record_waits", arrival=stored.arrival, why=type(error).__name__)
-            return False
-        except Exception as error:
-            if isinstance(error, _DATABASE) and not isinstance(error, _OF_THE_RECORD):
+            return await self._post_together(items)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at there
+            if len(items) > 1 and not _is_of_database(error):
+                log.info("batch_halved", records=len(items), why=type(error).__name__)
+                middle = len(items) // 2
+                ended = await self._apply_together(items[:middle])
+                return ended + await self._apply_together(items[middle:])
+            return await self._set_aside(items[0], error)
+
+    async def _post_together(self, items: Sequence[Item]) -> int:
+        """Post records; returns how many: what other appliers have, or had, is theirs."""
+        async with self.pool.acquire() as connection:
+            await self._recalculate(connection, items)
+            async with connection.transaction():
+                batch = Batch(items, now_ms=self.system.now_ms())
+                if not await batch.claim(connection):
+                    return 0
+                await batch.read(connection)
+                decisions = [(item, self.decide(batch, item)) for item in batch.items]
+                await batch.write(connection, decisions)
+        return len(decisions)
+
+    async def _recalculate(self, connection: Connection, items: Sequence[Item]) -> None:
+        """Repeat the calculations before anything is locked for them."""
+        for number, item in enumerate(items):
+            if number % _BEATS == _BEATS - 1:
+                await asyncio.sleep(0)  # others of this process wait for a few calculations at most
+            if not isinstance(item.record, SaleRecord) or item.recalculated:
+                continue
+            try:
+                item.recalculated = await recalculate(
+                    connection, item.record.inputs, self.library,
+                    printed=bytes(item.record.calculation),
+                )  # fmt: skip
+            except _DATABASE:
                 raise
-            # Our bug or a damaged record: keep it, say so loudly, and let the others pass
-            # (design: sync 2.3).
-            log.exception(
-                "record_quarantined", arrival=stored.arrival, till=stored.till_id, seq=stored.seq
-            )
-            reason = f"could not be applied: {type(error).__name__}"
+            except Exception as error:  # noqa: BLE001 - told of when the record's turn has come
+                item.recalculated = error
 
-            async def quarantine(_: Connection, __: StoredRecord) -> Decision:
-                return rejected(reason)
+    def decide(self, batch: Batch, item: Item) -> Decision:
+        """Decide one record of a batch, on what it has read and the records before have changed."""
+        record = item.record
+        if batch.is_revoked(item.stored.till_id):
+            return rejected("the till was revoked")
+        if record is None:
+            return rejected(item.refusal)
+        if item.stored.branch and not isinstance(record, FACTS):
+            return rejected("moves rights in a diverged stream")
+        match record:
+            case SaleRecord():
+                return sales.post_sale(batch, item, record)
+            case VoidRecord():
+                return sales.post_void(batch, item, record)
+            case GrantInRecord():
+                return movements.post_grant_in(batch, item, record)
+            case GrantReturnRecord():
+                return movements.post_grant_return(batch, item, record)
+            case _:
+                assert isinstance(record, OpenRecord)
+                return Decision("accepted", record.reason)
 
-            await self._in_transaction(stored, quarantine)
-        return True
+    async def _apply_alone(self, item: Item) -> int:
+        try:
+            await self._in_transaction(item.stored, partial(self._decide_alone, item))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at there
+            return await self._set_aside(item, error)
+        return 1
+
+    async def _set_aside(self, item: Item, error: Exception) -> int:
+        """Let a record wait, or keep it and make nothing of it; returns how many came to an end.
+
+        Raises:
+            Exception: the database's, which is no record's fault.
+        """
+        stored = item.stored
+        if isinstance(error, _NEXT_ROUND):
+            log.warning("record_waits", arrival=stored.arrival, why=type(error).__name__)
+            return 0
+        if _is_of_database(error):
+            raise error
+        # Our bug or a damaged record: keep it, say so loudly, and let the others pass
+        # (design: sync 2.3).
+        log.error(
+            "record_quarantined",
+            arrival=stored.arrival,
+            till=stored.till_id,
+            seq=stored.seq,
+            exc_info=error,
+        )
+        reason = f"could not be applied: {type(error).__name__}"
+
+        async def quarantine(_: Connection) -> Decision:
+            return rejected(reason)
+
+        await self._in_transaction(stored, quarantine)
+        return 1
 
     async def _in_transaction(
-        self,
-        stored: StoredRecord,
-        decide: Callable[[Connection, StoredRecord], Awaitable[Decision]],
+        self, stored: StoredRecord, decide: Callable[[Connection], Awaitable[Decision]]
     ) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(_SQL["claim"], stored.arrival) is None:
                 return  # another applier has it, or had it
-            decision = await decide(connection, stored)
+            decision = await decide(connection)
             now_ms = self.system.now_ms()
             if decision.parked_for:
                 await connection.execute(_SQL["park"], stored.arrival, decision.parked_for)
@@ -128,48 +221,69 @@ class Applier:
                     _SQL["tell_till"], f"till:{stored.till_id}", stored.arrival
                 )
 
-    async def _decide(self, connection: Connection, stored: StoredRecord) -> Decision:
+    async def _decide_alone(self, item: Item, connection: Connection) -> Decision:
+        stored, record = item.stored, item.record
         if await connection.fetchval(_SQL["till_is_revoked"], stored.till_id):
             return rejected("the till was revoked")
-        try:
-            record = decode_record(stored.body)
-        except MalformedMessageError as error:
-            return rejected(str(error))
         if stored.branch and not isinstance(record, FACTS):
             return rejected("moves rights in a diverged stream")
-        return await self._post(connection, stored, record)
-
-    async def _post(self, connection: Connection, stored: StoredRecord, record: Record) -> Decision:
         now_ms = self.system.now_ms()
         match record:
-            case SaleRecord():
-                return await sales.apply_sale(
-                    connection, stored, record, library=self.library, now_ms=now_ms
-                )
             case RefundRecord():
                 return await refunds.apply_refund(connection, stored, record, now_ms=now_ms)
-            case VoidRecord():
-                return await sales.apply_void(connection, stored, record)
             case OpenRecord():
                 return await movements.apply_open(connection, stored, record, now_ms=now_ms)
             case _:
                 return await self._move(connection, stored, record)
 
     @staticmethod
-    async def _move(connection: Connection, stored: StoredRecord, record: Movement) -> Decision:
+    async def _move(
+        connection: Connection, stored: StoredRecord, record: Record | None
+    ) -> Decision:
         match record:
-            case GrantInRecord():
-                return await movements.apply_grant_in(connection, stored, record)
             case GrantReturnRecord():
-                return await movements.apply_grant_return(connection, stored, record)
+                return await transfers.apply_return(connection, stored, record)
             case XferOutRecord():
                 return await transfers.apply_out(connection, stored, record)
             case XferInRecord():
                 return await transfers.apply_in(connection, stored, record)
             case CounterInRecord():
                 return await movements.apply_counter_in(connection, stored, record)
-            case CounterReturnRecord():
+            case _:
+                assert isinstance(record, CounterReturnRecord)
                 return await movements.apply_counter_return(connection, stored, record)
+
+
+def _is_posted_together(record: Record | None) -> bool:
+    """Say whether a record is posted with others; the rest is rare, or looks at other tills."""
+    match record:
+        case OpenRecord():
+            return record.reason not in movements.SEEN_TWICE
+        case GrantReturnRecord():
+            return not record.transfer_id
+        case _:
+            return isinstance(record, SaleRecord | VoidRecord | GrantInRecord | None)
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Say whether an error is the database's, and no record's."""
+    return isinstance(error, _DATABASE) and not isinstance(error, (*_OF_THE_RECORD, *_NEXT_ROUND))
+
+
+def _item(row: asyncpg.Record) -> Item:
+    """Read a kept record; what is no record says why."""
+    stored = _stored(row)
+    try:
+        record = decode_record(stored.body)
+    except MalformedMessageError as error:
+        return Item(stored, None, refusal=str(error))
+    item = Item(stored, record)
+    if isinstance(record, SaleRecord):
+        try:
+            item.printed = msgspec.json.decode(record.calculation, type=Calculation)
+        except Exception as error:  # noqa: BLE001 - told of when the record's turn has come
+            item.printed = error
+    return item
 
 
 def _stored(row: asyncpg.Record) -> StoredRecord:

@@ -5,7 +5,7 @@ clock that says otherwise is wrong. What a receipt earned and redeemed stays as 
 days at which points begin, end and are looked for follow the business date.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
@@ -13,9 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
-from central.streams.stored import StoredRecord
 from loyalty.calculation import EarnedLot
-from sync.records import SaleRecord
 
 _SQL = load_queries("central.streams", "queries.sql")
 
@@ -28,27 +26,20 @@ _ZONE_MS_MAX: Final = 14 * 3_600_000
 NOTE: Final = "clock_adjusted"
 
 
-async def not_before(
-    connection: Connection,
-    till_id: int,
-    incarnation: bytes,
-    seqs: Iterable[int],
-    *,
-    is_branch: bool,
-) -> list[int]:
-    """Return for each record of a stream that comes now before when it cannot have been written.
+def not_before(told_seq: int | None, session_opened_ms: int, caught_up_ms: int, seq: int) -> int:
+    """Return before when a record of a stream that comes now cannot have been written.
+
+    The till's last HELLO told its head: what comes after that was written after it.
+
+    Args:
+        told_seq: that head; None where it was another stream's.
+        session_opened_ms: when that HELLO came.
+        caught_up_ms: when the centre last had everything.
 
     Returns:
-        Unix milliseconds by the centre's clock, 0 where nothing is known, as of all in a branch.
+        Unix milliseconds by the centre's clock, 0 where nothing is known.
     """
-    row = await connection.fetchrow(_SQL["told_when"], till_id, incarnation)
-    if row is None or is_branch:
-        return [0 for _ in seqs]
-    told_seq = row["session_seq"]
-    return [
-        row["session_opened_ms"] if told_seq is not None and seq > told_seq else row["caught_up_ms"]
-        for seq in seqs
-    ]
+    return session_opened_ms if told_seq is not None and seq > told_seq else caught_up_ms
 
 
 async def note_caught_up(connection: Connection, till_id: int, incarnation: bytes) -> None:
@@ -56,33 +47,15 @@ async def note_caught_up(connection: Connection, till_id: int, incarnation: byte
     await connection.execute(_SQL["note_caught_up"], till_id, incarnation)
 
 
-async def business_moment(connection: Connection, stored: StoredRecord, sale: SaleRecord) -> str:
-    """Return the local moment a receipt counts at, `YYYY-MM-DDTHH:MM:SS`; keep it if it is another.
-
-    The receipt is posted already.
-    """
-    printed = sale.inputs.moment.local
-    zone = await connection.fetchval(_SQL["zone_of_store"], sale.inputs.place.store)
-    counts_at = clamped(
-        printed,
-        zone=zone or _ZONE_UNKNOWN,
-        not_before_ms=stored.not_before_ms,
-        received_at_ms=stored.received_at_ms,
-    )
-    if counts_at != printed:
-        await connection.execute(_SQL["note_business_moment"], sale.key, counts_at)
-    return counts_at
-
-
-def clamped(local: str, *, zone: str, not_before_ms: int, received_at_ms: int) -> str:
+def clamped(local: str, *, zone: str | None, not_before_ms: int, received_at_ms: int) -> str:
     """Return a store's local time, moved into what can be.
 
     Args:
-        zone: name of the store's time zone.
+        zone: name of the store's time zone; None where it is not known.
         not_before_ms: 0 = nothing is known.
         received_at_ms: 0 = nothing is known.
     """
-    where = _zone(zone)
+    where = _zone(zone or _ZONE_UNKNOWN)
     slack_ms = OFF_MS_MAX + (_ZONE_MS_MAX if where is UTC else 0)
     if not_before_ms and local < _local(not_before_ms - slack_ms, where):
         return _local(not_before_ms, where)

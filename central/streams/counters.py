@@ -12,6 +12,7 @@ from typing import Final
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
+from central.ledger.account_books import AccountBook, columns
 from loyalty import counters
 from loyalty.calculation import Calculation, Counted
 from loyalty.limits import POINTS_MAX
@@ -39,21 +40,44 @@ def _characters_max(name: str) -> int:
     return counters.NAME_CHARACTERS_MAX
 
 
-async def count(
-    connection: Connection, account_id: int, printed: Calculation, *, now_ms: int
-) -> None:
-    """Add a receipt that is being posted to the account's purchases and counters."""
-    await connection.execute(_SQL["add_purchase"], account_id)
-    added = _by_name(printed.counted)
-    if not added:
-        return
-    await connection.execute(
-        _SQL["add_to_counters"], account_id, list(added), list(added.values()),
-        list(map(counters.ends_on, added)), printed.moment[:19], printed.store,
-    )  # fmt: skip
-    await connection.execute(
-        _SQL["forget_counters"], account_id, _oldest_day(now_ms).isoformat(), ACCOUNT_COUNTERS_MAX
-    )
+class CountedBooks:
+    """What a batch of receipts adds to their accounts' counters.
+
+    Counters that are too many or long over are forgotten after each receipt. So receipts of one
+    account are written in rounds, one of each account in a round: mostly there is one.
+    """
+
+    def __init__(self) -> None:
+        self._rounds: list[list[tuple[int, str, int, str, str, str]]] = []
+        self._counted: dict[int, int] = {}
+
+    def count(self, book: AccountBook, printed: Calculation) -> None:
+        """Add a receipt that is being posted to the account's purchases and counters."""
+        book.purchases += 1
+        book.version += 1
+        added = _by_name(printed.counted)
+        if not added:
+            return
+        number = self._counted.get(book.account_id, 0)
+        self._counted[book.account_id] = number + 1
+        if number == len(self._rounds):
+            self._rounds.append([])
+        self._rounds[number] += [
+            (book.account_id, name, plus, counters.ends_on(name), printed.moment[:19],
+             printed.store)
+            for name, plus in added.items()
+        ]  # fmt: skip
+
+    async def write(self, connection: Connection, *, now_ms: int) -> None:
+        """Add to the counters and forget those nobody looks at any more."""
+        for rows in self._rounds:
+            await connection.execute(_SQL["add_to_counters"], *columns(rows))
+            await connection.execute(
+                _SQL["forget_counters"],
+                sorted({row[0] for row in rows}),
+                _oldest_day(now_ms).isoformat(),
+                ACCOUNT_COUNTERS_MAX,
+            )
 
 
 async def take_back(connection: Connection, sale_key: str, returned: ReturnCalculation) -> None:

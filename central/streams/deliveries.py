@@ -18,6 +18,9 @@ from sync.witnessing import copy_links
 _SQL = load_queries("central.streams", "queries.sql")
 _TRANSFERS = load_queries("central.streams", "transfers.sql")
 
+_GAP_WAITS_MS = 3_600_000
+"""So long another sibling may still hand in what is missing; they all do so within minutes."""
+
 
 async def take_delivery(
     pool: Pool, witness_id: int, delivery: Delivery, system: System
@@ -45,6 +48,13 @@ async def take_delivery(
         records=delivery.records,
     )
     answer = await ingest(pool, head.till_id, push, system)
+    if answer.verdict == "gap" and await pool.fetchval(
+        _SQL["was_followed"], head.till_id, head.incarnation_number, system.now_ms() - _GAP_WAITS_MS
+    ):
+        # Its till goes on elsewhere, and nobody had what is between: its facts count by themselves.
+        return await _keep_beside(pool, delivery, links, system)
+    if answer.verdict == "ack":
+        await pool.execute(_SQL["not_beside"], head.till_id, head.incarnation, list(links))
     verdict = {"ack": "ack", "fork": "branch", "gap": "gap"}[answer.verdict]
     return DeliveryAnswer(verdict=verdict, last_seq=answer.last_seq)  # type: ignore[arg-type]
 

@@ -1,13 +1,13 @@
 """Records that move rights: a grant arrived on a till, a residue comes home, a stream begins."""
 
-from typing import Final
+from typing import Final, TypeGuard
 
-from central.database.named_sql import load_queries
 from central.database.pool import Connection
-from central.ledger.books import lock_account
-from central.rights import counters, grants
+from central.rights import counters
+from central.rights.right_books import RightBook
 from central.rights.suspicion import suspect
 from central.streams import transfers
+from central.streams.batch import Batch, Item
 from central.streams.stored import Decision, StoredRecord, rejected
 from sync.records import (
     CounterInRecord,
@@ -17,8 +17,6 @@ from sync.records import (
     OpenRecord,
 )
 
-_RIGHTS = load_queries("central.rights", "queries.sql")
-
 SEEN_TWICE: Final = ("amnesia", "fork", "witness", "behind a printed receipt")
 """Why a stream began anew after somebody else had seen more of the one before, or another one.
 
@@ -26,48 +24,43 @@ A till that finds out by itself, by its anchor, has spent nothing of what it cam
 """
 
 
-async def apply_grant_in(
-    connection: Connection, stored: StoredRecord, record: GrantInRecord
-) -> Decision:
+def post_grant_in(batch: Batch, item: Item, record: GrantInRecord) -> Decision:
     """Note that a till has a grant, durably."""
-    done = await connection.execute(
-        _RIGHTS["mark_received"], record.grant_id, stored.till_id, stored.incarnation
-    )
-    return Decision("accepted") if done == "UPDATE 1" else rejected("no such grant of this till")
+    right = batch.rights.rights.get(record.grant_id)
+    if not _is_of(right, item):
+        return rejected("no such grant of this till")
+    right.is_received_now = True
+    return Decision("accepted")
 
 
-async def apply_grant_return(
-    connection: Connection, stored: StoredRecord, record: GrantReturnRecord
-) -> Decision:
+def post_grant_return(batch: Batch, item: Item, record: GrantReturnRecord) -> Decision:
     """Bring the stated residue of a grant home; never more than the grant still has.
 
     What other tills of the store have of it is not its till's to send.
     """
-    if record.transfer_id:
-        return await transfers.apply_return(connection, stored, record)
-    grant = await grants.find(connection, record.grant_id)
-    if (
-        grant is None
-        or grant["till_id"] != stored.till_id
-        or grant["incarnation"] != stored.incarnation
-    ):
+    right = batch.rights.rights.get(record.grant_id)
+    if not _is_of(right, item):
         return rejected("no such grant of this till")
     if sum(lot.points for lot in record.lots) != record.points:
         return rejected("its lots do not add up to its points")
-    account_id = grant["account_id"]
-    await lock_account(connection, account_id)
-    grant = await grants.find(connection, record.grant_id)
-    assert grant is not None
-    elsewhere = await transfers.left_with_others(connection, account_id, record.grant_id)
-    own = max(grant["outstanding"] + grant["exposure"] - elsewhere, 0)
+    elsewhere = batch.rights.left_with_others(record.grant_id)
+    own = max(right.outstanding + right.exposure - elsewhere, 0)
     lots = transfers.cut(record.lots, own)
-    freed = min(grant["exposure"], sum(lot.points for lot in lots))
-    home = await grants.take_home(connection, account_id, record.grant_id, lots)
+    freed = min(right.exposure, sum(lot.points for lot in lots))
+    home = batch.rights.take_home(batch.account(right.account_id), right, lots)
     if home + freed != record.points:
-        return Decision(
-            "adjusted", "the grant had fewer points", points=home + freed - record.points
-        )
+        short = home + freed - record.points
+        return Decision("adjusted", "the grant had fewer points", points=short)
     return Decision("accepted", "written off before: the pool has it again" if freed else "")
+
+
+def _is_of(right: RightBook | None, item: Item) -> TypeGuard[RightBook]:
+    stored = item.stored
+    return (
+        right is not None
+        and right.till_id == stored.till_id
+        and right.incarnation == stored.incarnation
+    )
 
 
 async def apply_counter_in(

@@ -3,6 +3,11 @@
 -- name: newest_number
 select coalesce(max(incarnation_number), 0) from till_stream where till_id = $1;
 
+-- name: was_followed
+-- A later stream of the till has begun, some time ago.
+select exists (
+    select 1 from till_stream where till_id = $1 and incarnation_number > $2 and opened_at_ms <= $3);
+
 -- name: open_stream
 insert into till_stream (till_id, incarnation, incarnation_number, last_hash, opened_at_ms)
 values ($1, $2, $3, $4, $5) on conflict do nothing;
@@ -10,13 +15,44 @@ values ($1, $2, $3, $4, $5) on conflict do nothing;
 -- name: stream
 select incarnation, incarnation_number, last_seq, last_hash from till_stream where till_id = $1 and incarnation = $2;
 
--- name: lock_stream
-select incarnation, incarnation_number, last_seq, last_hash from till_stream
-where till_id = $1 and incarnation = $2 for update;
+-- name: lock_streams
+-- Everything that is asked of the streams that pushes are of; locked in their order.
+select s.till_id, s.incarnation, s.incarnation_number, s.last_seq, s.last_hash, s.caught_up_ms,
+       case when t.session_incarnation = s.incarnation then t.session_seq end as session_seq, t.session_opened_ms,
+       (select max(n.incarnation_number) from till_stream n where n.till_id = s.till_id) as newest
+from unnest($1::bigint[], $2::bytea[]) as w (till_id, incarnation)
+join till_stream s on s.till_id = w.till_id and s.incarnation = w.incarnation join till t on t.till_id = s.till_id
+order by s.till_id, s.incarnation for update of s;
+
+-- name: opened_streams
+select s.till_id, s.incarnation from unnest($1::bigint[], $2::bytea[]) as w (till_id, incarnation)
+join till_stream s on s.till_id = w.till_id and s.incarnation = w.incarnation;
 
 -- name: known_hashes
-select seq, hash from inbox
-where till_id = $1 and incarnation = $2 and not branch and seq between $3 and $4;
+select w.number, i.seq, i.hash
+from unnest($1::int[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[]) as w (number, till_id, incarnation, first, last)
+join inbox i on i.till_id = w.till_id and i.incarnation = w.incarnation and not i.branch
+    and i.seq between w.first and w.last;
+
+-- name: keep_records
+-- In the order given: of one stream, that of its records.
+insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms)
+select till_id, incarnation, seq, hash, body, branch, $8, not_before_ms
+from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bool[], $7::bigint[]) with ordinality
+    as r (till_id, incarnation, seq, hash, body, branch, not_before_ms, number) order by number
+on conflict do nothing;
+
+-- name: advance_streams
+-- With it: when the centre had everything the till had at its last HELLO (`note_caught_up`).
+update till_stream s set last_seq = a.seq, last_hash = a.hash,
+    caught_up_ms = case when t.session_incarnation = s.incarnation and a.seq >= t.session_seq
+        then greatest(s.caught_up_ms, t.session_opened_ms) else s.caught_up_ms end
+from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[]) as a (till_id, incarnation, seq, hash)
+join till t on t.till_id = a.till_id
+where s.till_id = a.till_id and s.incarnation = a.incarnation;
+
+-- name: tell_appliers
+select pg_notify('tillside_ingested', '');
 
 -- name: insert_records
 insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms)
@@ -24,29 +60,21 @@ select $1, $2, seq, hash, body, $3, $4, not_before_ms
 from unnest($5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[]) as r (seq, hash, body, not_before_ms) order by seq
 on conflict do nothing;
 
--- name: told_when
--- The till's last HELLO told its head: what comes after that was written after it.
-select s.caught_up_ms, case when t.session_incarnation = s.incarnation then t.session_seq end as session_seq,
-       t.session_opened_ms
-from till_stream s join till t using (till_id) where s.till_id = $1 and s.incarnation = $2;
+-- name: not_beside
+-- What was kept beside a gap belongs to the stream after all: what was missing has come.
+update inbox set branch = false where till_id = $1 and incarnation = $2 and hash = any($3::bytea[]) and branch;
 
 -- name: note_caught_up
 update till_stream s set caught_up_ms = greatest(s.caught_up_ms, t.session_opened_ms) from till t
 where s.till_id = $1 and s.incarnation = $2 and t.till_id = s.till_id and t.session_incarnation = s.incarnation
   and s.last_seq >= t.session_seq and s.caught_up_ms < t.session_opened_ms;
 
--- name: zone_of_store
-select time_zone from store where store_id = $1;
-
--- name: note_business_moment
-update receipt set business_moment = $2 where sale_key = $1;
-
--- name: advance
-update till_stream set last_seq = $3, last_hash = $4 where till_id = $1 and incarnation = $2;
-
 -- name: to_apply
-select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms from inbox
-where not applied and parked_for is null order by arrival limit $1;
+-- The first ones, as many as are no more than so many bytes together; one at least.
+select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms from (
+    select i.*, sum(octet_length(body)) over (order by arrival) - octet_length(body) as bytes_before from (
+        select * from inbox where not applied and parked_for is null order by arrival limit $1) i
+) r where bytes_before < $2 order by arrival;
 
 -- name: claim
 select arrival from inbox where arrival = $1 and not applied and parked_for is null for update skip locked;
@@ -83,22 +111,6 @@ insert into feed (scope, arrival) values ($1, $2);
 -- Every store that keeps the account hears of its change.
 insert into feed (scope, account_id) select 'store:' || store_id, account_id from store_interest where account_id = $1;
 
--- name: account_of_card
-select account_id from card where card = $1;
-
--- name: insert_receipt
-insert into receipt (sale_key, account_id, arrival, till_id, store_id, moment, bundle, gross_minor, discount_minor,
-    redeemed_minor, redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms,
-    counted)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $2::bigint is not null)
-on conflict (sale_key) do nothing returning sale_key;
-
--- name: receipt
-select r.sale_key, r.account_id, r.calculation, i.hash from receipt r join inbox i using (arrival) where sale_key = $1;
-
--- name: body_of_receipt
-select i.body from receipt r join inbox i using (arrival) where sale_key = $1;
-
 -- name: account_of_receipt
 select account_id from receipt where sale_key = $1;
 
@@ -129,9 +141,6 @@ select coalesce((
     and (l.sale_key = r.sale_key or l.restriction = '' and (l.expires_on = '' or l.expires_on > $2))), 0)::bigint
 from receipt r where r.sale_key = $1 and r.account_id is not null;
 
--- name: insert_void
-insert into voided_key (sale_key, arrival) values ($1, $2) on conflict do nothing;
-
 -- name: till_is_revoked
 select revoked from till where till_id = $1;
 
@@ -139,13 +148,10 @@ select revoked from till where till_id = $1;
 -- Tills hear of the account again although nothing of it has changed: which of their records it holds has.
 update account set version = version + 1 where account_id = $1;
 
--- name: add_purchase
-update account set purchases = purchases + 1, version = version + 1 where account_id = $1;
-
 -- name: add_to_counters
 -- Receipts arrive in any order: the one made last says when and where.
 insert into account_counter (account_id, name, value, ends_on, used_at, used_store)
-select $1, name, plus, ends_on, $5, $6 from unnest($2::text[], $3::bigint[], $4::text[]) as c (name, plus, ends_on)
+select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
 on conflict (account_id, name) do update set
     value = least(account_counter.value + excluded.value, 4611686018427387904),
     used_at = greatest(account_counter.used_at, excluded.used_at),
@@ -154,8 +160,13 @@ on conflict (account_id, name) do update set
 
 -- name: forget_counters
 -- Those whose period is long over; beyond the most that are kept, those not used for longest.
-delete from account_counter where account_id = $1 and (ends_on <> '' and ends_on < $2 or name in (
-    select name from account_counter where account_id = $1 order by used_at desc, name offset $3));
+delete from account_counter c using (
+    select account_id, name from account_counter where account_id = any($1::bigint[]) and ends_on <> '' and ends_on < $2
+    union
+    select a.account_id, m.name from unnest($1::bigint[]) as a (account_id) cross join lateral (
+        select name from account_counter where account_id = a.account_id order by used_at desc, name offset $3) m
+) f
+where c.account_id = f.account_id and c.name = f.name;
 
 -- name: counted_receipt
 select account_id from receipt where sale_key = $1 and counted;
@@ -174,3 +185,8 @@ with taken as (
 )
 update account_counter a set value = a.value - t.minus from taken t
 where a.account_id = $1 and a.name = t.name and a.value > t.minus;
+
+-- name: bodies_before
+-- Consecutive, for a contiguous stream has no gaps.
+select seq, hash, body from inbox
+where till_id = $1 and incarnation = $2 and not branch and seq between $3 and $4 order by seq;

@@ -1,6 +1,6 @@
 """Posts a receipt: recalculated and compared, rights settled, points redeemed and earned.
 
-All of it under one account lock.
+All of it under the locks of its batch, on what the batch has read and the records before changed.
 """
 
 from collections.abc import Sequence
@@ -8,105 +8,77 @@ from typing import Final
 
 import msgspec
 
-from central.database.named_sql import load_queries
-from central.database.pool import Connection
-from central.ledger import books
-from central.ledger.books import Cause, LockedAccount, lock_account
+from central.ledger.account_books import AccountBook
+from central.ledger.books import Cause
 from central.rights import counters as shared_counters
-from central.rights import grants, planner
-from central.rights.issuing import count_spent, lock_sale_key, settle_risk
-from central.rules.library import RuleLibrary
-from central.streams import business_date, counters, transfers
-from central.streams.stored import Decision, StoredRecord, parked_for_card, rejected
-from loyalty.calculate import calculate
+from central.streams import business_date, counters
+from central.streams.batch import Batch, Item, NewReceipt, spender
+from central.streams.stored import Decision, parked_for_card, rejected
 from loyalty.calculation import Calculation
-from loyalty.canonical import canonical_bytes
 from sync.records import LotTaken, SaleRecord, Source, VoidRecord
-
-_SQL = load_queries("central.streams", "queries.sql")
 
 BEYOND_CAP: Final = "its till spent more since its last HELLO than it was told it may"
 BEYOND_COUNTER: Final = "it gives more of what is limited over all customers than was set aside"
 AFTER_WRITE_OFF: Final = "spent from a right that was written off before; the pool had kept it back"
 
 
-async def apply_sale(
-    connection: Connection,
-    stored: StoredRecord,
-    sale: SaleRecord,
-    *,
-    library: RuleLibrary,
-    now_ms: int,
-) -> Decision:
+def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     """Post a receipt as printed.
 
     Returns:
         accepted; adjusted when the same sale key was posted with another content before; parked
         while nobody is known by the card.
     """
-    await lock_sale_key(connection, sale.key)
-    before = await connection.fetchrow(_SQL["receipt"], sale.key)
-    if before is not None:
-        return await _posted_before(connection, sale)
-    account_id = sale.inputs.account.account_id
-    if sale.card and not account_id:
-        account_id = (
-            await connection.fetchval(_SQL["account_of_card"], bytes.fromhex(sale.card)) or 0
-        )
-        if not account_id:
-            return parked_for_card(sale.card)
+    if sale.key in batch.receipts:
+        return _posted_before(batch, sale)
+    if sale.card and not item.account_id:
+        return parked_for_card(sale.card)
+    printed = item.printed
     try:
-        account = await _lock_accounts(connection, sale.key, account_id)
-        printed = msgspec.json.decode(sale.calculation, type=Calculation)
-    except (LookupError, msgspec.ValidationError) as error:
+        account = batch.account(item.account_id) if item.account_id else None
+    except LookupError as error:
         return rejected(f"not a receipt of this centre: {error}")
-    if not _points_add_up(printed):
-        return rejected("its points do not add up")
-    if not counters.is_sound(printed):
-        return rejected("it counts what no receipt counts")
-    recalculated = await recalculate(connection, sale, library)
-    equal = recalculated == bytes(sale.calculation)
-    if not await _insert(
-        connection,
-        stored,
-        sale,
-        printed,
-        account_id=account_id,
-        equal=equal,
-        recalculated=recalculated,
-        now_ms=now_ms,
-    ):
-        return await _posted_before(connection, sale)
-    counts_at = await business_date.business_moment(connection, stored, sale)
-    note = "" if counts_at == sale.inputs.moment.local else business_date.NOTE
-    if account is not None:
-        said = await _post(
-            connection, stored, sale, printed, account, counts_at=counts_at, now_ms=now_ms
+    if isinstance(printed, msgspec.ValidationError):
+        return rejected(f"not a receipt of this centre: {printed}")
+    if not isinstance(printed, Calculation):
+        raise printed or TypeError("no calculation")
+    if wrong := _what_is_wrong(printed):
+        return rejected(wrong)
+    if isinstance(item.recalculated, Exception):
+        raise item.recalculated
+    is_equal = item.recalculated == bytes(sale.calculation)
+    printed_at = sale.inputs.moment.local
+    counts_at = business_date.clamped(
+        printed_at,
+        zone=batch.homes.zone_of(sale.inputs.place.store),
+        not_before_ms=item.stored.not_before_ms,
+        received_at_ms=item.stored.received_at_ms,
+    )
+    batch.post(
+        NewReceipt(
+            item=item,
+            sale=sale,
+            printed=printed,
+            account_id=account.account_id if account is not None else None,
+            business_moment="" if counts_at == printed_at else counts_at,
+            recalculation=b"" if is_equal else item.recalculated,
+            is_equal=is_equal,
         )
-        note = said or note
-    note = await _draw(connection, stored, sale, printed) or note
-    await _release_unused(connection, sale.key)
-    await connection.execute(_SQL["unpark"], f"sale:{sale.key}")
-    if not equal:
+    )
+    note = "" if counts_at == printed_at else business_date.NOTE
+    if account is not None:
+        note = _post(batch, item, sale, printed, account, counts_at=counts_at) or note
+    note = _draw(batch, item, sale, printed) or note
+    batch.rights.release(sale.key)
+    if not is_equal:
         note = "the centre calculates otherwise; posted as printed"
     return Decision("accepted", note)
 
 
-async def _lock_accounts(
-    connection: Connection, sale_key: str, account_id: int
-) -> LockedAccount | None:
-    """Lock every account the receipt can move points of, in order; returns the receipt's own.
-
-    Raises:
-        LookupError: there is no such account.
-    """
-    authorised = await grants.accounts_authorised(connection, sale_key)
-    own = None
-    for each in sorted({*authorised, account_id} - {0}):
-        account = await lock_account(connection, each)
-        if each == account_id:
-            own = account
-    return own
+def _what_is_wrong(printed: Calculation) -> str:
+    if not _points_add_up(printed):
+        return "its points do not add up"
+    return "" if counters.is_sound(printed) else "it counts what no receipt counts"
 
 
 def _points_add_up(printed: Calculation) -> bool:
@@ -122,110 +94,65 @@ def _points_add_up(printed: Calculation) -> bool:
     )
 
 
-async def recalculate(connection: Connection, sale: SaleRecord, library: RuleLibrary) -> bytes:
-    """Return the calculation's canonical bytes as made here; empty where the bundle is unknown."""
-    inputs = sale.inputs
-    try:
-        rules = await library.find(connection, inputs.bundle)
-    except LookupError:
-        return b""
-    return canonical_bytes(
-        calculate(
-            inputs.basket,
-            rules,
-            moment=inputs.moment,
-            place=inputs.place,
-            account=inputs.account,
-            request=inputs.request,
-            right=inputs.right,
-            allowance=inputs.allowance,
-        )
-    )
+def _posted_before(batch: Batch, sale: SaleRecord) -> Decision:
+    """The sale key is known: same content is a repeat; other content is kept, changes nothing.
 
-
-async def _posted_before(connection: Connection, sale: SaleRecord) -> Decision:
-    """The sale key is known: same content is a repeat; other content is kept, changes nothing."""
-    await counters.tell_again(connection, sale.key)
-    body = await connection.fetchval(_SQL["body_of_receipt"], sale.key)
-    if msgspec.json.decode(body).get("calculation") == msgspec.json.decode(sale.calculation):
+    The account is told again: a till counts its record by itself until an account arrives that
+    holds it, at its new place in a new stream, too.
+    """
+    before = batch.receipts[sale.key]
+    if before.account_id is not None:
+        account = batch.account(before.account_id)
+        account.version += 1
+        account.is_told = True
+    known = msgspec.json.decode(before.body).get("calculation")
+    if known == msgspec.json.decode(sale.calculation):
         return Decision("accepted", "posted before")
     return Decision("adjusted", "already_recorded_differently")
 
 
-async def _insert(
-    connection: Connection,
-    stored: StoredRecord,
+def _post(
+    batch: Batch,
+    item: Item,
     sale: SaleRecord,
     printed: Calculation,
-    *,
-    account_id: int,
-    equal: bool,
-    recalculated: bytes,
-    now_ms: int,
-) -> bool:
-    totals = printed.totals
-    inserted = await connection.fetchval(
-        _SQL["insert_receipt"], sale.key, account_id or None, stored.arrival, stored.till_id,
-        sale.inputs.place.store, sale.inputs.moment.local, sale.inputs.bundle,
-        totals.gross_minor, totals.discount_minor, totals.redeemed_minor,
-        totals.redeemed_points, totals.paid_minor, totals.earned_points,
-        sale.link_up, equal, bytes(sale.calculation),
-        b"" if equal else recalculated, now_ms,
-    )  # fmt: skip
-    return inserted is not None
-
-
-async def _post(
-    connection: Connection,
-    stored: StoredRecord,
-    sale: SaleRecord,
-    printed: Calculation,
-    account: LockedAccount,
+    account: AccountBook,
     *,
     counts_at: str,
-    now_ms: int,
 ) -> str:
     """Post what a receipt moved; returns a note where its till spent what it should not have.
 
     Args:
         counts_at: local moment by which points begin, end and are looked for.
     """
-    cause = Cause(sale.key, stored.arrival, now_ms)
-    held, note = await _settle_sources(connection, stored, sale, printed, account)
+    cause = Cause(sale.key, item.stored.arrival, batch.now_ms)
+    held, note = _settle_sources(batch, item, sale, printed, account)
     uncovered = printed.totals.redeemed_points - sum(lot.points for lot in held)
     date = counts_at[:10]
-    await books.redeem(connection, account, held, uncovered=uncovered, date=date, cause=cause)
+    batch.accounts.redeem(account, held, uncovered=uncovered, date=date, cause=cause)
     printed_at = sale.inputs.moment.local
     earned = business_date.redated(printed.earned, printed=printed_at, counts_at=counts_at)
-    await books.earn(connection, account, earned, cause)
-    await counters.count(connection, account.account_id, printed, now_ms=now_ms)
+    batch.accounts.earn(account, earned, cause)
+    batch.counted.count(account, printed)
     store_id = sale.inputs.place.store
-    await planner.visit(connection, account, store_id=store_id, day=date, now_ms=now_ms)
-    await connection.execute(_SQL["tell_stores"], account.account_id)
+    batch.homes.visit(account, store_id=store_id, day=date, now_ms=batch.now_ms)
+    account.is_told = True
     return note
 
 
-async def _draw(
-    connection: Connection, stored: StoredRecord, sale: SaleRecord, printed: Calculation
-) -> str:
+def _draw(batch: Batch, item: Item, sale: SaleRecord, printed: Calculation) -> str:
     """Take what the receipt draws out of its till's grants; a note where they were too little."""
-    counted = shared_counters.by_name((each.counter, each.plus) for each in printed.counted)
-    is_beyond = await shared_counters.use(
-        connection,
-        till_id=stored.till_id,
+    is_beyond = batch.shared.use(
+        till_id=item.stored.till_id,
         drawn=sale.drawn,
-        counted=counted,
+        counted=shared_counters.by_name((each.counter, each.plus) for each in printed.counted),
         used_at=f"{printed.moment[:19]} store {printed.store}",
     )
     return BEYOND_COUNTER if is_beyond else ""
 
 
-async def _settle_sources(
-    connection: Connection,
-    stored: StoredRecord,
-    sale: SaleRecord,
-    printed: Calculation,
-    account: LockedAccount,
+def _settle_sources(
+    batch: Batch, item: Item, sale: SaleRecord, printed: Calculation, account: AccountBook
 ) -> tuple[list[LotTaken], str]:
     """Consume the rights a receipt names.
 
@@ -237,38 +164,32 @@ async def _settle_sources(
         # A till that names other sources than it redeemed is wrong about its rights:
         # none of them is touched.
         return [], ""
+    rights, till_id = batch.rights, item.stored.till_id
     held: list[LotTaken] = []
     note = ""
     spent = sum(source.points for source in sale.sources if source.kind != "authorisation")
-    if spent and await count_spent(
-        connection,
-        till_id=stored.till_id,
-        incarnation=stored.incarnation,
-        seq=stored.seq,
-        points=spent,
-    ):
+    if spent and rights.count_spent(spender(item.stored), spent):
         note = BEYOND_CAP
-    # Accounts are locked before tills, and those before the pool.
     for source in sorted(sale.sources, key=lambda source: source.kind == "risk"):
         if source.kind == "risk":
-            await settle_risk(connection, till_id=stored.till_id, points=source.points)
+            rights.settle_risk(till_id, source.points)
             continue
-        grant = await grants.find(connection, source.grant_id)
+        right = rights.rights.get(source.grant_id)
         if (
-            grant is not None
-            and grant["account_id"] == account.account_id
-            and grant["sale_key"] in ("", sale.key)
-            and (
-                grant["till_id"] == stored.till_id
-                or await transfers.may_spend(connection, stored, grant, source)
+            right is not None
+            and right.account_id == account.account_id
+            and right.sale_key in ("", sale.key)
+            and rights.may_spend(
+                right,
+                source,
+                till_id=till_id,
+                is_same_store=batch.are_of_one_store(right.till_id, till_id),
             )
         ):
-            await transfers.note_spent(connection, account.account_id, stored, source)
-            if grant["exposure"]:
+            rights.note_spent(account.account_id, source, till_id=till_id)
+            if right.exposure:
                 note = AFTER_WRITE_OFF
-            held += await grants.consume(
-                connection, account.account_id, source.grant_id, source.lots
-            )
+            held += rights.consume(right, source.lots)
     return held, note
 
 
@@ -280,16 +201,8 @@ def _add_up(sources: Sequence[Source], redeemed_points: int) -> bool:
     )
 
 
-async def apply_void(connection: Connection, stored: StoredRecord, record: VoidRecord) -> Decision:
+def post_void(batch: Batch, item: Item, record: VoidRecord) -> Decision:
     """A receipt was given up: what was authorised for it is free again."""
-    await lock_sale_key(connection, record.key)
-    await connection.execute(_SQL["insert_void"], record.key, stored.arrival)
-    await _release_unused(connection, record.key)
+    batch.void(record.key, item.stored.arrival)
+    batch.rights.release(record.key)
     return Decision("accepted")
-
-
-async def _release_unused(connection: Connection, sale_key: str) -> None:
-    """Free what was authorised for a receipt and not used, whoever's card it was asked for with."""
-    for account_id in await grants.accounts_authorised(connection, sale_key):
-        await lock_account(connection, account_id)
-        await grants.close_of_sale(connection, account_id, sale_key)

@@ -14,13 +14,13 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
-from central.ledger.books import lock_account
+from central.ledger.books import current_account, lock_account
 from central.rights import grants
 from central.rights.grants import Holder
 from central.streams.stored import Decision, StoredRecord, rejected
 from sync.errors import SignatureError
 from sync.neighbours import transfer_content
-from sync.records import GrantReturnRecord, LotTaken, Source, XferInRecord, XferOutRecord
+from sync.records import GrantReturnRecord, LotTaken, XferInRecord, XferOutRecord
 from sync.signing import check
 
 _SQL = load_queries("central.streams", "transfers.sql")
@@ -33,7 +33,8 @@ async def apply_out(
 ) -> Decision:
     """Note that a till gave a part of its grant away."""
     grant = await grants.find(connection, record.grant_id)
-    if not _is_of(grant, record.account_id, stored.till_id, stored.incarnation):
+    account_id = await current_account(connection, record.account_id)
+    if not _is_of(grant, account_id, stored.till_id, stored.incarnation):
         return rejected("no such grant of this till")
     if not _adds_up(record):
         return rejected("its lots do not add up to its points")
@@ -41,12 +42,12 @@ async def apply_out(
     incarnation = _hex(record.to_incarnation)
     if receiver is None or incarnation is None:
         return rejected("no till of its store was given them")
-    await lock_account(connection, record.account_id)
+    account_id = await _locked(connection, account_id, record.grant_id)
     known = await _find(connection, record.transfer_id)
     if known is not None and not _is_same(known, record, record.to_till, incarnation):
         return rejected("another transfer has its number")
     await connection.execute(
-        _SQL["tell_out"], record.account_id, record.transfer_id, record.grant_id, record.to_till,
+        _SQL["tell_out"], account_id, record.transfer_id, record.grant_id, record.to_till,
         incarnation, record.points, msgspec.json.encode(record.lots), receiver["session"],
     )  # fmt: skip
     await connection.execute(_STREAMS["unpark"], f"transfer:{record.transfer_id}")
@@ -56,10 +57,11 @@ async def apply_out(
 async def apply_in(connection: Connection, stored: StoredRecord, record: XferInRecord) -> Decision:
     """Note that a till took what another gave; the giver's signature proves it by itself."""
     grant = await grants.find(connection, record.grant_id)
+    account_id = await current_account(connection, record.account_id)
     giver_incarnation = _hex(record.from_incarnation)
     is_sound = (
         giver_incarnation is not None
-        and _is_of(grant, record.account_id, record.from_till, giver_incarnation)
+        and _is_of(grant, account_id, record.from_till, giver_incarnation)
         and _adds_up(record)
         and await _is_signed(connection, stored, record, giver_incarnation)
     )
@@ -67,12 +69,12 @@ async def apply_in(connection: Connection, stored: StoredRecord, record: XferInR
         # Whatever is wrong with it, the till took it: it is not stranded.
         await connection.execute(_SQL["note_in"], record.transfer_id, stored.till_id)
         return rejected("no transfer of a till of its store")
-    await lock_account(connection, record.account_id)
+    account_id = await _locked(connection, account_id, record.grant_id)
     known = await _find(connection, record.transfer_id)
     if known is not None and not _is_same(known, record, stored.till_id, stored.incarnation):
         return rejected("another transfer has its number")
     await connection.execute(
-        _SQL["tell_in"], record.account_id, record.transfer_id, record.grant_id, stored.till_id,
+        _SQL["tell_in"], account_id, record.transfer_id, record.grant_id, stored.till_id,
         stored.incarnation, record.points, msgspec.json.encode(record.lots),
     )  # fmt: skip
     await connection.execute(_STREAMS["unpark"], f"transfer:{record.transfer_id}")
@@ -87,6 +89,10 @@ async def apply_return(
     """Bring home what is left of points that had come from another till."""
     if sum(lot.points for lot in record.lots) != record.points:
         return rejected("its lots do not add up to its points")
+    grant = await grants.find(connection, record.grant_id)
+    if grant is None:
+        # Forgotten by a centre that went back: nothing of it ever comes, nothing waits for it.
+        return rejected("no such grant of this till")
     known = await _find(connection, record.transfer_id)
     if known is None or not known["points"]:
         return Decision(
@@ -98,10 +104,10 @@ async def apply_return(
         record.grant_id, stored.till_id, stored.incarnation,
     ):  # fmt: skip
         return rejected("no such transfer to this till")
-    account_id = known["account_id"]
-    await lock_account(connection, account_id)
+    await lock_account(connection, known["account_id"])
     known = await _find(connection, record.transfer_id)
     assert known is not None
+    account_id = known["account_id"]
     left = max(0, known["points"] - known["spent"] - known["came_home"])
     grant = await grants.find(connection, record.grant_id)
     assert grant is not None
@@ -115,31 +121,6 @@ async def apply_return(
         short = home + freed - record.points
         return Decision("adjusted", "the transfer had fewer points", points=short)
     return Decision("accepted", "written off before: the pool has it again" if freed else "")
-
-
-async def may_spend(
-    connection: Connection, stored: StoredRecord, grant: asyncpg.Record, source: Source
-) -> bool:
-    """Say whether a receipt may be settled from a grant that was issued to another till."""
-    if not source.transfer_id:
-        return False
-    known = await _find(connection, source.transfer_id)
-    if known is not None:
-        # Its stream may have begun anew since: a receipt is repeated, and stays true.
-        return (known["grant_id"], known["to_till"]) == (grant["grant_id"], stored.till_id)
-    giver = await connection.fetchrow(_SQL["till_of_store"], grant["till_id"], stored.till_id)
-    return giver is not None
-
-
-async def note_spent(
-    connection: Connection, account_id: int, stored: StoredRecord, source: Source
-) -> None:
-    """Count what a receipt used of a transfer, whether or not that is known yet."""
-    if source.transfer_id:
-        await connection.execute(
-            _SQL["note_spent"], account_id, source.transfer_id, source.grant_id, stored.till_id,
-            source.points,
-        )  # fmt: skip
 
 
 async def left_with_others(connection: Connection, account_id: int, grant_id: str) -> int:
@@ -194,6 +175,15 @@ def cut(lots: Sequence[LotTaken], points: int) -> list[LotTaken]:
     return found
 
 
+async def _locked(connection: Connection, account_id: int, grant_id: str) -> int:
+    """Lock a grant's account; returns which it is: it may have been merged just now."""
+    await lock_account(connection, account_id)
+    grant = await grants.find(connection, grant_id)
+    assert grant is not None
+    owner: int = grant["account_id"]
+    return owner
+
+
 async def _find(connection: Connection, transfer_id: str) -> asyncpg.Record | None:
     return await connection.fetchrow(_SQL["transfer"], transfer_id)
 
@@ -211,9 +201,7 @@ def _is_same(
     to_incarnation: bytes,
 ) -> bool:
     """Say whether what is known of a transfer is what a record says, as far as anything is."""
-    if (known["account_id"], known["grant_id"], known["to_till"]) != (
-        record.account_id, record.grant_id, to_till,
-    ):  # fmt: skip
+    if (known["grant_id"], known["to_till"]) != (record.grant_id, to_till):
         return False
     return not known["points"] or (
         known["points"] == record.points and known["to_incarnation"] == to_incarnation

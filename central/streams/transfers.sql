@@ -22,10 +22,6 @@ on conflict (account_id, transfer_id) do update set to_incarnation = excluded.to
 -- name: note_in
 update right_transfer set in_known = true where transfer_id = $1 and to_till = $2 and points > 0;
 
--- name: note_spent
-insert into right_transfer (account_id, transfer_id, grant_id, to_till, spent) values ($1, $2, $3, $4, $5)
-on conflict (account_id, transfer_id) do update set spent = right_transfer.spent + excluded.spent;
-
 -- name: note_home
 update right_transfer set came_home = came_home + $3 where account_id = $1 and transfer_id = $2;
 

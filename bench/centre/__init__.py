@@ -1,0 +1,1 @@
+"""Measures the centre: online purchases, intake after an outage, storms, kills, growth."""

@@ -1,0 +1,313 @@
+"""Records that are posted together: one transaction, a bounded number of statements.
+
+A batch is read (`Batch.read`), decided record by record in order of arrival on what was read and
+on what the records before changed, and written (`Batch.write`). Locks are taken in one order by
+everybody: sale keys, accounts, tills, the pool (design: stack 4.3).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from central.ledger.account_books import AccountBook, AccountBooks, columns
+from central.rights.home_books import HomeBooks
+from central.rights.right_books import RightBooks, RightsAsked, Spender, accounts_of_rights
+from central.rights.shared_books import SharedBooks
+from central.streams.counters import CountedBooks
+from central.streams.stored import Decision, StoredRecord
+from loyalty.calculation import Calculation
+from sync.records import GrantInRecord, GrantReturnRecord, Record, SaleRecord, VoidRecord
+
+_SQL = load_queries("central.streams", "batch.sql")
+
+
+class MovedError(Exception):
+    """Between finding whose a right is and locking the account it went to another account."""
+
+
+@dataclass(slots=True)
+class Item:
+    """A record of a batch.
+
+    Attributes:
+        record: None for bytes that are no record.
+        refusal: why they are none.
+        printed: of a receipt, what was printed; or what is wrong with it.
+        recalculated: of a receipt, its calculation as made here; or what went wrong.
+        account_id: of a receipt, whose it is; 0 for nobody's, or not known.
+    """
+
+    stored: StoredRecord
+    record: Record | None
+    refusal: str = ""
+    printed: Calculation | Exception | None = None
+    recalculated: bytes | Exception = b""
+    account_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PostedReceipt:
+    """A receipt under a sale key: whose it is, and the record it came with."""
+
+    account_id: int | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReceipt:
+    """A receipt that is being posted.
+
+    Attributes:
+        business_moment: local moment it counts at where its own cannot be; empty = its own.
+    """
+
+    item: Item
+    sale: SaleRecord
+    printed: Calculation
+    account_id: int | None
+    business_moment: str
+    recalculation: bytes
+    is_equal: bool
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the records of a batch need to be decided."""
+
+    rights: RightsAsked = field(default_factory=RightsAsked)
+    cards: set[bytes] = field(default_factory=set)
+    redeeming: list[Item] = field(default_factory=list)
+    visiting: list[Item] = field(default_factory=list)
+    counter_grants: set[str] = field(default_factory=set)
+
+
+class Batch:
+    """What a batch knows and changes; `items` in order of arrival."""
+
+    def __init__(self, items: Sequence[Item], *, now_ms: int) -> None:
+        self.items = list(items)
+        self.now_ms = now_ms
+        self.accounts = AccountBooks()
+        self.rights = RightBooks(self.accounts)
+        self.homes = HomeBooks(self.rights)
+        self.counted = CountedBooks()
+        self.shared = SharedBooks()
+        self.receipts: dict[str, PostedReceipt] = {}
+        self.cards: dict[bytes, int] = {}
+        self._new: list[NewReceipt] = []
+        self._voids: list[tuple[str, int]] = []
+        self._stores: dict[int, str] = {}
+        self._revoked: set[int] = set()
+
+    # Reading
+
+    async def claim(self, connection: Connection) -> bool:
+        """Take the records nobody else is at or was at; False where none is left."""
+        arrivals = [item.stored.arrival for item in self.items]
+        rows = await connection.fetch(_SQL["claim"], arrivals)
+        claimed = {row["arrival"] for row in rows}
+        self.items = [item for item in self.items if item.stored.arrival in claimed]
+        return bool(self.items)
+
+    async def read(self, connection: Connection) -> None:
+        """Lock and read everything the records need."""
+        asked = _asked_by(self.items)
+        keys = sorted(asked.rights.sale_keys)
+        await self._read_tills(connection, asked)
+        if keys:
+            await connection.fetch(_SQL["lock_sale_keys"], keys)
+            for row in await connection.fetch(_SQL["posted_receipts"], keys):
+                self.receipts[row["sale_key"]] = PostedReceipt(row["account_id"], row["body"])
+        if asked.cards:
+            rows = await connection.fetch(_SQL["accounts_of_cards"], sorted(asked.cards))
+            self.cards = {row["card"]: row["account_id"] for row in rows}
+        await self._lock_accounts(connection, asked)
+        await self.accounts.read_lots(connection, self._books_of(asked.redeeming))
+        visitors = self._books_of(asked.visiting)
+        asked.rights.visited = {book.account_id for book in visitors}
+        await self.rights.read(connection, asked.rights)
+        if self.rights.has_moved(asked.rights):
+            raise MovedError
+        stores = {
+            item.record.inputs.place.store
+            for item in asked.visiting
+            if isinstance(item.record, SaleRecord)
+        }
+        await self.homes.read(connection, visitors, stores)
+        await self.shared.read(connection, asked.counter_grants)
+
+    async def _read_tills(self, connection: Connection, asked: _Asked) -> None:
+        till_ids = sorted({item.stored.till_id for item in self.items})
+        of_others = sorted(asked.rights.named) if asked.rights.transfers else []
+        for row in await connection.fetch(_SQL["tills"], till_ids, of_others):
+            self._stores[row["till_id"]] = row["store_id"]
+            if row["revoked"]:
+                self._revoked.add(row["till_id"])
+
+    async def _lock_accounts(self, connection: Connection, asked: _Asked) -> None:
+        wanted = {
+            posted.account_id for posted in self.receipts.values() if posted.account_id is not None
+        }
+        for item in self.items:
+            if isinstance(item.record, SaleRecord):
+                item.account_id = self._account_of(item.record)
+                wanted.add(item.account_id)
+        if asked.rights.taken_home or asked.rights.sale_keys:
+            wanted |= await accounts_of_rights(
+                connection, asked.rights.taken_home, asked.rights.sale_keys
+            )
+        self.accounts = await AccountBooks.lock(connection, wanted - {0})
+        self.rights = RightBooks(self.accounts)
+        self.homes = HomeBooks(self.rights)
+
+    def _books_of(self, items: Iterable[Item]) -> list[AccountBook]:
+        found = (self.accounts.find(item.account_id) for item in items)
+        return [book for book in found if book is not None]
+
+    def _account_of(self, sale: SaleRecord) -> int:
+        account_id = sale.inputs.account.account_id
+        if sale.card and not account_id:
+            return self.cards.get(_card(sale), 0)
+        return account_id
+
+    # What decisions ask and tell
+
+    def is_revoked(self, till_id: int) -> bool:
+        """Say whether a till was revoked."""
+        return till_id in self._revoked
+
+    def are_of_one_store(self, till_id: int, other_id: int) -> bool:
+        """Say whether two tills belong to the same store."""
+        store = self._stores.get(till_id)
+        return store is not None and store == self._stores.get(other_id)
+
+    def account(self, account_id: int) -> AccountBook:
+        """Return a locked account, or the one it was merged with.
+
+        Raises:
+            LookupError: there is no such account.
+        """
+        book = self.accounts.find(account_id)
+        if book is None:
+            raise LookupError(f"account {account_id}")
+        return book
+
+    def post(self, receipt: NewReceipt) -> None:
+        """Take a receipt among the posted ones."""
+        self._new.append(receipt)
+        body = receipt.item.stored.body
+        self.receipts[receipt.sale.key] = PostedReceipt(receipt.account_id, body)
+
+    def void(self, sale_key: str, arrival: int) -> None:
+        """Note that a receipt was given up."""
+        self._voids.append((sale_key, arrival))
+
+    # Writing
+
+    async def write(
+        self, connection: Connection, decisions: Sequence[tuple[Item, Decision]]
+    ) -> None:
+        """Write everything that changed, then what became of the records."""
+        await self._write_receipts(connection)
+        await self.accounts.write(connection)
+        await self.counted.write(connection, now_ms=self.now_ms)
+        await self.homes.write(connection)
+        await self.rights.write_budgets(connection)
+        await self.rights.write(connection)
+        await self.shared.write(connection)
+        await self._write_outcomes(connection, decisions)
+
+    async def _write_receipts(self, connection: Connection) -> None:
+        if self._new:
+            rows = [_receipt_row(receipt, self.now_ms) for receipt in self._new]
+            await connection.execute(_SQL["insert_receipts"], *columns(rows))
+            keys = [f"sale:{receipt.sale.key}" for receipt in self._new]
+            await connection.execute(_SQL["unpark_all"], keys)
+        if self._voids:
+            await connection.execute(_SQL["insert_voids"], *columns(self._voids))
+
+    async def _write_outcomes(
+        self, connection: Connection, decisions: Sequence[tuple[Item, Decision]]
+    ) -> None:
+        applied = [item.stored.arrival for item, said in decisions if not said.parked_for]
+        parked = [
+            (item.stored.arrival, said.parked_for) for item, said in decisions if said.parked_for
+        ]
+        if applied:
+            await connection.execute(_SQL["mark_all_applied"], applied)
+        if parked:
+            await connection.execute(_SQL["park_all"], *columns(parked))
+        rows = [
+            (item.stored.arrival, item.stored.till_id, item.stored.incarnation, item.stored.seq,
+             said.outcome, said.reason, said.points, self.now_ms)
+            for item, said in decisions
+        ]  # fmt: skip
+        await connection.execute(_SQL["decide_all"], *columns(rows))
+        told = sorted(each.account_id for each in self.accounts.accounts.values() if each.is_told)
+        tills = [item.stored for item, _ in decisions if not item.stored.branch]
+        await connection.execute(
+            _SQL["tell_all"],
+            told,
+            [stored.till_id for stored in tills],
+            [stored.arrival for stored in tills],
+        )
+
+
+def _asked_by(items: Iterable[Item]) -> _Asked:
+    asked = _Asked()
+    for item in items:
+        match item.record:
+            case SaleRecord():
+                _ask_for_sale(asked, item, item.record)
+            case VoidRecord():
+                asked.rights.sale_keys.add(item.record.key)
+            case GrantInRecord():
+                asked.rights.named.add(item.record.grant_id)
+            case GrantReturnRecord():
+                asked.rights.named.add(item.record.grant_id)
+                asked.rights.taken_home.add(item.record.grant_id)
+            case _:
+                pass
+    return asked
+
+
+def _ask_for_sale(asked: _Asked, item: Item, sale: SaleRecord) -> None:
+    rights = asked.rights
+    rights.sale_keys.add(sale.key)
+    asked.visiting.append(item)
+    if sale.card and not sale.inputs.account.account_id:
+        asked.cards.add(_card(sale))
+    redeems = isinstance(item.printed, Calculation) and item.printed.totals.redeemed_points
+    if sale.sources or redeems:
+        asked.redeeming.append(item)
+    for source in sale.sources:
+        if source.kind == "risk":
+            rights.risk_tills.add(item.stored.till_id)
+        else:
+            rights.named.add(source.grant_id)
+        if source.transfer_id:
+            rights.transfers.add(source.transfer_id)
+    if any(source.kind != "authorisation" for source in sale.sources):
+        rights.spenders.append(spender(item.stored))
+    asked.counter_grants |= {each.grant_id for each in sale.drawn}
+
+
+def spender(stored: StoredRecord) -> Spender:
+    """Return the place in its till's stream from which a record spends."""
+    return Spender(stored.till_id, stored.incarnation, stored.seq)
+
+
+def _card(sale: SaleRecord) -> bytes:
+    return bytes.fromhex(sale.card)
+
+
+def _receipt_row(receipt: NewReceipt, now_ms: int) -> tuple[object, ...]:
+    sale, totals = receipt.sale, receipt.printed.totals
+    return (
+        sale.key, receipt.account_id, receipt.item.stored.arrival, receipt.item.stored.till_id,
+        sale.inputs.place.store, sale.inputs.moment.local, sale.inputs.bundle, totals.gross_minor,
+        totals.discount_minor, totals.redeemed_minor, totals.redeemed_points, totals.paid_minor,
+        totals.earned_points, sale.link_up, receipt.is_equal, bytes(sale.calculation),
+        receipt.recalculation, now_ms, receipt.business_moment,
+    )  # fmt: skip

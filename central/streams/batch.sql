@@ -1,0 +1,57 @@
+-- Records posted together: what many of them need is read at once, what became of them is written at once.
+
+-- name: claim
+select arrival from inbox where arrival = any($1::bigint[]) and not applied and parked_for is null
+order by arrival for update skip locked;
+
+-- name: tills
+select till_id, store_id, revoked from till where till_id = any($1::bigint[])
+    or till_id in (select g.till_id from right_grant g where g.grant_id = any($2::text[]));
+
+-- name: lock_sale_keys
+-- In their order, so that two batches never wait for each other in a ring; see `lock_sale_key`.
+select pg_advisory_xact_lock(k.lock) from (
+    select distinct hashtextextended(key, 0) as lock from unnest($1::text[]) as w (key) order by lock) k;
+
+-- name: accounts_of_cards
+select card, account_id from card where card = any($1::bytea[]);
+
+-- name: posted_receipts
+select r.sale_key, r.account_id, i.body from receipt r join inbox i using (arrival) where r.sale_key = any($1::text[]);
+
+-- name: insert_receipts
+insert into receipt (sale_key, account_id, arrival, till_id, store_id, moment, bundle, gross_minor, discount_minor,
+    redeemed_minor, redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms,
+    business_moment, counted)
+select r.*, r.account_id is not null from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
+    $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+    $14::bool[], $15::bool[], $16::bytea[], $17::bytea[], $18::bigint[], $19::text[])
+    as r (sale_key, account_id, arrival, till_id, store_id, moment, bundle, gross_minor, discount_minor, redeemed_minor,
+    redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms, business_moment);
+
+-- name: insert_voids
+insert into voided_key (sale_key, arrival) select * from unnest($1::text[], $2::bigint[]) on conflict do nothing;
+
+-- name: unpark_all
+update inbox set parked_for = null where parked_for = any($1::text[]);
+
+-- name: mark_all_applied
+update inbox set applied = true, parked_for = null where arrival = any($1::bigint[]);
+
+-- name: park_all
+update inbox i set parked_for = p.parked_for
+from unnest($1::bigint[], $2::text[]) as p (arrival, parked_for) where i.arrival = p.arrival;
+
+-- name: decide_all
+insert into outcome (arrival, till_id, incarnation, seq, outcome, reason, points, decided_at_ms)
+select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
+    $8::bigint[])
+on conflict (arrival) do update set outcome = excluded.outcome, reason = excluded.reason, points = excluded.points,
+    decided_at_ms = excluded.decided_at_ms;
+
+-- name: tell_all
+-- Tills hear of their records, stores of the accounts they keep.
+insert into feed (scope, account_id, arrival)
+select 'store:' || s.store_id, s.account_id, null from store_interest s where s.account_id = any($1::bigint[])
+union all
+select 'till:' || t.till_id, null, t.arrival from unnest($2::bigint[], $3::bigint[]) as t (till_id, arrival);

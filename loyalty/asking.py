@@ -10,7 +10,12 @@ from loyalty.opening import days
 
 
 def counters_asked(
-    rules: Rules, *, place: Place, moment: Moment, codes: Collection[str] = ()
+    rules: Rules,
+    *,
+    place: Place,
+    moment: Moment,
+    codes: Collection[str] = (),
+    account_id: int = 0,
 ) -> tuple[SharedCounter, ...]:
     """Return the shared counters that receipts may draw on here and now, by name.
 
@@ -19,12 +24,14 @@ def counters_asked(
 
     Args:
         codes: those presented.
+        account_id: of the customer, if known; nobody has counters of an account.
     """
     index = rules.on(place, *days(moment))
     found: dict[str, SharedCounter] = {}
     for compiled in index.shared:
-        for counter in shared(compiled.offer, place.store, moment.date):
-            found[counter.name] = counter
+        for counter in shared(compiled.offer, place.store, moment.date, account_id):
+            if account_id or counter.scope != "account":
+                found[counter.name] = counter
     for compiled in index.offers_for_codes(codes):
         for need in counted_needs(compiled.offer.needs):
             for code in codes:

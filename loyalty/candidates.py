@@ -172,7 +172,8 @@ def _special(
     draws: tuple[Draw, ...] = ()
     if offer.limits.are_shared:
         day = situation.moment.date
-        draws = draws_of(offer, situation.store, day, situation.allowance)
+        account_id = situation.account.account_id
+        draws = draws_of(offer, situation.store, day, situation.allowance, account_id)
     return Candidate(
         compiled, lines, parts, counted, counter, len(codes), presented=codes, draws=draws
     )

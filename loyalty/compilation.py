@@ -321,7 +321,8 @@ def _compile(offer: Offer, rank: int, programme: Programme, *, is_named: bool) -
     own = None if parts or isinstance(gives, CardPrice) else offer.lines
     need = None if offer.needs == NeedsAll() else compile_need(offer.needs, own)
     running = tuple(running_needs(offer.needs))
-    who = offer.who.asks_for_customer or points or bool(limits.uses_per_account_max)
+    of_account = bool(limits.uses_per_account_max) or limits.account.is_set
+    who = offer.who.asks_for_customer or points or of_account
     counts_more = (
         isinstance(gives, Stamps)
         or limits.are_shared

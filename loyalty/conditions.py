@@ -75,7 +75,7 @@ def obstacle(
 def _who(offer: Offer, situation: Situation, *, gives_points: bool) -> Found | None:
     who, account = offer.who, situation.account
     if not account.identified:
-        if who.asks_for_customer or gives_points or offer.limits.uses_per_account_max:
+        if who.asks_for_customer or gives_points or _is_of_account(offer):
             return ReasonCode.NOT_IDENTIFIED, {}
         return None
     if who.tiers and account.tier not in who.tiers:
@@ -122,7 +122,12 @@ def _use_limit(offer: Offer, situation: Situation) -> Found | None:
 
 def _allowance(offer: Offer, situation: Situation) -> Found | None:
     day = situation.moment.date
-    return used_up(draws_of(offer, situation.store, day, situation.allowance))
+    account_id = situation.account.account_id
+    return used_up(draws_of(offer, situation.store, day, situation.allowance, account_id))
+
+
+def _is_of_account(offer: Offer) -> bool:
+    return bool(offer.limits.uses_per_account_max) or offer.limits.account.is_set
 
 
 def compile_need(need: Need, own: LineMatch | None = None) -> Check:

@@ -1,7 +1,8 @@
 """Names of counters: what an account used up, and what is limited over all accounts.
 
 An account has uses of limited offers and codes, stamps, points redeemed on a day. Shared counters
-belong to no account: what a campaign or a store gives in all, and uses of a code. A counter of a
+are kept by grants and not in accounts: what a campaign or a store gives in all, uses of a code, and
+what one account is given where that must hold over all tills. A counter of a
 period carries the period in its name, so that a new period starts at zero by itself and nothing has
 to be reset (design: receipt 3, "how often").
 """
@@ -21,8 +22,9 @@ NAME_CHARACTERS_MAX: Final = 2 * TEXT_CHARACTERS_MAX + 20
 SHARED_NAME_CHARACTERS_MAX: Final = 5 * TEXT_CHARACTERS_MAX + 40
 """Of any name of a shared counter: the same, and the longest store, its every `:` written out."""
 
-_SHARED = ("campaign.", "store.", "code.")
-_OF_PERIODS = ("uses:", "redeemed@", "campaign.", "store.")
+_SHARED = ("campaign.", "store.", "account.", "code.")
+_OF_PERIODS = ("uses:", "redeemed@", "campaign.", "store.", "account.")
+_OF_ACCOUNT = re.compile(r"account\.(?:uses|minor|points)\.([1-9][0-9]{0,18}):")
 # An odd number of `@` before the period: those of the offer's id are doubled.
 _PERIOD = re.compile(r"(?<!@)(?:@@)*@([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?|-W[0-9]{2})?)\Z")
 
@@ -57,13 +59,13 @@ def code_uses(code: str) -> str:
     return f"code.uses:{code}"
 
 
-Scope = Literal["campaign", "store"]
+Scope = Literal["campaign", "store", "account"]
 Measure = Literal["uses", "minor", "points"]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedCounter:
-    """A counter that all accounts draw on.
+    """A counter that all tills draw on, for all accounts or for one.
 
     Attributes:
         counts: receipts on which an offer acts, minor units taken off, or points given.
@@ -77,17 +79,21 @@ class SharedCounter:
     period: Period
 
 
-def shared(offer: Offer, store: str, local_day: str) -> Iterator[SharedCounter]:
-    """Yield the shared counters an offer draws on, in a store on a day.
+def shared(
+    offer: Offer, store: str, local_day: str, account_id: int = 0
+) -> Iterator[SharedCounter]:
+    """Yield the shared counters an offer draws on, in a store on a day, for an account.
 
     Args:
         local_day: `YYYY-MM-DD`.
+        account_id: 0 where nobody is known; then no till has a right to what an account is given.
     """
     limits = offer.limits
     in_store = store.replace("%", "%25").replace(":", "%3A")
     for scope, place, limit in (
         ("campaign", "", limits.campaign),
         ("store", f".{in_store}", limits.store),
+        ("account", f".{account_id}", limits.account),
     ):
         if not limit.is_set:
             continue
@@ -111,8 +117,14 @@ def shared_of_code(need: NeedsCode, code: str) -> SharedCounter | None:
 
 
 def is_shared(name: str) -> bool:
-    """Say whether a counter belongs to no account."""
+    """Say whether a counter is kept by grants and not in an account."""
     return name.startswith(_SHARED)
+
+
+def account_of(name: str) -> int:
+    """Return the account a shared counter is of; 0 = of none."""
+    found = _OF_ACCOUNT.match(name)
+    return int(found[1]) if found else 0
 
 
 def ends_on(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What offers may still give of what is limited over all accounts (receipt 3, sync 4.8).
+"""What offers may still give of what is limited over all tills (receipt 3, sync 4.8).
 
 What is left is an input, the allowance: a till gives from what was set aside for it. Offers draw on
 it in acting order; money and points are cut to what is left, and without a use left nothing acts.
@@ -29,7 +29,9 @@ class Draw:
     left: int
 
 
-def draws_of(offer: Offer, store: str, local_day: str, allowance: Allowance) -> tuple[Draw, ...]:
+def draws_of(
+    offer: Offer, store: str, local_day: str, allowance: Allowance, account_id: int = 0
+) -> tuple[Draw, ...]:
     """Return what an offer draws on when it acts, whatever is left of it."""
     gives = offer.gives
     counted: set[Measure] = {"uses"}
@@ -39,7 +41,7 @@ def draws_of(offer: Offer, store: str, local_day: str, allowance: Allowance) -> 
         counted.add("points")
     return tuple(
         Draw(counter, allowance.left.get(counter.name, 0))
-        for counter in counters.shared(offer, store, local_day)
+        for counter in counters.shared(offer, store, local_day, account_id)
         if counter.counts in counted
     )
 

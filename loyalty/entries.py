@@ -1,14 +1,26 @@
 """What the ledger writes for each business event: postings that add up to zero (design: centre 2).
 
 Ledger accounts: `member` (one account's points, by lot), `debt` (points a member owes), `issued`,
-`redeemed`, `taken_back` and `losses` (the risk pool's). A posting raises or lowers one of them.
+`redeemed`, `taken_back`, `losses` (the risk pool's), `presumed` (points of rights nobody came back
+for, counted as spent), `merged` (on their way between two accounts) and `adjusted` (given or taken
+by a person). A posting raises or lowers one of them.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-LedgerAccount = Literal["member", "debt", "issued", "redeemed", "taken_back", "losses"]
+LedgerAccount = Literal[
+    "member",
+    "debt",
+    "issued",
+    "redeemed",
+    "taken_back",
+    "losses",
+    "presumed",
+    "merged",
+    "adjusted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +97,38 @@ def taken_back(lots: Iterable[tuple[int, int]], *, debt: int = 0) -> Entry:
     if debt:
         legs.append(Posting("debt", -debt))
     return Entry("take_back", (*legs, Posting("taken_back", -sum(leg.points for leg in legs))))
+
+
+def given_up(points: int) -> Entry:
+    """Return the entry for an exposure that was closed: its points count as spent and lost."""
+    return Entry("give_up", (Posting("losses", -points), Posting("presumed", points)))
+
+
+def found(points: int) -> Entry:
+    """Return the entry for points given up of which records told after all."""
+    return Entry("found", (Posting("losses", points), Posting("presumed", -points)))
+
+
+def gone_over(lots: Iterable[tuple[int, int]], *, debt: int = 0) -> Entry:
+    """Return the entry of the account that lots, (lot id, points) each, and a debt go away from."""
+    return _over(lots, debt=debt, sign=-1)
+
+
+def come_over(lots: Iterable[tuple[int, int]], *, debt: int = 0) -> Entry:
+    """Return the entry of the account that lots, (lot id, points) each, and a debt come to."""
+    return _over(lots, debt=debt, sign=1)
+
+
+def _over(lots: Iterable[tuple[int, int]], *, debt: int, sign: int) -> Entry:
+    legs = [Posting("member", sign * points, lot_id) for lot_id, points in lots]
+    if debt:
+        legs.append(Posting("debt", -sign * debt))
+    if rest := sum(leg.points for leg in legs):
+        legs.append(Posting("merged", -rest))
+    return Entry("come_over" if sign > 0 else "go_over", tuple(legs))
+
+
+def adjusted(lots: Iterable[tuple[int, int]]) -> Entry:
+    """Return the entry for points a person gave to lots or took, (lot id, points) each."""
+    legs = tuple(Posting("member", points, lot_id) for lot_id, points in lots)
+    return Entry("adjust", (*legs, Posting("adjusted", -sum(leg.points for leg in legs))))

@@ -38,7 +38,7 @@ def add_centre_command(
 ) -> argparse.ArgumentParser:
     """Declare a command that works on a centre; it takes `--data` and `--database`."""
     parser = _add(
-        commands, name, says, lambda options: _run_at_centre(run, options), example=example
+        commands, name, says, lambda options: run_at_centre(run, options), example=example
     )
     add_centre_options(parser)
     return parser
@@ -93,7 +93,8 @@ def _run_piped(run: Run, options: argparse.Namespace) -> int:
     return status
 
 
-def _run_at_centre(run: RunAtCentre, options: argparse.Namespace) -> int:
+def run_at_centre(run: RunAtCentre, options: argparse.Namespace) -> int:
+    """Run what works on a centre's data folder and database, with its settings."""
     from central.config import make_config
     from central.logs import set_up_logs
 

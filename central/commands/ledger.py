@@ -23,6 +23,9 @@ def add_ledger(commands: Commands) -> None:
         _verify,
         example="verify-ledger --json",
     )
+    verify.add_argument(
+        "--no-seals", action="store_true", help="leave out the days that are sealed"
+    )
     for each in (fund, verify):
         add_json_option(each)
 
@@ -49,13 +52,23 @@ async def _verify(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
     from central.bootstrap import opened_database
+    from central.commands.progress import Progress
     from central.ledger.verify import verify_ledger
     from central.system import System
 
-    async with opened_database(config, System()) as pool, pool.acquire() as connection:
-        proof = await verify_ledger(connection)
+    system = System()
+    began_ms = system.monotonic_ms()
+    async with opened_database(config, system) as pool, pool.acquire() as connection:
+        with Progress("steps") as progress:
+            proof = await verify_ledger(
+                connection,
+                lambda name, done, total: progress.told(done, total, name),
+                with_seals=not options.no_seals,
+            )
+    took_ms = max(system.monotonic_ms() - began_ms, 1)
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(proof)).decode())
+        found = msgspec.to_builtins(proof) | {"took_ms": took_ms}
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
         for check in proof.checks:
             print(
@@ -63,4 +76,8 @@ async def _verify(options: argparse.Namespace, config: "CentralConfig") -> int:
                 + (f": {check.broken} rows" if check.broken else "")
             )
         print(", ".join(f"{value} {name}" for name, value in proof.figures.items()))
+        print(
+            f"{proof.rows:,} rows added up in {took_ms / 1000:.1f} s:"
+            f" {proof.rows * 1000 // took_ms:,} a second"
+        )
     return 0 if proof.balanced else 1

@@ -1,4 +1,4 @@
-"""`rights`: `exposure`, `write-off`, `clear`, `plan`, `block`, `counters`, `release`."""
+"""`rights`: `exposure`, `write-off`, `give-up`, `clear`, `plan`, `block`, `counters`, `release`."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ def add_rights(commands: Commands) -> None:
     actions = rights.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_exposure(actions)
     _add_write_off(actions)
+    _add_give_up(actions)
     _add_clear(actions)
     _add_plan(actions)
     _add_block(actions)
@@ -62,6 +63,24 @@ def _add_write_off(actions: Commands) -> None:
         "--yes", action="store_true", help="do it; without this it only says what it would do"
     )
     add_json_option(write_off)
+
+
+def _add_give_up(actions: Commands) -> None:
+    give_up = add_centre_command(
+        actions,
+        "give-up",
+        "count as lost what the pool keeps back for a till that never came back",
+        _give_up,
+        example="rights give-up --till 12 --yes",
+    )
+    give_up.add_argument("--till", type=int, required=True, help="its number")
+    give_up.add_argument(
+        "--right", action="append", default=[], metavar="ID", help="of this right alone; repeat"
+    )
+    give_up.add_argument(
+        "--yes", action="store_true", help="do it; without this it only says what it would do"
+    )
+    add_json_option(give_up)
 
 
 def _add_clear(actions: Commands) -> None:
@@ -107,6 +126,9 @@ def _add_counters(actions: Commands) -> None:
         "show what is limited over all customers: set aside for tills, used, overdrawn",
         _counters,
         example="rights counters",
+    )
+    counters.add_argument(
+        "--account", type=int, default=0, help="show what this customer is given instead"
     )
     add_json_option(counters)
 
@@ -188,6 +210,39 @@ async def _write_off(options: argparse.Namespace, config: "CentralConfig") -> in
     return 1 if done.refused else 0
 
 
+async def _give_up(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.rights.giving_up import GivenUp, exposed_by, give_up, require_silence
+    from central.rights.write_offs import last_heard
+    from central.system import System
+
+    now_ms, days = System().now_ms(), config.exposure_days
+    async with opened_database(config, System()) as pool:
+        heard = await last_heard(pool, options.till)
+        exposed = await exposed_by(pool, options.till, options.right)
+        done = GivenUp()
+        if options.yes:
+            await require_silence(pool, options.till, days=days, now_ms=now_ms)
+            done = await give_up(pool, exposed, days=days, now_ms=now_ms)
+    points = sum(right.points for right in exposed)
+    found = {"till": options.till, "last_heard": heard, "rights": len(exposed), "points": points}
+    found |= {"done": options.yes, "given_up": msgspec.to_builtins(done)}
+    if options.yes:
+        text = f"{done.rights} exposures with {done.points} points are closed: the pool lost them"
+        if left := len(exposed) - done.rights:
+            text += f"; {left} were written off less than {days} days ago and stay"
+    else:
+        text = (
+            f"till {options.till}, last heard of {heard}: the pool keeps {points} points back for"
+            f" {len(exposed)} of its rights\nnothing was done: with --yes they count as spent and"
+            f" lost, once nothing was heard of it for {days} days"
+        )
+    report(options, found, text)
+    return 0
+
+
 async def _clear(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
     from central.rights.suspicion import clear_till
@@ -249,7 +304,7 @@ async def _counters(options: argparse.Namespace, config: "CentralConfig") -> int
 
     system = System()
     async with opened_database(config, system) as pool:
-        found = await read_states(pool, now_ms=system.now_ms())
+        found = await read_states(pool, now_ms=system.now_ms(), account_id=options.account)
     lines = [
         f"{each.name}: {each.used} of {each.most} used, {each.handed_out} set aside for tills"
         + (f" ({each.silent} of it for silent ones)" if each.silent else "")
@@ -257,7 +312,7 @@ async def _counters(options: argparse.Namespace, config: "CentralConfig") -> int
         + (f", LIMIT EXCEEDED BY UP TO {each.excess}" if each.excess else "")
         for each in found
     ]
-    text = "\n".join(lines) or "nothing that is limited over all customers was handed out yet"
+    text = "\n".join(lines) or "nothing that is limited over all tills was handed out yet"
     report(options, {"counters": msgspec.to_builtins(found)}, text)
     return 0
 

@@ -2,18 +2,28 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from central.commands.command import Commands, add_command, add_json_option
+from central.commands.command import (
+    Commands,
+    add_centre_options,
+    add_command,
+    add_json_option,
+    run_at_centre,
+)
 
 if TYPE_CHECKING:
+    from central.config import CentralConfig
     from central.rules.documents import RuleSource
     from loyalty.checking import Finding
 
+_TITLE: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(@[1-9][0-9]*)?")
+"""How a draft is named; a file that is not there has a dot in its name and is missed as a file."""
 _OFFERS_WORTH_A_WORD: Final = 2_000
 _PUBLISHED_SHOWN_MAX: Final = 20
 
@@ -32,8 +42,10 @@ def add_check(actions: Commands) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="JSON: a rule document, parts of one, offers; or a folder of such files",
+        help="JSON: a rule document, parts of one, offers; a folder of such files; or a draft,"
+        " summer@2, which is at the centre",
     )
+    add_centre_options(check)
     check.add_argument("--strict", action="store_true", help="exit 1 for warnings too")
     check.add_argument(
         "--today",
@@ -54,10 +66,29 @@ def _day(text: str) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     from central.rules.documents import read_rules
+
+    first: Path = options.files[0]
+    if len(options.files) == 1 and not first.exists() and _TITLE.fullmatch(str(first)):
+        return run_at_centre(_check_draft, options)
+    return _say(options, read_rules(*options.files))
+
+
+async def _check_draft(options: argparse.Namespace, config: "CentralConfig") -> int:
+    from central.bootstrap import opened_database
+    from central.rules.documents import RuleSource
+    from central.rules.drafts import load_draft
+    from central.system import System
+
+    async with opened_database(config, System()) as pool, pool.acquire() as connection:
+        draft = await load_draft(connection, str(options.files[0]))
+    places = (f"{draft.title}: $.offers[{index}]" for index in range(len(draft.bundle.offers)))
+    return _say(options, RuleSource(bundle=draft.bundle, files=(), offer_places=tuple(places)))
+
+
+def _say(options: argparse.Namespace, source: "RuleSource") -> int:
     from central.system import System
     from loyalty.checking import check_bundle
 
-    source = read_rules(*options.files)
     if len(source.bundle.offers) >= _OFFERS_WORTH_A_WORD and sys.stderr.isatty():
         print(f"checking {len(source.bundle.offers)} offers", file=sys.stderr)
     now = datetime.fromtimestamp(System().now_ms() / 1000, tz=UTC)

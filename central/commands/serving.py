@@ -22,6 +22,11 @@ def add_serving(commands: Commands) -> None:
     serve.add_argument(
         "--port", type=int, help="port to listen on, 0 for a free one (default 7700)"
     )
+    serve.add_argument(
+        "--role",
+        choices=("all", "front", "processing", "outreach"),
+        help="which part to run; parts are processes over one database (default all)",
+    )
     add_centre_command(
         commands,
         "migrate",
@@ -35,7 +40,7 @@ async def _serve(
     options: argparse.Namespace,  # noqa: ARG001 - commands are called alike
     config: "CentralConfig",
 ) -> int:
-    from central.bootstrap import serve
+    from central.roles import serve
     from central.system import System
 
     await serve(config, System())

@@ -59,15 +59,24 @@ async def _enrol(options: argparse.Namespace, config: "CentralConfig") -> int:
 async def _revoke(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
     from central.database.named_sql import load_queries
+    from central.rights.write_offs import freeze, held_by
     from central.system import System
 
-    async with opened_database(config, System()) as pool:
+    system = System()
+    async with opened_database(config, system) as pool:
         done = await pool.execute(
             load_queries("central.tills", "queries.sql")["revoke"], options.till
         )
-    if done != "UPDATE 1":
-        raise NotFoundError(f"there is no till {options.till}; the status page lists the tills")
+        if done != "UPDATE 1":
+            raise NotFoundError(f"there is no till {options.till}; the status page lists the tills")
+        await freeze(pool, now_ms=system.now_ms())
+        points = sum(right.points for right in await held_by(pool, options.till))
     words = f"till {options.till} is revoked: it gets no rights and no customers any more"
-    found = {"till": options.till, "revoked": True}
-    report(options, found, f"{words}; what it sends is kept aside")
+    text = f"{words}; what it sends is kept aside"
+    if points:
+        text += (
+            f"\n{points} points of customers are frozen in its rights; once nothing of it can come"
+            f" any more: tillside-central rights write-off --till {options.till} --yes"
+        )
+    report(options, {"till": options.till, "revoked": True, "points_frozen": points}, text)
     return 0

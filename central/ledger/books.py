@@ -13,7 +13,6 @@ from loyalty import entries
 from loyalty.calculation import EarnedLot, RedeemedPart
 from loyalty.entries import Entry
 from loyalty.returns import EarnedBack, end_after_return
-from sync.records import LotTaken
 
 _SQL = load_queries("central.ledger", "queries.sql")
 
@@ -41,15 +40,28 @@ class Cause:
 
 
 async def lock_account(connection: Connection, account_id: int) -> LockedAccount:
-    """Lock an account for the rest of the transaction.
+    """Lock an account for the rest of the transaction; of one that was merged, the other one.
+
+    What is read by the account's number after that has to be read by `LockedAccount.account_id`.
 
     Raises:
         LookupError: there is no such account.
     """
-    row = await connection.fetchrow(_SQL["lock_account"], account_id)
-    if row is None:
-        raise LookupError(f"account {account_id}")
-    return LockedAccount(**row)
+    while True:
+        row = await connection.fetchrow(_SQL["lock_account"], account_id)
+        if row is None:
+            raise LookupError(f"account {account_id}")
+        fields = dict(row)
+        merged_into = fields.pop("merged_into")
+        if merged_into is None:
+            return LockedAccount(**fields)
+        account_id = merged_into
+
+
+async def current_account(connection: Connection, account_id: int) -> int:
+    """Return the account that a number stands for: another one, where it was merged."""
+    current: int | None = await connection.fetchval(_SQL["current_account"], account_id)
+    return account_id if current is None else current
 
 
 async def write(connection: Connection, account_id: int, entry: Entry, cause: Cause) -> None:
@@ -101,83 +113,6 @@ async def _repay(
     paid = account.debt - rest
     await write(connection, account.account_id, entries.repaid(repaid), cause)
     await connection.execute(_SQL["change_account"], account.account_id, -paid, 0, -paid)
-
-
-async def redeem(
-    connection: Connection,
-    account: LockedAccount,
-    held_lots: Sequence[LotTaken],
-    *,
-    uncovered: int,
-    date: str,
-    cause: Cause,
-) -> int:
-    """Post what a receipt redeemed; returns the points no lot covered, which the risk pool paid.
-
-    Where the account has a lot that ends sooner than the one a grant held, that one pays, and the
-    long-lived points are the customer's to keep: the grant's amounts are the same (design: sync
-    4.8).
-
-    Args:
-        held_lots: parts of grants that the receipt consumed, still counted as held.
-        uncovered: points redeemed that no grant covers (risk budget); taken from what is available.
-        date: local day, `YYYY-MM-DD`, on which a lot must count.
-    """
-    taken = await _redeem_held(connection, account.account_id, held_lots, date=date)
-    held = sum(lot.points for lot in held_lots)
-    for row in (
-        await connection.fetch(_SQL["spendable_lots"], account.account_id, date, date)
-        if uncovered
-        else ()
-    ):
-        if part := min(row["available"], uncovered):
-            await connection.execute(
-                _SQL["redeem_available"], account.account_id, row["lot_id"], part
-            )
-            taken[row["lot_id"]] = taken.get(row["lot_id"], 0) + part
-            uncovered -= part
-    if not taken and not uncovered:
-        return 0
-    if uncovered:
-        await connection.execute(_SQL["pool_pays"], uncovered)
-    await write(
-        connection, account.account_id, entries.redeemed(taken.items(), lost=uncovered), cause
-    )
-    await connection.execute(
-        _SQL["change_account"], account.account_id, -sum(taken.values()), -held, 0
-    )
-    for lot_id, points in (*taken.items(), *(((0, uncovered),) if uncovered else ())):
-        await connection.execute(
-            _SQL["note_redemption_lot"], account.account_id, cause.subject, lot_id, points
-        )
-    return uncovered
-
-
-async def _redeem_held(
-    connection: Connection, account_id: int, held_lots: Sequence[LotTaken], *, date: str
-) -> dict[int, int]:
-    """Redeem what rights held, from lots that end sooner where there are any; returns by lot."""
-    taken: dict[int, int] = {}
-    if not held_lots:
-        return taken
-    rows = await connection.fetch(_SQL["spendable_lots"], account_id, date, date)
-    free = {row["lot_id"]: row["available"] for row in rows}
-    for lot in held_lots:
-        rest = lot.points
-        ends = await connection.fetchval(_SQL["end_of_lot"], account_id, lot.lot_id)
-        for row in rows:
-            if not row["expires_on"] or (ends and row["expires_on"] >= ends):
-                break
-            if part := min(free[row["lot_id"]], rest):
-                await connection.execute(_SQL["redeem_available"], account_id, row["lot_id"], part)
-                await connection.execute(_SQL["unhold"], account_id, lot.lot_id, part)
-                free[row["lot_id"]] -= part
-                taken[row["lot_id"]] = taken.get(row["lot_id"], 0) + part
-                rest -= part
-        if rest:
-            await connection.execute(_SQL["redeem_held"], account_id, lot.lot_id, rest)
-            taken[lot.lot_id] = taken.get(lot.lot_id, 0) + rest
-    return taken
 
 
 async def give_back(

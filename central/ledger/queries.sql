@@ -1,7 +1,11 @@
 -- Accounts, lots and postings. Whoever changes an account's rows holds its row lock (`lock_account`).
 
 -- name: lock_account
-select account_id, posted, held, debt, version, home_store, blocked from account where account_id = $1 for update;
+select account_id, posted, held, debt, version, home_store, blocked, merged_into from account
+where account_id = $1 for update;
+
+-- name: current_account
+select coalesce(merged_into, account_id) from account where account_id = $1;
 
 -- name: change_account
 update account set posted = posted + $2, held = held + $3, debt = debt + $4, version = version + 1
@@ -26,17 +30,8 @@ where account_id = $1 and available > 0 and restriction = '' and active_from <= 
   and (expires_on = '' or expires_on > $3)
 order by expires_on = '', expires_on, lot_id;
 
--- name: end_of_lot
-select expires_on from lot where account_id = $1 and lot_id = $2;
-
 -- name: lots_of_sale
 select lot_id, offer_id, available from lot where account_id = $1 and sale_key = $2 order by lot_id;
-
--- name: redeem_available
-update lot set available = available - $3, redeemed = redeemed + $3 where account_id = $1 and lot_id = $2;
-
--- name: redeem_held
-update lot set held = held - $3, redeemed = redeemed + $3 where account_id = $1 and lot_id = $2;
 
 -- name: hold
 update lot set available = available - $3, held = held + $3 where account_id = $1 and lot_id = $2;
@@ -50,10 +45,6 @@ update lot set available = available + $3, redeemed = redeemed - $3 where accoun
 -- name: take_back
 update lot set available = available - $3, taken_back = taken_back + $3 where account_id = $1 and lot_id = $2;
 
--- name: note_redemption_lot
-insert into redemption_lot (account_id, sale_key, lot_id, points) values ($1, $2, $3, $4)
-on conflict (account_id, sale_key, lot_id) do update set points = redemption_lot.points + excluded.points;
-
 -- name: redemption_lots
 select r.lot_id, r.points - r.given_back as points, coalesce(l.name, '') as name,
        coalesce(l.restriction, '') as restriction, coalesce(l.expires_on, '') as expires_on
@@ -63,49 +54,65 @@ where r.account_id = $1 and r.sale_key = $2 and r.points > r.given_back order by
 -- name: note_given_back
 update redemption_lot set given_back = given_back + $4 where account_id = $1 and sale_key = $2 and lot_id = $3;
 
--- name: pool_pays
--- The pool pays for goods no lot covers; what even it cannot pay is counted apart and breaks `verify-ledger`.
-update risk_pool set free = free - least(free, $1::bigint), losses = losses + least(free, $1::bigint),
-    uncovered = uncovered + greatest(0, $1::bigint - free) where id = 1;
-
 -- name: pool_recovers
 update risk_pool set free = free + least(losses, $1::bigint), losses = losses - least(losses, $1::bigint),
     uncovered = greatest(0, uncovered - greatest(0, $1::bigint - losses)) where id = 1;
 
+-- name: verify_ranges
+-- Ends of ranges of so many accounts each.
+select account_id from (select account_id, row_number() over (order by account_id) as n from account) a
+where n % $1 = 0 order by account_id;
+
 -- name: verify_entries
-select count(*) from (
-    select 1 from ledger_entry e left join ledger_posting p using (account_id, entry_id)
-    group by e.account_id, e.entry_id having coalesce(sum(p.points), 1) <> 0
-) unbalanced;
+-- Of a range of accounts, as the next three; also how many postings were added up.
+select count(*) filter (where total <> 0) as broken, coalesce(sum(legs), 0)::bigint as rows from (
+    select coalesce(sum(p.points), 1) as total, count(*) as legs
+    from ledger_entry e left join ledger_posting p using (account_id, entry_id)
+    where e.account_id > $1 and e.account_id <= $2 group by e.account_id, e.entry_id
+) t;
 
 -- name: verify_accounts
-select count(*) from account a
+select count(*) filter (where a.posted <> coalesce(p.posted, 0) or a.debt <> coalesce(p.debt, 0)
+    or a.held <> coalesce(g.held, 0) or a.posted <> coalesce(l.posted, 0) or a.held <> coalesce(l.held, 0)) as broken,
+    count(*) as rows
+from account a
 left join (
     select account_id, sum(points) filter (where ledger_account = 'member') as posted,
            -sum(points) filter (where ledger_account = 'debt') as debt
-    from ledger_posting group by account_id
+    from ledger_posting where account_id > $1 and account_id <= $2 group by account_id
 ) p using (account_id)
-left join (select account_id, sum(outstanding) as held from right_grant group by account_id) g using (account_id)
-left join (select account_id, sum(available + held) as posted, sum(held) as held from lot group by account_id) l
-    using (account_id)
-where a.posted <> coalesce(p.posted, 0) or a.debt <> coalesce(p.debt, 0) or a.held <> coalesce(g.held, 0)
-   or a.posted <> coalesce(l.posted, 0) or a.held <> coalesce(l.held, 0);
+left join (
+    select account_id, sum(outstanding) as held from right_grant where account_id > $1 and account_id <= $2
+    group by account_id
+) g using (account_id)
+left join (
+    select account_id, sum(available + held) as posted, sum(held) as held from lot
+    where account_id > $1 and account_id <= $2 group by account_id
+) l using (account_id)
+where a.account_id > $1 and a.account_id <= $2;
 
 -- name: verify_lots
-select count(*) from lot
+select count(*) filter (
+    where lot.available + lot.held <> coalesce(p.points, 0) or lot.held <> coalesce(g.points, 0)) as broken,
+    count(*) as rows
+from lot
 left join (
-    select account_id, lot_id, sum(points) as points from ledger_posting where ledger_account = 'member'
-    group by account_id, lot_id
+    select account_id, lot_id, sum(points) as points from ledger_posting
+    where ledger_account = 'member' and account_id > $1 and account_id <= $2 group by account_id, lot_id
 ) p using (account_id, lot_id)
-left join (select account_id, lot_id, sum(points) as points from right_grant_lot group by account_id, lot_id) g
-    using (account_id, lot_id)
-where lot.available + lot.held <> coalesce(p.points, 0) or lot.held <> coalesce(g.points, 0);
+left join (
+    select account_id, lot_id, sum(points) as points from right_grant_lot
+    where account_id > $1 and account_id <= $2 group by account_id, lot_id
+) g using (account_id, lot_id)
+where lot.account_id > $1 and lot.account_id <= $2;
 
 -- name: verify_grants
-select count(*) from right_grant r
-left join (select account_id, grant_id, sum(points) as points from right_grant_lot group by account_id, grant_id) l
-    using (account_id, grant_id)
-where r.outstanding <> coalesce(l.points, 0);
+select count(*) filter (where r.outstanding <> coalesce(l.points, 0)) as broken, count(*) as rows from right_grant r
+left join (
+    select account_id, grant_id, sum(points) as points from right_grant_lot
+    where account_id > $1 and account_id <= $2 group by account_id, grant_id
+) l using (account_id, grant_id)
+where r.account_id > $1 and r.account_id <= $2;
 
 -- name: verify_receipts
 -- Every posted receipt redeemed in the ledger what it says, and earned what it says.
@@ -157,7 +164,7 @@ select count(*) from till_rights r left join (
 ) g using (till_id) where r.outstanding <> coalesce(g.outstanding, 0);
 
 -- name: verify_counters
-select count(*) from shared_counter c where c.given > c.most or c.given + c.taken_back <> coalesce((
+select count(*) from shared_counter c where c.given > c.most or c.given + c.taken_back <> c.swept_used + coalesce((
     select sum(g.outstanding + g.used) from counter_grant g where g.counter = c.name), 0);
 
 -- name: verify_once
@@ -168,6 +175,9 @@ select count(*) from (select subject from ledger_entry where kind in ('earn', 'r
 select count(*) from account a
 left join (select account_id, count(*) as receipts from receipt where counted group by account_id) r using (account_id)
 where a.purchases <> coalesce(r.receipts, 0);
+
+-- name: verify_merges
+select (coalesce(sum(points), 0) <> 0)::int from ledger_posting where ledger_account = 'merged';
 
 -- name: verify_equal
 select count(*) from receipt where not equal;

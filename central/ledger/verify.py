@@ -1,9 +1,13 @@
 """Proves the ledger from its entries: nothing stored may differ from what the postings say."""
 
+from collections.abc import Callable
+from typing import Final
+
 import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
+from central.ledger.sealing import broken_seals
 
 _SQL = load_queries("central.ledger", "queries.sql")
 
@@ -20,7 +24,16 @@ CHECKS = {
     "once": "no sale or return has two entries of a kind",
     "purchases": "every account's purchases are its receipts that have not come back whole",
     "equal": "every receipt recalculated here was equal byte for byte",
+    "merges": "what went over between accounts that were merged adds up to nothing",
+    "seals": "every sealed day's entries lead to its root, signed and chained to the day before",
 }
+
+BY_ACCOUNT: Final = ("entries", "accounts", "lots", "grants")
+"""Checks that are made for some accounts at a time."""
+ACCOUNTS_AT_ONCE: Final = 20_000
+
+Told = Callable[[str, int, int], None]
+"""Told which check is at work, how many steps of it are done, and of how many."""
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -32,24 +45,68 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 class LedgerProof(msgspec.Struct, frozen=True, kw_only=True):
-    """All checks, from one snapshot of the database."""
+    """All checks, from one snapshot of the database.
+
+    Attributes:
+        rows: postings, accounts, lots, grants and sealed entries that were added up.
+    """
 
     balanced: bool
     checks: tuple[CheckResult, ...]
     figures: dict[str, int]
+    rows: int = 0
 
 
-async def verify_ledger(connection: Connection) -> LedgerProof:
-    """Run every check over the whole base, read-only, in one snapshot."""
+async def verify_ledger(
+    connection: Connection, told: Told | None = None, *, with_seals: bool = True
+) -> LedgerProof:
+    """Run every check over the whole base, read-only, in one snapshot.
+
+    Nobody waits for it: it takes no locks, and goes over some accounts at a time.
+
+    Args:
+        with_seals: also read all entries that were ever sealed.
+    """
+    tell = told or _to_nobody
+    rows = 0
+    checks: list[CheckResult] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        checks = [
-            CheckResult(name, says, await connection.fetchval(_SQL[f"verify_{name}"]))
-            for name, says in CHECKS.items()
-        ]
+        ranges = await _ranges(connection)
+        for name, says in CHECKS.items():
+            tell(name, 0, 1)
+            if name == "seals":
+                if not with_seals:
+                    continue
+                read: list[int] = []
+                broken = await broken_seals(connection, read.append)
+                rows += sum(read)
+            elif name in BY_ACCOUNT:
+                broken = 0
+                for number, bounds in enumerate(ranges):
+                    tell(name, number, len(ranges))
+                    row = await connection.fetchrow(_SQL[f"verify_{name}"], *bounds)
+                    assert row is not None
+                    broken += row["broken"]
+                    rows += row["rows"]
+            else:
+                broken = await connection.fetchval(_SQL[f"verify_{name}"])
+            checks.append(CheckResult(name, says, broken))
         figures = await connection.fetchrow(_SQL["verify_figures"])
     assert figures is not None
     return LedgerProof(
         balanced=all(not check.broken for check in checks),
         checks=tuple(checks),
         figures={name: int(value) for name, value in dict(figures).items()},
+        rows=rows,
     )
+
+
+async def _ranges(connection: Connection) -> list[tuple[int, int]]:
+    """Return bounds (after, up to) that together hold every number an account may have."""
+    ends = [row[0] for row in await connection.fetch(_SQL["verify_ranges"], ACCOUNTS_AT_ONCE)]
+    starts = [-(2**63), *ends]
+    return list(zip(starts, [*ends, 2**63 - 1], strict=True))
+
+
+def _to_nobody(_name: str, _done: int, _total: int) -> None:
+    """Tell nobody."""

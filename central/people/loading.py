@@ -10,7 +10,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError
 from central.ledger import books
-from central.ledger.books import Cause, lock_account
+from central.ledger.books import Cause, current_account, lock_account
 from central.people.birthdays import DAYS_DEFAULT, is_month_and_day, window
 from central.rights.planner import name_home
 from central.system import System
@@ -141,6 +141,7 @@ async def load_lines(
                 )
                 loaded.stores += 1
                 continue
+            line = await _followed(connection, line)
             is_new = await _put_account(connection, line)
             is_changed = await _put_cards(connection, line, card_key=card_key)
             is_changed |= await _put_birthday(connection, line, birthdays)
@@ -154,6 +155,14 @@ async def load_lines(
             loaded.accounts_known += 1
             loaded.accounts_changed += is_changed
     return loaded
+
+
+async def _followed(connection: Connection, line: AccountLine) -> AccountLine:
+    """Return the line; of an account that was merged only its cards, for the other one."""
+    current = await current_account(connection, line.account_id)
+    if current == line.account_id:
+        return line
+    return AccountLine(account_id=current, home_store=line.home_store, cards=line.cards)
 
 
 async def _put_account(connection: Connection, line: AccountLine) -> bool:

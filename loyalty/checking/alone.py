@@ -232,7 +232,7 @@ def _settings_unused(offer: Offer) -> Iterator[tuple[str, str]]:
 
 
 def _thresholds_unused(offer: Offer) -> Iterator[tuple[str, str]]:
-    for scope in ("campaign", "store"):
+    for scope in ("campaign", "store", "account"):
         limit = getattr(offer.limits, scope)
         if limit != _NOT_SHARED and not limit.is_set:
             yield f"limits.{scope}", "uses_max, discount_minor_max, points_max"

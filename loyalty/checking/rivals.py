@@ -130,7 +130,8 @@ def _meaning(offer: Offer) -> Hashable:
 
 
 def _counts_alone(limits: Limits) -> bool:
-    own = any(limit.is_set and not limit.name for limit in (limits.campaign, limits.store))
+    shared = (limits.campaign, limits.store, limits.account)
+    own = any(limit.is_set and not limit.name for limit in shared)
     return own or bool(limits.uses_per_account_max)
 
 

@@ -43,6 +43,7 @@ class Shared:
         if offer.limits.are_shared:
             yield from self._limit(offer, "campaign", offer.limits.campaign)
             yield from self._limit(offer, "store", offer.limits.store)
+            yield from self._limit(offer, "account", offer.limits.account)
         if offer.needs != _NOTHING:
             for path, need, nested in _codes(offer.needs, "needs", nested=False):
                 if nested:

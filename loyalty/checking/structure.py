@@ -221,7 +221,7 @@ def _of_the_receipt(offer: Offer) -> Iterator[str]:
     for name in _PER_LINE_LIMITS:
         if getattr(offer.limits, name):
             yield f"limits.{name}"
-    for name in ("campaign", "store"):
+    for name in ("campaign", "store", "account"):
         if getattr(offer.limits, name).is_set:
             yield f"limits.{name}"
     if offer.combines.not_with:

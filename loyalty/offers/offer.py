@@ -136,7 +136,7 @@ Period = Literal["ever", "year", "month", "week", "day"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedLimit:
-    """The most that is given to all customers together in a period; 0 = no limit.
+    """The most that is given to all customers together, or to one, in a period; 0 = no limit.
 
     A till gives no more of it than its allowance says (`account.Allowance`).
 
@@ -186,6 +186,8 @@ class Limits:
             without it one code serves the whole receipt.
         campaign: what is given in all stores together.
         store: what is given in each store.
+        account: what is given to each account, kept by tills that do not hear of each other, too;
+            `uses_per_account_max` rests on what a till has heard.
     """
 
     discount_minor_max: int = 0
@@ -199,6 +201,7 @@ class Limits:
     once_per_code: bool = False
     campaign: SharedLimit = NOT_SHARED
     store: SharedLimit = NOT_SHARED
+    account: SharedLimit = NOT_SHARED
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -208,8 +211,8 @@ class Limits:
 
     @property
     def are_shared(self) -> bool:
-        """Something is limited over all customers."""
-        return self.campaign.is_set or self.store.is_set
+        """Something is limited over all tills: for all customers, or for each."""
+        return self.campaign.is_set or self.store.is_set or self.account.is_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -322,7 +322,7 @@ ENGLISH: Final = Catalogue(
         "week": "this week",
         "day": "today",
     },
-    scopes={"campaign": "all stores", "store": "this store"},
+    scopes={"campaign": "all stores", "store": "this store", "account": "each customer"},
     store_form="store {store}",
     kilogram="kg",
     decimal_mark=".",

@@ -328,7 +328,7 @@ RUSSIAN: Final = Catalogue(
         "week": "на этой неделе",
         "day": "сегодня",
     },
-    scopes={"campaign": "все магазины", "store": "этот магазин"},
+    scopes={"campaign": "все магазины", "store": "этот магазин", "account": "каждого покупателя"},
     store_form="магазин {store}",
     kilogram="кг",
     decimal_mark=",",

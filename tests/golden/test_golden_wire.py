@@ -14,6 +14,8 @@ from typing import get_args
 import msgspec
 import pytest
 
+import sync.lines
+import sync.listening
 import sync.messages
 import sync.neighbours
 from sync.codec import decode, encode
@@ -25,6 +27,7 @@ from tests.golden.wire import examples
 
 WIRE = Path(__file__).parent / "wire"
 SIGNED = WIRE / "signed.json"
+EVERY_MESSAGE = examples.MESSAGES | examples.SHORT_MESSAGES | examples.NEIGHBOUR_MESSAGES
 PATH, BODY = "/v1/till/push", b"the body as it travels"
 
 
@@ -90,7 +93,7 @@ def signed() -> dict[str, str]:
 def expected() -> dict[Path, str]:
     """Return every golden file as it should be now."""
     files = {SIGNED: json.dumps(signed(), indent=2) + "\n"}
-    for message_kind, message in (examples.MESSAGES | examples.NEIGHBOUR_MESSAGES).items():
+    for message_kind, message in EVERY_MESSAGE.items():
         body = encode(message)
         stem = WIRE / "messages" / message_kind.__name__
         files[stem.with_suffix(".hex")] = "\n".join(wrap(body.hex(), 96)) + "\n"
@@ -134,11 +137,10 @@ def test_no_golden_file_is_left_over() -> None:
     assert kept() == set(expected())
 
 
-@pytest.mark.parametrize("kind", examples.MESSAGES | examples.NEIGHBOUR_MESSAGES)
+@pytest.mark.parametrize("kind", EVERY_MESSAGE)
 def test_golden_bytes_are_read_as_the_message(kind: type[Message]) -> None:
     golden = (WIRE / "messages" / f"{kind.__name__}.hex").read_text()
-    whole = examples.MESSAGES | examples.NEIGHBOUR_MESSAGES
-    assert decode(kind, bytes.fromhex(golden)) == whole[kind]
+    assert decode(kind, bytes.fromhex(golden)) == EVERY_MESSAGE[kind]
 
 
 @pytest.mark.parametrize("kind", examples.RECORDS, ids=tag)
@@ -160,6 +162,13 @@ def test_every_message_between_tills_has_an_example() -> None:
     assert messages - set(examples.MESSAGES) == set(examples.NEIGHBOUR_MESSAGES)
 
 
+def test_every_short_message_has_an_example() -> None:
+    modules = (vars(sync.lines), vars(sync.listening))
+    classes = {kind for names in modules for kind in names.values() if isinstance(kind, type)}
+    messages = {kind for kind in classes if issubclass(kind, Message)} - {Message}
+    assert messages - set(examples.MESSAGES) == set(examples.SHORT_MESSAGES)
+
+
 def test_every_record_has_an_example() -> None:
     assert set(get_args(Record)) == set(examples.RECORDS)
     assert all(type(example) is kind for kind, example in examples.RECORDS.items())
@@ -177,6 +186,7 @@ def at_default(value: msgspec.Struct) -> Iterator[str]:
     "example",
     [
         *examples.MESSAGES.values(),
+        *examples.SHORT_MESSAGES.values(),
         *examples.NEIGHBOUR_MESSAGES.values(),
         *examples.RECORDS.values(),
         examples.inputs,

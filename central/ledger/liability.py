@@ -1,0 +1,83 @@
+"""What the chain owes its customers in points at the end of a day, by kind and end of the lots.
+
+A balance at a moment is the fold of the entries until then, so any past day can be asked for
+(design: centre 2). Points end by their lot's date alone; no job has to burn them: what is over is
+shown apart and is owed to nobody.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from central.errors import BadRequestError
+
+_SQL = load_queries("central.ledger", "liability.sql")
+
+
+class OpenPoints(msgspec.Struct, frozen=True, kw_only=True):
+    """Points of lots that are alike.
+
+    Attributes:
+        kind: the lots' name.
+        restriction: product group they may pay for; empty = everything.
+        ends_in: month in which they end, `YYYY-MM`; empty = they never do.
+    """
+
+    kind: str
+    restriction: str
+    ends_in: str
+    points: int
+    lots: int
+
+
+class Liability(msgspec.Struct, frozen=True, kw_only=True):
+    """Points owed at the end of a day, UTC.
+
+    Attributes:
+        points: the sum of `open`.
+        over: points of lots whose end has come; nobody can spend them.
+        debt: points customers owe.
+    """
+
+    day: str
+    points: int
+    over: int
+    debt: int
+    open: tuple[OpenPoints, ...] = ()
+
+
+def day_of(now_ms: int) -> str:
+    """Return the day of a moment, UTC, `YYYY-MM-DD`."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+
+
+async def read_liability(connection: Connection, day: str) -> Liability:
+    """Return what was owed at the end of a day, from one snapshot.
+
+    Raises:
+        BadRequestError: it is no day.
+    """
+    try:
+        after = datetime.combine(
+            date.fromisoformat(day) + timedelta(days=1), datetime.min.time(), UTC
+        )
+    except (ValueError, OverflowError) as error:
+        raise BadRequestError("day", "write it YYYY-MM-DD") from error
+    end_ms = int(after.timestamp()) * 1000
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        rows = await connection.fetch(_SQL["liability"], end_ms, day)
+        debt = await connection.fetchval(_SQL["debt"], end_ms)
+    found = tuple(
+        OpenPoints(**{name: row[name] for name in OpenPoints.__struct_fields__})
+        for row in rows
+        if not row["over"]
+    )
+    return Liability(
+        day=day,
+        points=sum(each.points for each in found),
+        over=sum(row["points"] for row in rows if row["over"]),
+        debt=debt,
+        open=found,
+    )

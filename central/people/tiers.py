@@ -1,0 +1,276 @@
+"""Tiers: what receipts of a cycle come to decides; reached at once, lost by time alone.
+
+Accounts with news are found in the feed, those whose tier ends in a list of due days. What counts
+is worked out anew from the posted receipts each time, so returns, merges and late receipts need no
+arithmetic of their own. No receipt waits for it (design: centre 1, "processing").
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection, Pool
+from central.ledger.books import lock_account
+from central.people.cycles import Cycle, span_before, span_of, valid_until
+from central.staff.audit import note
+
+_SQL = load_queries("central.people", "tiers.sql")
+_STREAMS = load_queries("central.streams", "queries.sql")
+
+NEWS_AT_ONCE: Final = 1_000
+_DUE_AT_ONCE: Final = 500
+BUSY: Final = 500
+"""A round that looked at so many accounts may have left some."""
+_DAYS_MAX: Final = 3_660
+
+Measure = Literal["spend_minor", "points", "purchases"]
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tier, and what the cycle's receipts must come to at least."""
+
+    name: Annotated[str, Meta(max_length=64)]
+    at_least: Annotated[int, Meta(ge=0)]
+
+
+class TierTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How tiers are reached and lost.
+
+    Attributes:
+        tiers: ascending; the first one has everybody, at least 0.
+        measure: money paid for goods that were kept, points earned on them, or receipts of which
+            something was kept.
+        cycle: calendar year, quarter or month of the store's local days, or the last `days`.
+        downgrade: when time is up, to what the cycles reach (`reached`), or one tier at most
+            (`one_down`).
+    """
+
+    tiers: Annotated[tuple[Tier, ...], Meta(min_length=1, max_length=20)]
+    measure: Measure = "spend_minor"
+    cycle: Cycle = "year"
+    days: Annotated[int, Meta(ge=1, le=_DAYS_MAX)] = 365
+    downgrade: Literal["reached", "one_down"] = "reached"
+
+    def __post_init__(self) -> None:
+        bounds = [tier.at_least for tier in self.tiers]
+        if bounds[0] or sorted(set(bounds)) != bounds:
+            raise ValueError("tiers rise from at_least 0, each above the one before")
+        if len({tier.name for tier in self.tiers}) != len(self.tiers):
+            raise ValueError("each tier has a name of its own")
+
+    def rank_of(self, name: str) -> int:
+        """Return a tier's place; of a name that is none of them the lowest."""
+        names = [tier.name for tier in self.tiers]
+        return names.index(name) if name in names else 0
+
+    def reached_by(self, value: int) -> int:
+        """Return the place of the highest tier a value is enough for."""
+        return max(n for n, tier in enumerate(self.tiers) if tier.at_least <= value)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an account stands: the place of its tier, the cycle's value, and when time is up."""
+
+    rank: int
+    value: int
+    due: date
+
+
+def decide(
+    terms: TierTerms, *, rank: int, due: date | None, today: date, value: int, before: int
+) -> Standing:
+    """Return where an account stands now.
+
+    Args:
+        rank: place of its tier so far.
+        due: first day on which that counts no more by itself; none where it was never decided.
+        value: of the cycle so far.
+        before: of the cycle before.
+
+    Returns:
+        The same or a higher tier while `due` has not come; the lowest one has nothing to lose.
+    """
+    found = _decide(terms, rank=rank, due=due, today=today, value=value, before=before)
+    return found if found.rank else Standing(0, value, date.max)
+
+
+def _decide(
+    terms: TierTerms, *, rank: int, due: date | None, today: date, value: int, before: int
+) -> Standing:
+    lasting = valid_until(terms.cycle, today, days=terms.days)
+    now = terms.reached_by(value)
+    if now > rank or now == rank > 0:
+        return Standing(now, value, lasting)
+    if due is None:
+        return Standing(rank, value, lasting)
+    if today < due:
+        return Standing(rank, value, due)
+    kept = max(now, terms.reached_by(before))
+    if terms.downgrade == "one_down":
+        kept = max(kept, rank - 1)
+    _, end = span_of(terms.cycle, today, days=terms.days)
+    return Standing(min(kept, rank), value, lasting if terms.cycle == "rolling" else end)
+
+
+class TiersTended(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round did."""
+
+    looked_at: int = 0
+    changed: int = 0
+
+
+async def tend_tiers(pool: Pool, *, now_ms: int) -> TiersTended:
+    """Look at accounts with news and at those that are due; a bounded step, to be repeated."""
+    async with pool.acquire() as connection:
+        terms = await read_terms(connection)
+    if terms is None:
+        return TiersTended()
+    today = _day(now_ms)
+    accounts = await _with_news(pool)
+    rows = await pool.fetch(_SQL["due"], today.isoformat(), _DUE_AT_ONCE)
+    accounts |= {row["account_id"] for row in rows}
+    changed = 0
+    for account_id in sorted(accounts):
+        async with pool.acquire() as connection, connection.transaction():
+            changed += await evaluate(connection, account_id, terms, today=today)
+    return TiersTended(looked_at=len(accounts), changed=changed)
+
+
+async def _with_news(pool: Pool) -> set[int]:
+    """Return accounts stores were told of since the last time.
+
+    The cursor moves before they are looked at: whoever dies in between leaves the rest to their
+    next news, or to the day they are due.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        cursor = await connection.fetchrow(_SQL["lock_cursor"])
+        if cursor is None:
+            return set()
+        goes_on = cursor["epoch"] == cursor["now_epoch"]
+        at = (cursor["transaction"], cursor["row"]) if goes_on else (0, 0)
+        rows = await connection.fetch(_SQL["news"], *at, cursor["upto"], NEWS_AT_ONCE)
+        if rows:
+            at = (rows[-1]["transaction"], rows[-1]["row"])
+        await connection.execute(_SQL["move_cursor"], cursor["now_epoch"], *at)
+    return {row["account_id"] for row in rows}
+
+
+async def evaluate(
+    connection: Connection, account_id: int, terms: TierTerms, *, today: date
+) -> bool:
+    """Work out an account's tier; returns whether it is another one now.
+
+    A tier that somebody set by hand, or loaded, counts as reached today.
+    """
+    try:
+        account = await lock_account(connection, account_id)
+    except LookupError:
+        return False
+    if account.account_id != account_id:
+        await connection.execute(_SQL["forget"], account_id)  # merged: the other one has its news
+        return False
+    tier = await connection.fetchval(_SQL["account"], account_id)
+    before = await connection.fetchrow(_SQL["reached"], account_id)
+    due, since = None, today.isoformat()
+    if before is not None and before["tier"] == tier:
+        # No day: the terms are others since.
+        due = date.fromisoformat(before["due_on"]) if before["due_on"] else today
+        since = before["since_day"]
+    rank = terms.rank_of(tier)
+    spans = [span(terms.cycle, today, days=terms.days) for span in (span_of, span_before)]
+    value, last = [await _value(connection, account_id, terms, span) for span in spans]
+    found = decide(terms, rank=rank, due=due, today=today, value=value, before=last)
+    name = terms.tiers[found.rank].name
+    changed = bool(await connection.fetchval(_SQL["set_tier"], account_id, name))
+    since = today.isoformat() if changed else since
+    await connection.execute(
+        _SQL["put_reached"], account_id, name, found.value, since, found.due.isoformat()
+    )
+    if changed:
+        await connection.execute(_STREAMS["tell_stores"], account_id)
+    return changed
+
+
+async def _value(
+    connection: Connection, account_id: int, terms: TierTerms, span: tuple[date, date]
+) -> int:
+    days = [day.isoformat() for day in span]
+    row = await connection.fetchrow(_SQL["qualifying"], account_id, *days)
+    assert row is not None
+    value: int = row[terms.measure]
+    return max(value, 0)
+
+
+# For people
+
+
+class TierState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an account stands, and what the next tier asks for.
+
+    Attributes:
+        value: of the cycle so far, in the terms' measure.
+        due_on: first day on which the tier counts no more by itself; empty = it is looked at soon.
+        next_tier: empty at the top.
+    """
+
+    account_id: int
+    tier: str
+    value: int
+    since_day: str
+    due_on: str
+    next_tier: str
+    next_at_least: int
+
+
+async def read_state(connection: Connection, account_id: int) -> TierState | None:
+    """Return where an account stands; None where no tier was ever worked out for it."""
+    terms = await read_terms(connection)
+    row = await connection.fetchrow(_SQL["reached"], account_id)
+    if row is None or terms is None:
+        return None
+    rank = terms.rank_of(row["tier"])
+    above = terms.tiers[rank + 1] if rank + 1 < len(terms.tiers) else None
+    return TierState(
+        account_id=account_id,
+        **dict(row),
+        next_tier=above.name if above else "",
+        next_at_least=above.at_least if above else 0,
+    )
+
+
+class TierCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many accounts have a tier, and what their cycles come to."""
+
+    tier: str
+    accounts: int
+    value: int
+
+
+async def read_overview(pool: Pool) -> list[TierCount]:
+    """Return the tiers that accounts have."""
+    return [TierCount(**row) for row in await pool.fetch(_SQL["overview"])]
+
+
+async def read_terms(connection: Connection) -> TierTerms | None:
+    """Return the terms in force; None where tiers are only loaded."""
+    document = await connection.fetchval(_SQL["terms"])
+    return msgspec.json.decode(document, type=TierTerms) if document is not None else None
+
+
+async def put_terms(connection: Connection, terms: TierTerms, *, person: str, now_ms: int) -> None:
+    """Put terms in force; everybody is looked at anew. Call it in a transaction."""
+    await connection.execute(_SQL["put_terms"], msgspec.json.encode(terms), person, now_ms)
+    await connection.execute(_SQL["all_due"])
+    await note(
+        connection, person=person, action="tiers.terms", subject="tiers",
+        detail=msgspec.to_builtins(terms), now_ms=now_ms,
+    )  # fmt: skip
+
+
+def _day(now_ms: int) -> date:
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date()

@@ -1,0 +1,60 @@
+-- Tiers: terms, what accounts have reached, and who has news.
+
+-- name: terms
+select document from tier_terms order by terms_id desc limit 1;
+
+-- name: put_terms
+insert into tier_terms (document, person, at_ms) values ($1, $2, $3);
+
+-- name: all_due
+-- With other terms everybody is looked at anew, by and by.
+update account_tier set due_on = '' where due_on <> '';
+
+-- name: account
+select tier from account where account_id = $1;
+
+-- name: reached
+select tier, value, since_day, due_on from account_tier where account_id = $1;
+
+-- name: qualifying
+-- What receipts of a span of local days come to, less what came back of them, whenever that was.
+select coalesce(sum(r.paid_minor - coalesce(b.money_minor, 0)), 0)::bigint as spend_minor,
+    coalesce(sum(r.earned_points - coalesce(b.points, 0)), 0)::bigint as points,
+    count(*) filter (where r.counted) as purchases
+from receipt r left join (
+    select f.sale_key, sum(f.money_back_minor) as money_minor, sum(f.taken_back) as points
+    from refund f join receipt o using (sale_key) where o.account_id = $1 group by f.sale_key
+) b using (sale_key)
+where r.account_id = $1 and left(coalesce(nullif(r.business_moment, ''), r.moment), 10) >= $2
+  and left(coalesce(nullif(r.business_moment, ''), r.moment), 10) < $3;
+
+-- name: set_tier
+update account set tier = $2, version = version + 1 where account_id = $1 and tier <> $2 returning true;
+
+-- name: put_reached
+insert into account_tier (account_id, tier, value, since_day, due_on) values ($1, $2, $3, $4, $5)
+on conflict (account_id) do update set tier = excluded.tier, value = excluded.value, since_day = excluded.since_day,
+    due_on = excluded.due_on;
+
+-- name: forget
+delete from account_tier where account_id = $1;
+
+-- name: lock_cursor
+-- One reader at a time; the others find nothing.
+select c.epoch, c.transaction, c.row, s.epoch as now_epoch, pg_snapshot_xmin(pg_current_snapshot()) as upto
+from tier_cursor c, feed_state s where c.id = 1 for update of c skip locked;
+
+-- name: news
+-- Accounts that stores were told of since, in the order of the feed; every receipt of an account does that.
+select f.xid as transaction, f.id as row, f.account_id from feed f
+where (f.xid, f.id) > ($1::xid8, $2::bigint) and f.xid < $3::xid8 and f.account_id is not null
+order by f.xid, f.id limit $4;
+
+-- name: move_cursor
+update tier_cursor set epoch = $1, transaction = $2, row = $3 where id = 1;
+
+-- name: due
+select account_id from account_tier where due_on <= $1 order by due_on, account_id limit $2;
+
+-- name: overview
+select tier, count(*) as accounts, coalesce(sum(value), 0)::bigint as value from account_tier group by tier order by tier;

@@ -57,6 +57,12 @@ class Cache:
             if ("applied",) not in database.rows("select name from pragma_table_info('account')"):
                 # A file of an earlier release: what it has stays, the cursor says that it is known.
                 database.run("alter table account add column applied blob not null default x'90'")
+            if ("generation",) not in database.rows("select name from pragma_table_info('bundle')"):
+                database.run("alter table bundle add column generation integer not null default 0")
+
+    def edition(self) -> tuple[int, int]:
+        """Return what changes with every write: while it is the same, what was read is true."""
+        return self._database.edition()
 
     def account(self, card: bytes) -> AccountRow | None:
         """Return what is known of a card's account."""
@@ -73,6 +79,11 @@ class Cache:
         assert isinstance(applied, bytes)
         account = msgspec.msgpack.decode(body, type=AccountRow)
         return Told(account, _applied_decoder.decode(applied))
+
+    def rows_of(self, account_id: int) -> list[AccountRow]:
+        """Return what was told of an account, a row for each of its cards."""
+        rows = self._database.rows("select body from account where account_id = ?", account_id)
+        return [msgspec.msgpack.decode(_blob(row), type=AccountRow) for row in rows]
 
     def cards_of(self, account_id: int) -> list[bytes]:
         """Return the cards an account is known by."""
@@ -160,12 +171,16 @@ class Cache:
         except zstandard.ZstdError:
             return None
 
-    def newest_manifest(self) -> Manifest | None:
-        """Return the manifest of the good bundle with the highest version."""
-        row = self._database.row(
-            "select manifest from bundle where state = 'good' order by version desc limit 1"
+    def held_manifests(self) -> list[tuple[int, Manifest]]:
+        """Return the manifests of the good bundles with their generations, the newest first."""
+        rows = self._database.rows(
+            "select manifest, generation from bundle where state = 'good'"
+            " order by generation desc, version desc"
         )
-        return msgspec.msgpack.decode(_blob(row), type=Manifest) if row else None
+        return [
+            (int(row[1]), msgspec.msgpack.decode(_blob(row), type=Manifest))  # type: ignore[arg-type]
+            for row in rows
+        ]
 
     def is_refused(self, bundle_hash: str) -> bool:
         """Say whether a bundle was tried here and refused."""
@@ -176,18 +191,23 @@ class Cache:
             is not None
         )
 
-    def put_bundle(self, manifest: Manifest, content: bytes, *, good: bool) -> None:
-        """Keep a bundle that was tried; of the good ones the last three stay."""
+    def put_bundle(
+        self, manifest: Manifest, content: bytes, *, good: bool, generation: int = 0
+    ) -> None:
+        """Keep a bundle that was tried; of the good ones, and of the bad, the last three stay."""
+        state = "good" if good else "refused"
         with self._database.transaction():
             self._database.run(
-                "insert or replace into bundle values (?, ?, ?, ?, ?)",
+                "insert or replace into bundle (hash, version, manifest, content, state,"
+                " generation) values (?, ?, ?, ?, ?, ?)",
                 manifest.bundle, manifest.version, msgspec.msgpack.encode(manifest),
-                zstandard.compress(content, 3) if good else b"", "good" if good else "refused",
+                zstandard.compress(content, 3) if good else b"", state, generation,
             )  # fmt: skip
             self._database.run(
-                "delete from bundle where version < (select coalesce(min(version), 0) from"
-                " (select version from bundle where state = 'good' order by version desc limit 3))"
-            )
+                "delete from bundle where state = ? and hash not in (select hash from bundle"
+                " where state = ? order by generation desc, version desc limit 3)",
+                state, state,
+            )  # fmt: skip
 
     def value(self, name: str, kind: type[V]) -> V | None:
         """Return a stored value, e.g. the cursor."""

@@ -13,7 +13,8 @@ create table if not exists bundle (
     version integer not null,
     manifest blob not null,
     content blob not null,
-    state text not null check (state in ('good', 'refused'))
+    state text not null check (state in ('good', 'refused')),
+    generation integer not null default 0
 ) strict;
 -- Of a bundle that is being fetched; packed bytes.
 create table if not exists piece (

@@ -11,6 +11,7 @@ from loyalty.bundle import EMPTY_BUNDLE, Bundle
 from loyalty.compilation import Rules, compile_bundle
 from loyalty.documents import decode
 from loyalty.errors import LoyaltyError
+from sync.base_rules import base_of
 
 _SQL = load_queries("central.rules", "queries.sql")
 _COMPILED_MAX = 8
@@ -24,6 +25,7 @@ class RuleLibrary:
 
     def __init__(self) -> None:
         self._compiled: OrderedDict[str, Rules] = OrderedDict()
+        self.compilations = 0
 
     async def find(self, connection: Connection, bundle_hash: str) -> Rules:
         """Return the rules of a bundle.
@@ -37,16 +39,14 @@ class RuleLibrary:
             return _NO_RULES
         rules = self._compiled.get(bundle_hash)
         if rules is None:
-            content = await connection.fetchval(_SQL["content"], bundle_hash)
-            if content is None:
-                raise LookupError(bundle_hash)
             try:
-                bundle = decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))
+                bundle = await _read(connection, bundle_hash)
                 rules = compile_bundle(bundle, bundle_hash, days_kept=_DAYS_KEPT)
             except (LoyaltyError, msgspec.DecodeError, zstandard.ZstdError) as error:
                 # A bundle this release cannot read any more must not stop its receipts.
                 raise LookupError(f"{bundle_hash}: {error}") from error
             self._compiled[bundle_hash] = rules
+            self.compilations += 1
             while len(self._compiled) > _COMPILED_MAX:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(bundle_hash)
@@ -56,3 +56,30 @@ class RuleLibrary:
         """Return the rules published last, or the empty ones."""
         row = await connection.fetchrow(_SQL["newest"])
         return await self.find(connection, row["hash"] if row else "")
+
+
+async def load_bundle(connection: Connection, bundle_hash: str) -> Bundle:
+    """Return a bundle ever published here, not compiled.
+
+    Raises:
+        LookupError: there is none, or it cannot be read any more.
+    """
+    try:
+        return await _read(connection, bundle_hash)
+    except (LoyaltyError, msgspec.DecodeError, zstandard.ZstdError) as error:
+        raise LookupError(f"{bundle_hash}: {error}") from error
+
+
+async def _read(connection: Connection, bundle_hash: str) -> Bundle:
+    """Return a bundle by its hash, or the base rules of one by theirs."""
+    content = await connection.fetchval(_SQL["content"], bundle_hash)
+    if content is not None:
+        return _decoded(content)
+    content = await connection.fetchval(_SQL["content_of_base"], bundle_hash)
+    if content is None:
+        raise LookupError(bundle_hash)
+    return base_of(_decoded(content))
+
+
+def _decoded(content: bytes) -> Bundle:
+    return decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))

@@ -1,9 +1,174 @@
 -- name: newest
-select hash, version, manifest from bundle order by version desc limit 1;
+-- The rules of those tills that are in no ring: the newest release for all of them that stands.
+select b.hash, b.version from rule_release r join bundle b on b.hash = r.bundle
+where r.state = 'open' and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+order by r.version desc limit 1;
 
 -- name: content
 select content_zstd from bundle where hash = $1;
 
--- name: insert
-insert into bundle (hash, version, manifest, content_zstd, offers, published_at_ms) values ($1, $2, $3, $4, $5, $6)
+-- name: content_of_base
+select content_zstd from bundle where base_hash = $1 limit 1;
+
+-- name: insert_bundle
+insert into bundle (hash, version, manifest, content_zstd, offers, published_at_ms, base_hash)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict do nothing;
+
+-- Drafts
+
+-- name: lock_drafts
+select pg_advisory_xact_lock(hashtextextended('rule_draft:' || $1, 0));
+
+-- name: insert_draft
+insert into rule_draft (name, version, author_id, base, hash, offers, content_zstd, note, made_at_ms)
+select $1, coalesce((select max(version) from rule_draft where name = $1), 0) + 1, $2,
+       coalesce((select r.bundle from rule_release r
+                 where r.state = 'open'
+                   and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+                 order by r.version desc limit 1), ''),
+       $3, $4, $5, $6, $7
+returning version;
+
+-- name: draft
+select d.*, p.name as author, q.name as approver,
+       array(select r.version from rule_release r where r.draft = d.name and r.draft_version = d.version
+             order by r.version) as releases
+from rule_draft d join person p on p.person_id = d.author_id
+left join rule_approval a on a.name = d.name and a.version = d.version
+left join person q on q.person_id = a.approver_id
+where d.name = $1 and ($2 = 0 or d.version = $2) order by d.version desc limit 1;
+
+-- name: drafts
+select d.name, d.version, d.base, d.hash, d.offers, d.note, d.made_at_ms, p.name as author, q.name as approver,
+       array(select r.version from rule_release r where r.draft = d.name and r.draft_version = d.version
+             order by r.version) as releases
+from rule_draft d join person p on p.person_id = d.author_id
+left join rule_approval a on a.name = d.name and a.version = d.version
+left join person q on q.person_id = a.approver_id
+order by d.name, d.version desc;
+
+-- name: insert_approval
+insert into rule_approval (name, version, author_id, hash, approver_id, approved_at_ms)
+select name, version, author_id, hash, $3, $4 from rule_draft where name = $1 and version = $2
+on conflict (name, version) do nothing returning version;
+
+-- Releases
+
+-- name: lock_releases
+select pg_advisory_xact_lock(hashtextextended('rule_release', 0));
+
+-- name: version_used
+select coalesce(max(version), 0) from (
+    select max(version) as version from rule_release union all select max(version) from rule_manifest
+    union all select max(version) from bundle) used;
+
+-- name: insert_release
+insert into rule_release (version, bundle, kind, draft, draft_version, activate_at, guards, published_by,
+                          published_at_ms, changed_at_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9);
+
+-- name: insert_manifest
+insert into rule_manifest (generation, version, bundle, release, manifest) values ($1, $2, $3, $4, $5);
+
+-- name: insert_ring
+insert into rule_ring (release, kind, names, basis_points, added_by, added_at_ms) values ($1, $2, $3, $4, $5, $6);
+
+-- name: delete_rings
+delete from rule_ring where release = $1;
+
+-- name: release
+select r.*, b.offers, b.manifest, p.name as author, q.name as approver
+from rule_release r join bundle b on b.hash = r.bundle
+left join rule_draft d on d.name = r.draft and d.version = r.draft_version
+left join person p on p.person_id = d.author_id
+left join rule_approval a on a.name = r.draft and a.version = r.draft_version
+left join person q on q.person_id = a.approver_id
+where r.version = $1;
+
+-- name: releases
+select r.*, b.offers, p.name as author, q.name as approver
+from rule_release r join bundle b on b.hash = r.bundle
+left join rule_draft d on d.name = r.draft and d.version = r.draft_version
+left join person p on p.person_id = d.author_id
+left join rule_approval a on a.name = r.draft and a.version = r.draft_version
+left join person q on q.person_id = a.approver_id
+order by r.version desc;
+
+-- name: rings
+select release, kind, names, basis_points, added_by, added_at_ms from rule_ring order by ring_id;
+
+-- name: change_state
+update rule_release set state = $2, why = $3, changed_at_ms = $4 where version = $1 and state = any($5) returning version;
+
+-- name: manifests
+select generation, version, bundle, release, manifest from rule_manifest where bundle = any($1)
+order by generation, version;
+
+-- name: manifest_of_bundle
+select manifest from rule_manifest where bundle = $1 order by generation desc, version desc limit 1;
+
+-- name: pins
+select p.scope, p.name, p.release, p.pinned_by, p.pinned_at_ms, r.bundle
+from rule_pin p join rule_release r on r.version = p.release order by p.scope, p.name;
+
+-- name: put_pin
+insert into rule_pin (scope, name, release, pinned_by, pinned_at_ms) values ($1, $2, $3, $4, $5)
+on conflict (scope, name) do update
+set release = excluded.release, pinned_by = excluded.pinned_by, pinned_at_ms = excluded.pinned_at_ms;
+
+-- name: delete_pin
+delete from rule_pin where scope = $1 and name = $2 returning release;
+
+-- name: good_bundles
+-- What tills may be sent back to: releases for all that stand, the newest first, and what somebody is pinned to.
+select bundle from (
+    select r.bundle, max(r.version) as version from rule_release r
+    where r.state = 'open' and (exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+                                or exists (select from rule_pin p where p.release = r.version))
+    group by r.bundle) good
+order by version desc limit $1;
+
+-- name: stores_by_name
+select store_id from store where store_id = any($1);
+
+-- name: some_stores
+select store_id from store order by md5(store_id || $1) limit $2;
+
+-- name: change_number
+select number from rule_change;
+
+-- name: root
+select document from rule_root order by version desc limit 1;
+
+-- name: roots
+select version, document, installed_at_ms from rule_root order by version;
+
+-- name: insert_root
+insert into rule_root (version, document, installed_at_ms) values ($1, $2, $3);
+
+-- name: insert_delta
+insert into bundle_delta (bundle, base, content) values ($1, $2, $3) on conflict do nothing;
+
+-- name: deltas
+select bundle, base, content from bundle_delta where bundle = any($1);
+
+-- name: delta
+select content from bundle_delta where bundle = $1 and base = $2;
+
+-- name: bundles_in_use
+-- What tills have now, by how many have it: what deltas are worth making from.
+select bundle, count(*) as tills from till where not revoked and bundle <> '' group by bundle order by tills desc limit $1;
+
+-- name: holders
+select bundle, count(*) as tills from till where not revoked group by bundle;
+
+-- name: tell_rules
+insert into till_rules (till_id, version, bundle, refused, why, calculated, slow, dropped, told_at_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+on conflict (till_id) do update set version = excluded.version, bundle = excluded.bundle, refused = excluded.refused,
+    why = excluded.why, calculated = excluded.calculated, slow = excluded.slow, dropped = excluded.dropped,
+    told_at_ms = excluded.told_at_ms;
+
+-- name: bundle_names
+select hash as bundle, '' as base from bundle union all select bundle, base from bundle_delta order by bundle, base;

@@ -1,0 +1,1 @@
+"""Rules on their way to fifty thousand tills: how long it takes, and what it costs in bytes."""

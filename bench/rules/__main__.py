@@ -1,0 +1,125 @@
+"""`python -m bench.rules`: a release for fifty thousand tills; `make bench-rules` runs it."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.engine.timing import percentile
+from bench.rules.front import Front, enrol, opened_front
+from bench.rules.offers import rules, with_one_changed
+from bench.rules.session import TillSession
+from loyalty.canonical import canonical_bytes
+from loyalty.documents import encode
+
+REPORT = Path("var/bench/centre.json")
+_WAITING_AT_ONCE = 24
+_WHOLE_EVERY = 500
+_PATIENCE_S = 600.0
+_SAID_EVERY_S = 10.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.rules",
+        description="Publish one changed offer of many to tills that wait at a real front.",
+        epilog="Example: python -m bench.rules --tills 2000",
+    )
+    parser.add_argument("--tills", type=int, default=50_000)
+    parser.add_argument("--stores", type=int, default=5_000)
+    parser.add_argument("--offers", type=int, default=10_000)
+    parser.add_argument("--products", type=int, default=20_000)
+    parser.add_argument("--json", type=Path, default=REPORT, metavar="PATH", help=f"[{REPORT}]")
+    options = parser.parse_args(arguments)
+    with TemporaryDirectory(prefix="tillside-rules-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL runs as another user where this is root
+        found = asyncio.run(measure(options, Path(folder)))
+    print(json.dumps(found, indent=2))
+    merge(found, options.json)
+    return 0
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Return the figures."""
+    before = rules(options.offers, options.products)
+    async with opened_front(folder, before, options.stores) as front:
+        tills = [
+            TillSession(front.centre.app, till, front.base)
+            for till in await enrol(front, options.tills, options.stores)
+        ]
+        file = await front.signed(with_one_changed(before))
+        living = await _all_wait(front, tills)
+        begun_s = time.perf_counter()
+        release = await front.publish(file)
+        published_s = time.perf_counter()
+        async with asyncio.timeout(_PATIENCE_S):
+            await asyncio.gather(*living)
+        assert all(each.delta is not None for each in tills), "a till was told of no delta"
+        _verify(front, tills, canonical_bytes(encode(before)))
+        whole_bytes = await _whole_bytes(front, release.version)
+    had_s = [each.had_at_s - begun_s for each in tills]
+    return {
+        "publish_tills": len(tills),
+        "publish_offers": options.offers,
+        "publish_release_s": round(published_s - begun_s, 2),
+        "publish_50_s": round(percentile(had_s, 50), 1),
+        "publish_99_s": round(percentile(had_s, 99), 1),
+        "publish_100_s": round(max(had_s), 1),
+        "delta_bytes": max(each.bytes_all for each in tills),
+        "delta_file_bytes": len(tills[0].got.body) if tills[0].got else 0,
+        "bundle_packed_bytes": whole_bytes,
+    }
+
+
+async def _all_wait(front: Front, tills: list[TillSession]) -> list[asyncio.Task[None]]:
+    """Let every till ask and wait; returns once the front has them all in its waiting room."""
+    room, living = front.centre.desk.room, []
+    said_s = time.perf_counter()
+    for till in tills:
+        living.append(asyncio.create_task(till.live()))
+        while len(living) - len(room) >= _WAITING_AT_ONCE:
+            await asyncio.sleep(0.001)
+            done = [each for each in living if each.done()]
+            if done:
+                await asyncio.gather(*done)
+                raise AssertionError("a till was answered before there was anything to say")
+        if time.perf_counter() - said_s > _SAID_EVERY_S:
+            said_s = time.perf_counter()
+            print(f"{len(room)} of {len(tills)} tills wait", file=sys.stderr, flush=True)
+    pool = front.centre.pool
+    while len(room) < len(tills) or pool.get_idle_size() < pool.get_size() - 1:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return living
+
+
+def _verify(front: Front, tills: Sequence[TillSession], base: bytes) -> None:
+    centre, (rule_key,) = front.centre.keys.centre.public, front.centre.keys.rule_public
+    for number, till in enumerate(tills):
+        whole = base if number % _WHOLE_EVERY == 0 else None
+        till.verify(centre=centre, rules=rule_key, base=whole)
+
+
+async def _whole_bytes(front: Front, version: int) -> int:
+    """Return how long the whole bundle of a release is, packed."""
+    size: int = await front.centre.pool.fetchval(
+        "select length(content_zstd) from bundle b join rule_release r on r.bundle = b.hash"
+        " where r.version = $1",
+        version,
+    )
+    return size
+
+
+def merge(found: dict[str, object], path: Path) -> None:
+    """Put figures beside those that other measurements wrote."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**known, **found}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

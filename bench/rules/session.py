@@ -1,0 +1,118 @@
+"""A till as its centre knows it: a signed request that waits, a manifest, a delta."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
+
+from starlette.applications import Starlette
+
+from bench.rules.front import HOLD_S, Answer, Enrolled, ask
+from sync.blobs import delta_file
+from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
+from sync.cycle import PATH_BUNDLE
+from sync.limits import MESSAGE_BYTES_MAX
+from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
+from sync.messages import Cursor, PullAnswer
+from sync.packing import unpack_sent
+from sync.patches import apply_patch
+from sync.rule_messages import Delta
+from sync.signing import (
+    HEADER_NONCE,
+    HEADER_SESSION,
+    HEADER_SIGNATURE,
+    HEADER_TILL,
+    answer_content,
+    check,
+    check_message,
+    request_content,
+)
+
+SESSION = b"s" * 16
+_nonces = count(1)
+
+
+@dataclass(slots=True)
+class TillSession:
+    """One till.
+
+    Attributes:
+        had_at_s: when the last byte of the delta was here; 0 before.
+        told, got: the two answers.
+        bytes_all: of both exchanges that the release caused, heads and bodies: the answer to the
+            request that waited, and the delta's request and answer.
+    """
+
+    app: Starlette
+    till: Enrolled
+    base: str
+    had_at_s: float = 0.0
+    told: Answer | None = None
+    got: Answer | None = None
+    delta: Delta | None = None
+    bytes_all: int = 0
+    _nonce: bytes = b""
+
+    async def live(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Wait for rules and fetch them."""
+        self.told = await self._listen()
+        answer = self._answer()
+        if answer.manifest is None or answer.delta is None:
+            return
+        path = PATH_BUNDLE + delta_file(answer.manifest, answer.delta).bundle
+        headers = [("host", "centre"), ("accept-encoding", "identity")]
+        self.got = await ask(self.app, "GET", path, headers)
+        self.had_at_s = clock()
+        self.delta = answer.delta
+        head = len(f"GET {path} HTTP/1.1\r\n\r\n") + sum(len(n) + len(v) + 4 for n, v in headers)
+        self.bytes_all = self.told.head_bytes + len(self.told.body) + head
+        self.bytes_all += self.got.head_bytes + len(self.got.body)
+
+    async def _listen(self) -> Answer:
+        asked = Listen(
+            epoch=1, transaction=0, row=0, seq=0, wait_s=HOLD_S,
+            bundle=bytes.fromhex(self.base)[:NAME_BYTES],
+            roster=self.till.roster, rules=(0, 1),
+        )  # fmt: skip
+        body, encoding = compress(encode(asked), PACKED)
+        self._nonce = next(_nonces).to_bytes(16, "big")
+        content = request_content(
+            "POST", PATH_LISTEN, till_id=self.till.till_id, session=SESSION, nonce=self._nonce,
+            body=body,
+        )  # fmt: skip
+        headers = [
+            ("host", "centre"), ("content-type", CONTENT_TYPE), ("content-encoding", encoding),
+            (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, SESSION.hex()),
+            (HEADER_NONCE, self._nonce.hex()),
+            (HEADER_SIGNATURE, self.till.key.sign(content).hex()),
+        ]  # fmt: skip
+        return await ask(self.app, "POST", PATH_LISTEN, headers, body)
+
+    def _answer(self) -> PullAnswer:
+        assert self.told is not None
+        plain = decompress(self.told.body, self.told.headers.get("tillside-encoding", ""))
+        short = decode(ListenAnswer, plain)
+        if not short.rest:
+            return PullAnswer(cursor=Cursor(), applied_through=0, more=False)
+        return decode(PullAnswer, unpack_sent(short.rest, bytes_max=MESSAGE_BYTES_MAX))
+
+    def verify(self, *, centre: bytes, rules: bytes, base: bytes | None) -> None:
+        """Check everything a till checks before it takes the rules.
+
+        Args:
+            centre, rules: public keys.
+            base: bytes of the bundle it had, to make the new one of; None leaves that to others,
+                which had the same bytes: the delta's hash is compared.
+        """
+        assert self.told is not None
+        assert self.got is not None
+        signature = bytes.fromhex(self.told.headers[HEADER_SIGNATURE])
+        check(centre, signature, answer_content(self._nonce, self.told.status, self.told.body))
+        answer = self._answer()
+        assert answer.manifest is not None
+        assert answer.delta is not None
+        check_message(answer.manifest, rules)
+        assert sha256(self.got.body).digest() == answer.delta.hash
+        if base is not None:
+            apply_patch(base, self.got.body, bundle=answer.manifest.bundle)

@@ -1,0 +1,155 @@
+"""Looks after releases that are on their way to tills, and halts one that a guard speaks against.
+
+Nothing is done while no release is young. Receipts are counted by bundle in steps of ten seconds;
+each look counts the last steps anew, so that what was committed late is counted and nothing twice.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection, Pool
+from central.errors import BadRequestError
+from central.rules.guards import Figures, GuardSettings, judge, read_guards
+from central.rules.releases import halt
+from central.system import System
+from sync.errors import MalformedMessageError
+from sync.records import SaleRecord, decode_record
+
+log = structlog.get_logger()
+_SQL = load_queries("central.rules", "guarding.sql")
+
+GUARD: Final = "guard"
+"""Who halts, in the audit."""
+YOUNG_MS: Final = 72 * 3_600_000
+"""So long after its last ring a release is looked after."""
+BUCKET_MS: Final = 10_000
+_LATE_MS: Final = 30_000
+"""A receipt's transaction is committed by then."""
+_BASELINE_RECEIPTS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A release that was halted, and what was known of it then."""
+
+    version: int
+    why: str
+    release: Figures
+    control: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Young:
+    version: int
+    bundle: str
+    since_ms: int
+    settings: GuardSettings
+
+
+@dataclass(slots=True)
+class RuleGuard:
+    """Guards the releases of a centre; one process's memory of how far it has looked."""
+
+    pool: Pool
+    system: System
+    _counted_to_ms: int = 0
+    _swept_ms: int = 0
+    _unposted: dict[str, int] = field(default_factory=dict)
+    _unposted_after: int | None = None
+    _baselines: dict[int, Figures] = field(default_factory=dict)
+
+    async def look(self) -> tuple[Halted, ...]:
+        """Look once at all young releases; returns those that were halted."""
+        now_ms = self.system.now_ms()
+        async with self.pool.acquire() as connection:
+            young = [
+                _young(row) for row in await connection.fetch(_SQL["young"], now_ms - YOUNG_MS)
+            ]
+            if not young:
+                self._unposted_after = None
+                return ()
+            await self._count(connection, min(each.since_ms for each in young), now_ms)
+            halted = [await self._judge(connection, each) for each in young]
+        return tuple(each for each in halted if each is not None)
+
+    async def _count(self, connection: Connection, since_ms: int, now_ms: int) -> None:
+        begin_ms = max(since_ms, self._counted_to_ms - _LATE_MS) // BUCKET_MS * BUCKET_MS
+        await connection.execute(_SQL["count_receipts"], begin_ms, BUCKET_MS)
+        if now_ms - self._swept_ms > YOUNG_MS:
+            await connection.execute(_SQL["forget_counts"], now_ms - 2 * YOUNG_MS)
+            self._swept_ms = now_ms
+        self._counted_to_ms = now_ms
+        if self._unposted_after is None:
+            self._unposted_after = await connection.fetchval(_SQL["last_outcome"])
+        for row in await connection.fetch(_SQL["unposted"], self._unposted_after):
+            self._unposted_after = max(self._unposted_after or 0, row["arrival"])
+            if bundle := _bundle_of(row["body"]):
+                self._unposted[bundle] = self._unposted.get(bundle, 0) + 1
+
+    async def _judge(self, connection: Connection, young: _Young) -> Halted | None:
+        ours, theirs = Figures(), Figures()
+        begin_ms = young.since_ms // BUCKET_MS * BUCKET_MS
+        counted = await connection.fetch(_SQL["counts"], begin_ms)
+        told = await connection.fetch(_SQL["told"], young.bundle, young.since_ms)
+        newer = {row["bundle"] for row in await connection.fetch(_SQL["newer"], young.version)}
+        for row in (*counted, *told):
+            if row["bundle"] == young.bundle:
+                ours = _sum((ours, _figures(row)))
+            elif row["bundle"] not in newer:
+                # Tills of a newer release are its to answer for, not what was normal before this.
+                theirs = _sum((theirs, _figures(row)))
+        unposted = self._unposted.get(young.bundle, 0)
+        ours = msgspec.structs.replace(ours, unequal=ours.unequal + unposted)
+        if theirs.receipts < young.settings.receipts_min:
+            theirs = _sum((theirs, await self._baseline(connection, young)))
+        if not (why := judge(young.settings, ours, theirs)):
+            return None
+        try:
+            await halt(connection, young.version, why=why, by=GUARD, system=self.system)
+        except BadRequestError:  # somebody was quicker
+            return None
+        log.error("release_halted", release=young.version, why=why, receipts=ours.receipts)
+        return Halted(young.version, why, ours, theirs)
+
+    async def _baseline(self, connection: Connection, young: _Young) -> Figures:
+        """Return what the last receipts before a release began show; asked once a release."""
+        found = self._baselines.get(young.version)
+        if found is None:
+            row = await connection.fetchrow(
+                _SQL["baseline"], young.since_ms, _BASELINE_RECEIPTS, young.bundle
+            )
+            assert row is not None
+            found = self._baselines[young.version] = _figures(row)
+        return found
+
+
+def _young(row: asyncpg.Record) -> _Young:
+    return _Young(row["version"], row["bundle"], row["since_ms"], read_guards(row["guards"]))
+
+
+def _figures(row: asyncpg.Record) -> Figures:
+    known = {name: int(value or 0) for name, value in row.items() if name in _NAMES}
+    return Figures(**known)
+
+
+_NAMES: Final = frozenset(Figures.__struct_fields__)
+
+
+def _sum(figures: Iterable[Figures]) -> Figures:
+    columns = zip(*(msgspec.structs.astuple(each) for each in figures), strict=True)
+    return Figures(**dict(zip(Figures.__struct_fields__, map(sum, columns), strict=True)))
+
+
+def _bundle_of(body: bytes) -> str:
+    """Return the bundle a record that could not be applied was sold under; empty for no sale."""
+    try:
+        record = decode_record(body)
+    except MalformedMessageError:
+        return ""
+    return record.inputs.bundle if isinstance(record, SaleRecord) else ""

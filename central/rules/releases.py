@@ -1,0 +1,466 @@
+"""Releases: content for tills, moved from ring to ring; halted, resumed, taken back, pinned.
+
+A till gets the newest open release of which one ring holds it, or what it is pinned to. Taking a
+release away sends its tills to the newest release that is left to them; the manifests for that
+were signed with it (`central.rules.release_file`): no key is needed, and no version goes back.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+import asyncpg
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from central.errors import BadRequestError, ForbiddenError, NotFoundError
+from central.rules.deltas import insert_deltas, make_deltas
+from central.rules.drafts import DraftRow, load_draft
+from central.rules.guards import GuardSettings
+from central.rules.publishing import base_hash, bundle_content, check_rules, day_of, pack_bundle
+from central.rules.release_file import ReleaseFile, check_file, spare_manifests
+from central.rules.rings import Ring, SomeStores
+from central.staff.audit import note
+from central.staff.persons import APPROVER, COMMAND_LINE, Person, are_there_people
+from central.system import System
+from loyalty.bundle import Bundle
+from sync.messages import Manifest
+
+_SQL = load_queries("central.rules", "queries.sql")
+
+State = Literal["open", "halted", "withdrawn"]
+Scope = Literal["till", "store"]
+
+_MOMENT_CHARACTERS: Final = len("2026-12-01T06:00:00")
+GOOD_MAX: Final = 2
+"""So many contents beside its own a release is signed for, to send tills back to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release as people see it.
+
+    Attributes:
+        draft: title of the draft it was made of; empty for a trial, or for content that went out
+            before.
+        state: `open`; `halted` by a guard or a person until somebody resumes it; `withdrawn` for
+            good.
+        why: of the last change of its state.
+        tills: that have its content now, as they said last.
+    """
+
+    version: int
+    bundle: str
+    kind: str
+    draft: str
+    author: str
+    approver: str
+    offers: int
+    activate_at: str
+    state: State
+    why: str
+    rings: tuple[str, ...]
+    published_by: str
+    published_at_ms: int
+    changed_at_ms: int
+    tills: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A till or store that gets one release, whatever rings say."""
+
+    scope: Scope
+    name: str
+    release: int
+    pinned_by: str
+    pinned_at_ms: int
+
+
+async def authorise(connection: Connection, by: Person | None, role: str) -> str:
+    """Return the name of who does something.
+
+    Raises:
+        ForbiddenError: the person may not; or nobody is named though people are known here.
+    """
+    if by is not None:
+        by.require(role)
+        return by.name
+    if await are_there_people(connection):
+        raise ForbiddenError("say who you are: give a file with your token, --token-file FILE")
+    return COMMAND_LINE
+
+
+# Making
+
+
+async def build_release(
+    connection: Connection, title: str, *, activate_at: str, system: System
+) -> ReleaseFile:
+    """Return what is to be signed: a draft that is approved, or a release to go out again.
+
+    Args:
+        title: `summer@2` of a draft, or the version of a release, `12`.
+        activate_at: local moment at each store, `YYYY-MM-DDTHH:MM:SS`; empty = at once.
+
+    Raises:
+        BadRequestError: the draft is not approved, or contradicts itself.
+        NotFoundError: there is no such draft or release.
+    """
+    if activate_at and not _is_moment(activate_at):
+        raise BadRequestError("activate_at", "is a local time, YYYY-MM-DDTHH:MM:SS")
+    version = await connection.fetchval(_SQL["version_used"]) + 1
+    good = [row["bundle"] for row in await connection.fetch(_SQL["good_bundles"], GOOD_MAX)]
+    spare = [await _manifest_of(connection, each) for each in good]
+    if title.isdecimal():
+        again = await find_release(connection, int(title))
+        content = await bundle_content(connection, again.bundle)
+        assert content is not None
+        before = await _manifest_of(connection, again.bundle)
+        announced = msgspec.structs.replace(before, version=version, activate_at=activate_at)
+        return ReleaseFile(
+            kind="again", draft="", author=again.author, approver=again.approver, content=content,
+            manifests=tuple(spare_manifests(announced, spare)),
+        )  # fmt: skip
+    draft = await load_draft(connection, title)
+    _require_approval(draft)
+    await asyncio.to_thread(check_rules, draft.bundle, day_of(system.now_ms()))
+    packed = await asyncio.to_thread(
+        pack_bundle,
+        replace(draft.bundle, version=version),
+        version=version,
+        activate_at=activate_at,
+    )
+    return ReleaseFile(
+        kind="draft", draft=draft.title, author=draft.author, approver=draft.approver,
+        content=packed.content, manifests=tuple(spare_manifests(packed.manifest, spare)),
+    )  # fmt: skip
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).isoformat() == text and len(text) == _MOMENT_CHARACTERS
+    except ValueError:
+        return False
+
+
+async def _manifest_of(connection: Connection, bundle_hash: str) -> Manifest:
+    content = await connection.fetchval(_SQL["manifest_of_bundle"], bundle_hash)
+    return msgspec.msgpack.decode(content, type=Manifest)
+
+
+def _require_approval(draft: DraftRow) -> None:
+    if not draft.approver:
+        raise BadRequestError(
+            "draft", f"{draft.title} is not approved; somebody else than {draft.author} approves it"
+        )
+
+
+async def publish_release(
+    connection: Connection,
+    file: ReleaseFile,
+    *,
+    keys: Mapping[bytes, int],
+    rings: Iterable[Ring | SomeStores],
+    by: Person | None,
+    system: System,
+    guards: GuardSettings | None = None,
+) -> Release:
+    """Keep a signed release and announce it to its rings; without rings it waits for `rules ring`.
+
+    Args:
+        keys: that may sign now, with their generations.
+
+    Raises:
+        ForbiddenError: the person is no approver.
+        BadRequestError: it is not signed, not what was approved, or another came first.
+    """
+    name = await authorise(connection, by, APPROVER)
+    generation = check_file(file, keys)
+    bundle = await asyncio.to_thread(file.bundle)
+    base = await asyncio.to_thread(base_hash, bundle)
+    draft, draft_version = await _approved(connection, file, bundle)
+    announced, now_ms = file.announced, system.now_ms()
+    deltas = await make_deltas(connection, file.content, announced.bundle)
+    async with connection.transaction():
+        await connection.execute(_SQL["lock_releases"])
+        used = await connection.fetchval(_SQL["version_used"])
+        if used >= announced.version:
+            raise BadRequestError(
+                "version", f"{announced.version} is used by now; build and sign the release again"
+            )
+        await connection.execute(
+            _SQL["insert_bundle"], announced.bundle, announced.version,
+            msgspec.msgpack.encode(announced), file.content, len(bundle.offers), now_ms,
+            base,
+        )  # fmt: skip
+        await connection.execute(
+            _SQL["insert_release"], announced.version, announced.bundle, file.kind, draft,
+            draft_version, announced.activate_at,
+            msgspec.json.encode(guards or GuardSettings()).decode(), name, now_ms,
+        )  # fmt: skip
+        for each in file.manifests:
+            await connection.execute(
+                _SQL["insert_manifest"], generation, each.version, each.bundle, announced.version,
+                msgspec.msgpack.encode(each),
+            )  # fmt: skip
+        await insert_deltas(connection, announced.bundle, deltas)
+        await note(
+            connection, person=name, action="rules.publish", subject=f"release:{announced.version}",
+            detail={"bundle": announced.bundle, "draft": file.draft}, now_ms=now_ms,
+        )  # fmt: skip
+        for ring in rings:
+            await _add_ring(connection, announced.version, ring, by=name, now_ms=now_ms)
+    return await find_release(connection, announced.version)
+
+
+async def _approved(
+    connection: Connection, file: ReleaseFile, bundle: Bundle
+) -> tuple[str | None, int | None]:
+    """Return name and version of the draft a file is made of, having compared the two."""
+    if file.kind == "again":
+        if await bundle_content(connection, file.announced.bundle) is None:
+            raise BadRequestError("bundle", "was never published here")
+        return None, None
+    draft = await load_draft(connection, file.draft)
+    _require_approval(draft)
+    if replace(bundle, version=draft.bundle.version) != draft.bundle:
+        raise BadRequestError("content", f"is not what was approved as {draft.title}")
+    return draft.name, draft.version
+
+
+# Moving
+
+
+async def add_ring(
+    connection: Connection, version: int, ring: Ring | SomeStores, *, by: Person | None,
+    system: System,
+) -> Release:  # fmt: skip
+    """Announce a release to more tills.
+
+    Raises:
+        ForbiddenError: the person is no approver.
+        BadRequestError: it was halted or withdrawn, or a store is unknown.
+        NotFoundError: there is no such release.
+    """
+    name = await authorise(connection, by, APPROVER)
+    release = await find_release(connection, version)
+    if release.state != "open":
+        raise BadRequestError("release", f"{version} is {release.state}: {release.why}")
+    async with connection.transaction():
+        await _add_ring(connection, version, ring, by=name, now_ms=system.now_ms())
+    return await find_release(connection, version)
+
+
+async def _add_ring(
+    connection: Connection, version: int, ring: Ring | SomeStores, *, by: str, now_ms: int
+) -> None:
+    if isinstance(ring, SomeStores):
+        rows = await connection.fetch(_SQL["some_stores"], str(version), ring.count)
+        ring = Ring("stores", tuple(sorted(row["store_id"] for row in rows)))
+    elif ring.kind == "stores":
+        rows = await connection.fetch(_SQL["stores_by_name"], list(ring.names))
+        if unknown := set(ring.names) - {row["store_id"] for row in rows}:
+            raise BadRequestError("ring", f"there is no store {', '.join(sorted(unknown))}")
+    await connection.execute(
+        _SQL["insert_ring"], version, ring.kind, list(ring.names), ring.basis_points, by, now_ms
+    )
+    await note(
+        connection, person=by, action="rules.ring", subject=f"release:{version}",
+        detail={"ring": str(ring)}, now_ms=now_ms,
+    )  # fmt: skip
+
+
+async def halt(
+    connection: Connection, version: int, *, why: str, by: str, system: System
+) -> Release:
+    """Take a release away from all its tills until somebody resumes it.
+
+    Args:
+        by: name of who halts, a person or the guard.
+
+    Raises:
+        BadRequestError: it is not open.
+        NotFoundError: there is no such release.
+    """
+    return await _change(
+        connection, version, ("open",), "halted", why=why, by=by, action="rules.halt",
+        system=system,
+    )  # fmt: skip
+
+
+async def resume(
+    connection: Connection, version: int, *, why: str, by: Person | None, system: System
+) -> Release:
+    """Give a halted release back to its rings; a person alone does so.
+
+    Raises:
+        ForbiddenError: the person is no approver.
+        BadRequestError: it is not halted.
+    """
+    name = await authorise(connection, by, APPROVER)
+    return await _change(
+        connection, version, ("halted",), "open", why=why, by=name, action="rules.resume",
+        system=system,
+    )  # fmt: skip
+
+
+async def roll_back(
+    connection: Connection, version: int, *, why: str, by: Person | None, system: System
+) -> Release:
+    """Withdraw a release for good: its tills get what they would have without it.
+
+    Raises:
+        ForbiddenError: the person is no approver.
+        BadRequestError: it is withdrawn already, or nothing would be left.
+    """
+    name = await authorise(connection, by, APPROVER)
+    good = await connection.fetch(_SQL["good_bundles"], GOOD_MAX + 1)
+    release = await find_release(connection, version)
+    if not [row for row in good if row["bundle"] != release.bundle]:
+        raise BadRequestError("release", f"there is nothing before {version} to go back to")
+    return await _change(
+        connection, version, ("open", "halted"), "withdrawn", why=why, by=name,
+        action="rules.roll-back", system=system,
+    )  # fmt: skip
+
+
+async def _change(
+    connection: Connection,
+    version: int,
+    before: tuple[State, ...],
+    after: State,
+    *,
+    why: str,
+    by: str,
+    action: str,
+    system: System,
+) -> Release:
+    now_ms = system.now_ms()
+    release = await find_release(connection, version)
+    async with connection.transaction():
+        changed = await connection.fetchval(
+            _SQL["change_state"], version, after, why, now_ms, list(before)
+        )
+        if changed is None:
+            raise BadRequestError("release", f"{version} is {release.state}")
+        await note(
+            connection, person=by, action=action, subject=f"release:{version}",
+            detail={"why": why}, now_ms=now_ms,
+        )  # fmt: skip
+    return await find_release(connection, version)
+
+
+# Pinning
+
+
+async def pin(
+    connection: Connection, scope: Scope, name: str, version: int, *, by: Person | None,
+    system: System,
+) -> None:  # fmt: skip
+    """Give a till or a store one release, whatever rings say; a till's own pin goes first.
+
+    Raises:
+        ForbiddenError: the person is no approver.
+        NotFoundError: there is no such release.
+    """
+    who = await authorise(connection, by, APPROVER)
+    await find_release(connection, version)
+    async with connection.transaction():
+        await connection.execute(_SQL["put_pin"], scope, name, version, who, system.now_ms())
+        await note(
+            connection, person=who, action="rules.pin", subject=f"{scope}:{name}",
+            detail={"release": version}, now_ms=system.now_ms(),
+        )  # fmt: skip
+
+
+async def unpin(
+    connection: Connection, scope: Scope, name: str, *, by: Person | None, system: System
+) -> None:
+    """Let a till or a store follow its rings again.
+
+    Raises:
+        ForbiddenError: the person is no approver.
+        NotFoundError: it is not pinned.
+    """
+    who = await authorise(connection, by, APPROVER)
+    async with connection.transaction():
+        version = await connection.fetchval(_SQL["delete_pin"], scope, name)
+        if version is None:
+            raise NotFoundError(f"{scope} {name} is not pinned")
+        await note(
+            connection, person=who, action="rules.unpin", subject=f"{scope}:{name}",
+            detail={"release": version}, now_ms=system.now_ms(),
+        )  # fmt: skip
+
+
+# Looking
+
+
+async def find_release(connection: Connection, version: int) -> Release:
+    """Return a release.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = [each for each in await list_releases(connection) if each.version == version]
+    if not found:
+        raise NotFoundError(
+            f"there is no release {version}; tillside-central rules list shows them"
+        )
+    return found[0]
+
+
+async def list_releases(connection: Connection) -> tuple[Release, ...]:
+    """Return every release, the newest first."""
+    rings: dict[int, list[str]] = {}
+    for row in await connection.fetch(_SQL["rings"]):
+        rings.setdefault(row["release"], []).append(str(ring_of(row)))
+    tills = {row["bundle"]: row["tills"] for row in await connection.fetch(_SQL["holders"])}
+    return tuple(
+        _release(row, tuple(rings.get(row["version"], ())), tills.get(row["bundle"], 0))
+        for row in await connection.fetch(_SQL["releases"])
+    )
+
+
+async def list_pins(connection: Connection) -> tuple[Pin, ...]:
+    """Return every pin."""
+    return tuple(
+        Pin(
+            scope=row["scope"],
+            name=row["name"],
+            release=row["release"],
+            pinned_by=row["pinned_by"],
+            pinned_at_ms=row["pinned_at_ms"],
+        )
+        for row in await connection.fetch(_SQL["pins"])
+    )
+
+
+def ring_of(row: asyncpg.Record) -> Ring:
+    """Return a ring as it is kept."""
+    return Ring(row["kind"], tuple(row["names"]), row["basis_points"])
+
+
+def _release(row: asyncpg.Record, rings: tuple[str, ...], tills: int) -> Release:
+    draft = f"{row['draft']}@{row['draft_version']}" if row["draft"] else ""
+    return Release(
+        version=row["version"],
+        bundle=row["bundle"],
+        kind=row["kind"],
+        draft=draft,
+        author=row["author"] or "",
+        approver=row["approver"] or "",
+        offers=row["offers"],
+        activate_at=row["activate_at"],
+        state=row["state"],
+        why=row["why"],
+        rings=rings,
+        published_by=row["published_by"],
+        published_at_ms=row["published_at_ms"],
+        changed_at_ms=row["changed_at_ms"],
+        tills=tills,
+    )

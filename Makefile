@@ -9,9 +9,12 @@ SOAK_ARGS ?=
 BENCH_ARGS ?=
 TILL_ARGS ?=
 SYNC_ARGS ?=
+RULES_ARGS ?=
 MUTATE_ARGS ?=
 PYTEST_ARGS ?=
 CRASH_ARGS ?=
+BACKTEST_ARGS ?=
+CENTRE_ARGS ?=
 KILL_ARGS ?=
 NETEM_ARGS ?=
 
@@ -24,7 +27,7 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg demo replay test check receipts package simulate soak crash netem bench bench-engine bench-till bench-sync mutate golden \
+.PHONY: help environment nanomsg spark demo replay test check receipts package simulate soak crash netem bench bench-engine bench-till bench-sync bench-rules bench-centre bench-backtest mutate golden \
 	lock clean
 
 help: ## Say what can be made
@@ -51,6 +54,9 @@ nanomsg: $(ENVIRONMENT) ## Add the nanomsg bus to .venv (needs libnanomsg-dev an
 	@# Not from pip's cache: what was built there once may be without the C extension.
 	$(PY) -m pip install --disable-pip-version-check --quiet --require-hashes --no-build-isolation --use-pep517 \
 		--no-cache-dir -r requirements/nanomsg.lock
+
+spark: $(ENVIRONMENT) ## Add Spark to .venv, for the archive's job and its test (needs Java 17, takes 450 MB)
+	$(PY) -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/spark.lock
 
 demo: $(ENVIRONMENT) ## Two stores, four tills, real baskets, a cut line and its end (DEMO_ARGS=..., KEEP=1 leaves it running)
 	$(PY) -m bench.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
@@ -100,6 +106,15 @@ bench-till: $(ENVIRONMENT) ## Measure a till: completing beside a bare commit, a
 bench-sync: $(ENVIRONMENT) ## Measure the line: bytes of a store's day, redemption without it (SYNC_ARGS='--quick')
 	$(PY) -m bench.sync $(SYNC_ARGS)
 
+bench-centre: $(ENVIRONMENT) ## Measure the centre: purchases, intake, storms, kill -9, growth (CENTRE_ARGS=--quick)
+	$(PY) -m bench.centre $(CENTRE_ARGS)
+
+bench-backtest: $(ENVIRONMENT) ## Measure back-tests of real baskets: receipts a second, the predicted first day (BACKTEST_ARGS=--quick)
+	$(PY) -m bench.backtest $(BACKTEST_ARGS)
+
+bench-rules: $(ENVIRONMENT) ## Measure a release on its way to 50,000 tills (RULES_ARGS='--tills 2000 --stores 200')
+	$(PY) -m bench.rules $(RULES_ARGS)
+
 mutate: $(ENVIRONMENT) ## Put small mistakes into the rules and see whether the tests notice (MUTATE_ARGS='--sample 300 --seed 1')
 	$(PY) -m bench.mutation $(MUTATE_ARGS)
 
@@ -116,6 +131,7 @@ lock: ## Make requirements/*.lock anew from pyproject.toml (UPGRADE=1 takes the 
 	@$(LOCK_TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet 'uv>=0.9'
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.lock
 	$(COMPILE) --group pyproject.toml:nanomsg -c requirements/dev.lock -o requirements/nanomsg.lock
+	$(COMPILE) --group pyproject.toml:spark -c requirements/dev.lock -o requirements/spark.lock
 	$(COMPILE) requirements/bench-peers.in -o requirements/bench-peers.lock
 
 clean: ## Remove what was made here: .venv, caches, builds, the demo's files

@@ -17,13 +17,14 @@ from agent.errors import AgentError, JournalDamagedError
 from agent.health import Health
 from agent.identity import Identity, load_identity
 from agent.journal.anchor import AnchorFile
-from agent.journal.database import Database
+from agent.journal.database import Database, lay_out_log
 from agent.journal.journal import Journal
 from agent.link.central_client import CentralClient
 from agent.link.worker import LinkWorker
 from agent.neighbours.bus_driver import BusDriver
 from agent.pos_api.http_server import HttpLimits, HttpServer, serve
 from agent.pos_api.routes import PosApi
+from agent.quiet_work import QuietWork, settle_objects
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.store_bus.opening import open_bus
 from agent.store_bus.port import StoreBus
@@ -74,6 +75,7 @@ def open_till(data: Path, identity: Identity, system: System, settings: TillSett
         )
         reason = "journal damaged"
         journal = Journal(Database(str(data / JOURNAL_FILE)), identity.till_id, anchor)
+    lay_out_log(data / JOURNAL_FILE)
     try:
         cache = Cache(open_cache_database(str(data / CACHE_FILE)))
     except JournalDamagedError as error:
@@ -126,6 +128,7 @@ async def running_agent(
         addresses=config.bus.others(),
         journal_damaged=health.journal_damaged,
     )
+    quiet = QuietWork(till, thread, journal_damaged=health.journal_damaged)
     api = PosApi(
         till=till,
         thread=thread,
@@ -135,6 +138,7 @@ async def running_agent(
         link_settings=config.link(),
         health=health,
         siblings=siblings,
+        quiet=quiet,
         one_call=asyncio.Lock(),
     )
     server = await serve(api.handle, port=config.pos_port, limits=_POS_LIMITS)
@@ -152,6 +156,7 @@ async def running_agent(
             task.cancel()
         await asyncio.gather(worker, neighbours, talking, return_exceptions=True)
         await server.close()
+        await quiet.close()
         await client.close()
         await thread.run(till.journal.close)
         await thread.run(till.cache.close)
@@ -190,6 +195,7 @@ async def run_until_stopped(data: Path, config: AgentConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running_agent(data, config) as agent:
+        settle_objects()
         log.info("agent_ready", till=agent.till.identity.till_id, port=agent.server.port)
         damaged = asyncio.create_task(agent.health.journal_damaged.wait())
         stopped = asyncio.create_task(stop.wait())

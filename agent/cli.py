@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="tillside-agent",
         description="The loyalty agent of one till: calculates every receipt here,"
         " with or without a network.",
-        epilog="Example: tillside-agent enrol --centre https://loyalty.example --code ABCDE-FGHJK"
+        epilog="Example: tillside-agent enrol --centre https://loyalty.example --code ABCDE-FGHJK2"
         " && tillside-agent run",
     )
     parser.add_argument("--version", action="version", version=f"tillside-agent {__version__}")

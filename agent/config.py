@@ -60,6 +60,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         language: of texts for the cashier, `en` or `ru`.
         pull_interval_s: pause between conversations with the centre when nothing happens.
         hello_interval_s: how often the stream is compared with the centre's.
+        hold_s_max: the longest a pull waits at the centre for news; 0 = never.
+        hello_interval_held_s: as `hello_interval_s`, while pulls wait at the centre.
         retry_delay_s_max: ceiling of the back-off while the link is down.
         ask_budget_ms: how long a sale waits for the centre's knowledge of a customer.
         authorise_budget_ms: how long a redemption waits for an authorisation.
@@ -71,6 +73,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     language: str = "en"
     pull_interval_s: float = 15.0
     hello_interval_s: float = 60.0
+    hold_s_max: float = 300.0
+    hello_interval_held_s: float = 1800.0
     retry_delay_s_max: float = 600.0
     request_timeout_s: float = 20.0
     ask_budget_ms: int = 150
@@ -86,13 +90,16 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in (
             "pull_interval_s",
             "hello_interval_s",
+            "hello_interval_held_s",
             "retry_delay_s_max",
             "request_timeout_s",
         ):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive")
-        for name in ("ask_budget_ms", "authorise_budget_ms", "risk_points_per_receipt_max"):
-            if getattr(self, name) < 0:
+        for name in (
+            "ask_budget_ms", "authorise_budget_ms", "risk_points_per_receipt_max", "hold_s_max",
+        ):  # fmt: skip
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative")
 
     def link(self) -> LinkSettings:

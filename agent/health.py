@@ -41,6 +41,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         clock_ms: trusted time.
         clock_uncertainty_s: how far the register's time may be off.
         courier_asks_open: asks for which a customer's telephone may still bring points.
+        rules_age: `fresh`; `old` when the centre has not said for three days which rules are this
+            till's; `expired` after two weeks: base rules alone count.
+        rules_waiting: hash of the bundle that waits for its moment.
+        rules_refused: hash of the bundle that failed the self-test last, and why.
     """
 
     till_id: int
@@ -67,6 +71,9 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     risk_points_left: int
     bus: BusStatus = BusStatus(state="off")
     siblings: SiblingsReport = SiblingsReport()
+    rules_age: str = "fresh"
+    rules_waiting: str = ""
+    rules_refused: str = ""
 
 
 class Health:
@@ -86,6 +93,7 @@ class Health:
         """Return the state now."""
         till = self._till
         head = till.journal.stream.head()
+        rules = till.books.now()
         return HealthReport(
             till_id=till.identity.till_id,
             store=till.identity.place.store,
@@ -111,6 +119,9 @@ class Health:
             risk_points_left=till.journal.rights.risk_points_left(),
             bus=self._bus.status(),
             siblings=self._siblings(),
+            rules_age=till.books.age_state(),
+            rules_waiting=rules.waiting,
+            rules_refused=f"{rules.refused} {rules.why}".strip(),
         )
 
     def _siblings(self) -> SiblingsReport:

@@ -16,6 +16,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key_seed: the till's private key; never leaves the file.
         card_key: key of the chain's card hashes.
+        root: signed root document, JSON, which names the rule keys; empty where there is none.
     """
 
     till_id: int
@@ -26,6 +27,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     centre_key: bytes
     rule_keys: tuple[bytes, ...]
     pos_token: str
+    root: str = ""
 
 
 def identity_of(
@@ -41,6 +43,7 @@ def identity_of(
         centre_key=answer.centre_key,
         rule_keys=answer.rule_keys,
         pos_token=pos_token,
+        root=answer.root.decode(errors="replace"),
     )
 
 

@@ -7,37 +7,53 @@ from dataclasses import dataclass
 
 import asyncpg
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 
 from central.api.app import make_app
 from central.api.app_routes import AppRoutes
+from central.api.ledger_routes import LedgerRoutes
 from central.api.office_routes import OfficeRoutes
 from central.api.open_routes import OpenRoutes
+from central.api.rule_routes import RuleRoutes
 from central.api.till_routes import TillRoutes
 from central.config import CentralConfig
 from central.console.status_page import StatusPage
-from central.database.embedded import EmbeddedServer, start_embedded
+from central.database.embedded import start_embedded
 from central.database.migrations import migrate
-from central.database.pool import Pool, open_pool
-from central.keys import CentreKeys, load_keys
+from central.database.pool import Pool, Pools, open_pool
+from central.keys import CentreKeys
+from central.ledger.sealing import seal_due
 from central.people.birthdays import turn_birthdays
+from central.people.tiers import BUSY as TIERS_BUSY
+from central.people.tiers import tend_tiers
 from central.rights.counters import CounterDesk
 from central.rights.courier import CourierDesk
 from central.rights.issuing import RightsDesk, RightsSettings
 from central.rights.tending import tend
+from central.rules.directory import RuleDirectory
+from central.rules.guarding import RuleGuard
 from central.rules.library import RuleLibrary
 from central.streams.apply import Applier
+from central.streams.lines import LineReader
 from central.system import System
 from central.tills.desk import TillDesk
 from central.tills.feed import sweep, watch_epoch
+from central.tills.front import TillFront
+from central.tills.waiting import WaitingRoom
 
 log = structlog.get_logger()
 
 _IDLE_S = 1.0
+_FEW = 50
+_MOMENT_S = 0.02
 _BIRTHDAYS_S = 3600.0
 _RIGHTS_S = 60.0
+_SEALS_S = 900.0
+_TIERS_S = 30.0
 _FEED_S = 3600.0
+_GUARD_S = 5.0
+_KEEP_ALIVE_S = 65
+_ENDING_S = 0.2
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a database says, or its client in its place, that went away in the middle of a statement."""
 
@@ -55,20 +71,48 @@ class Centre:
     ingested: asyncio.Event
 
 
-def join_centre(pool: Pool, keys: CentreKeys, system: System, rights: RightsSettings) -> Centre:
-    """Join the parts over an open, migrated database."""
+def join_centre(
+    pool: Pool,
+    keys: CentreKeys,
+    system: System,
+    rights: RightsSettings,
+    room: WaitingRoom | None = None,
+    pools: Pools | None = None,
+) -> Centre:
+    """Join the parts over an open, migrated database.
+
+    Args:
+        room: where pulls wait for news; without one they are answered at once.
+        pools: of the traffic classes; without them all share `pool`.
+    """
+    pools = pools or Pools.shared(pool)
     library = RuleLibrary()
     ingested = asyncio.Event()
     counters = CounterDesk(pool, system, keys.centre, rights, library)
-    desk = TillDesk(pool, RightsDesk(pool, system, keys.centre, rights), counters, system, ingested)
+    directory = RuleDirectory(pool)
+    desk = TillDesk(
+        pool,
+        RightsDesk(pool, system, keys.centre, rights),
+        counters,
+        system,
+        ingested,
+        directory,
+        TillFront(pool, system),
+        WaitingRoom() if room is None else room,
+        LineReader(pool, library),
+    )
     app = make_app(
         tills=TillRoutes(pool, desk, keys),
-        opened=OpenRoutes(pool, keys, system),
-        office=OfficeRoutes(pool, keys, library),
-        customers=AppRoutes(CourierDesk(pool, system, keys.centre, rights), keys),
-        status=StatusPage(pool, library, system),
+        opened=OpenRoutes(pool, keys, system, directory),
+        office=OfficeRoutes(pools.office, keys, library),
+        customers=AppRoutes(CourierDesk(pools.app, system, keys.centre, rights), keys),
+        rules=RuleRoutes(pools.office, keys, system),
+        ledger=LedgerRoutes(pools.office, keys, system),
+        status=StatusPage(pools.office, library, system),
     )
-    return Centre(pool, keys, system, desk, Applier(pool, library, system), app, ingested)
+    # Rules are compiled once in a process, whoever asks for them.
+    applier = Applier(pools.processing, library, system)
+    return Centre(pool, keys, system, desk, applier, app, ingested)
 
 
 @asynccontextmanager
@@ -79,14 +123,8 @@ async def opened_database(config: CentralConfig, system: System) -> AsyncIterato
         DatabaseUnavailableError: it does not answer or does not fit.
         MigrationError: the schema cannot be brought up to date.
     """
-    config.folder.mkdir(parents=True, exist_ok=True)
-    server: EmbeddedServer | None = None
-    if not config.database:
-        server = await asyncio.to_thread(start_embedded, config.folder / "postgres")
-    try:
-        pool = await open_pool(
-            config.database or _dsn(server), connections_max=config.connections_max
-        )
+    async with opened_server(config) as dsn:
+        pool = await open_pool(dsn, connections_max=config.connections_max)
         try:
             async with pool.acquire() as connection:
                 for name in await migrate(connection, now_ms=system.now_ms()):
@@ -94,14 +132,24 @@ async def opened_database(config: CentralConfig, system: System) -> AsyncIterato
             yield pool
         finally:
             await pool.close()
+
+
+@asynccontextmanager
+async def opened_server(config: CentralConfig) -> AsyncIterator[str]:
+    """Give the address of the configured database, or of an embedded one while the block runs.
+
+    Raises:
+        DatabaseUnavailableError: an embedded one does not start.
+    """
+    config.folder.mkdir(parents=True, exist_ok=True)
+    if config.database:
+        yield config.database
+        return
+    server = await asyncio.to_thread(start_embedded, config.folder / "postgres")
+    try:
+        yield server.dsn
     finally:
-        if server is not None:
-            await asyncio.to_thread(server.stop)
-
-
-def _dsn(server: EmbeddedServer | None) -> str:
-    assert server is not None
-    return server.dsn
+        await asyncio.to_thread(server.stop)
 
 
 async def apply_for_ever(centre: Centre) -> None:
@@ -109,8 +157,10 @@ async def apply_for_ever(centre: Centre) -> None:
     while True:
         try:
             centre.ingested.clear()
-            while await centre.applier.apply_pending():
-                pass
+            while ended := await centre.applier.apply_pending():
+                if ended < _FEW:
+                    # What comes in a moment shares the statements of the next batch.
+                    await asyncio.sleep(_MOMENT_S)
         except _LOST as error:
             log.warning("apply_waits", why=repr(error))
         try:
@@ -152,6 +202,43 @@ async def tend_rights_for_ever(centre: Centre) -> None:
         await asyncio.sleep(_RIGHTS_S)
 
 
+async def seal_days_for_ever(centre: Centre) -> None:
+    """Seal the ledger's day that is over, soon after it is, until cancelled."""
+    while True:
+        try:
+            seal = await seal_due(centre.pool, centre.keys.centre, now_ms=centre.system.now_ms())
+            if seal is not None:
+                log.info("day_sealed", day=seal.day, entries=seal.entries, root=seal.root)
+        except _LOST as error:
+            log.warning("seal_waits", why=repr(error))
+        await asyncio.sleep(_SEALS_S)
+
+
+async def tend_tiers_for_ever(centre: Centre) -> None:
+    """Work out tiers of accounts with news and of those that are due, until cancelled."""
+    while True:
+        try:
+            done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+            if done.changed:
+                log.info("tiers_changed", accounts=done.changed)
+            if done.looked_at >= TIERS_BUSY:
+                continue
+        except _LOST as error:
+            log.warning("tiers_wait", why=repr(error))
+        await asyncio.sleep(_TIERS_S)
+
+
+async def guard_rules_for_ever(centre: Centre) -> None:
+    """Look at releases on their way every five seconds, until cancelled; `look` halts and logs."""
+    guard = RuleGuard(centre.pool, centre.system)
+    while True:
+        try:
+            await guard.look()
+        except _LOST as error:
+            log.warning("guard_waits", why=repr(error))
+        await asyncio.sleep(_GUARD_S)
+
+
 async def tend_feed_for_ever(centre: Centre) -> None:
     """Watch for another life of the cluster and sweep old rows every hour, until cancelled."""
     while True:
@@ -164,48 +251,3 @@ async def tend_feed_for_ever(centre: Centre) -> None:
         except _LOST as error:
             log.warning("feed_waits", why=repr(error))
         await asyncio.sleep(_FEED_S)
-
-
-async def serve(config: CentralConfig, system: System) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    async with opened_database(config, system) as pool:
-        centre = join_centre(pool, load_keys(config.folder, system), system, config.rights())
-        server = uvicorn.Server(
-            uvicorn.Config(
-                centre.app,
-                host=config.host,
-                port=config.port,
-                log_level="warning",
-                access_log=False,
-            )
-        )
-        applying = asyncio.create_task(apply_for_ever(centre), name="apply")
-        applying.add_done_callback(lambda task: _apply_ended(task, server))
-        beside = (
-            asyncio.create_task(_announce(server, config)),
-            asyncio.create_task(turn_birthdays_for_ever(centre, config.birthday_days)),
-            asyncio.create_task(tend_rights_for_ever(centre)),
-            asyncio.create_task(tend_feed_for_ever(centre)),
-        )
-        try:
-            await server.serve()
-        finally:
-            for task in (applying, *beside):
-                task.cancel()
-            await asyncio.gather(applying, *beside, return_exceptions=True)
-
-
-def _apply_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:
-    """A centre that does not apply must not look well: it ends, and is started anew."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("apply_ended", why=repr(task.exception()))
-        server.should_exit = True
-
-
-async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:
-    """Say where the centre is served once it is, in the log and in a file for other programs."""
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    (config.folder / "address").write_text(f"http://{config.host}:{port}\n", encoding="ascii")
-    log.info("centre_ready", url=f"http://{config.host}:{port}/")

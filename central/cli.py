@@ -4,16 +4,21 @@ import argparse
 import sys
 
 from central import __version__
+from central.commands.accounts import add_accounts
+from central.commands.archive import add_receipts
 from central.commands.calculate import add_calculate
 from central.commands.command import Run
 from central.commands.feed import add_feed
 from central.commands.ledger import add_ledger
+from central.commands.ledger_days import add_ledger_days
 from central.commands.people import add_people
+from central.commands.persons import add_persons
 from central.commands.receipt_codes import add_receipt
 from central.commands.rights import add_rights
 from central.commands.rules import add_rules
 from central.commands.schema import add_schema
 from central.commands.serving import add_serving
+from central.commands.tiers import add_tiers
 from central.commands.tills import add_enrol, add_revoke
 from central.errors import CentralError
 
@@ -29,15 +34,20 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serving(commands)
     add_people(commands)
+    add_persons(commands)
     add_rules(commands)
     add_calculate(commands)
     add_schema(commands)
     add_enrol(commands)
     add_ledger(commands)
+    add_ledger_days(commands)
+    add_accounts(commands)
+    add_tiers(commands)
     add_rights(commands)
     add_feed(commands)
     add_revoke(commands)
     add_receipt(commands)
+    add_receipts(commands)
     return parser
 
 

@@ -5,6 +5,7 @@ A setting's variable is `TILLSIDE_CENTRAL_<NAME>`.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,7 @@ from central.rights.issuing import RightsSettings
 PREFIX = "TILLSIDE_CENTRAL_"
 _PORT_MAX = 65535
 _BIRTHDAY_DAYS_MAX = 180
+_HOLD_S_MAX = 3600
 
 
 class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,10 +31,17 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         till_points_max: the most one till may hold in grants.
         offline_points_max: the most a till may spend between two conversations' beginnings.
         loss_days: so long after its end a right of a silent till is written off.
+        exposure_days: so long without a word of a till an operator may not close its exposures.
         birthday_days: a birthday window reaches so far before and after the birthday.
+        recall_wait_ms: how long an authorisation waits for points that another till is asked for.
         counter_parts: of what is left of a limit over all customers each till gets one part in
             advance: left / (tills x parts).
         counter_amount_min: the least such part of money or points.
+        hold_s: the longest a till's pull waits for news, seconds; 0 = none waits. Whatever stands
+            between tills and centre has to let a request be silent for so long.
+        connections_max: to the database, for the tills' traffic; beside it those for apps, for the
+            back office, and for posting what arrived.
+        role: which part of the centre the process is (`central.roles`).
     """
 
     data: str
@@ -46,9 +55,16 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     till_points_max: int = 5_000_000
     offline_points_max: int = 20_000
     loss_days: int = 14
+    exposure_days: int = 400
     birthday_days: int = DAYS_DEFAULT
+    recall_wait_ms: int = 500
     counter_parts: int = 4
     counter_amount_min: int = 1_000
+    hold_s: int = 240
+    app_connections_max: int = 4
+    office_connections_max: int = 3
+    processing_connections_max: int = 4
+    role: Literal["all", "front", "processing", "outreach"] = "all"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _PORT_MAX:
@@ -56,15 +72,18 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if (
             min(
                 self.grant_points_max, self.risk_points_per_till, self.till_points_max,
-                self.offline_points_max, self.loss_days,
+                self.offline_points_max, self.loss_days, self.exposure_days, self.recall_wait_ms,
             ) < 0
-            or min(self.grant_days, self.connections_max) < 1
+            or min(
+                self.grant_days, self.connections_max, self.app_connections_max,
+                self.office_connections_max, self.processing_connections_max,
+            ) < 1
         ):  # fmt: skip
-            raise ValueError(
-                "bounds must not be negative; grant_days and connections_max at least 1"
-            )
+            raise ValueError("bounds must not be negative; grant_days and connections at least 1")
         if min(self.counter_parts, self.counter_amount_min) < 1:
             raise ValueError("counter_parts and counter_amount_min must be at least 1")
+        if not 0 <= self.hold_s <= _HOLD_S_MAX:
+            raise ValueError(f"hold_s must be 0 to {_HOLD_S_MAX}")
         if not 0 <= self.birthday_days <= _BIRTHDAY_DAYS_MAX:
             raise ValueError(f"birthday_days must be 0 to {_BIRTHDAY_DAYS_MAX}")
 
@@ -77,6 +96,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             till_points_max=self.till_points_max,
             offline_points_max=self.offline_points_max,
             loss_days=self.loss_days,
+            exposure_days=self.exposure_days,
+            recall_wait_ms=self.recall_wait_ms,
             counter_parts=self.counter_parts,
             counter_amount_min=self.counter_amount_min,
         )

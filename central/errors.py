@@ -6,6 +6,8 @@ CentralError
  · MigrationError               the schema cannot be brought up to date
  · AuthenticationError          the caller did not prove who it is
    · TillRevokedError           it did, and may not come in any more
+ · ForbiddenError               the caller is known and may not do this
+ · OverloadedError              too much waits; the caller is to come again
  · EnrolmentError               a till cannot be enrolled with this code
  · BadRequestError              a request cannot be read; says where and why
  · NotFoundError                there is no such thing
@@ -49,6 +51,14 @@ class AuthenticationError(CentralError):
 
 class TillRevokedError(AuthenticationError):
     """This till was revoked: enrol it anew if it is to work again."""
+
+
+class ForbiddenError(CentralError):
+    """This may be done by others: ask for the role that is needed."""
+
+
+class OverloadedError(CentralError):
+    """More waits here than can be done soon: come again in a moment."""
 
 
 class EnrolmentError(CentralError):

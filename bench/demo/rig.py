@@ -23,6 +23,8 @@ _POLL_S = 0.02
 AGENT_SETTINGS = {
     # Generous budgets keep a busy machine from counting as a lost link;
     # the retry ceiling keeps the demo short.
+    # The pull interval says when tills talk, and nothing else does.
+    "TILLSIDE_HOLD_S_MAX": "0",
     "TILLSIDE_HELLO_INTERVAL_S": "10",
     "TILLSIDE_RETRY_DELAY_S_MAX": "1",
     "TILLSIDE_REQUEST_TIMEOUT_S": "8",

@@ -19,6 +19,7 @@ BUS_PORT = 7720
 AGENT_SETTINGS = {
     # What a sale waits for is the product's own; only the pauses are short, as the drill is.
     "TILLSIDE_PULL_INTERVAL_S": "2",
+    "TILLSIDE_HOLD_S_MAX": "10",
     "TILLSIDE_HELLO_INTERVAL_S": "20",
     "TILLSIDE_RETRY_DELAY_S_MAX": "5",
 }

@@ -8,9 +8,11 @@ from starlette.routing import Route
 from starlette.types import Lifespan
 
 from central.api.app_routes import AppRoutes
+from central.api.ledger_routes import LedgerRoutes
 from central.api.office_routes import OfficeRoutes
 from central.api.open_routes import OpenRoutes
 from central.api.openapi import openapi_document
+from central.api.rule_routes import RuleRoutes
 from central.api.till_routes import TillRoutes
 from central.console.status_page import StatusPage
 
@@ -21,6 +23,8 @@ def make_app(
     opened: OpenRoutes,
     office: OfficeRoutes,
     customers: AppRoutes,
+    rules: RuleRoutes,
+    ledger: LedgerRoutes,
     status: StatusPage,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
@@ -31,6 +35,8 @@ def make_app(
             *opened.routes(),
             *office.routes(),
             *customers.routes(),
+            *rules.routes(),
+            *ledger.routes(),
             Route("/v1/openapi.json", _openapi, methods=["GET"]),
             *status.routes(),
         ],

@@ -17,10 +17,12 @@ from central.database.pool import Pool
 from central.errors import AuthenticationError, BadRequestError, NotFoundError
 from central.keys import CentreKeys
 from central.ledger.verify import verify_ledger
+from central.rights.allowance import read_allowance
 from central.rights.exposure import read_exposure
 from central.rules.library import RuleLibrary
 from central.tills.account_rows import find_account
-from loyalty.account import NO_REDEMPTION, NOBODY, RedeemRequest, SpendRight
+from loyalty.account import NO_ALLOWANCE, NO_REDEMPTION, NOBODY, RedeemRequest, SpendRight
+from loyalty.asking import counters_asked
 from loyalty.basket import Basket, Moment, Place
 from loyalty.calculate import calculate
 from loyalty.canonical import canonical_bytes
@@ -93,6 +95,14 @@ class OfficeRoutes:
             account, points = row.snapshot, row.points + row.held_points
         async with self.pool.acquire() as connection:
             rules = await self.library.newest(connection)
+            counters = counters_asked(
+                rules,
+                place=wish.place,
+                moment=wish.moment,
+                codes=wish.basket.codes,
+                account_id=account.account_id,
+            )
+            allowance = await read_allowance(connection, counters) if counters else NO_ALLOWANCE
         calculation = calculate(
             wish.basket,
             rules,
@@ -101,6 +111,7 @@ class OfficeRoutes:
             account=account,
             request=wish.redeem,
             right=SpendRight(points=min(points, POINTS_MAX)),
+            allowance=allowance,
         )
         return canonical_bytes(calculation)
 

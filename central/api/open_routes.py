@@ -13,12 +13,13 @@ from central.api.till_routes import read_body
 from central.database.pool import Pool
 from central.errors import BadRequestError
 from central.keys import CentreKeys
-from central.rules.publishing import bundle_content
+from central.rules.directory import RuleDirectory
 from central.system import System
 from central.tills.enrolment import enrol
 from sync.codec import CONTENT_TYPE, decode, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL
 from sync.messages import EnrolRequest
+from sync.roots import read_root
 
 _PARTIAL, _RANGE_WRONG = 206, 416
 
@@ -44,6 +45,7 @@ class OpenRoutes:
     pool: Pool
     keys: CentreKeys
     system: System
+    directory: RuleDirectory
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -57,15 +59,18 @@ class OpenRoutes:
         try:
             message = decode(EnrolRequest, await read_body(request))
             answer = await enrol(self.pool, message, keys=self.keys, system=self.system)
+            await self.directory.refresh()
+            if root := self.directory.newest_root():
+                keys = tuple(read_root(root).root().generations())
+                answer = msgspec.structs.replace(answer, root=root, rule_keys=keys)
         except NAMED as error:
             status, problem = problem_of(error)
             return Response(encode(problem), status_code=status, media_type=CONTENT_TYPE)
         return Response(encode(answer), media_type=CONTENT_TYPE)
 
     async def _bundle(self, request: Request) -> Response:
-        """Serve a bundle, zstd; a range goes on where a download broke."""
-        async with self.pool.acquire() as connection:
-            content = await bundle_content(connection, request.path_params["hash"])
+        """Serve a bundle or a delta to it, zstd; a range goes on where a download broke."""
+        content = await self.directory.file(request.path_params["hash"])
         if content is None:
             return Response(status_code=404)
         headers = {"accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document of the centre, made from the types the routes read and write.
 
-Tills speak MessagePack maps of the same shape as the JSON schemas here; bytes are raw there.
+Tills speak MessagePack maps of the same shape as the JSON schemas here; bytes are raw there. What
+live records and short pulls say travels as arrays in the order of the fields.
 """
 
 from functools import cache
@@ -8,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from central.api import ledger_openapi, rule_openapi
 from central.api.app_routes import PATH_COURIER, CarryRequest
 from central.api.office_routes import CalculateRequest
 from central.api.open_routes import CentreHealth
@@ -15,7 +17,7 @@ from central.ledger.verify import LedgerProof
 from central.rights.courier import Carried
 from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
-from sync import cycle, messages, neighbours
+from sync import cycle, lines, listening, messages, neighbours
 from sync.codec import CONTENT_TYPE
 from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
 
@@ -23,6 +25,9 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
     (cycle.PATH_HELLO, messages.Hello, messages.HelloAnswer, "Compare streams, open a session"),
     (cycle.PATH_PUSH, messages.Push, messages.PushAnswer, "Hand in records"),
     (cycle.PATH_PULL, messages.Pull, messages.PullAnswer, "Ask for changes and rights"),
+    (lines.PATH_LINES, lines.Lines, lines.LinesAnswer, "Hand in live records, packed"),
+    (listening.PATH_LISTEN, listening.Listen, listening.ListenAnswer, "Ask for changes, in short"),
+    (listening.PATH_FRESH, listening.Fresh, listening.FreshAnswer, "Ask if an account changed"),
     (cycle.PATH_COMPARE, messages.Compare, messages.CompareAnswer, "Compare accounts in buckets"),
     (
         neighbours.PATH_DELIVER,
@@ -86,7 +91,7 @@ def openapi_document() -> dict[str, Any]:
     kinds: list[Any] = [kind for call in _TILL_CALLS for kind in call[1:3]]
     kinds += [kind for call in _OFFICE_CALLS for kind in call[2:4] if isinstance(kind, type)]
     kinds += [messages.EnrolRequest, messages.EnrolAnswer, messages.Problem, CentreHealth]
-    kinds += [CarryRequest, Carried]
+    kinds += [CarryRequest, Carried, *rule_openapi.KINDS, *ledger_openapi.KINDS]
     _, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
@@ -115,6 +120,8 @@ def openapi_document() -> dict[str, Any]:
         paths[path] = {method: operation}
     paths[PATH_COURIER] = {"post": _courier_operation()}
     paths["/v1/health"] = {"get": _health_operation()}
+    paths |= rule_openapi.rule_paths()
+    paths |= ledger_openapi.ledger_paths()
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Tillside centre API", "version": "1", "description": __doc__},
@@ -124,6 +131,7 @@ def openapi_document() -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {
                 "office": {"type": "http", "scheme": "bearer"},
+                "person": {"type": "http", "scheme": "bearer"},
                 "app": {"type": "http", "scheme": "bearer"},
                 "till": {"type": "apiKey", "in": "header", "name": HEADER_SIGNATURE},
             },

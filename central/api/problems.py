@@ -6,7 +6,9 @@ from central.errors import (
     CentralError,
     DatabaseUnavailableError,
     EnrolmentError,
+    ForbiddenError,
     NotFoundError,
+    OverloadedError,
     TillRevokedError,
 )
 from central.streams.ingest import StreamUnknownError
@@ -20,11 +22,13 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (TillRevokedError, 410, "till_revoked"),
     (AuthenticationError, 401, "not_authenticated"),
     (SignatureError, 401, "signature_wrong"),
+    (ForbiddenError, 403, "not_allowed"),
     (EnrolmentError, 403, "enrolment_refused"),
     (MalformedMessageError, 400, "message_malformed"),
     (BadRequestError, 422, "request_invalid"),
     (NotFoundError, 404, "not_found"),
     (DatabaseUnavailableError, 503, "database_unavailable"),
+    (OverloadedError, 503, "overloaded"),
 )
 
 NAMED = (CentralError, MalformedMessageError, SignatureError)

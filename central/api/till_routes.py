@@ -10,14 +10,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from central.api.problems import NAMED, problem_of
+from central.api.traffic import RETRY_AFTER_S
 from central.database.pool import Pool
 from central.errors import AuthenticationError
 from central.keys import CentreKeys
-from central.tills.desk import TillCaller, TillDesk, find_till
+from central.tills.desk import TillCaller, TillDesk, caller_of
 from sync import cycle
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.errors import MalformedMessageError
 from sync.limits import MESSAGE_BYTES_MAX
+from sync.lines import PATH_LINES, Lines
+from sync.listening import PATH_FRESH, PATH_LISTEN, Fresh, Listen
 from sync.messages import (
     AuthoriseRequest,
     Compare,
@@ -42,6 +45,8 @@ from sync.signing import (
 
 log = structlog.get_logger()
 
+_UNAVAILABLE = 503
+
 Say = Callable[[TillCaller, Any], Awaitable[Message]]
 
 
@@ -58,7 +63,10 @@ class TillRoutes:
         calls: tuple[tuple[str, type[Message], Say], ...] = (
             (cycle.PATH_HELLO, Hello, self.desk.hello),
             (cycle.PATH_PUSH, Push, self.desk.push),
+            (PATH_LINES, Lines, self.desk.take_lines),
             (cycle.PATH_PULL, Pull, self.desk.pull),
+            (PATH_LISTEN, Listen, self.desk.listen),
+            (PATH_FRESH, Fresh, self.desk.fresh),
             (cycle.PATH_COMPARE, Compare, self.desk.compare),
             (PATH_DELIVER, Delivery, self.desk.deliver),
             (cycle.PATH_SNAPSHOT, SnapshotRequest, self.desk.snapshot),
@@ -94,7 +102,7 @@ class TillRoutes:
             ) from error
         session = _hex(request, HEADER_SESSION, 16)
         signature = _hex(request, HEADER_SIGNATURE, 64)
-        row = await find_till(self.pool, till_id) if 0 < till_id < 1 << 62 else None
+        row = await self.desk.front.find_till(till_id) if 0 < till_id < 1 << 62 else None
         if row is None:
             raise AuthenticationError("there is no such till; enrol it")
         content = request_content(
@@ -106,21 +114,15 @@ class TillRoutes:
             body=body,
         )
         check(row["public_key"], signature, content)
-        return TillCaller(
-            till_id=till_id,
-            store_id=row["store_id"],
-            revoked=row["revoked"],
-            session=session,
-            live_session=row["session"],
-            verified=row["session_verified"],
-            incarnation=row["session_incarnation"],
-        )
+        return caller_of(row, session)
 
     def _answer(self, status: int, message: Message, nonce: bytes, asked_in: str) -> Response:
         body, encoding = compress(encode(message), asked_in)
         headers = {
             HEADER_SIGNATURE: self.keys.centre.sign(answer_content(nonce, status, body)).hex()
         }
+        if status == _UNAVAILABLE:
+            headers["retry-after"] = str(RETRY_AFTER_S)
         if encoding:
             # Not Content-Encoding: a proxy that unpacks it would break the signature over the
             # bytes.
@@ -128,7 +130,7 @@ class TillRoutes:
         return Response(body, status_code=status, media_type=CONTENT_TYPE, headers=headers)
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, *, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
     """Read a body up to the limit.
 
     Raises:
@@ -137,8 +139,8 @@ async def read_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MESSAGE_BYTES_MAX:
-            raise MalformedMessageError(f"a body has at most {MESSAGE_BYTES_MAX} bytes")
+        if len(body) > bytes_max:
+            raise MalformedMessageError(f"a body has at most {bytes_max} bytes")
     return bytes(body)
 
 

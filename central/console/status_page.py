@@ -23,7 +23,8 @@ from loyalty.wording import say_reason
 _SQL = load_queries("central.console", "queries.sql")
 _FLEET = load_queries("central.tills", "queries.sql")["fleet"]
 _RECEIPTS_SHOWN = 20
-_ONLINE_MS = 90_000
+_ONLINE_MS = 330_000
+"""A till whose pull waits is heard of every four minutes (`CentralConfig.hold_s`)."""
 _LANGUAGES = ("en", "ru")
 
 _templates = jinja2.Environment(

@@ -1,5 +1,6 @@
 """Connects to PostgreSQL: one pool a process and traffic class, with bounds on every statement."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qs
 
@@ -15,6 +16,22 @@ if TYPE_CHECKING:
 else:  # generic in their stubs alone
     Pool = asyncpg.Pool
     Connection = asyncpg.Connection | PoolConnectionProxy
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """A pool for each traffic class and for what goes on behind: none can use up another's."""
+
+    till: Pool
+    app: Pool
+    office: Pool
+    processing: Pool
+
+    @classmethod
+    def shared(cls, pool: Pool) -> "Pools":
+        """Return one pool for all, for commands and tests."""
+        return cls(pool, pool, pool, pool)
+
 
 POSTGRES_MAJOR_MIN = 15
 CONNECT_S_MAX = 10

@@ -30,6 +30,7 @@ from sync.chain import first_link, links
 from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError, RefusedError
 from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
+from sync.lines import Lines, LinesAnswer
 from sync.messages import (
     Compare,
     CompareAnswer,
@@ -159,6 +160,12 @@ class JournalSide:
 
     def next_push(self) -> Push | None:
         return self.stream.next_push()
+
+    def as_lines(self, push: Push) -> Lines | None:
+        return None
+
+    def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
+        raise NotImplementedError
 
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
         if push.incarnation != self.head.incarnation:

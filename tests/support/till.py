@@ -258,6 +258,7 @@ class FakeCentre:
         counter_share: how much of one it hands out in advance.
         counter_grants: what it handed out; told again in its session until it is taken.
         used_codes: codes it says are used up.
+        hold_s: how long it says a pull may wait.
         silent: paths that get no answer.
         questions: everything it was asked, answered or not.
     """
@@ -278,6 +279,7 @@ class FakeCentre:
     used_codes: tuple[UsedCode, ...] = ()
     risk_points_total: int = 0
     offline_points_max: int | None = None
+    hold_s: int = 0
     is_revoked: bool = False
     receipts: dict[str, KnownReceipt] = field(default_factory=dict)
     newest: tuple[Manifest, bytes] | None = None
@@ -358,6 +360,7 @@ class FakeCentre:
             server_time_ms=self.system.now_ms(),
             risk_points_total=self.risk_points_total,
             offline_points_max=self.offline_points_max,
+            hold_s=self.hold_s,
             verdict="revoked" if self.is_revoked else answer.verdict,
         )
 

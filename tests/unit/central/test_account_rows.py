@@ -2,6 +2,8 @@
 
 import msgspec
 
+from central.rights.issuing import RightsSettings
+from central.rights.tending import tend
 from central.tills.account_rows import find_account
 from loyalty.account import AccountSnapshot
 from sync.limits import MESSAGE_BYTES_MAX, WAITING_RECORDS_MAX
@@ -176,3 +178,23 @@ async def test_thin_clients_get_what_tills_get(centre: JoinedCentre) -> None:
     assert told is not None
     assert len(told.snapshot.counters) == len(told.snapshot.last_used) == 3
     assert await find_account(centre.pool, till.card("card 1")) == told
+
+
+async def test_points_of_lots_that_are_over_are_told_to_nobody(centre: JoinedCentre) -> None:
+    await centre.customer(7, 300, 40, card="card-7", ends=["2025-03-10"])
+    till = await centre.till()
+
+    async def told() -> int:
+        request = SnapshotRequest(card=till.card("card-7"))
+        answer = await till.ask("/v1/till/snapshot", request, SnapshotAnswer)
+        assert answer.account is not None
+        assert answer.account.points == answer.account.snapshot.points
+        return answer.account.points
+
+    for days, points in ((0, 340), (4, 340), (1, 40)):
+        centre.system.pass_days(days)
+        now_ms = centre.system.now_ms()
+        await tend(centre.pool, now_ms=now_ms, settings=RightsSettings())
+        assert await told() == points
+    # Nothing was burnt: the lot has what it had.
+    assert (await centre.totals(7)).posted == 340

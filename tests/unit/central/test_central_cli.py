@@ -150,7 +150,8 @@ def test_a_till_is_revoked(given: list[str], database: str) -> None:
     assert (missing.code, "there is no till 4711" in missing.complained) == (1, True)
     assert not fetchval(database, "select revoked from till")
     done = run("revoke", *given, "1", "--json")
-    assert (done.code, json.loads(done.said)) == (0, {"till": 1, "revoked": True})
+    said = {"till": 1, "revoked": True, "points_frozen": 0}
+    assert (done.code, json.loads(done.said)) == (0, said)
     assert fetchval(database, "select revoked from till")
 
 

@@ -91,6 +91,27 @@ async def test_what_has_a_gap_before_it_is_not_kept(centre: JoinedCentre) -> Non
     assert await sales(centre) == ["s0", "s1", "s2", "s3"]
 
 
+async def test_a_gap_that_nobody_can_fill_does_not_keep_receipts_waiting(
+    centre: JoinedCentre,
+) -> None:
+    """Its till forgot them and goes on in another stream; one sibling has a part of them."""
+    owner, witness = await centre.till(), await centre.till()
+    for number in range(4):
+        owner.append(owner.sale(f"s{number}"))
+    first, rest = delivery(owner, 1, 2), delivery(owner, 3)
+    owner.open_stream(2)
+    await owner.hello()
+    assert await hand_in(witness, rest) == ("gap", 0)  # another sibling may have what is missing
+    centre.system.at_ms += 3_600_000
+    assert (await hand_in(witness, rest))[0] == "branch"
+    assert await sales(centre) == ["s1", "s2", "s3"]
+    assert await hand_in(witness, first) == ("ack", 2)
+    assert await hand_in(witness, rest) == ("ack", 5)  # it had been the stream after all
+    assert await sales(centre) == ["s0", "s1", "s2", "s3"]
+    beside = "select count(*) from inbox where branch"
+    assert await centre.pool.fetchval(beside) == 0
+
+
 async def test_another_history_is_a_branch_whose_facts_count(centre: JoinedCentre) -> None:
     """S4: the receipts of a till that forgot them."""
     owner, witness = await centre.till(is_vault=True), await centre.till()

@@ -1,10 +1,12 @@
 """One-time codes: good for one till, forgiving of typing, refused in words."""
 
+import re
 from contextlib import AbstractContextManager
 
 import msgspec
 import pytest
 
+from agent.cli import build_parser
 from sync.errors import RefusedError
 from sync.messages import EnrolRequest
 from sync.signing import enrol_content
@@ -74,6 +76,13 @@ async def test_a_code_that_is_too_old_is_refused(centre: JoinedCentre) -> None:
     centre.system.at_ms += 1
     with refused("too old"):
         await centre.enrol_with(code, centre.new_key())
+
+
+async def test_the_code_in_the_agents_help_is_one_that_could_be(centre: JoinedCentre) -> None:
+    example = re.search(r"--code (\S+)", build_parser().epilog or "")
+    assert example is not None
+    with refused("unknown"):  # neither incomplete nor mistyped
+        await centre.enrol_with(example[1], centre.new_key())
 
 
 async def test_an_unknown_code_is_refused(centre: JoinedCentre) -> None:

@@ -8,14 +8,18 @@ import pytest
 from starlette.routing import Route
 
 from central.api.openapi import openapi_document
-from loyalty.account import RedeemRequest, SpendRight
+from loyalty.account import Allowance, RedeemRequest, SpendRight
 from loyalty.calculate import calculate
 from loyalty.canonical import canonical_bytes
+from loyalty.offers import AmountOff, Limits, SharedLimit
 from sync.messages import SnapshotAnswer, SnapshotRequest
-from tests.support.builders import basket, line, moment
+from sync.records import CounterDrawn
+from tests.support.builders import basket, bundle, line, moment, offer
 from tests.support.centre import KEYS, JoinedCentre
 from tests.support.till_probe import TillProbe, take
 
+ONE_FOR_ALL = Limits(campaign=SharedLimit(uses_max=1))
+ONCE = "campaign.uses:hundred"
 TOKEN = {"authorization": f"Bearer {KEYS.office_token}"}
 BASKET = basket(line("1", gross_minor=1_990), line("2", "bread"))
 
@@ -97,6 +101,32 @@ async def test_nothing_is_set_aside_by_calculating(centre: JoinedCentre) -> None
     body = wish(till, card="4000", redeem=RedeemRequest(points=100))
     await centre.http.post("/v1/calculate", headers=TOKEN, content=body)
     assert await centre.totals(7) == before
+
+
+async def test_what_is_limited_over_all_is_given_as_long_as_nobody_has_used_it(
+    centre: JoinedCentre,
+) -> None:
+    once = offer("hundred", AmountOff(amount_minor=100), limits=ONE_FOR_ALL)
+    await centre.publish(bundle(once, version=2))
+    till = await centre.till()
+
+    async def discounted() -> int:
+        response = await centre.http.post("/v1/calculate", headers=TOKEN, content=wish(till))
+        assert_as_documented(response, "/v1/calculate")
+        found: int = response.json()["totals"]["discount_minor"]
+        return found
+
+    assert await discounted() == 100
+    (grant,) = (await till.ask_counters(ONCE)).grants
+    assert await discounted() == 100  # a till has it, and nobody has used it
+    sale = till.sale(
+        "s1",
+        line("1"),
+        allowance=Allowance(left={ONCE: 1}),
+        drawn=[CounterDrawn(grant.grant_id, 1)],
+    )
+    await centre.post(till, sale)
+    assert await discounted() == 0
 
 
 async def test_calculating_without_a_card(centre: JoinedCentre) -> None:

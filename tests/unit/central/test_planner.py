@@ -7,10 +7,12 @@ from datetime import date, timedelta
 import pytest
 
 from central.database.pool import Pool
-from central.ledger.books import lock_account
+from central.ledger.account_books import AccountBooks
 from central.rights.blocking import set_blocked
+from central.rights.home_books import HomeBooks
 from central.rights.issuing import DAY_MS, RightsSettings
-from central.rights.planner import Planned, plan_all, plan_step, visit
+from central.rights.planner import Planned, plan_all, plan_step
+from central.rights.right_books import RightBooks, RightsAsked
 from central.rights.tending import tend
 from sync.messages import Grant
 from tests.support.centre import NOW_MS, JoinedCentre, Totals
@@ -27,8 +29,17 @@ async def shop(
     """Count a visit; returns the account's home."""
     now_ms = NOW_MS + ((today or day) - TODAY).days * DAY_MS
     async with centre.pool.acquire() as connection, connection.transaction():
-        account = await lock_account(connection, account_id)
-        return await visit(connection, account, store_id=store, day=day.isoformat(), now_ms=now_ms)
+        books = await AccountBooks.lock(connection, [account_id])
+        (account,) = books.accounts.values()
+        rights = RightBooks(books)
+        await rights.read(connection, RightsAsked(visited={account_id}))
+        homes = HomeBooks(rights)
+        await homes.read(connection, [account], {store})
+        homes.visit(account, store_id=store, day=day.isoformat(), now_ms=now_ms)
+        await books.write(connection)
+        await homes.write(connection)
+        await rights.write(connection)
+        return account.home_store
 
 
 async def handed_in(centre: JoinedCentre, till: TillProbe) -> tuple[Grant, ...]:

@@ -61,6 +61,17 @@ def totals(database: str) -> Totals:
     return asyncio.run(ask())
 
 
+def execute(database: str, sql: str) -> None:
+    async def run_it() -> None:
+        connection = await asyncpg.connect(database)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    asyncio.run(run_it())
+
+
 def test_a_write_off_is_shown_first_and_done_on_yes(given: list[str], database: str) -> None:
     at_centre(database, with_grant)
     run("fund-pool", *given, "1000")
@@ -173,3 +184,31 @@ def test_a_destroyed_tills_share_is_released_only_on_yes(database: str, given: l
     assert (done["grants"], done["amounts"]) == (1, {"campaign.uses:hundred": 40})
     assert "holds nothing" in run("rights", "release", "--till", "1", *given).said
     assert run("rights", "release", "--till", "99", *given).code == 1
+
+
+def test_exposures_are_closed_on_yes_and_only_after_long_silence(
+    given: list[str], database: str
+) -> None:
+    at_centre(database, with_grant)
+    run("fund-pool", *given, "1000")
+    run("rights", *given, "write-off", "--till", "1", "--yes")
+    shown = run("rights", *given, "give-up", "--till", "1")
+    assert "the pool keeps 300 points back for 1 of its rights" in shown.said
+    done = run("rights", *given, "give-up", "--till", "1", "--yes", "--json")
+    # The right was written off just now, whatever the till's silence.
+    assert (done.code, json.loads(done.said)["given_up"]) == (0, {"rights": 0, "points": 0})
+    execute(database, "update right_grant set written_off_at_ms = 0")
+    done = run("rights", *given, "give-up", "--till", "1", "--yes", "--json")
+    assert json.loads(done.said)["given_up"] == {"rights": 1, "points": 300}
+    meter = json.loads(run("rights", *given, "exposure", "--json").said)
+    assert (meter["write_offs"], meter["pool"]["losses"]) == (0, 300)
+    execute(database, "update till set last_seen_ms = (extract(epoch from now()) * 1000)::bigint")
+    early = run("rights", *given, "give-up", "--till", "1", "--yes")
+    assert early.code == 1
+    assert "exposures are closed after 400 days" in early.complained
+
+
+def test_a_revoked_tills_points_are_frozen_at_once(given: list[str], database: str) -> None:
+    at_centre(database, with_grant)
+    done = run("revoke", *given, "1")
+    assert "300 points of customers are frozen in its rights" in done.said

@@ -7,7 +7,14 @@ import asyncpg
 import pytest
 
 from central.database.pool import Pool
-from central.rights.counters import CounterState, read_states, release
+from central.rights.counters import (
+    EXCEEDED_KEPT_DAYS,
+    KEPT_DAYS,
+    CounterState,
+    read_states,
+    release,
+    sweep,
+)
 from central.rights.issuing import RightsSettings
 from loyalty.account import Allowance
 from loyalty.basket import BasketLine
@@ -407,3 +414,52 @@ async def test_the_meter_names_counters_that_were_overdrawn(centre: JoinedCentre
     assert await exceeded() == 0
     await centre.post(till, drawing(till, "s2"))
     assert await exceeded() == 1
+
+
+# Swept
+
+
+async def test_settled_grants_are_forgotten_and_their_uses_are_not(centre: JoinedCentre) -> None:
+    (till,) = await tills(centre, 1)
+    used, held = await share(till, amount=1), await share(till, amount=9)
+    rest = till.counter_home(used, used.amount - 1)
+    await centre.post(till, drawing(till, "s1", used), rest)
+    before = await figures(centre)
+    assert await sweep(centre.pool, now_ms=centre.system.now_ms()) == 0
+    centre.system.pass_days(KEPT_DAYS + 1)
+    assert await sweep(centre.pool, now_ms=centre.system.now_ms()) == 1
+    assert await figures(centre) == before
+    rows = await centre.pool.fetch("select grant_id from counter_grant")
+    assert [row["grant_id"] for row in rows] == [held.grant_id]
+    # Goods come back after that: there is room for one use again.
+    await centre.post(till, till.refund("r1", "s1"))
+    assert (await figures(centre))[1] == 0
+    assert await sweep(centre.pool, now_ms=centre.system.now_ms()) == 0
+
+
+async def test_a_late_record_that_names_a_swept_grant_is_told_as_before(
+    centre: JoinedCentre,
+) -> None:
+    (till,) = await tills(centre, 1)
+    grant = await share(till, amount=10)
+    await centre.post(till, till.counter_home(grant))
+    centre.system.pass_days(KEPT_DAYS + 1)
+    assert await sweep(centre.pool, now_ms=centre.system.now_ms()) == 1
+    assert await centre.post(till, drawing(till, "s1", grant)) == [BEYOND]
+    assert await figures(centre) == (0, 0, 1, 0)
+
+
+async def test_counters_of_periods_long_over_go_and_exceeded_ones_stay_longer(
+    centre: JoinedCentre,
+) -> None:
+    (till,) = await tills(centre, 1)
+    grant = await share(till, TODAY, amount=1)
+    await centre.post(till, till.counter_home(grant))
+    assert await centre.post(till, drawing(till, "s1", name=TODAY)) == [BEYOND]
+    centre.system.pass_days(KEPT_DAYS + 3)
+    assert await sweep(centre.pool, now_ms=centre.system.now_ms()) == 1  # the grant
+    names = "select count(*) from shared_counter where name = $1"
+    assert await centre.pool.fetchval(names, TODAY) == 1
+    centre.system.pass_days(EXCEEDED_KEPT_DAYS)
+    await sweep(centre.pool, now_ms=centre.system.now_ms())
+    assert await centre.pool.fetchval(names, TODAY) == 0

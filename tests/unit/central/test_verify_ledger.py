@@ -72,6 +72,17 @@ with entry as (
 insert into ledger_posting select 8, entry_id, 1, 'member', lot_id, 5 from entry, lot
 union all select 8, entry_id, 2, 'issued', 0, -5 from entry
 
+merges
+with entry as (
+    insert into ledger_entry (account_id, kind, subject, at_ms) values (8, 'go_over', 'merge:1', 0)
+    returning entry_id
+)
+insert into ledger_posting select 8, entry_id, 1, 'merged', 0, 5 from entry
+union all select 8, entry_id, 2, 'issued', 0, -5 from entry
+
+seals
+insert into ledger_seal values (1, '2025-03-04', 1, 0, 0, '', '', '', '', 0)
+
 purchases
 update account set purchases = purchases + 1 where account_id = 7
 

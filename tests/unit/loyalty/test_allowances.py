@@ -348,6 +348,39 @@ def test_a_shared_counter_ends_with_its_period(period: str, ends: str) -> None:
         assert counters.is_shared(counter.name)
 
 
+def test_what_one_customer_is_given_is_a_counter_of_the_account() -> None:
+    limit = SharedLimit(uses_max=1, period="day")
+    one = offer("o", limits=Limits(account=limit))
+    (counter,) = counters.shared(one, "s1", DAY, 1001)
+    assert (counter.name, counter.scope) == ("account.uses.1001:o@2025-03-05", "account")
+    assert counters.is_shared(counter.name)
+    assert counters.ends_on(counter.name) == "2025-03-06"
+    assert counters.account_of(counter.name) == 1001
+    others = ("account.uses.:o", "account.uses.0:o", "campaign.uses:account.uses.7:o")
+    assert [counters.account_of(name) for name in others] == [0] * len(others)
+
+
+def test_an_offer_for_each_customer_needs_somebody_known_and_what_is_set_aside_for_him() -> None:
+    once = offer("once", off(100), limits=Limits(account=SharedLimit(uses_max=1)))
+    assert why(receipt(once), "once")[0] == "not_identified"
+    left = {"account.uses.7:once": 1, "account.uses.0:once": 1}
+    assert why(receipt(once, left=left, who=account(8)), "once") == (
+        "no_allowance", {"limit": 1, "period": "ever", "scope": "account"},
+    )  # fmt: skip
+    found = receipt(once, left=left, who=account(7))
+    assert given(found) == {"once": 100}
+    assert counted(found) == {"account.uses.7:once": 1}
+
+
+def test_nobody_is_asked_for_what_an_account_is_given() -> None:
+    made = rules(offer("once", off(100), limits=Limits(account=SharedLimit(uses_max=1))))
+    asked = [
+        [each.name for each in counters_asked(made, place=place(), moment=moment(), account_id=n)]
+        for n in (0, 7)
+    ]
+    assert asked == [[], ["account.uses.7:once"]]
+
+
 def test_an_account_and_all_customers_have_no_counter_in_common() -> None:
     one = offer("o", limits=Limits(uses_per_account_max=1))
     for name in (
@@ -369,8 +402,8 @@ def test_no_two_stores_share_a_counter() -> None:
 
 def test_the_longest_shared_name_fits() -> None:
     limit = SharedLimit(name="@" * TEXT_CHARACTERS_MAX, points_max=1, period="day")
-    one = offer("o", limits=Limits(store=limit))
-    for counter in counters.shared(one, ":" * TEXT_CHARACTERS_MAX, DAY):
+    one = offer("o", limits=Limits(store=limit, account=limit))
+    for counter in counters.shared(one, ":" * TEXT_CHARACTERS_MAX, DAY, POINTS_MAX):
         assert len(counter.name) <= counters.SHARED_NAME_CHARACTERS_MAX
 
 

@@ -1,0 +1,98 @@
+"""The calls about accounts and the ledger as the OpenAPI document describes them."""
+
+import re
+from typing import Any, Final
+
+from central.api.ledger_routes import MergeRequest, MoveRequest
+from central.ledger.adjustments import Adjusted, Adjustment, AdjustmentTerms
+from central.ledger.liability import Liability
+from central.ledger.merging import CardMoved, Merged, MergeRow, Restored
+from central.ledger.sealing import InclusionProof, Seal
+from central.people.tiers import TierState, TierTerms
+from sync.messages import Problem
+
+KINDS: Final[tuple[type[Any], ...]] = (
+    MergeRequest, MoveRequest, Adjusted, Adjustment, AdjustmentTerms, Liability,
+    CardMoved, Merged, MergeRow, Restored, InclusionProof, Seal, TierState, TierTerms,
+)  # fmt: skip
+
+_Schema = dict[str, Any]
+_JSON: Final = "application/json"
+_REFUSALS: Final = {
+    "400": "The body is too long",
+    "401": "The caller did not prove who it is",
+    "403": "This person may not; the message says why",
+    "404": "There is no such thing here",
+    "422": "The request is readable and not valid; the message names the field",
+}
+
+
+def _reference(kind: type[Any]) -> _Schema:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+def _list(kind: type[Any]) -> _Schema:
+    return {"type": "array", "items": _reference(kind)}
+
+
+_CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
+    ("get", "/v1/ledger/liability", "Points owed at the end of a day", None, _reference(Liability)),
+    ("get", "/v1/ledger/seals", "The newest sealed days", None, _list(Seal)),
+    ("get", "/v1/ledger/inclusion/{subject}", "Prove that entries stand in sealed days", None,
+     _reference(InclusionProof)),
+    ("get", "/v1/accounts/{account}/merges", "Merges of an account", None, _list(MergeRow)),
+    ("post", "/v1/accounts/{account}/merge", "Move everything of an account to another one",
+     _reference(MergeRequest), _reference(Merged)),
+    ("post", "/v1/merges/{merge}/undo", "Make two accounts of one again", None,
+     _reference(Restored)),
+    ("post", "/v1/card-moves", "Give a card to another account", _reference(MoveRequest),
+     _reference(CardMoved)),
+    ("post", "/v1/card-moves/{move}/undo", "Give a card back", None, _reference(CardMoved)),
+    ("get", "/v1/adjustments/terms", "Why points may be given or taken, and how many a day", None,
+     _reference(AdjustmentTerms)),
+    ("post", "/v1/adjustments", "Give points to an account or take them", _reference(Adjustment),
+     _reference(Adjusted)),
+    ("get", "/v1/accounts/{account}/tier", "Where an account stands", None, _reference(TierState)),
+    ("get", "/v1/tiers/terms", "How tiers are reached and lost", None, _reference(TierTerms)),
+    ("put", "/v1/tiers/terms", "Put other terms of tiers in force", _reference(TierTerms),
+     _reference(TierTerms)),
+)  # fmt: skip
+
+
+def ledger_paths() -> dict[str, dict[str, Any]]:
+    """Return the paths of the document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, summary, body, answer in _CALLS:
+        paths.setdefault(path, {})[method] = _operation(method, path, summary, body, answer)
+    return paths
+
+
+def _operation(
+    method: str, path: str, summary: str, body: _Schema | None, answer: _Schema
+) -> dict[str, Any]:
+    text = {"type": "string"}
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in re.findall(r"{([a-z]+)}", path)
+    ]
+    if path.endswith("liability"):
+        parameters.append({"name": "day", "in": "query", "required": False, "schema": text})
+    operation: dict[str, Any] = {
+        "operationId": method + "".join(part.title() for part in re.findall(r"[a-z]+", path[3:])),
+        "summary": summary,
+        "security": [{"person": []}] if method != "get" else [{"person": []}, {"office": []}],
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "The answer", "content": {_JSON: {"schema": answer}}},
+            **{
+                status: {
+                    "description": says,
+                    "content": {_JSON: {"schema": _reference(Problem)}},
+                }
+                for status, says in _REFUSALS.items()
+            },
+        },
+    }
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+    return operation

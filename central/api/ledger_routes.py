@@ -1,0 +1,207 @@
+"""JSON calls about accounts and the ledger: merges, cards, adjustments, tiers, sealed days.
+
+Reading needs the office's token or a person's, writing a person's, with the role it asks for.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from central.api.problems import NAMED, problem_of
+from central.api.till_routes import read_body
+from central.database.pool import Pool
+from central.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ForbiddenError,
+    NotFoundError,
+)
+from central.keys import CentreKeys
+from central.ledger import adjustments, liability, merging, sealing
+from central.ledger.adjustments import CALL_CENTRE, FINANCE
+from central.people import tiers
+from central.staff.persons import Person, find_person
+from central.system import System
+from sync.limits import COUNT_MAX
+from sync.signing import card_hash
+
+T = TypeVar("T")
+Call = Callable[[Request, Person | None], Awaitable[Any]]
+
+
+class MergeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The account that stays, and why."""
+
+    into: Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+    reason: Annotated[str, Meta(min_length=1, max_length=merging.REASON_CHARACTERS_MAX)]
+
+
+class MoveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A card's number, the account that gets it, and why."""
+
+    card: Annotated[str, Meta(min_length=1, max_length=64)]
+    to: Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+    reason: Annotated[str, Meta(min_length=1, max_length=merging.REASON_CHARACTERS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRoutes:
+    """Routes of accounts, cards, adjustments and the ledger's days."""
+
+    pool: Pool
+    keys: CentreKeys
+    system: System
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        calls: tuple[tuple[str, str, Call], ...] = (
+            ("GET", "/v1/ledger/liability", self._liability),
+            ("GET", "/v1/ledger/seals", self._seals),
+            ("GET", "/v1/ledger/inclusion/{subject}", self._inclusion),
+            ("GET", "/v1/accounts/{account}/merges", self._merges),
+            ("POST", "/v1/accounts/{account}/merge", self._merge),
+            ("POST", "/v1/merges/{merge}/undo", self._undo_merge),
+            ("POST", "/v1/card-moves", self._move_card),
+            ("POST", "/v1/card-moves/{move}/undo", self._undo_move),
+            ("GET", "/v1/adjustments/terms", self._terms),
+            ("POST", "/v1/adjustments", self._adjust),
+            ("GET", "/v1/accounts/{account}/tier", self._tier),
+            ("GET", "/v1/tiers/terms", self._tier_terms),
+            ("PUT", "/v1/tiers/terms", self._put_tier_terms),
+        )
+        return [Route(path, self._endpoint(call), methods=[method]) for method, path, call in calls]
+
+    def _endpoint(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                found = await call(request, await self._caller(request))
+            except NAMED as error:
+                status, problem = problem_of(error)
+                content = msgspec.json.encode(problem)
+                return Response(content, status_code=status, media_type="application/json")
+            return Response(msgspec.json.encode(found), media_type="application/json")
+
+        return endpoint
+
+    async def _caller(self, request: Request) -> Person | None:
+        """Return the person who calls; None for the office's token, which reads alone.
+
+        Raises:
+            AuthenticationError: neither's token.
+            ForbiddenError: the office's token for a write.
+        """
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
+            if not given:
+                raise AuthenticationError("send the header Authorization: Bearer TOKEN")
+            async with self.pool.acquire() as connection:
+                return await find_person(connection, given)
+        if request.method != "GET":
+            raise ForbiddenError("a person does this: send that person's token")
+        return None
+
+    # The ledger's days
+
+    async def _liability(self, request: Request, _: Person | None) -> liability.Liability:
+        day = request.query_params.get("day") or liability.day_of(self.system.now_ms())
+        async with self.pool.acquire() as connection:
+            return await liability.read_liability(connection, day)
+
+    async def _seals(self, _: Request, __: Person | None) -> list[sealing.Seal]:
+        return await sealing.newest_seals(self.pool)
+
+    async def _inclusion(self, request: Request, _: Person | None) -> sealing.InclusionProof:
+        async with self.pool.acquire() as connection:
+            return await sealing.prove(connection, request.path_params["subject"])
+
+    # Accounts
+
+    async def _merges(self, request: Request, _: Person | None) -> list[merging.MergeRow]:
+        return await merging.list_merges(self.pool, _number(request, "account"))
+
+    async def _merge(self, request: Request, by: Person | None) -> merging.Merged:
+        wish = await _read(request, MergeRequest)
+        return await merging.merge_accounts(
+            self.pool, _number(request, "account"), wish.into,
+            person=_in_role(by, CALL_CENTRE), reason=wish.reason, now_ms=self.system.now_ms(),
+        )  # fmt: skip
+
+    async def _undo_merge(self, request: Request, by: Person | None) -> merging.Restored:
+        person, now_ms = _in_role(by, CALL_CENTRE), self.system.now_ms()
+        number = _number(request, "merge")
+        return await merging.undo_merge(self.pool, number, person=person, now_ms=now_ms)
+
+    async def _move_card(self, request: Request, by: Person | None) -> merging.CardMoved:
+        wish = await _read(request, MoveRequest)
+        return await merging.move_card(
+            self.pool, card_hash(self.keys.card_key, wish.card), wish.to,
+            person=_in_role(by, CALL_CENTRE), reason=wish.reason, now_ms=self.system.now_ms(),
+        )  # fmt: skip
+
+    async def _undo_move(self, request: Request, by: Person | None) -> merging.CardMoved:
+        person, now_ms = _in_role(by, CALL_CENTRE), self.system.now_ms()
+        number = _number(request, "move")
+        return await merging.undo_move(self.pool, number, person=person, now_ms=now_ms)
+
+    # Adjustments
+
+    async def _terms(self, _: Request, __: Person | None) -> adjustments.AdjustmentTerms:
+        return await adjustments.read_terms(self.pool)
+
+    async def _adjust(self, request: Request, by: Person | None) -> adjustments.Adjusted:
+        assert by is not None, "writes are a person's"
+        wish = await _read(request, adjustments.Adjustment)
+        return await adjustments.adjust(
+            self.pool, wish, person=by.name, roles=by.roles, now_ms=self.system.now_ms()
+        )
+
+    # Tiers
+
+    async def _tier(self, request: Request, _: Person | None) -> tiers.TierState:
+        account_id = _number(request, "account")
+        async with self.pool.acquire() as connection:
+            found = await tiers.read_state(connection, account_id)
+        if found is None:
+            raise NotFoundError(f"no tier was worked out for account {account_id}")
+        return found
+
+    async def _tier_terms(self, _: Request, __: Person | None) -> tiers.TierTerms:
+        async with self.pool.acquire() as connection:
+            found = await tiers.read_terms(connection)
+        if found is None:
+            raise NotFoundError("no terms of tiers are set: they are kept as they are loaded")
+        return found
+
+    async def _put_tier_terms(self, request: Request, by: Person | None) -> tiers.TierTerms:
+        person = _in_role(by, FINANCE)
+        terms = await _read(request, tiers.TierTerms)
+        async with self.pool.acquire() as connection, connection.transaction():
+            await tiers.put_terms(connection, terms, person=person, now_ms=self.system.now_ms())
+        return terms
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await read_body(request), type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadRequestError("$", str(error)) from error
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.path_params[name]
+    if not (text.isascii() and text.isdigit()) or int(text) > COUNT_MAX:
+        raise NotFoundError(f"{name} is named by a number")
+    return int(text)
+
+
+def _in_role(by: Person | None, role: str) -> str:
+    assert by is not None, "writes are a person's"
+    by.require(role)
+    return by.name

@@ -1,0 +1,107 @@
+"""The calls about rules as the OpenAPI document describes them."""
+
+import re
+from typing import Any, Final
+
+from central.api.rule_routes import Done, PinRequest, RingRequest, WhyRequest
+from central.rules.comparing import Difference
+from central.rules.drafts import DraftRow
+from central.rules.releases import Pin, Release
+from central.staff.audit import AuditRow
+from loyalty.checking import Finding
+from sync.messages import Problem
+
+KINDS: Final[tuple[type[Any], ...]] = (
+    DraftRow, Release, Pin, AuditRow, Difference, Finding,
+    RingRequest, WhyRequest, PinRequest, Done,
+)  # fmt: skip
+
+_JSON: Final = "application/json"
+_FILE: Final = "application/octet-stream"
+_BINARY: Final = {"type": "string", "contentEncoding": "binary"}
+_REFUSALS: Final = {
+    "400": "The body is too long",
+    "401": "The caller did not prove who it is",
+    "403": "This person may not; the message names the role",
+    "404": "There is no such thing here",
+    "422": "The request is readable and not valid; the message names the field",
+}
+
+
+def _reference(kind: type[Any]) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+def _list(kind: type[Any]) -> dict[str, Any]:
+    return {"type": "array", "items": _reference(kind)}
+
+
+_Schema = dict[str, Any]
+_DRAFT: Final = "/v1/rules/drafts/{name}"
+_RELEASE: Final = "/v1/rules/releases/{version}"
+_PIN: Final = "/v1/rules/pins/{scope}/{name}"
+
+_CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
+    ("get", "/v1/rules/drafts", "List drafts", None, _list(DraftRow)),
+    ("post", _DRAFT, "Keep a rule document as a draft's next version", {"type": "object"},
+     _reference(DraftRow)),
+    ("get", _DRAFT, "The rule document of a draft", None, {"type": "object"}),
+    ("get", f"{_DRAFT}/findings", "What is wrong with a draft", None, _list(Finding)),
+    ("get", f"{_DRAFT}/difference", "What a draft changes", None, _reference(Difference)),
+    ("post", f"{_DRAFT}/approval", "Approve what somebody else has drafted", None,
+     _reference(DraftRow)),
+    ("get", f"{_DRAFT}/release", "The file that is signed where the key is", None, _BINARY),
+    ("get", "/v1/rules/releases", "List releases", None, _list(Release)),
+    ("post", "/v1/rules/releases", "Publish a signed file", _BINARY, _reference(Release)),
+    ("get", _RELEASE, "A release", None, _reference(Release)),
+    ("post", f"{_RELEASE}/rings", "Announce a release to more tills", _reference(RingRequest),
+     _reference(Release)),
+    ("post", f"{_RELEASE}/halt", "Take a release away until somebody resumes it",
+     _reference(WhyRequest), _reference(Release)),
+    ("post", f"{_RELEASE}/resume", "Give a halted release back to its rings",
+     _reference(WhyRequest), _reference(Release)),
+    ("post", f"{_RELEASE}/roll-back", "Withdraw a release for good", _reference(WhyRequest),
+     _reference(Release)),
+    ("get", "/v1/rules/pins", "List pins", None, _list(Pin)),
+    ("put", _PIN, "Give one till or store one release", _reference(PinRequest), _reference(Done)),
+    ("delete", _PIN, "Let a till or store follow its rings again", None, _reference(Done)),
+    ("get", "/v1/audit", "Who did what, the newest first", None, _list(AuditRow)),
+)  # fmt: skip
+
+
+def rule_paths() -> dict[str, dict[str, Any]]:
+    """Return the paths of the document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, summary, body, answer in _CALLS:
+        paths.setdefault(path, {})[method] = _operation(method, path, summary, body, answer)
+    return paths
+
+
+def _operation(
+    method: str, path: str, summary: str, body: _Schema | None, answer: _Schema
+) -> dict[str, Any]:
+    problem = {_JSON: {"schema": _reference(Problem)}}
+    operation: dict[str, Any] = {
+        "operationId": method + "".join(part.title() for part in re.findall(r"[a-z]+", path[3:])),
+        "summary": summary,
+        "security": [{"person": []}] if method != "get" else [{"person": []}, {"office": []}],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{([a-z]+)}", path)
+        ],
+        "responses": {
+            "200": {"description": "The answer", "content": {_media(answer): {"schema": answer}}},
+            **{
+                status: {"description": says, "content": problem}
+                for status, says in _REFUSALS.items()
+            },
+        },
+    }
+    if body is not None:
+        content = {_media(body): {"schema": body}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _media(schema: _Schema) -> str:
+    return _FILE if schema is _BINARY else _JSON

@@ -1,0 +1,299 @@
+"""JSON calls about rules, the same as the commands': drafts, approval, releases, rings, pins.
+
+Reading needs the office's token or a person's, writing a person's, with the role it asks for.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from central.api.problems import NAMED, problem_of
+from central.api.till_routes import read_body
+from central.database.pool import Connection, Pool
+from central.errors import AuthenticationError, BadRequestError, ForbiddenError
+from central.keys import CentreKeys
+from central.rules import drafts, releases
+from central.rules.comparing import Difference, compare_rules
+from central.rules.library import load_bundle
+from central.rules.publishing import day_of
+from central.rules.release_file import read_file, write_file
+from central.rules.rings import read_ring
+from central.rules.roots import release_keys
+from central.staff.audit import AuditRow, read_audit
+from central.staff.persons import APPROVER, Person, find_person
+from central.system import System
+from loyalty.bundle import Bundle
+from loyalty.canonical import canonical_bytes
+from loyalty.checking import Finding, check_bundle
+from loyalty.documents import encode
+
+_DOCUMENT_BYTES_MAX: Final = 64 << 20
+_DIGITS_MAX: Final = 18
+
+K = TypeVar("K", bound=msgspec.Struct)
+
+
+class RingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More tills for a release: `till:12`, `store:367`, `stores:5`, `share:1%`, `everywhere`."""
+
+    ring: Annotated[str, Meta(max_length=10_000)]
+
+
+class WhyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why something is done, for whoever reads it later."""
+
+    why: Annotated[str, Meta(max_length=500)] = ""
+
+
+class PinRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The release a till or store is to have, whatever rings say."""
+
+    release: Annotated[int, Meta(ge=1, le=2**62)]
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """It is done."""
+
+    done: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call on its connection.
+
+    Attributes:
+        by: who calls; None for whoever has the office's token, and reads.
+    """
+
+    request: Request
+    connection: Connection
+    by: Person | None
+
+    def person(self) -> Person:
+        """Return who writes."""
+        assert self.by is not None, "writes are refused before they come here without a person"
+        return self.by
+
+
+Call = Callable[[Asked], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRoutes:
+    """Routes of `/v1/rules/` and `/v1/audit`."""
+
+    pool: Pool
+    keys: CentreKeys
+    system: System
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        calls: tuple[tuple[str, str, Call], ...] = (
+            ("GET", "/v1/rules/drafts", self._drafts),
+            ("POST", "/v1/rules/drafts/{name}", self._save),
+            ("GET", "/v1/rules/drafts/{name}", self._draft),
+            ("GET", "/v1/rules/drafts/{name}/findings", self._findings),
+            ("GET", "/v1/rules/drafts/{name}/difference", self._difference),
+            ("POST", "/v1/rules/drafts/{name}/approval", self._approve),
+            ("GET", "/v1/rules/drafts/{name}/release", self._build),
+            ("GET", "/v1/rules/releases", self._releases),
+            ("POST", "/v1/rules/releases", self._publish),
+            ("GET", "/v1/rules/releases/{version}", self._release),
+            ("POST", "/v1/rules/releases/{version}/rings", self._ring),
+            ("POST", "/v1/rules/releases/{version}/halt", self._halt),
+            ("POST", "/v1/rules/releases/{version}/resume", self._resume),
+            ("POST", "/v1/rules/releases/{version}/roll-back", self._roll_back),
+            ("GET", "/v1/rules/pins", self._pins),
+            ("PUT", "/v1/rules/pins/{scope}/{name}", self._pin),
+            ("DELETE", "/v1/rules/pins/{scope}/{name}", self._unpin),
+            ("GET", "/v1/audit", self._audit),
+        )
+        return [Route(path, self._endpoint(call), methods=[method]) for method, path, call in calls]
+
+    def _endpoint(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                async with self.pool.acquire() as connection:
+                    by = await self._caller(request, connection)
+                    found = await call(Asked(request, connection, by))
+            except NAMED as error:
+                status, problem = problem_of(error)
+                content = msgspec.json.encode(problem)
+                return Response(content, status_code=status, media_type="application/json")
+            if isinstance(found, bytes):
+                return Response(found, media_type="application/octet-stream")
+            return Response(msgspec.json.encode(found), media_type="application/json")
+
+        return endpoint
+
+    async def _caller(self, request: Request, connection: Connection) -> Person | None:
+        """Return the person who calls; None for the office's token, which reads alone.
+
+        Raises:
+            AuthenticationError: neither's token.
+            ForbiddenError: the office's token for a write.
+        """
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
+            if not given:
+                raise AuthenticationError("send the header Authorization: Bearer TOKEN")
+            return await find_person(connection, given)
+        if request.method != "GET":
+            raise ForbiddenError("a person does this: send that person's token")
+        return None
+
+    # Drafts
+
+    async def _drafts(self, asked: Asked) -> tuple[drafts.DraftRow, ...]:
+        return await drafts.list_drafts(asked.connection)
+
+    async def _save(self, asked: Asked) -> drafts.DraftRow:
+        return await drafts.save_draft(
+            asked.connection,
+            asked.request.path_params["name"],
+            await read_body(asked.request, bytes_max=_DOCUMENT_BYTES_MAX),
+            author=asked.person(),
+            note_text=asked.request.query_params.get("note", "")[:500],
+            system=self.system,
+        )
+
+    async def _draft(self, asked: Asked) -> msgspec.Raw:
+        draft = await drafts.load_draft(asked.connection, asked.request.path_params["name"])
+        return msgspec.Raw(canonical_bytes(encode(draft.bundle)))
+
+    async def _findings(self, asked: Asked) -> tuple[Finding, ...]:
+        draft = await drafts.load_draft(asked.connection, asked.request.path_params["name"])
+        today = day_of(self.system.now_ms())
+        return await asyncio.to_thread(check_bundle, draft.bundle, today=today)
+
+    async def _difference(self, asked: Asked) -> Difference:
+        draft = await drafts.load_draft(asked.connection, asked.request.path_params["name"])
+        before = Bundle(version=1, programme=draft.bundle.programme)
+        if draft.base_hash:
+            before = await load_bundle(asked.connection, draft.base_hash)
+        return compare_rules(before, draft.bundle)
+
+    async def _approve(self, asked: Asked) -> drafts.DraftRow:
+        return await drafts.approve_draft(
+            asked.connection,
+            asked.request.path_params["name"],
+            approver=asked.person(),
+            system=self.system,
+        )
+
+    # Releases
+
+    async def _build(self, asked: Asked) -> bytes:
+        made = await releases.build_release(
+            asked.connection,
+            asked.request.path_params["name"],
+            activate_at=asked.request.query_params.get("activate_at", ""),
+            system=self.system,
+        )
+        return write_file(made)
+
+    async def _releases(self, asked: Asked) -> tuple[releases.Release, ...]:
+        return await releases.list_releases(asked.connection)
+
+    async def _publish(self, asked: Asked) -> releases.Release:
+        return await releases.publish_release(
+            asked.connection,
+            read_file(await read_body(asked.request, bytes_max=_DOCUMENT_BYTES_MAX)),
+            keys=await release_keys(asked.connection, self.keys.rule_public),
+            rings=[read_ring(each) for each in asked.request.query_params.getlist("ring")],
+            by=asked.person(),
+            system=self.system,
+        )
+
+    async def _release(self, asked: Asked) -> releases.Release:
+        return await releases.find_release(asked.connection, _version(asked.request))
+
+    async def _ring(self, asked: Asked) -> releases.Release:
+        wanted = read_ring((await _read(asked.request, RingRequest)).ring)
+        return await releases.add_ring(
+            asked.connection, _version(asked.request), wanted, by=asked.person(), system=self.system
+        )
+
+    async def _halt(self, asked: Asked) -> releases.Release:
+        person = asked.person()
+        person.require(APPROVER)
+        why = (await _read(asked.request, WhyRequest)).why
+        return await releases.halt(
+            asked.connection, _version(asked.request), why=why, by=person.name, system=self.system
+        )
+
+    async def _resume(self, asked: Asked) -> releases.Release:
+        why = (await _read(asked.request, WhyRequest)).why
+        return await releases.resume(
+            asked.connection,
+            _version(asked.request),
+            why=why,
+            by=asked.person(),
+            system=self.system,
+        )
+
+    async def _roll_back(self, asked: Asked) -> releases.Release:
+        why = (await _read(asked.request, WhyRequest)).why
+        return await releases.roll_back(
+            asked.connection,
+            _version(asked.request),
+            why=why,
+            by=asked.person(),
+            system=self.system,
+        )
+
+    # Pins and who did what
+
+    async def _pins(self, asked: Asked) -> tuple[releases.Pin, ...]:
+        return await releases.list_pins(asked.connection)
+
+    async def _pin(self, asked: Asked) -> Done:
+        version = (await _read(asked.request, PinRequest)).release
+        scope, name = _scope(asked.request), asked.request.path_params["name"]
+        await releases.pin(
+            asked.connection, scope, name, version, by=asked.person(), system=self.system
+        )
+        return Done()
+
+    async def _unpin(self, asked: Asked) -> Done:
+        name = asked.request.path_params["name"]
+        await releases.unpin(
+            asked.connection, _scope(asked.request), name, by=asked.person(), system=self.system
+        )
+        return Done()
+
+    async def _audit(self, asked: Asked) -> tuple[AuditRow, ...]:
+        return await read_audit(
+            asked.connection, subject=asked.request.query_params.get("subject", "")
+        )
+
+
+def _version(request: Request) -> int:
+    text = request.path_params["version"]
+    if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
+        raise BadRequestError("version", "is a number")
+    return int(text)
+
+
+def _scope(request: Request) -> releases.Scope:
+    match request.path_params["scope"]:
+        case "till":
+            return "till"
+        case "store":
+            return "store"
+    raise BadRequestError("scope", "is till or store")
+
+
+async def _read(request: Request, kind: type[K]) -> K:
+    try:
+        return msgspec.json.decode(await read_body(request) or b"{}", type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadRequestError("$", str(error)) from error

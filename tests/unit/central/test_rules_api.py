@@ -1,0 +1,172 @@
+"""The rules' life over HTTP and on the command line: tokens, roles, files, documented answers."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from central.rules.release_file import read_file, sign_file, write_file
+from central.staff.persons import add_person
+from loyalty.bundle import Bundle
+from loyalty.documents import encode
+from tests.support.builders import bundle, offer, percent
+from tests.support.centre import BUNDLE, KEYS, RULE_KEY, JoinedCentre
+from tests.support.command_line import central
+from tests.unit.central.test_office_api import assert_as_documented
+
+TEN = bundle(*BUNDLE.offers, offer("ten", percent(10)))
+DRAFT = "/v1/rules/drafts/{name}"
+RELEASE = "/v1/rules/releases/{version}"
+PIN = "/v1/rules/pins/{scope}/{name}"
+
+
+def document(rules: Bundle) -> bytes:
+    return json.dumps(encode(rules)).encode()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+async def token(centre: JoinedCentre, name: str, *roles: str) -> dict[str, str]:
+    async with centre.pool.acquire() as connection:
+        made = await add_person(connection, name, roles, by="test", system=centre.system)
+    return bearer(made)
+
+
+async def test_the_whole_way_over_http(centre: JoinedCentre) -> None:
+    http, office = centre.http, bearer(KEYS.office_token)
+    anna = await token(centre, "anna", "author")
+    boris = await token(centre, "boris", "approver")
+
+    async def call(
+        method: str, path: str, template: str, who: dict[str, str], body: bytes = b""
+    ) -> httpx.Response:
+        response = await http.request(method, path, headers=who, content=body)
+        assert_as_documented(response, template)
+        return response
+
+    saved = await call("POST", "/v1/rules/drafts/summer?note=milk", DRAFT, anna, document(TEN))
+    assert (saved.json()["version"], saved.json()["note"]) == (1, "milk")
+    await call("GET", "/v1/rules/drafts", "/v1/rules/drafts", office)
+    shown = await call("GET", "/v1/rules/drafts/summer", DRAFT, office)
+    assert len(shown.json()["offers"]) == 2
+    await call("GET", "/v1/rules/drafts/summer@1/findings", f"{DRAFT}/findings", office)
+    changed = await call("GET", "/v1/rules/drafts/summer/difference", f"{DRAFT}/difference", office)
+    assert changed.json()["offers_added"] == ["ten"]
+    approval = f"{DRAFT}/approval"
+    refused = await call("POST", "/v1/rules/drafts/summer/approval", approval, anna)
+    assert (refused.status_code, refused.json()["error"]) == (403, "not_allowed")
+    approved = await call("POST", "/v1/rules/drafts/summer/approval", approval, boris)
+    assert approved.json()["approver"] == "boris"
+    made = await http.get("/v1/rules/drafts/summer/release", headers=boris)
+    signed = write_file(sign_file(read_file(made.content), RULE_KEY))
+    done = await call(
+        "POST", "/v1/rules/releases?ring=store:store-1", "/v1/rules/releases", boris, signed
+    )
+    version = done.json()["version"]
+    assert done.json()["rings"] == ["store:store-1"]
+    path = f"/v1/rules/releases/{version}"
+    await call("POST", f"{path}/rings", f"{RELEASE}/rings", boris, b'{"ring": "share:1%"}')
+    halted = await call("POST", f"{path}/halt", f"{RELEASE}/halt", boris, b'{"why": "cold"}')
+    assert (halted.json()["state"], halted.json()["why"]) == ("halted", "cold")
+    await call("POST", f"{path}/resume", f"{RELEASE}/resume", boris, b"{}")
+    pin = f"/v1/rules/pins/till/{version}"
+    await call("PUT", pin, PIN, boris, json.dumps({"release": version}).encode())
+    await call("GET", "/v1/rules/pins", "/v1/rules/pins", office)
+    await call("DELETE", pin, PIN, boris)
+    gone = await call("DELETE", pin, PIN, boris)
+    assert gone.status_code == 404
+    back = await call("POST", f"{path}/roll-back", f"{RELEASE}/roll-back", boris)
+    assert back.json()["state"] == "withdrawn"
+    await call("GET", path, RELEASE, office)
+    audit = await call("GET", f"/v1/audit?subject=release:{version}", "/v1/audit", office)
+    assert [row["action"] for row in audit.json()][:2] == ["rules.roll-back", "rules.resume"]
+
+
+@pytest.mark.parametrize(
+    ("who", "status"), [({}, 401), (bearer("nobody"), 401), (bearer(KEYS.office_token), 403)]
+)
+async def test_a_write_needs_a_person(
+    centre: JoinedCentre, who: dict[str, str], status: int
+) -> None:
+    response = await centre.http.post("/v1/rules/releases/1/halt", headers=who)
+    assert response.status_code == status
+    assert_as_documented(response, f"{RELEASE}/halt")
+
+
+# The command line
+
+
+def assert_exported(folder: Path, *at: str | Path) -> None:
+    """Every bundle is a file under the path that tills ask for, written once."""
+    done = central("rules", "export-files", folder, *at)
+    assert done.said == "2 files written, the rest was there\n"
+    assert len(list((folder / "v1" / "bundles").iterdir())) == 2
+    assert central("rules", "export-files", folder, *at).said.startswith("0 files")
+
+
+def test_the_whole_way_on_the_command_line(database: str, tmp_path: Path) -> None:
+    data, rules, file = tmp_path / "centre", tmp_path / "rules.json", tmp_path / "summer.release"
+    at = ("--data", data, "--database", database)
+    rules.write_bytes(document(BUNDLE))
+    assert central("rules", "publish", rules, *at).code == 0
+    who = {}
+    for name, role in (("anna", "author"), ("boris", "approver")):
+        made = central("person", "add", name, "--role", role, *at)
+        assert made.code == 0, made
+        who[name] = tmp_path / f"{name}.token"
+        who[name].write_text(made.said)
+    assert "anna" in central("person", "list", *at).said
+    rules.write_bytes(document(bundle(*TEN.offers, version=2)))
+    refused = central("rules", "publish", rules, *at)
+    assert (refused.code, "by name" in refused.complained) == (1, True)
+    draft = central("rules", "draft", "summer", rules, "--token-file", who["anna"], *at)
+    assert "draft summer@1 by anna: 2 offers, not approved" in draft.said
+    assert "summer@1: $.offers[1]" in central("rules", "check", "summer", *at).said
+    assert central("rules", "diff", "live", "summer", *at).said == "+ offer ten\n"
+    assert central("rules", "approve", "summer", "--token-file", who["anna"], *at).code == 1
+    assert central("rules", "approve", "summer", "--token-file", who["boris"], *at).code == 0
+    assert central("rules", "bundle", "build", "summer", "--out", file, *at).code == 0
+    signed = central("rules", "sign", file, "--key", data / "keys" / "rules.key")
+    assert "drafted by anna, approved by boris" in signed.said
+    nobody = central("rules", "publish", file, *at)
+    assert (nobody.code, "who you are" in nobody.complained) == (1, True)
+    by = ("--token-file", who["boris"], *at)
+    done = central("rules", "publish", file, "--ring", "share:10%", *by)
+    found = re.search(r"release (\d+): open, for share:10%", done.said)
+    assert found, done
+    version = found[1]
+    assert "everywhere" in central("rules", "ring", version, "everywhere", *by).said
+    assert "halted (cold)" in central("rules", "halt", version, "--why", "cold", *by).said
+    assert "open" in central("rules", "resume", version, *by).said
+    assert central("rules", "pin", "--till", "7", "1", *by).code == 0
+    assert "till 7 is pinned to release 1" in central("rules", "list", *at).said
+    assert central("rules", "unpin", "--till", "7", *by).code == 0
+    assert "withdrawn" in central("rules", "roll-back", version, *by).said
+    assert_exported(tmp_path / "www", *at)
+    assert "rules.roll-back" in central("audit", "--subject", f"release:{version}", *at).said
+
+
+def test_keys_and_roots_are_made_without_a_centre(database: str, tmp_path: Path) -> None:
+    public = {
+        name: central("rules", "key", tmp_path / name).said.strip() for name in ("a", "b", "r", "s")
+    }
+    assert central("rules", "key", tmp_path / "a").code == 1  # never over another key
+    first, second = tmp_path / "root-1.json", tmp_path / "root-2.json"
+    roots = ("--root-key", public["a"], "--root-key", public["b"], "--threshold", "2")
+    assert central("rules", "root", "make", first, *roots, "--release-key", public["r"]).code == 0
+    at = ("--data", tmp_path / "centre", "--database", database)
+    assert "signed by 0 of the 2" in central("rules", "root", "install", first, *at).complained
+    for name in ("a", "b"):
+        assert central("rules", "root", "sign", first, "--key", tmp_path / name).code == 0
+    assert "root 1 is installed" in central("rules", "root", "install", first, *at).said
+    release = ("--release-key", public["s"])
+    central("rules", "root", "make", second, "--after", first, *roots, *release)
+    for name in ("b", "a"):
+        central("rules", "root", "sign", second, "--key", tmp_path / name)
+    said = central("rules", "root", "install", second, *at).said
+    assert f"{public['s'][:12]} (2)" in said
+    assert central("rules", "root", "install", first, *at).code == 1

@@ -1,0 +1,218 @@
+"""A bad rule in a ring halts by itself, and its tills go back to what was good."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from central.errors import BadRequestError
+from central.rules.guarding import GUARD, Halted, RuleGuard
+from central.rules.guards import Figures, GuardSettings, judge, read_guards
+from central.rules.release_file import sign_file
+from central.rules.releases import (
+    Release,
+    add_ring,
+    build_release,
+    find_release,
+    publish_release,
+    resume,
+)
+from central.rules.rings import read_ring
+from central.staff.audit import read_audit
+from loyalty.bundle import Bundle, Product
+from loyalty.compilation import compile_bundle
+from tests.support.builders import bundle, offer, percent
+from tests.support.centre import BUNDLE, KEYS, RULE_KEY, JoinedCentre
+from tests.support.till import receipt
+from tests.support.till_on_centre import TillOnCentre
+from tests.unit.central.test_rules_life import Office
+
+GOOD = bundle(*BUNDLE.offers, offer("ten", percent(10)))
+BAD = bundle(*BUNDLE.offers, offer("ten", percent(90)))
+"""Somebody typed a nought too many."""
+STORES = 3
+TILLS_OF_A_STORE = 2
+GUARDS = GuardSettings(receipts_min=12)
+
+
+class Chain:
+    """Tills with their files, an office with two people, and the guard."""
+
+    def __init__(self, office: Office, tills: dict[str, list[TillOnCentre]]) -> None:
+        self.office = office
+        self.centre = office.centre
+        self.tills = tills
+        self.guard = RuleGuard(self.centre.pool, self.centre.system)
+        self.sold: dict[str, int] = {}
+
+    async def publish(self, rules: Bundle, *rings: str) -> Release:
+        title = await self.office.approved(rules)
+        system = self.centre.system
+        async with self.centre.pool.acquire() as connection:
+            made = await build_release(connection, title, activate_at="", system=system)
+            return await publish_release(
+                connection, sign_file(made, RULE_KEY), keys=dict.fromkeys(KEYS.rule_public, 0),
+                rings=[read_ring(each) for each in rings], by=self.office.boris, system=system,
+                guards=GUARDS,
+            )  # fmt: skip
+
+    async def trade(self) -> None:
+        """Each till talks and sells one receipt; ten seconds pass."""
+        for tills in self.tills.values():
+            for till in tills:
+                await till.talk()
+                sold = await till.sell(receipt())
+                bundle_hash = till.joined.till.books.active.bundle_hash
+                assert sold.lines
+                self.sold[bundle_hash] = self.sold.get(bundle_hash, 0) + 1
+                await till.talk()
+        await self.centre.apply()
+        self.centre.system.at_ms += 10_000
+
+    def bundles(self, store: str) -> set[str]:
+        return {till.joined.till.books.active.bundle_hash for till in self.tills[store]}
+
+
+@pytest_asyncio.fixture
+async def chain(centre: JoinedCentre, tmp_path: Path) -> AsyncIterator[Chain]:
+    office = await Office.of(centre)
+    tills: dict[str, list[TillOnCentre]] = {}
+    for number in range(1, STORES + 1):
+        name = f"store-{number}"
+        await centre.store(name)
+        tills[name] = [
+            await TillOnCentre.enrolled(centre, tmp_path / f"{name}-{slot}", store=name)
+            for slot in range(TILLS_OF_A_STORE)
+        ]
+    yield Chain(office, tills)
+    for each in tills.values():
+        for till in each:
+            till.close()
+
+
+async def test_a_planted_bad_rule_is_halted_in_its_first_ring(chain: Chain) -> None:
+    good = await chain.publish(GOOD, "everywhere")
+    for _ in range(3):
+        await chain.trade()
+        assert await chain.guard.look() == ()
+    assert chain.bundles("store-1") == {good.bundle}
+    bad = await chain.publish(BAD, "store:store-1")
+    halted: list[Halted] = []
+    for _ in range(30):
+        await chain.trade()
+        halted += await chain.guard.look()
+        if halted:
+            break
+    (found,) = halted  # the good rules beside it are not its to answer for
+    assert (found.version, found.why) == (bad.version, "it takes 90.00 % off, others 10.00 %")
+    # One store of three had it, and no more receipts than the guard has to see.
+    assert chain.sold[bad.bundle] == found.release.receipts == GUARDS.receipts_min
+    await chain.trade()
+    assert chain.bundles("store-1") == {good.bundle}
+    assert chain.sold[bad.bundle] == GUARDS.receipts_min
+    versions = [till.joined.till.books.active_version for till in chain.tills["store-1"]]
+    assert min(versions) > bad.version
+
+
+async def test_a_halt_is_sticky_and_only_a_person_lifts_it(chain: Chain) -> None:
+    await chain.publish(GOOD, "everywhere")
+    await chain.trade()
+    bad = await chain.publish(BAD, "store:store-1")
+    for _ in range(12):
+        await chain.trade()
+        await chain.guard.look()
+    office, centre = chain.office, chain.centre
+    async with centre.pool.acquire() as connection:
+        release = await find_release(connection, bad.version)
+        assert release.state == "halted"
+        with pytest.raises(BadRequestError, match="halted: it takes 90"):
+            await add_ring(
+                connection, bad.version, read_ring("everywhere"), by=office.boris,
+                system=centre.system,
+            )  # fmt: skip
+        rows = await read_audit(connection, subject=f"release:{bad.version}")
+        assert (rows[0].person, rows[0].action) == (GUARD, "rules.halt")
+        await resume(
+            connection, bad.version, why="it was meant so", by=office.boris, system=centre.system
+        )
+    await chain.trade()
+    assert chain.bundles("store-1") == {bad.bundle}
+
+
+async def test_one_receipt_the_centre_calculates_otherwise_halts(
+    centre: JoinedCentre,
+) -> None:
+    office = await Office.of(centre)
+    till = await centre.till()
+    release = await office.published(await office.approved(GOOD), "everywhere")
+    guard = RuleGuard(centre.pool, centre.system)
+    assert await guard.look() == ()
+    till.rules = compile_bundle(BAD, release.bundle)  # the till's engine is not the centre's
+    await centre.post(till, till.sale("sale 1"))
+    (halted,) = await guard.look()
+    centre.broken_checks.add("equal")
+    assert halted.why == "1 of 1 receipts are calculated otherwise here"
+
+
+async def test_tills_whose_self_test_fails_keep_the_good_one_and_halt_the_release(
+    chain: Chain,
+) -> None:
+    good = await chain.publish(GOOD, "everywhere")
+    await chain.trade()
+    nameless = bundle(*BUNDLE.offers, offer("five", percent(5)), catalogue={"": Product()})
+    broken = await chain.publish(nameless, "store:store-1")
+    await chain.trade()  # each refuses it, and says so at its next HELLO
+    (halted,) = await chain.guard.look()
+    assert (halted.version, halted.release.receipts) == (broken.version, 0)
+    assert halted.why == "2 of 2 tills refuse it"
+    assert chain.bundles("store-1") == {good.bundle}
+    row = await chain.centre.pool.fetchrow("select * from till_rules where refused <> '' limit 1")
+    assert row is not None
+    assert "sku must have 1 to 200 characters" in row["why"]
+
+
+# Judging
+
+CONTROL = Figures(
+    receipts=1_000, gross_minor=1_000_000, discount_minor=100_000, calculated=1_000, dropped=20,
+    slow=1, in_debt=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({}, ""),
+        ({"unequal": 1}, "1 of 1000 receipts"),
+        ({"receipts": 200_000, "unequal": 1}, ""),
+        ({"discount_minor": 125_000}, ""),
+        ({"discount_minor": 140_000}, "takes 14.00 % off, others 10.00 %"),
+        ({"discount_minor": 60_000}, "takes 6.00 % off"),
+        ({"receipts": 99, "discount_minor": 900_000}, ""),
+        ({"in_debt": 20}, "leave a debt"),
+        ({"slow": 60}, "are slow"),
+        ({"dropped": 90}, "give up 9.00 %"),
+        ({"tills": 300, "refused": 2}, ""),
+        ({"tills": 300, "refused": 4}, "4 of 300 tills refuse it"),
+    ],
+)
+def test_a_guard_speaks_up_where_a_figure_is_beyond_its_bound(
+    figures: dict[str, int], why: str
+) -> None:
+    shown = Figures(
+        **{
+            "receipts": 1_000, "gross_minor": 1_000_000, "discount_minor": 100_000,
+            "calculated": 1_000, "dropped": 20, "slow": 1, "in_debt": 2, **figures,
+        }
+    )  # fmt: skip
+    found = judge(GuardSettings(), shown, CONTROL)
+    assert (why in found) if why else found == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"colour": 1}', '{"receipts_min": 0}', '{"slow_over_ppm": -1}']
+)
+def test_settings_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(BadRequestError, match="guards"):
+        read_guards(text)

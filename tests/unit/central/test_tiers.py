@@ -1,0 +1,245 @@
+"""Tiers: reached at once by what the cycle's receipts come to, lost by time alone."""
+
+from datetime import date
+
+import pytest
+
+from central.ledger.merging import merge_accounts
+from central.people.cycles import span_before, span_of, valid_until
+from central.people.tiers import (
+    Tier,
+    TierState,
+    TierTerms,
+    decide,
+    put_terms,
+    read_overview,
+    read_state,
+    tend_tiers,
+)
+from tests.support.centre import JoinedCentre
+from tests.support.till_probe import TillProbe
+
+TIERS = (
+    Tier(name="", at_least=0),
+    Tier(name="silver", at_least=1_500),
+    Tier(name="gold", at_least=3_000),
+)
+TODAY = date(2025, 3, 5)
+
+# Cycles
+
+
+@pytest.mark.parametrize(
+    ("cycle", "span", "before", "until"),
+    [
+        ("year", ("2025-01-01", "2026-01-01"), ("2024-01-01", "2025-01-01"), "2027-01-01"),
+        ("quarter", ("2025-01-01", "2025-04-01"), ("2024-10-01", "2025-01-01"), "2025-07-01"),
+        ("month", ("2025-03-01", "2025-04-01"), ("2025-02-01", "2025-03-01"), "2025-05-01"),
+        ("rolling", ("2025-02-24", "2025-03-06"), ("2025-02-14", "2025-02-24"), "2025-03-15"),
+    ],
+)
+def test_a_cycle_and_its_neighbours(
+    cycle: str, span: tuple[str, str], before: tuple[str, str], until: str
+) -> None:
+    def days(found: tuple[date, date]) -> tuple[str, ...]:
+        return tuple(day.isoformat() for day in found)
+
+    assert days(span_of(cycle, TODAY, days=10)) == span  # type: ignore[arg-type]
+    assert days(span_before(cycle, TODAY, days=10)) == before  # type: ignore[arg-type]
+    assert valid_until(cycle, TODAY, days=10).isoformat() == until  # type: ignore[arg-type]
+
+
+# Deciding
+
+
+@pytest.mark.parametrize(
+    ("downgrade", "rank", "due", "value", "before", "expected"),
+    [
+        ("reached", 0, None, 1_500, 0, (1, "2027-01-01")),  # reached at once
+        ("reached", 1, "2026-01-01", 3_000, 0, (2, "2027-01-01")),
+        ("reached", 2, "2026-01-01", 0, 0, (2, "2026-01-01")),  # nothing is lost before its time
+        ("reached", 2, "2026-01-01", 3_500, 0, (2, "2027-01-01")),  # reached again: longer
+        ("reached", 2, "2025-03-05", 0, 1_600, (1, "2026-01-01")),  # what the last cycle reached
+        ("reached", 2, "2025-03-05", 0, 0, (0, "9999-12-31")),
+        ("one_down", 2, "2025-03-05", 0, 0, (1, "2026-01-01")),
+        ("reached", 2, None, 0, 0, (2, "2027-01-01")),  # loaded, or set by hand
+        ("reached", 0, None, 10, 9_000, (0, "9999-12-31")),
+    ],
+)
+def test_a_tier_is_reached_kept_and_lost(
+    downgrade: str,
+    rank: int,
+    due: str | None,
+    value: int,
+    before: int,
+    expected: tuple[int, str],
+) -> None:
+    terms = TierTerms(tiers=TIERS, downgrade=downgrade)  # type: ignore[arg-type]
+    day = date.fromisoformat(due) if due else None
+    found = decide(terms, rank=rank, due=day, today=TODAY, value=value, before=before)
+    assert (found.rank, found.due.isoformat()) == expected
+
+
+@pytest.mark.parametrize("bounds", [(1, 2), (0, 0), (0, 5, 3)])
+def test_tiers_rise_from_zero(bounds: tuple[int, ...]) -> None:
+    tiers = tuple(Tier(name=f"t{n}", at_least=n) for n in bounds)
+    with pytest.raises(ValueError, match="tiers rise from at_least 0"):
+        TierTerms(tiers=tiers)
+
+
+# At the centre
+
+
+async def with_terms(centre: JoinedCentre, **changes: object) -> None:
+    terms = TierTerms(tiers=TIERS, **changes)  # type: ignore[arg-type]
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await put_terms(connection, terms, person="ann", now_ms=centre.system.now_ms())
+
+
+async def tended(centre: JoinedCentre, days: int = 0) -> int:
+    """Let days pass and look; returns how many tiers changed."""
+    centre.system.pass_days(days)
+    return (await tend_tiers(centre.pool, now_ms=centre.system.now_ms())).changed
+
+
+async def tier(centre: JoinedCentre, account_id: int = 7) -> str:
+    found: str = await centre.pool.fetchval(
+        "select tier from account where account_id = $1", account_id
+    )
+    return found
+
+
+async def state(centre: JoinedCentre, account_id: int = 7) -> TierState | None:
+    async with centre.pool.acquire() as connection:
+        return await read_state(connection, account_id)
+
+
+async def sold(centre: JoinedCentre, *keys: str, account: int = 7) -> TillProbe:
+    """Sell for 10.00 each."""
+    till = await centre.till()
+    await centre.post(till, *(till.sale(key, account=account) for key in keys))
+    return till
+
+
+async def test_receipts_reach_a_tier_and_tills_are_told(centre: JoinedCentre) -> None:
+    await with_terms(centre)
+    await centre.customer(7, card="card-7", home="store-1")
+    till = await sold(centre, "s1")
+    assert await tended(centre) == 0
+    await sold(centre, "s2")
+    assert await tended(centre) == 1
+    assert await tier(centre) == "silver"
+    (row,) = (await till.pull()).accounts
+    assert row.snapshot.tier == "silver"
+    found = await state(centre)
+    assert found == TierState(
+        account_id=7, tier="silver", value=2_000, since_day="2025-03-05", due_on="2027-01-01",
+        next_tier="gold", next_at_least=3_000,
+    )  # fmt: skip
+    assert await tended(centre) == 0
+    assert [(each.tier, each.accounts) for each in await read_overview(centre.pool)] == [
+        ("silver", 1)
+    ]
+
+
+async def test_without_terms_loaded_tiers_stay(centre: JoinedCentre) -> None:
+    await centre.load({"kind": "account", "account_id": 7, "home_store": "", "tier": "gold"})
+    await sold(centre, "s1")
+    assert await tended(centre, 1_000) == 0
+    assert (await tier(centre), await state(centre)) == ("gold", None)
+
+
+async def test_what_came_back_counts_no_more_but_no_tier_is_lost_by_it(
+    centre: JoinedCentre,
+) -> None:
+    await with_terms(centre)
+    await centre.customer(7)
+    till = await sold(centre, "s1", "s2")
+    await tended(centre)
+    await centre.post(till, till.refund("r1", "s1"))
+    assert await tended(centre) == 0
+    found = await state(centre)
+    assert found is not None
+    assert (found.tier, found.value) == ("silver", 1_000)
+
+
+async def test_a_tier_is_lost_when_its_time_is_up(centre: JoinedCentre) -> None:
+    await with_terms(centre, cycle="month")
+    await centre.customer(7)
+    await sold(centre, "s1", "s2", "s3")
+    await tended(centre)
+    assert await tier(centre) == "gold"
+    assert await tended(centre, 56) == 0  # 30 April: through the rest of March and all of April
+    assert await tended(centre, 1) == 1
+    assert await tier(centre) == ""
+    assert await tended(centre, 400) == 0
+
+
+async def test_one_tier_at_a_time_where_the_terms_say_so(centre: JoinedCentre) -> None:
+    await with_terms(centre, cycle="month", downgrade="one_down")
+    await centre.customer(7)
+    await sold(centre, "s1", "s2", "s3")
+    await tended(centre)
+    await tended(centre, 57)
+    assert await tier(centre) == "silver"
+    await tended(centre, 31)
+    assert await tier(centre) == ""
+
+
+@pytest.mark.parametrize(("measure", "value"), [("points", 200), ("purchases", 2)])
+async def test_points_and_purchases_can_be_what_counts(
+    centre: JoinedCentre, measure: str, value: int
+) -> None:
+    await with_terms(centre, measure=measure)
+    await centre.customer(7)
+    await sold(centre, "s1", "s2")
+    await tended(centre)
+    found = await state(centre)
+    assert found is not None
+    assert found.value == value
+
+
+async def test_a_loaded_tier_counts_as_reached_when_it_is_first_seen(centre: JoinedCentre) -> None:
+    await with_terms(centre, cycle="month")
+    await centre.load({"kind": "account", "account_id": 7, "home_store": "", "tier": "gold"})
+    await sold(centre, "s1")
+    await tended(centre)
+    assert await tier(centre) == "gold"
+    await tended(centre, 60)
+    assert await tier(centre) == ""
+
+
+async def test_new_terms_are_for_everybody(centre: JoinedCentre) -> None:
+    await with_terms(centre)
+    await centre.customer(7)
+    await sold(centre, "s1", "s2")
+    await tended(centre)
+    lower = (Tier(name="", at_least=0), Tier(name="silver", at_least=100),
+             Tier(name="gold", at_least=2_000))  # fmt: skip
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await put_terms(connection, TierTerms(tiers=lower), person="ann", now_ms=0)
+    assert await tended(centre) == 1
+    assert await tier(centre) == "gold"
+
+
+async def test_merged_accounts_have_what_both_bought(centre: JoinedCentre) -> None:
+    await with_terms(centre)
+    await centre.customer(7)
+    await centre.customer(8, home="store-1")
+    await sold(centre, "s1")
+    await sold(centre, "s2", account=8)
+    await tended(centre)
+    now_ms = centre.system.now_ms()
+    await merge_accounts(centre.pool, 7, 8, person="ann", reason="one customer", now_ms=now_ms)
+    assert await tended(centre) == 1
+    assert await tier(centre, 8) == "silver"
+
+
+async def test_after_another_life_of_the_cluster_the_feed_is_read_from_its_start(
+    centre: JoinedCentre,
+) -> None:
+    await with_terms(centre)
+    await centre.customer(7)
+    await sold(centre, "s1", "s2")
+    await centre.pool.execute("update tier_cursor set epoch = 0, transaction = '999999999'")
+    assert await tended(centre) == 1

@@ -1,0 +1,103 @@
+"""Traffic classes: a storm in a lower one has to come again, tills come in whatever happens."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from central.api.traffic import Bounds, Receive, Send, TrafficControl, kind_of
+
+NARROW = Bounds(per_s_max=1e9, running_max=1, waiting_max=1, wait_s_max=5.0, late_ms_max=1e9)
+
+
+class Answering:
+    """Answers 200, apps and people when they are let."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def __call__(self, scope: MutableMapping[str, Any], _: Receive, send: Send) -> None:
+        if kind_of(scope["path"]) != "till":
+            await self.gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def call(control: TrafficControl, path: str) -> tuple[int, dict[bytes, bytes]]:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await control({"type": "http", "path": path}, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"])
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/till/push", "till"), ("/v1/enrol", "till"), ("/v1/bundles/ab", "till"),
+        ("/v1/health", "till"), ("/v1/app/courier", "app"), ("/v1/partner/accrue", "app"),
+        ("/v1/exposure", "office"), ("/", "office"), ("/v2/unheard-of", "office"),
+    ],
+)  # fmt: skip
+def test_every_path_has_a_class(path: str, kind: str) -> None:
+    assert kind_of(path) == kind
+
+
+@pytest.mark.parametrize("path", ["/v1/app/courier", "/v1/exposure"])
+async def test_beyond_its_bounds_a_class_is_told_to_come_again_and_tills_come_in(path: str) -> None:
+    app = Answering()
+    control = TrafficControl(app, app_bounds=NARROW, office=NARROW)
+    running, waiting = (asyncio.create_task(call(control, path)) for _ in range(2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    status, headers = await call(control, path)
+    assert (status, headers[b"retry-after"]) == (503, b"1")
+    assert (await call(control, "/v1/till/push"))[0] == 200
+    app.gate.set()
+    assert [status for status, _ in await asyncio.gather(running, waiting)] == [200, 200]
+    assert sum(control.refused().values()) == 1
+    assert (await call(control, path))[0] == 200
+
+
+async def test_whoever_waits_too_long_is_told_to_come_again() -> None:
+    impatient = Bounds(per_s_max=1e9, running_max=1, waiting_max=5, wait_s_max=0.0, late_ms_max=1e9)
+    app = Answering()
+    control = TrafficControl(app, app_bounds=impatient)
+    running = asyncio.create_task(call(control, "/v1/app/courier"))
+    await asyncio.sleep(0)
+    assert (await call(control, "/v1/app/courier"))[0] == 503
+    app.gate.set()
+    assert (await running)[0] == 200
+
+
+async def test_while_this_process_is_late_lower_classes_wait_and_tills_come_in() -> None:
+    app = Answering()
+    app.gate.set()
+    control = TrafficControl(app)
+    assert (await call(control, "/v1/app/courier"))[0] == 200
+    control.lateness.late_ms = 50.0
+    app_call = asyncio.create_task(call(control, "/v1/app/courier"))
+    await asyncio.sleep(0)
+    assert (await call(control, "/v1/till/push"))[0] == 200
+    assert (await call(control, "/v1/exposure"))[0] == 200
+    assert not app_call.done()
+    assert (await app_call)[0] == 200  # once it is late no more
+    assert control.lateness.late_ms < 50.0
+
+
+async def test_a_class_is_let_in_at_its_rate() -> None:
+    app = Answering()
+    app.gate.set()
+    slow = Bounds(per_s_max=100.0, running_max=50, waiting_max=50, wait_s_max=5.0, late_ms_max=1e9)
+    control = TrafficControl(app, app_bounds=slow)
+    began_s = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(*(call(control, "/v1/app/courier") for _ in range(30)))
+    assert {status for status, _ in answers} == {200}
+    # Ten at once, the others one after the other.
+    assert asyncio.get_running_loop().time() - began_s > 0.15

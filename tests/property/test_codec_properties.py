@@ -70,6 +70,8 @@ def values(shape: inspect.Type) -> st.SearchStrategy[Any]:
     match shape:
         case inspect.VarTupleType(item_type=item):
             return st.lists(values(item), max_size=3).map(tuple)
+        case inspect.TupleType(item_types=items):
+            return st.tuples(*map(values, items))
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(values(key), values(value), max_size=3)
         case inspect.UnionType(types=types):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import apsw
 
-from agent.journal.anchor import Kept, Mark, decode_file, encode_file, encode_slot
+from agent.journal.anchor import Mark, decode_mark, encode_mark
 
 _SECTOR_BYTES = 512
 VFS_NAME = "tillside-simulated"
@@ -187,46 +187,26 @@ def _resize(image: bytearray, size_bytes: int) -> None:
 
 
 class DiskAnchor:
-    """A till's anchor as a file of the simulated disk: made and renamed once, then slot by slot."""
+    """A till's anchor as a file of the simulated disk: written whole and synced, then renamed."""
 
     def __init__(self, disk: Disk, name: str) -> None:
         self._disk = disk
         self._name = name
-        self._number: int | None = None
 
     def read(self) -> Mark | None:
         """Return the mark; None where there is none that can be read."""
-        kept = self._read()
-        self._number = kept.number
-        return kept.mark
-
-    def _read(self) -> Kept:
         self._disk.require_power()
         if not self._disk.exists(self._name):
-            return Kept()
-        return decode_file(bytes(self._disk.open(self._name).seen))
+            return None
+        return decode_mark(bytes(self._disk.open(self._name).seen))
 
     def write(self, mark: Mark) -> None:
         """Keep the mark instead of the one before; the power may go at every step."""
-        number = self._read().number if self._number is None else self._number
-        if number is None or not self._disk.exists(self._name):
-            self._begin(mark)
-            self._number = 0
-            return
-        at, slot = encode_slot(mark, number + 1)
-        file = self._disk.open(self._name)
-        self._disk.count_operation()
-        file.write(slot, at)
-        self._disk.count_operation()
-        file.sync()
-        self._number = number + 1
-
-    def _begin(self, mark: Mark) -> None:
         partial = f"{self._name}.partial"
         self._disk.delete(partial)
         file = self._disk.open(partial)
         self._disk.count_operation()
-        file.write(encode_file(mark), 0)
+        file.write(encode_mark(mark), 0)
         self._disk.count_operation()
         file.sync()
         self._disk.count_operation()

@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"tillside-central: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"tillside-central: {error}", file=sys.stderr)
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"tillside-central: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

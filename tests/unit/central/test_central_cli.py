@@ -131,6 +131,13 @@ def test_a_file_that_is_not_there_is_named(given: list[str]) -> None:
     assert "nowhere.jsonl" in ended.complained
 
 
+def test_rules_that_are_not_there_are_named_without_a_number_of_the_system(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    ended = run("rules", "check", str(nowhere))
+    said = f"tillside-central: {nowhere}: No such file or directory\n"
+    assert (ended.code, ended.complained) == (1, said)
+
+
 def test_a_code_for_an_unknown_store_is_refused(given: list[str]) -> None:
     ended = run("enrol", *given, "--store", "999", "--slot", "1")
     assert ended == Ended(

@@ -1,10 +1,10 @@
-"""Copies of siblings' records that the centre does not have yet, and the heads they once said.
+"""Copies of siblings' records that the centre may not have, and the heads they once said.
 
 Bounded in bytes for each sibling and as a whole, so that a mad sibling can fill its own share
 alone. Every change happens inside a transaction of the journal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,13 +12,14 @@ import msgspec
 
 from agent.journal.database import Database
 from sync.chain import HASH_BYTES
-from sync.limits import COUNT_MAX
 from sync.neighbours import SignedHead, WitnessRequest
 
 TILL_BYTES_MAX: Final = 33_554_432
 """Of one sibling: about two weeks of receipts of a busy till."""
 TILLS_MAX: Final = 32
 COPY_DAYS_MAX: Final = 60
+SETTLED_DAYS: Final = 14
+"""As long as own records that the centre has (`RECORD_DAYS` of `agent.journal.pruning`)."""
 HEADS_MAX: Final = 4
 """Incarnations of a sibling whose heads are kept; the latest by number."""
 
@@ -83,9 +84,11 @@ class WitnessStore:
         return _head(row[0]) if row else self.head_of(head.till_id, head.incarnation)
 
     def has_room(self, till_id: int, size_bytes: int) -> bool:
-        """Say whether so many more bytes of a sibling may be kept."""
+        """Say whether so many more bytes of a sibling may be kept; settled copies make room."""
         row = self._database.row(
-            "select coalesce(sum(size_bytes), 0) from witness_copy where till_id = ?", till_id
+            "select coalesce(sum(size_bytes), 0) from witness_copy"
+            " where till_id = ? and settled_at_ms = 0",
+            till_id,
         )
         tills = self._database.rows("select distinct till_id from witness_copy")
         assert row is not None
@@ -94,11 +97,21 @@ class WitnessStore:
         return known and row[0] + size_bytes <= TILL_BYTES_MAX
 
     def keep(self, request: WitnessRequest, links: tuple[bytes, ...], *, now_ms: int) -> None:
-        """Keep a copy and the head it leads to."""
+        """Keep a copy and the head it leads to; settled ones go where there is no room for both."""
         head = request.head
+        row = self._database.row(
+            "select coalesce(sum(size_bytes), 0) from witness_copy where till_id = ?", head.till_id
+        )
+        assert row is not None
+        assert isinstance(row[0], int)
+        if row[0] > TILL_BYTES_MAX:
+            self._database.run(
+                "delete from witness_copy where till_id = ? and settled_at_ms > 0",
+                head.till_id,
+            )
         records = msgspec.msgpack.encode(request.records)
         self._database.run(
-            "insert or replace into witness_copy values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert or replace into witness_copy values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             head.till_id, head.incarnation, head.seq, head.head, request.from_seq,
             msgspec.msgpack.encode(head), request.previous_hash, b"".join(links), records,
             len(records), now_ms,
@@ -136,20 +149,25 @@ class WitnessStore:
         )
         return _head(row[0]) if row else None
 
-    def copies(self, count: int, *, without: Mapping[int, bytes]) -> list[Copy]:
+    def copies(
+        self, count: int, *, without: Mapping[int, bytes], but: Collection[bytes] = ()
+    ) -> list[Copy]:
         """Return copies to hand in, by stream and place.
 
         Args:
             without: streams, by till, that are left out.
+            but: heads of copies that are not left out with their stream.
         """
         left_out = [[till_id, incarnation.hex()] for till_id, incarnation in without.items()]
         found: list[Copy] = []
         rows = self._database.rows(
             "select till_id, signed, from_seq, previous_hash, records from witness_copy"
-            " where (till_id, lower(hex(incarnation))) not in"
+            " where settled_at_ms = 0 and ((till_id, lower(hex(incarnation))) not in"
             " (select value ->> 0, value ->> 1 from json_each(?))"
+            " or lower(hex(head)) in (select value from json_each(?)))"
             " order by till_id, incarnation, from_seq, to_seq limit ?",
-            msgspec.json.encode(left_out).decode(), count,
+            msgspec.json.encode(left_out).decode(),
+            msgspec.json.encode([head.hex() for head in but]).decode(), count,
         )  # fmt: skip
         for _, signed, from_seq, previous, records in rows:
             assert isinstance(from_seq, int)
@@ -158,41 +176,36 @@ class WitnessStore:
             found.append(Copy(_head(signed), from_seq, previous, _records.decode(records)))
         return found
 
-    def drop(self, head: SignedHead) -> None:
-        """Forget a copy: the centre has its records."""
+    def settle(self, head: SignedHead, *, now_ms: int) -> None:
+        """Note that the centre has the records of a copy, or will never take them."""
         self._database.run(
-            "delete from witness_copy"
+            "update witness_copy set settled_at_ms = ?"
             " where till_id = ? and incarnation = ? and to_seq = ? and head = ?",
-            head.till_id, head.incarnation, head.seq, head.head,
+            now_ms, head.till_id, head.incarnation, head.seq, head.head,
         )  # fmt: skip
 
-    def waits_for(self, head: SignedHead) -> bool:
-        """Say whether there are copies that the centre has by the till's own word."""
-        return (
-            self._database.row(
-                "select 1 from witness_copy where till_id = ? and incarnation = ? and to_seq <= ?",
-                head.till_id, head.incarnation, head.acked_seq,
-            )
-            is not None
+    def unsettle(self) -> None:
+        """Have every copy needed again: the centre went back to an older state of itself."""
+        self._database.run(
+            "update witness_copy set settled_at_ms = 0 where settled_at_ms > 0"
+        )
+
+    def acked_copies(self, head: SignedHead, count: int) -> list[SignedHead]:
+        """Return the heads of copies up to what the till says is acknowledged of this stream."""
+        rows = self._database.rows(
+            "select signed from witness_copy"
+            " where till_id = ? and incarnation = ? and to_seq <= ? and settled_at_ms = 0"
+            " order by to_seq limit ?",
+            head.till_id, head.incarnation, head.acked_seq, count,
         )  # fmt: skip
-
-    def drop_acked(self, head: SignedHead) -> None:
-        """Forget copies that the centre has, on the word of the till they are of.
-
-        Where the stream has two histories none is forgotten: the word is for one of them only.
-        """
-        last = msgspec.structs.replace(head, seq=COUNT_MAX)
-        if all(len(links) == 1 for links in self.links(last, 0).values()):
-            self._database.run(
-                "delete from witness_copy where till_id = ? and incarnation = ? and to_seq <= ?",
-                head.till_id, head.incarnation, head.acked_seq,
-            )  # fmt: skip
+        return [_head(signed) for (signed,) in rows]
 
     def tidy(self, *, now_ms: int) -> None:
-        """Forget copies nobody could hand in for months."""
+        """Forget what was settled long ago, and copies nobody could hand in for months."""
         self._database.run(
-            "delete from witness_copy where kept_at_ms < ?", now_ms - COPY_DAYS_MAX * _DAY_MS
-        )
+            "delete from witness_copy where kept_at_ms < ? or settled_at_ms between 1 and ?",
+            now_ms - COPY_DAYS_MAX * _DAY_MS, now_ms - SETTLED_DAYS * _DAY_MS,
+        )  # fmt: skip
 
     def size_bytes(self) -> int:
         """Return how much is kept, for status."""

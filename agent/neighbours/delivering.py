@@ -26,7 +26,11 @@ def deliver(till: Till) -> Generator[Ask, Message | bytes | None, None]:
     if till.revoked:
         return  # the centre would refuse; a sibling with the same copies may hand them in
     waiting: set[tuple[int, bytes]] = set()
-    for copy in till.journal.witness.copies(COPIES_MAX, without=till.neighbours.handing_in()):
+    neighbours = till.neighbours
+    copies = till.journal.witness.copies(
+        COPIES_MAX, without=neighbours.handing_in(), but=neighbours.strange_copies
+    )
+    for copy in copies:
         stream = (copy.head.till_id, copy.head.incarnation)
         if stream in waiting:
             continue
@@ -42,16 +46,17 @@ def deliver(till: Till) -> Generator[Ask, Message | bytes | None, None]:
             if error.code not in _GONE:
                 raise
             log.warning("delivery_refused", till=copy.head.till_id, why=str(error))
-            _forget(till, copy.head)
+            _settle(till, copy.head)
             continue
         if not isinstance(answer, DeliveryAnswer):
             return
         if answer.verdict == "gap":
             waiting.add(stream)  # what is between may come from another sibling
         else:
-            _forget(till, copy.head)
+            _settle(till, copy.head)
 
 
-def _forget(till: Till, head: SignedHead) -> None:
+def _settle(till: Till, head: SignedHead) -> None:
     with till.journal.transaction():
-        till.journal.witness.drop(head)
+        till.journal.witness.settle(head, now_ms=till.clock.now_ms())
+    till.neighbours.strange_copies.discard(head.head)

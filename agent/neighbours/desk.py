@@ -12,13 +12,20 @@ import structlog
 from agent.errors import JournalUnavailableError
 from agent.neighbours.giving import give
 from agent.neighbours.heads import ask_for_head, signed_head, take_known
-from agent.neighbours.protecting import keep_copy, newest_known, protect_rest
+from agent.neighbours.protecting import (
+    ask_about_copies,
+    keep_copy,
+    newest_known,
+    protect_rest,
+    vouch,
+)
 from agent.till_service.till import Till
 from sync.errors import MalformedMessageError
 from sync.messages import Message
 from sync.neighbours import (
-    STORE_TILLS_MAX,
     AskSibling,
+    CopiesAnswer,
+    CopiesRequest,
     HeadAnswer,
     HeadRequest,
     Heartbeat,
@@ -36,7 +43,7 @@ log = structlog.get_logger()
 _KEEP_HEADS_MS = 60_000
 _DIGEST_MS = 30_000
 
-Answer = RightsAnswer | WitnessAnswer | HeadAnswer
+Answer = RightsAnswer | WitnessAnswer | HeadAnswer | CopiesAnswer
 
 
 class NeighbourDesk:
@@ -57,7 +64,6 @@ class NeighbourDesk:
             link_up=till.link_up,
             bundle=till.books.active.bundle_hash,
             rights=self._rights_digest(),
-            compared=tuple(sorted(till.neighbours.told_heads)[:STORE_TILLS_MAX]),
         )
         body = pack(beat)
         assert body is not None, "a heartbeat fits an envelope"
@@ -74,13 +80,14 @@ class NeighbourDesk:
         return digest
 
     def background(self) -> Generator[AskSibling, Message | None, None]:
-        """Do what is due beside the sales: copies of own records while the centre is away.
+        """Do what is due beside the sales: copies nobody needs any more, copies of own records.
 
         Raises:
             JournalUnavailableError: the disk refuses.
         """
         yield from ask_for_head(self._till)
         self._keep_heads()
+        yield from ask_about_copies(self._till)
         if not self._till.link_up:
             yield from protect_rest(self._till)
 
@@ -122,8 +129,7 @@ class NeighbourDesk:
         sibling = till.neighbours.siblings.get(sender)
         if sibling is None or head.till_id != sender:
             return
-        is_news = sibling.head != head
-        if is_news and not is_signed_by(head, sibling.till.public_key):
+        if sibling.head != head and not is_signed_by(head, sibling.till.public_key):
             return
         till.neighbours.heard(sender)
         sibling.link_up, sibling.bundle, sibling.rights = beat.link_up, beat.bundle, beat.rights
@@ -133,13 +139,6 @@ class NeighbourDesk:
             head.seq,
         ):
             sibling.head = head
-        # Before it has heard what is kept for it here, a till that came back from an image says
-        # that the centre has all: of another history.
-        vouches = till.identity.till_id in beat.compared
-        is_news, sibling.vouches = is_news or vouches != sibling.vouches, vouches
-        if is_news and vouches and till.journal.witness.waits_for(head):
-            with till.journal.transaction():
-                till.journal.witness.drop_acked(head)
 
     def asked(self, sender: int, body: bytes) -> bytes | None:
         """Answer a sibling's request; whatever it changed is durable on return. None: no answer."""
@@ -162,6 +161,8 @@ class NeighbourDesk:
                 return give(till, said)
             case WitnessRequest():
                 return keep_copy(till, said, sender)
+            case CopiesRequest():
+                return vouch(till, said)
             case HeadRequest() if said.till_id == sender:
                 return HeadAnswer(nonce=said.nonce, known=newest_known(till, sender))
         return None

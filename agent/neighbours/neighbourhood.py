@@ -25,7 +25,6 @@ class Sibling:
         heard_at_ms: monotonic; None before the first heartbeat and after it did not answer.
         head: the last it said, signed.
         is_new: nothing was ever heard of it, and it was asked nothing yet.
-        vouches: it knows what is kept for it here, and goes on from there.
         refuses_until_ms: monotonic; until then it is not asked to be a witness.
         allowance: requests it may still make at once; refills with time.
     """
@@ -37,7 +36,6 @@ class Sibling:
     rights: str = ""
     head: SignedHead | None = None
     is_new: bool = True
-    vouches: bool = False
     refuses_until_ms: int = 0
     allowance: float = _REQUESTS_AT_ONCE
     allowed_at_ms: int = 0
@@ -55,6 +53,7 @@ class Neighbourhood:
         requests: nonces for which points from siblings are accepted.
         witnessed_seq: how far siblings have copies of stream `witnessed_of`.
         unwitnessed: offline redemptions printed without a copy elsewhere.
+        strange_copies: heads of copies that the till they are of does not vouch for.
     """
 
     till_id: int
@@ -69,6 +68,7 @@ class Neighbourhood:
     witnessed_of: bytes = b""
     witnessed_seq: int = 0
     unwitnessed: int = 0
+    strange_copies: set[bytes] = field(default_factory=set)
 
     def use_roster(self, roster: Roster | None) -> None:
         """Take the roster; siblings that stay are still known."""

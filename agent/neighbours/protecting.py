@@ -6,14 +6,19 @@ the centre, and show it to a till that has forgotten (design: sync 4.6, 4.10, S3
 
 from collections.abc import Generator
 
+import structlog
+
 from agent.neighbours.heads import Asking, signed_head, take_known
 from agent.till_service.till import Till
 from sync.errors import MalformedMessageError
 from sync.messages import Message
 from sync.neighbours import (
+    COPIES_ASKED_MAX,
     UNPACKED_BYTES_MAX,
     WITNESS_RECORDS_MAX,
     AskSibling,
+    CopiesAnswer,
+    CopiesRequest,
     SignedHead,
     WitnessAnswer,
     WitnessRequest,
@@ -21,6 +26,8 @@ from sync.neighbours import (
     pack,
 )
 from sync.witnessing import copy_links, judge_copy
+
+log = structlog.get_logger()
 
 BATCHES_MAX = 16
 """Copies asked for in one go; the rest waits for the next."""
@@ -129,6 +136,68 @@ def keep_copy(till: Till, request: WitnessRequest, sender: int) -> WitnessAnswer
     if judgement.verdict == "fork":
         return WitnessAnswer(verdict="fork", known=store.head_at(head, judgement.contradicted))
     return WitnessAnswer(verdict="kept", known=newest_known(till, head.till_id))
+
+
+# Copies the centre has
+
+
+def ask_about_copies(till: Till) -> Asking:
+    """Settle copies of siblings that the centre has; the till they are of vouches for each.
+
+    What it says is acknowledged is of its own history alone. A till that came back from an image
+    may have another one than its copies, and be past them: those nobody vouches for are handed in.
+    """
+    neighbours, store = till.neighbours, till.journal.witness
+    for till_id in neighbours.alive():
+        said = neighbours.siblings[till_id].head
+        if said is None:
+            continue
+        heads = [
+            head
+            for head in store.acked_copies(said, COPIES_ASKED_MAX + len(neighbours.strange_copies))
+            if head.head not in neighbours.strange_copies
+        ][:COPIES_ASKED_MAX]
+        if heads:
+            answer = yield AskSibling(till_id, CopiesRequest(heads=tuple(heads)), CopiesAnswer)
+            if isinstance(answer, CopiesAnswer):
+                _settle(till, heads, answer)
+            else:
+                neighbours.missed(till_id)
+
+
+def _settle(till: Till, heads: list[SignedHead], answer: CopiesAnswer) -> None:
+    """Settle the copies that their till vouches for and says are acknowledged; hand in the rest."""
+    said = {(each.incarnation, each.seq, each.head): each for each in answer.heads}
+    public = till.neighbours.key_of(heads[0].till_id)
+    known: list[SignedHead] = []
+    for head in heads:
+        word = said.get((head.incarnation, head.seq, head.head))
+        is_its_word = (
+            word is not None
+            and public is not None
+            and word.till_id == head.till_id
+            and is_signed_by(word, public)
+        )
+        if is_its_word and word is not None and word.acked_seq >= head.seq:
+            known.append(head)
+        elif not is_its_word:
+            log.warning("copy_of_another_history", till=head.till_id, seq=head.seq)
+            till.neighbours.strange_copies.add(head.head)
+    if known:
+        with till.journal.transaction():
+            for head in known:
+                till.journal.witness.settle(head, now_ms=till.clock.now_ms())
+
+
+def vouch(till: Till, request: CopiesRequest) -> CopiesAnswer:
+    """Sign those heads of copies again that this till's stream holds.
+
+    One that it once signed and that its stream contradicts proves amnesia.
+    """
+    mine = [head for head in request.heads if take_known(till, head) == "continues"]
+    now = till.journal.stream.head().incarnation
+    heads = (signed_head(till, seq=head.seq) for head in mine if head.incarnation == now)
+    return CopiesAnswer(heads=tuple(heads))
 
 
 def newest_known(till: Till, till_id: int) -> SignedHead | None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
 from multiprocessing import active_children, get_context
+from multiprocessing.context import SpawnContext
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 from central.database.embedded import start_embedded
@@ -32,7 +34,7 @@ PROFILES: dict[str, tuple[Faults, Size]] = {
 """Kinds of worlds: how bad they are and how large."""
 
 
-_GARBAGE_OBJECTS = 20_000
+_GARBAGE_OBJECTS = 100_000
 """New objects before cycles among them are looked for; a world makes few."""
 
 
@@ -84,8 +86,10 @@ class _Worker:
     databases: ScratchDatabases | None = None
 
 
-def _start_worker(dsn: str) -> None:
+def _start_worker(dsn: str, cores: "SimpleQueue[int]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers itself
+    if not cores.empty():
+        os.sched_setaffinity(0, {cores.get()})
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
     _Worker.databases = ScratchDatabases(dsn)
@@ -132,13 +136,30 @@ def _loop_run(work: Coroutine[Any, Any, Run]) -> Run:
     return asyncio.run(work)
 
 
+def _cores_of_workers(context: SpawnContext, jobs: int) -> "SimpleQueue[int]":
+    """Return a core for each worker to keep to, its database's process beside it; or none.
+
+    Where there are fewer cores than workers, or the system does not say, they go where they like.
+    """
+    queue = context.SimpleQueue()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if jobs <= len(cores):
+        for core in cores[:jobs]:
+            queue.put(core)
+    return queue
+
+
 class Worlds:
     """Runs worlds in worker processes."""
 
     def __init__(self, dsn: str, jobs: int) -> None:
         self._jobs = jobs
+        context = get_context("spawn")
         self._pool = ProcessPoolExecutor(
-            jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(dsn,)
+            jobs,
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(dsn, _cores_of_workers(context, jobs)),
         )
 
     def run(self, worlds: Iterable[World]) -> Iterator[Told]:

@@ -26,7 +26,7 @@ from loyalty.bundle import Bundle
 from loyalty.documents import encode as encode_document
 from sync.codec import CONTENT_TYPE, decode, encode
 from sync.cycle import PATH_ENROL
-from sync.messages import EnrolAnswer, EnrolRequest
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.signing import SigningKey, enrol_content
 from tests.simulation.kernel import Kernel
 

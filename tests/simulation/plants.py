@@ -15,7 +15,8 @@ from agent.till_service.till import Till
 from central.ledger.books import lock_account
 from central.rights import grants
 from central.streams.apply import Applier
-from central.streams.batch import Batch, Item
+from central.streams.batch import Batch
+from central.streams.items import Item
 from central.streams.stored import Decision
 from loyalty.account import LotPart
 from sync.cycle import PATH_HELLO

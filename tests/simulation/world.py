@@ -25,6 +25,7 @@ from tests.simulation.failover import FailOvers
 from tests.simulation.faults import Faults, Size
 from tests.simulation.images import Image, Images
 from tests.simulation.kernel import Kernel, really, sleep
+from tests.simulation.known_signatures import signatures_known
 from tests.simulation.lan import Lan
 from tests.simulation.machines import Machines
 from tests.simulation.mishaps import Mishaps
@@ -98,7 +99,7 @@ async def run_world(
     violation = ""
     with quiet_logs():
         try:
-            with rules_compiled_once(), plant.planted():
+            with rules_compiled_once(), signatures_known(), plant.planted():
                 await world.run()
         except ViolationError as error:
             violation = str(error)

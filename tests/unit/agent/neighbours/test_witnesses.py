@@ -133,7 +133,21 @@ def test_a_copy_goes_when_its_till_says_that_the_centre_has_it(store: Store) -> 
     assert copies_of(store.third, store.second)
     store.second.talk()
     store.lan.beat()
+    store.third.background()
     assert copies_of(store.third, store.second) == []
+
+
+def test_a_copy_is_needed_again_when_the_centre_went_back(store: Store) -> None:
+    sell_offline(store.second)
+    kept = records_of(copies_of(store.third, store.second))
+    store.second.talk()
+    store.lan.beat()
+    store.third.background()
+    assert copies_of(store.third, store.second) == []
+    assert store.third.centre is not None
+    store.third.centre.went_back = True
+    store.third.talk()
+    assert records_of(copies_of(store.third, store.second)) == kept
 
 
 def test_a_till_of_the_past_cannot_make_a_witness_forget(store: Store, tmp_path: Path) -> None:
@@ -147,7 +161,12 @@ def test_a_till_of_the_past_cannot_make_a_witness_forget(store: Store, tmp_path:
     store.second.talk()
     store.lan.cut_off.clear()
     store.lan.beat()
+    old = incarnation(store.second)
+    store.third.background()
+    assert incarnation(store.second) != old  # its own word of another history convinced it
     assert copies_of(store.third, store.second)
+    assert handed_in(store.third)  # beside what the till itself tells
+    assert copies_of(store.third, store.second) == []
 
 
 def test_a_copy_outlives_the_witness(store: Store) -> None:
@@ -174,7 +193,7 @@ def test_a_sibling_that_is_full_says_so_and_is_left_in_peace(store: Store) -> No
     with store.third.till.journal.transaction():
         database.run(
             "insert into witness_copy"
-            " values (?, x'00', 1, x'00', 1, ?, x'', x'', x'', 33554432, 0)",
+            " values (?, x'00', 1, x'00', 1, ?, x'', x'', x'', 33554432, 0, 0)",
             SECOND, head,
         )  # fmt: skip
     store.lan.cut_off.add(VAULT)

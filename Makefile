@@ -27,7 +27,7 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg spark demo replay test check receipts package simulate soak crash netem bench bench-engine bench-till bench-sync bench-rules bench-centre bench-backtest mutate golden \
+.PHONY: help environment nanomsg promtool spark demo replay test check receipts package simulate soak crash netem bench bench-engine bench-till bench-sync bench-rules bench-centre bench-backtest mutate golden \
 	lock clean
 
 help: ## Say what can be made
@@ -81,6 +81,10 @@ receipts: $(ENVIRONMENT) ## Calculate the golden receipts on every supported Pyt
 package: $(ENVIRONMENT) ## Build what is installed on a till, and try it
 	$(PY) packaging/till/build_till.py
 	$(PY) packaging/till/verify_till.py
+
+promtool: ## Fetch Debian's promtool, which tests the centre's alert rules, into build/ (19 MB)
+	@mkdir -p build/promtool
+	cd build/promtool && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 
 simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one world per seed (SEEDS=10000)
 	$(PY) -m bench.simulate --seeds $(SEEDS)

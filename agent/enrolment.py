@@ -11,8 +11,8 @@ from agent.errors import EnrolmentError
 from agent.identity import Identity, identity_of, save_identity
 from agent.link.central_client import enrol
 from agent.system import System
+from sync.enrolling import EnrolRequest
 from sync.errors import SyncError
-from sync.messages import EnrolRequest
 from sync.signing import SigningKey, enrol_content
 
 PENDING_KEY_FILE = "pending-key"

@@ -7,7 +7,7 @@ import msgspec
 
 from agent.errors import EnrolmentError
 from loyalty.basket import Place
-from sync.messages import EnrolAnswer
+from sync.enrolling import EnrolAnswer
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,23 +9,32 @@ import asyncpg
 import structlog
 from starlette.applications import Starlette
 
+from central.access.tokens import token_key
 from central.api.app import make_app
 from central.api.app_routes import AppRoutes
+from central.api.customer_routes import CustomerRoutes
 from central.api.ledger_routes import LedgerRoutes
+from central.api.oauth_routes import OauthRoutes
 from central.api.office_routes import OfficeRoutes
 from central.api.open_routes import OpenRoutes
+from central.api.operations_routes import OperationsRoutes
+from central.api.partner_routes import PartnerRoutes
 from central.api.rule_routes import RuleRoutes
 from central.api.till_routes import TillRoutes
+from central.availability.counting import fold as fold_service
+from central.availability.counting import sweep as sweep_service
 from central.config import CentralConfig
 from central.console.status_page import StatusPage
 from central.database.embedded import start_embedded
-from central.database.migrations import migrate
+from central.database.opening import make_ready
 from central.database.pool import Pool, Pools, open_pool
 from central.keys import CentreKeys
 from central.ledger.sealing import seal_due
 from central.people.birthdays import turn_birthdays
 from central.people.tiers import BUSY as TIERS_BUSY
 from central.people.tiers import tend_tiers
+from central.privacy.customers import CustomerDesk
+from central.privacy.erasing import tend_erasures
 from central.rights.counters import CounterDesk
 from central.rights.courier import CourierDesk
 from central.rights.issuing import RightsDesk, RightsSettings
@@ -33,6 +42,7 @@ from central.rights.tending import tend
 from central.rules.directory import RuleDirectory
 from central.rules.guarding import RuleGuard
 from central.rules.library import RuleLibrary
+from central.rules.shown_rules import ShownRuleShelf
 from central.streams.apply import Applier
 from central.streams.lines import LineReader
 from central.system import System
@@ -50,8 +60,10 @@ _BIRTHDAYS_S = 3600.0
 _RIGHTS_S = 60.0
 _SEALS_S = 900.0
 _TIERS_S = 30.0
+_ERASURES_S = 10.0
 _FEED_S = 3600.0
 _GUARD_S = 5.0
+_SERVICE_S = 60.0
 _KEEP_ALIVE_S = 65
 _ENDING_S = 0.2
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -70,6 +82,11 @@ class Centre:
     app: Starlette
     ingested: asyncio.Event
 
+    @property
+    def behind(self) -> Pool:
+        """What goes on behind works on this pool."""
+        return self.applier.pool
+
 
 def join_centre(
     pool: Pool,
@@ -78,16 +95,19 @@ def join_centre(
     rights: RightsSettings,
     room: WaitingRoom | None = None,
     pools: Pools | None = None,
+    people: CustomerDesk | None = None,
 ) -> Centre:
     """Join the parts over an open, migrated database.
 
     Args:
         room: where pulls wait for news; without one they are answered at once.
         pools: of the traffic classes; without them all share `pool`.
+        people: reads and writes people's data; without it nothing of them is served.
     """
     pools = pools or Pools.shared(pool)
     library = RuleLibrary()
     ingested = asyncio.Event()
+    tokens = token_key(keys.centre)
     counters = CounterDesk(pool, system, keys.centre, rights, library)
     directory = RuleDirectory(pool)
     desk = TillDesk(
@@ -102,13 +122,24 @@ def join_centre(
         LineReader(pool, library),
     )
     app = make_app(
-        tills=TillRoutes(pool, desk, keys),
-        opened=OpenRoutes(pool, keys, system, directory),
-        office=OfficeRoutes(pools.office, keys, library),
-        customers=AppRoutes(CourierDesk(pools.app, system, keys.centre, rights), keys),
-        rules=RuleRoutes(pools.office, keys, system),
-        ledger=LedgerRoutes(pools.office, keys, system),
-        status=StatusPage(pools.office, library, system),
+        TillRoutes(pool, desk, keys),
+        OpenRoutes(pool, keys, system, directory),
+        OfficeRoutes(pools.office, keys, library),
+        OauthRoutes(pools.app, keys, tokens, system),
+        AppRoutes(
+            pool=pools.app,
+            desk=CourierDesk(pools.app, system, keys.centre, rights),
+            keys=keys,
+            token_public=tokens.public,
+            system=system,
+            shelf=ShownRuleShelf(),
+        ),
+        PartnerRoutes(pool=pools.app, keys=keys, token_public=tokens.public, system=system),
+        RuleRoutes(pools.office, keys, system),
+        LedgerRoutes(pools.office, keys, system),
+        CustomerRoutes(pools.office, people),
+        OperationsRoutes(pools.office, keys, system),
+        StatusPage(pools.office, library, system),
     )
     # Rules are compiled once in a process, whoever asks for them.
     applier = Applier(pools.processing, library, system)
@@ -124,11 +155,9 @@ async def opened_database(config: CentralConfig, system: System) -> AsyncIterato
         MigrationError: the schema cannot be brought up to date.
     """
     async with opened_server(config) as dsn:
+        await make_ready(dsn, now_ms=system.now_ms(), with_roles=not config.database)
         pool = await open_pool(dsn, connections_max=config.connections_max)
         try:
-            async with pool.acquire() as connection:
-                for name in await migrate(connection, now_ms=system.now_ms()):
-                    log.info("migrated", file=name)
             yield pool
         finally:
             await pool.close()
@@ -174,7 +203,7 @@ async def turn_birthdays_for_ever(centre: Centre, days: int) -> None:
     """Open and close birthday windows every hour, until cancelled."""
     while True:
         try:
-            turned = await turn_birthdays(centre.pool, now_ms=centre.system.now_ms(), days=days)
+            turned = await turn_birthdays(centre.behind, now_ms=centre.system.now_ms(), days=days)
             if turned:
                 log.info("birthday_windows_turned", accounts=turned)
         except _LOST as error:
@@ -187,7 +216,7 @@ async def tend_rights_for_ever(centre: Centre) -> None:
     while True:
         try:
             done = await tend(
-                centre.pool, now_ms=centre.system.now_ms(), settings=centre.desk.rights.settings
+                centre.behind, now_ms=centre.system.now_ms(), settings=centre.desk.rights.settings
             )
             if done.written_off.rights or done.frozen:
                 log.info("rights_tended", frozen=done.frozen, lost=done.written_off.points)
@@ -206,7 +235,7 @@ async def seal_days_for_ever(centre: Centre) -> None:
     """Seal the ledger's day that is over, soon after it is, until cancelled."""
     while True:
         try:
-            seal = await seal_due(centre.pool, centre.keys.centre, now_ms=centre.system.now_ms())
+            seal = await seal_due(centre.behind, centre.keys.centre, now_ms=centre.system.now_ms())
             if seal is not None:
                 log.info("day_sealed", day=seal.day, entries=seal.entries, root=seal.root)
         except _LOST as error:
@@ -218,7 +247,7 @@ async def tend_tiers_for_ever(centre: Centre) -> None:
     """Work out tiers of accounts with news and of those that are due, until cancelled."""
     while True:
         try:
-            done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+            done = await tend_tiers(centre.behind, now_ms=centre.system.now_ms())
             if done.changed:
                 log.info("tiers_changed", accounts=done.changed)
             if done.looked_at >= TIERS_BUSY:
@@ -228,9 +257,33 @@ async def tend_tiers_for_ever(centre: Centre) -> None:
         await asyncio.sleep(_TIERS_S)
 
 
+async def count_service_for_ever(centre: Centre) -> None:
+    """Fold receipts into minutes of availability every minute, until cancelled."""
+    while True:
+        try:
+            while await fold_service(centre.behind, now_ms=centre.system.now_ms()):
+                pass
+            await sweep_service(centre.behind, now_ms=centre.system.now_ms())
+        except _LOST as error:
+            log.warning("service_waits", why=repr(error))
+        await asyncio.sleep(_SERVICE_S)
+
+
+async def tend_erasures_for_ever(centre: Centre) -> None:
+    """Empty accounts of who is to be forgotten, and end what is done, until cancelled."""
+    while True:
+        try:
+            done = await tend_erasures(centre.behind, now_ms=centre.system.now_ms())
+            if done.emptied or done.done:
+                log.info("erasures_tended", emptied=done.emptied, done=done.done)
+        except _LOST as error:
+            log.warning("erasures_wait", why=repr(error))
+        await asyncio.sleep(_ERASURES_S)
+
+
 async def guard_rules_for_ever(centre: Centre) -> None:
     """Look at releases on their way every five seconds, until cancelled; `look` halts and logs."""
-    guard = RuleGuard(centre.pool, centre.system)
+    guard = RuleGuard(centre.behind, centre.system)
     while True:
         try:
             await guard.look()
@@ -243,9 +296,9 @@ async def tend_feed_for_ever(centre: Centre) -> None:
     """Watch for another life of the cluster and sweep old rows every hour, until cancelled."""
     while True:
         try:
-            if await watch_epoch(centre.pool):
+            if await watch_epoch(centre.behind):
                 log.warning("feed_epoch", why="another cluster or timeline; tills compare")
-            swept = await sweep(centre.pool, now_ms=centre.system.now_ms())
+            swept = await sweep(centre.behind, now_ms=centre.system.now_ms())
             if swept:
                 log.info("feed_swept", rows=swept)
         except _LOST as error:

@@ -5,14 +5,20 @@ import sys
 
 from central import __version__
 from central.commands.accounts import add_accounts
+from central.commands.alerts import add_alerts
 from central.commands.archive import add_receipts
+from central.commands.availability import add_availability
 from central.commands.calculate import add_calculate
 from central.commands.command import Run
+from central.commands.customers import add_customers
+from central.commands.events import add_events
 from central.commands.feed import add_feed
 from central.commands.ledger import add_ledger
 from central.commands.ledger_days import add_ledger_days
 from central.commands.people import add_people
 from central.commands.persons import add_persons
+from central.commands.programmes import add_programmes
+from central.commands.programs import add_programs
 from central.commands.receipt_codes import add_receipt
 from central.commands.rights import add_rights
 from central.commands.rules import add_rules
@@ -33,8 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tillside-central {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serving(commands)
+    add_availability(commands)
+    add_alerts(commands)
     add_people(commands)
     add_persons(commands)
+    add_programmes(commands)
+    add_programs(commands)
     add_rules(commands)
     add_calculate(commands)
     add_schema(commands)
@@ -42,9 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_ledger(commands)
     add_ledger_days(commands)
     add_accounts(commands)
+    add_customers(commands)
     add_tiers(commands)
     add_rights(commands)
     add_feed(commands)
+    add_events(commands)
     add_revoke(commands)
     add_receipt(commands)
     add_receipts(commands)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from central.alerts.mail import MailSettings, read_password
 from central.errors import ConfigurationError
 from central.people.birthdays import DAYS_DEFAULT
 from central.rights.issuing import RightsSettings
@@ -41,6 +42,16 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             between tills and centre has to let a request be silent for so long.
         connections_max: to the database, for the tills' traffic; beside it those for apps, for the
             back office, and for posting what arrived.
+        metrics_port: where metrics and readiness are told on a port of their own; 0 = a front tells
+            metrics on its own port, and other parts tell none.
+        mail_server, mail_from, mail_to: what mails about incidents go through, and to whom,
+            separated by commas; without a server there are none.
+        mail_user, mail_password_file: the account at the server, and the file with its password.
+        mail_authorities_file: certificates the server's is checked by; empty = the system's.
+        mail_language: of the mails.
+        alert_repeat_min: an incident that goes on is told again after so long; 0 = never.
+        personal_key_file: with the keys people's data are sealed with; empty = in the data folder.
+        events: address of the broker that events go to (`central.outreach.opening`); empty = none.
         role: which part of the centre the process is (`central.roles`).
     """
 
@@ -64,19 +75,34 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     app_connections_max: int = 4
     office_connections_max: int = 3
     processing_connections_max: int = 4
+    personal_connections_max: int = 2
+    outreach_connections_max: int = 3
+    personal_key_file: str = ""
+    metrics_port: int = 0
+    mail_server: str = ""
+    mail_from: str = ""
+    mail_to: str = ""
+    mail_user: str = ""
+    mail_password_file: str = ""
+    mail_authorities_file: str = ""
+    mail_language: Literal["en", "ru"] = "en"
+    alert_repeat_min: int = 240
+    events: str = ""
     role: Literal["all", "front", "processing", "outreach"] = "all"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= _PORT_MAX:
-            raise ValueError(f"port must be 0 to {_PORT_MAX}")
+        if not (0 <= self.port <= _PORT_MAX and 0 <= self.metrics_port <= _PORT_MAX):
+            raise ValueError(f"port and metrics_port must be 0 to {_PORT_MAX}")
         if (
             min(
                 self.grant_points_max, self.risk_points_per_till, self.till_points_max,
                 self.offline_points_max, self.loss_days, self.exposure_days, self.recall_wait_ms,
+                self.alert_repeat_min,
             ) < 0
             or min(
                 self.grant_days, self.connections_max, self.app_connections_max,
                 self.office_connections_max, self.processing_connections_max,
+                self.personal_connections_max, self.outreach_connections_max,
             ) < 1
         ):  # fmt: skip
             raise ValueError("bounds must not be negative; grant_days and connections at least 1")
@@ -100,6 +126,23 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             recall_wait_ms=self.recall_wait_ms,
             counter_parts=self.counter_parts,
             counter_amount_min=self.counter_amount_min,
+        )
+
+    def mail(self) -> MailSettings | None:
+        """Return how mails leave; None where no server is set.
+
+        Raises:
+            ConfigurationError: the server, an address or the password's file cannot be used.
+        """
+        if not self.mail_server:
+            return None
+        return MailSettings(
+            server=self.mail_server,
+            sender=self.mail_from,
+            recipients=tuple(each.strip() for each in self.mail_to.split(",") if each.strip()),
+            user=self.mail_user,
+            password=read_password(self.mail_password_file),
+            authorities_file=self.mail_authorities_file,
         )
 
     @property

@@ -7,10 +7,12 @@ CentralError
  · AuthenticationError          the caller did not prove who it is
    · TillRevokedError           it did, and may not come in any more
  · ForbiddenError               the caller is known and may not do this
+   · LimitReachedError          it may not do so much of it
  · OverloadedError              too much waits; the caller is to come again
  · EnrolmentError               a till cannot be enrolled with this code
  · BadRequestError              a request cannot be read; says where and why
  · NotFoundError                there is no such thing
+ · ConflictError                another thing stands there already
 
 A class's docstring is its message when none is given. What a till is told about its records is not
 here: outcomes are values.
@@ -57,6 +59,10 @@ class ForbiddenError(CentralError):
     """This may be done by others: ask for the role that is needed."""
 
 
+class LimitReachedError(ForbiddenError):
+    """This is more than the caller may do: ask for less, or for another limit."""
+
+
 class OverloadedError(CentralError):
     """More waits here than can be done soon: come again in a moment."""
 
@@ -82,3 +88,7 @@ class BadRequestError(CentralError):
 
 class NotFoundError(CentralError):
     """There is no such thing here."""
+
+
+class ConflictError(CentralError):
+    """Something else is known by this name already."""

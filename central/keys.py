@@ -42,14 +42,14 @@ def load_keys(data: Path, system: System) -> CentreKeys:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     public = folder / "rules.pub"
     if not public.exists():
-        rules = SigningKey(_read_or_make(folder / "rules.key", system))
+        rules = SigningKey(read_or_make_key(folder / "rules.key", system))
         public.write_text(rules.public.hex() + "\n", encoding="ascii")
     return CentreKeys(
-        centre=SigningKey(_read_or_make(folder / "centre.key", system)),
-        rule_public=_read_all(public),
-        card_key=_read_or_make(folder / "cards.key", system),
-        office_token=_read_or_make(folder / "office.token", system).hex(),
-        app_token=_read_or_make(folder / "app.token", system).hex(),
+        centre=SigningKey(read_or_make_key(folder / "centre.key", system)),
+        rule_public=read_keys(public),
+        card_key=read_or_make_key(folder / "cards.key", system),
+        office_token=read_or_make_key(folder / "office.token", system).hex(),
+        app_token=read_or_make_key(folder / "app.token", system).hex(),
     )
 
 
@@ -64,7 +64,12 @@ def load_rule_key(path: Path) -> SigningKey:
     return SigningKey(_read(path))
 
 
-def _read_or_make(path: Path, system: System) -> bytes:
+def read_or_make_key(path: Path, system: System) -> bytes:
+    """Read a key file, making it with a new key where it is missing.
+
+    Raises:
+        ConfigurationError: it is damaged or cannot be read.
+    """
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -75,11 +80,15 @@ def _read_or_make(path: Path, system: System) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    return _read_all(path)[0]
+    return read_keys(path)[0]
 
 
-def _read_all(path: Path) -> tuple[bytes, ...]:
-    """Read a file of one or more keys, one a line."""
+def read_keys(path: Path) -> tuple[bytes, ...]:
+    """Read a file of one or more keys, one a line.
+
+    Raises:
+        ConfigurationError: it is damaged or cannot be read.
+    """
     try:
         keys = tuple(map(bytes.fromhex, path.read_text(encoding="ascii").split()))
     except (OSError, ValueError) as error:

@@ -8,22 +8,35 @@ them, which is the default.
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 import structlog
 import uvicorn
 
-from central import bootstrap
+from central import __version__, bootstrap
+from central.alerts.incidents import IncidentBook
+from central.alerts.watch import Watch, watch_for_ever
 from central.api.traffic import TrafficControl
 from central.bootstrap import Centre, join_centre
 from central.config import CentralConfig
+from central.database.opening import make_ready
+from central.database.parts import Part, role_of
 from central.database.pool import Pool, Pools, open_pool
 from central.keys import load_keys
+from central.observability.exposition import FigureReader, MetricsPage
+from central.observability.measured import Measured
+from central.observability.meters import INFO
+from central.observability.readiness import Readiness
+from central.observability.side_server import serve_beside
+from central.outreach.opening import open_sink
+from central.outreach.relay import Relay
+from central.privacy.customers import CustomerDesk
+from central.privacy.personal_keys import load_personal_keys
 from central.system import System
 from central.tills.listening import listen_for_ever
 from central.tills.waiting import WaitingRoom
@@ -35,7 +48,10 @@ _KEEP_ALIVE_S = 65
 _ENDING_S = 0.2
 _AGAIN_S = 2.0
 _ALIVE_S = 30.0
+_MS_PER_MINUTE = 60_000
 _SETTLE_S = 5.0
+_LAST_ANSWERS_S = 20
+"""What is under way when the process is told to end may take so long."""
 _COLLECTED_EVERY = (20_000, 20, 50)
 """Thresholds of garbage collection: it would look through all rules each time, and they stay."""
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -47,9 +63,16 @@ async def serve(config: CentralConfig, system: System) -> None:
     async with _opened(config, system) as pools:
         keys = load_keys(config.folder, system)
         room = WaitingRoom(hold_s_max=config.hold_s)
-        centre = join_centre(pools.till, keys, system, config.rights(), room, pools)
+        people = None
         if config.role in ("front", "all"):
-            await _serve_front(centre, config, room)
+            personal = load_personal_keys(
+                config.folder, config.personal_key_file, os.environ, system
+            )
+            people = CustomerDesk(pools.personal, personal, system)
+        centre = join_centre(pools.till, keys, system, config.rights(), room, pools, people)
+        INFO.labels(__version__, config.role).set(1)
+        if config.role in ("front", "all"):
+            await _serve_front(centre, config, room, pools)
         else:
             await _run_behind(centre, config)
 
@@ -59,52 +82,66 @@ async def _opened(config: CentralConfig, system: System) -> AsyncIterator[Pools]
     """Open the database, migrated, with a pool for each kind of work the role has."""
     async with AsyncExitStack() as ending:
         dsn = await ending.enter_async_context(bootstrap.opened_server(config))
-        given = msgspec.structs.replace(config, database=dsn)
-        till = await ending.enter_async_context(bootstrap.opened_database(given, system))
+        has_roles = await make_ready(dsn, now_ms=system.now_ms(), with_roles=not config.database)
 
-        async def another(connections_max: int) -> Pool:
-            pool = await open_pool(dsn, connections_max=connections_max)
+        async def another(part: Part, connections_max: int) -> Pool:
+            role = role_of(part) if has_roles else ""
+            pool = await open_pool(dsn, connections_max=connections_max, role=role)
             ending.push_async_callback(pool.close)
             return pool
 
-        if config.role == "front":
-            app = await another(config.app_connections_max)
-            office = await another(config.office_connections_max)
-            yield Pools(till, app, office, till)
-        elif config.role == "all":
-            app = await another(config.app_connections_max)
-            office = await another(config.office_connections_max)
-            yield Pools(till, app, office, await another(config.processing_connections_max))
-        else:
-            yield Pools.shared(till)
+        if config.role in ("processing", "outreach"):
+            yield Pools.shared(await another(config.role, config.connections_max))
+            return
+        till = await another("front", config.connections_max)
+        app = await another("app", config.app_connections_max)
+        office = await another("office", config.office_connections_max)
+        personal = await another("personal", config.personal_connections_max)
+        processing = outreach = till
+        if config.role == "all":
+            processing = await another("processing", config.processing_connections_max)
+            outreach = await another("outreach", config.outreach_connections_max)
+        yield Pools(till, app, office, processing, personal, outreach)
 
 
 # The front
 
 
-async def _serve_front(centre: Centre, config: CentralConfig, room: WaitingRoom) -> None:
+async def _serve_front(
+    centre: Centre, config: CentralConfig, room: WaitingRoom, pools: Pools
+) -> None:
+    control = TrafficControl(centre.app)
+    readiness = Readiness(pools.till, config.role)
+    metrics = _front_metrics(centre, config, pools, control=control, room=room)
+    centre.app.router.routes.extend(readiness.routes())
+    if not config.metrics_port:
+        centre.app.router.routes.extend(metrics.routes())
     server = uvicorn.Server(
         uvicorn.Config(
-            TrafficControl(centre.app),
+            Measured(control, centre.app.routes),
             host=config.host,
             port=config.port,
             log_level="warning",
             access_log=False,
+            server_header=False,
             # Longer than a till keeps a connection open that nothing travels on.
             timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
     )
     beside = [
         keep_rules_out_of_collections(centre),
         _announce(server, config),
         listen_for_ever(centre.pool, room, centre.desk.directory),
-        _let_go(server, room),
+        _let_go(server, room, readiness),
     ]
+    if config.metrics_port:
+        beside.append(_beside(config, metrics, readiness))
     applying: asyncio.Task[None] | None = None
     if config.role == "all":
         applying = asyncio.create_task(bootstrap.apply_for_ever(centre), name="apply")
         applying.add_done_callback(lambda task: _apply_ended(task, server))
-        beside += _behind(centre, config)
+        beside += [*_behind(centre, config), *_outreach(pools.outreach, centre.system, config)]
     tasks = [asyncio.create_task(each) for each in beside]
     try:
         await server.serve()
@@ -119,11 +156,43 @@ def _apply_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:
         server.should_exit = True
 
 
-async def _let_go(server: uvicorn.Server, room: WaitingRoom) -> None:
+async def _let_go(server: uvicorn.Server, room: WaitingRoom, readiness: Readiness) -> None:
     """Answer the pulls that wait when the server is told to end: it waits for every request."""
     while not server.should_exit:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(_ENDING_S)
+    readiness.is_ending = True
     room.close()
+
+
+def _front_metrics(
+    centre: Centre,
+    config: CentralConfig,
+    pools: Pools,
+    *,
+    control: TrafficControl,
+    room: WaitingRoom,
+) -> MetricsPage:
+    """Return the page of a front; the database's figures stand on it where it is all parts."""
+    named = {"till": pools.till, "app": pools.app, "office": pools.office}
+    named["personal"] = pools.personal
+    if config.role == "all":
+        named |= {"processing": pools.processing, "outreach": pools.outreach}
+    return MetricsPage(
+        FigureReader(pools.processing, centre.system) if config.role == "all" else None,
+        named,
+        {
+            "tillside_event_loop_late_seconds": lambda: control.lateness.late_ms / 1000,
+            "tillside_pulls_held": lambda: float(len(room)),
+        },
+    )
+
+
+def _beside(
+    config: CentralConfig, metrics: MetricsPage, readiness: Readiness
+) -> Coroutine[Any, Any, None]:
+    """Return what serves metrics and readiness on their own port."""
+    routes = [*metrics.routes(), *readiness.routes()]
+    return serve_beside(routes, host=config.host, port=config.metrics_port)
 
 
 async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:
@@ -145,9 +214,30 @@ def _behind(centre: Centre, config: CentralConfig) -> list[Coroutine[Any, Any, N
         bootstrap.tend_rights_for_ever(centre),
         bootstrap.tend_feed_for_ever(centre),
         bootstrap.guard_rules_for_ever(centre),
+        bootstrap.count_service_for_ever(centre),
         bootstrap.seal_days_for_ever(centre),
         bootstrap.tend_tiers_for_ever(centre),
+        bootstrap.tend_erasures_for_ever(centre),
     ]
+
+
+def _outreach(pool: Pool, system: System, config: CentralConfig) -> list[Coroutine[Any, Any, None]]:
+    """Return what tells others of what happened.
+
+    Raises:
+        ConfigurationError: the events' address means no broker that is known here, or the
+            settings of mails cannot be used.
+    """
+    parts: list[Coroutine[Any, Any, None]] = []
+    if config.events:
+        parts.append(Relay(pool, open_sink(config.events), system).run())
+    if (mail := config.mail()) is not None:
+        repeat_ms = config.alert_repeat_min * _MS_PER_MINUTE
+        book = IncidentBook(pool, config.mail_language, repeat_ms)
+        reader = FigureReader(pool, system)
+        watch = Watch(pool, reader, book, mail, system, config.mail_language)
+        parts.append(watch_for_ever(watch))
+    return parts
 
 
 async def _run_behind(centre: Centre, config: CentralConfig) -> None:
@@ -162,12 +252,20 @@ async def _run_behind(centre: Centre, config: CentralConfig) -> None:
             bootstrap.apply_for_ever(centre), hear_ingested(centre),
             keep_rules_out_of_collections(centre), *_behind(centre, config),
         ]  # fmt: skip
+    elif config.role == "outreach":
+        parts = _outreach(centre.pool, centre.system, config)
+    readiness = Readiness(centre.pool, config.role)
+    if config.metrics_port:
+        reader = FigureReader(centre.pool, centre.system) if config.role == "processing" else None
+        metrics = MetricsPage(reader, {config.role: centre.pool})
+        parts.append(_beside(config, metrics, readiness))
     tasks = [asyncio.create_task(each) for each in parts]
     for task in tasks:
         task.add_done_callback(lambda _: ending.set())
     log.info("centre_ready", role=config.role)
     try:
         await ending.wait()
+        readiness.is_ending = True
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error

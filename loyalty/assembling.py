@@ -44,6 +44,7 @@ class Decided:
 
     Attributes:
         paid: what is left to pay in money, by line index.
+        qualifying: points that count to the tier alone.
     """
 
     situation: Situation
@@ -53,6 +54,7 @@ class Decided:
     redemption: Redemption
     paid: list[int]
     earning: Earning
+    qualifying: Earning
     given: HandedOut
 
 
@@ -95,6 +97,7 @@ def assemble(
             combination,
             earning,
             decided.given.given,
+            qualifying=decided.qualifying,
             scene=scene,
             moment=moment,
             identified=account.identified,
@@ -124,6 +127,7 @@ def _reasons(decided: Decided, applied: Sequence[Reason]) -> list[Reason]:
         *applied,
         *why_nothing_off(without_effect, combination, decided.scene),
         *points_reasons(found.points, decided.earning),
+        *points_reasons(found.qualifying, decided.qualifying, figure="qualifying_points"),
         *hand_out_reasons(found.hand_outs, decided.given, decided.earning.lost_to),
     ]
     reasons.sort(key=_BY_OFFER)  # each offer has one

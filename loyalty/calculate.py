@@ -89,8 +89,10 @@ def calculate(  # noqa: PLR0913 - each of them decides something
         )
     paid = [owed - redeemed for owed, redeemed in zip(left, redemption.minor_by_line, strict=True)]
     spent = Spent(scene.gross, left, paid)
-    earning, given = _beside_money(found, combination, earners, spent, scene, moment)
-    decided = Decided(situation, scene, found, combination, redemption, paid, earning, given)
+    earning, qualifying, given = _beside_money(found, combination, earners, spent, scene, moment)
+    decided = Decided(
+        situation, scene, found, combination, redemption, paid, earning, qualifying, given
+    )
     result = assemble(decided, rules, moment=moment, place=place, account=account, right=right)
     _assert_sound(result, scene, redemption, right, programme.redemption.mode)
     return result
@@ -103,8 +105,12 @@ def _beside_money(
     spent: Spent,
     scene: Scene,
     moment: Moment,
-) -> tuple[Earning, HandedOut]:
-    """Return what offers give beside money off; what comes later gives way."""
+) -> tuple[Earning, Earning, HandedOut]:
+    """Return what offers give beside money off; what comes later gives way.
+
+    Returns:
+        Points, points that only qualify, and what is handed out.
+    """
     acted = [c for c in found.prices if c.offer_id in combination.discounts]
     drawn: dict[str, int] = {}
     drawn_by(acted, combination.discounts, drawn)
@@ -113,9 +119,17 @@ def _beside_money(
     earning = earn(earners.beside(acted, _points(spent, scene), lost_to), spent, scene, moment)
     acted += [c for c in found.points if c.offer_id in earning.by_offer]
     drawn_by(found.points, earning.by_offer, drawn)
+    qualifying = Earning()
+    if found.qualifying:
+        spent.drawn = drawn.copy()
+        standing = that_may_stand(found.qualifying, acted, lost_to)
+        qualifying.by_offer = points_by_offer(standing, spent, scene, qualifying)
+        acted += [c for c in found.qualifying if c.offer_id in qualifying.by_offer]
+        drawn_by(found.qualifying, qualifying.by_offer, drawn)
+        qualifying.lost_to |= lost_to
     given = hand_out(that_may_stand(found.hand_outs, acted, lost_to), spent.paid, scene, drawn)
     earning.lost_to |= lost_to
-    return earning, given
+    return earning, qualifying, given
 
 
 def _points(spent: Spent, scene: Scene) -> Worth:

@@ -28,10 +28,15 @@ def _line_order(source: BasketLine) -> tuple[int, str]:
 
 @dataclass(slots=True)
 class Candidates:
-    """The offers that may act, in acting order, and why the others may not."""
+    """The offers that may act, in acting order, and why the others may not.
+
+    Attributes:
+        qualifying: those whose points count to the tier alone; not among `points`.
+    """
 
     prices: list[Candidate] = field(default_factory=list)
     points: list[Candidate] = field(default_factory=list)
+    qualifying: list[Candidate] = field(default_factory=list)
     hand_outs: list[Candidate] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
 
@@ -99,7 +104,9 @@ def find_candidates(
             if compiled.special
             else Candidate(compiled, tuple(lines))
         )
-        if gives_points:
+        if compiled.qualifies:
+            result.qualifying.append(candidate)
+        elif gives_points:
             result.points.append(candidate)
         elif compiled.barred:
             result.prices.append(candidate)

@@ -44,6 +44,7 @@ from loyalty.offers import (
     Stamps,
     Steps,
     When,
+    only_qualifies,
 )
 
 Key = tuple[str, str]
@@ -83,6 +84,7 @@ class CompiledOffer:
         counts: some counter rises when it acts.
         on_reduced: it acts on lines whose price the register has reduced by itself.
         excludes: some offer may not act beside it.
+        qualifies: its points count to the tier alone.
     """
 
     offer: Offer
@@ -108,6 +110,7 @@ class CompiledOffer:
     counts: bool
     on_reduced: bool
     excludes: bool
+    qualifies: bool
 
 
 @dataclass(slots=True)
@@ -359,6 +362,7 @@ def _compile(offer: Offer, rank: int, programme: Programme, *, is_named: bool) -
         on_reduced=offer.combines.on_reduced
         and (programme.receipt.on_reduced or isinstance(gives, (*POINTS, *HAND_OUTS))),
         excludes=is_named or bool(offer.combines.not_with),
+        qualifies=only_qualifies(gives),
     )
 
 

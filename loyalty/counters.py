@@ -8,7 +8,7 @@ to be reset (design: receipt 3, "how often").
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal
@@ -21,6 +21,9 @@ NAME_CHARACTERS_MAX: Final = 2 * TEXT_CHARACTERS_MAX + 20
 
 SHARED_NAME_CHARACTERS_MAX: Final = 5 * TEXT_CHARACTERS_MAX + 40
 """Of any name of a shared counter: the same, and the longest store, its every `:` written out."""
+
+QUALIFYING: Final = "qualifying"
+"""Points that count to the tier and to nothing else; kept with the receipt, not in the account."""
 
 _SHARED = ("campaign.", "store.", "account.", "code.")
 _OF_PERIODS = ("uses:", "redeemed@", "campaign.", "store.", "account.")
@@ -119,6 +122,16 @@ def shared_of_code(need: NeedsCode, code: str) -> SharedCounter | None:
 def is_shared(name: str) -> bool:
     """Say whether a counter is kept by grants and not in an account."""
     return name.startswith(_SHARED)
+
+
+def is_of_account(name: str) -> bool:
+    """Say whether a counter is one of those an account has."""
+    return name != QUALIFYING and not name.startswith(_SHARED)
+
+
+def qualifying(counted: Iterable[tuple[str, int]]) -> int:
+    """Return the points that only qualify among what is counted, counter and number each."""
+    return sum(plus for name, plus in counted if name == QUALIFYING)
 
 
 def account_of(name: str) -> int:

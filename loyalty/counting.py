@@ -1,5 +1,6 @@
 """What posting a receipt adds to counters: of the account, and of what all customers share."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from loyalty import counters, coupons
@@ -14,12 +15,13 @@ from loyalty.rewards import stamps_on, units_served
 from loyalty.scene import Candidate, Scene, begin
 
 
-def counted(
+def counted(  # noqa: PLR0913 - each of them counts something
     found: Candidates,
     combination: Combination,
     earning: Earning,
     given: Iterable[HandOut],
     *,
+    qualifying: Earning,
     scene: Scene,
     moment: Moment,
     identified: bool,
@@ -28,13 +30,14 @@ def counted(
     """Return what posting the receipt adds to counters, by name.
 
     Args:
+        qualifying: points that count to the tier alone.
         redeemed: points, where the programme limits them a day; else 0.
     """
     handed = {each.offer_id: {0: 0} for each in given}
-    acted = {**combination.discounts, **earning.by_offer, **handed}
+    acted = {**combination.discounts, **earning.by_offer, **qualifying.by_offer, **handed}
     plus: dict[str, Counted] = {}
     shared: dict[str, int] = {}
-    for candidate in (*found.prices, *found.points, *found.hand_outs):
+    for candidate in (*found.prices, *found.points, *found.qualifying, *found.hand_outs):
         if not candidate.compiled.counts:
             continue
         offer_id = candidate.offer_id
@@ -53,7 +56,21 @@ def counted(
     if redeemed and identified:
         name = counters.redeemed(moment.date)
         plus[name] = Counted(counter=name, plus=redeemed)
-    return tuple(plus[name] for name in sorted(plus) if plus[name].plus)
+    by_name = (plus[name] for name in sorted(plus) if plus[name].plus)
+    return (*by_name, *_qualifying(qualifying.by_offer, scene))
+
+
+def _qualifying(by_offer: Mapping[str, Mapping[int, int]], scene: Scene) -> Iterator[Counted]:
+    """Yield the points of each line apart, so that they come back with it."""
+    by_line: Counter[int] = Counter()
+    for points in by_offer.values():
+        by_line.update(points)
+    for line in sorted(by_line):
+        yield Counted(
+            counter=counters.QUALIFYING,
+            plus=by_line[line],
+            lines=(scene.lines[line].source.line_id,),
+        )
 
 
 def drawn_by(

@@ -56,13 +56,19 @@ def _why_not(
     return _shortfall(candidate, state, combination, holding)
 
 
-def points_reasons(candidates: Sequence[Candidate], earning: Earning) -> Iterator[Reason]:
-    """Yield one reason for each points offer that might have acted."""
+def points_reasons(
+    candidates: Sequence[Candidate], earning: Earning, *, figure: str = "points"
+) -> Iterator[Reason]:
+    """Yield one reason for each points offer that might have acted.
+
+    Args:
+        figure: what the points are called.
+    """
     for candidate in candidates:
         offer_id = candidate.compiled.offer.offer_id
         if offer_id in earning.by_offer:
             points = sum(earning.by_offer[offer_id].values())
-            yield Reason(offer_id=offer_id, code=ReasonCode.APPLIED, figures={"points": points})
+            yield Reason(offer_id=offer_id, code=ReasonCode.APPLIED, figures={figure: points})
         elif offer_id in earning.refused:
             yield Reason(offer_id, *earning.refused[offer_id])
         elif offer_id in earning.lost_to:

@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     GRANT_TAKEN = "grant_taken"
     GRANT_NOT_AWAITED = "grant_not_awaited"
     CODE_WRONG = "code_wrong"
+    CUSTOMER_CODE_USED = "customer_code_used"
+    CUSTOMER_CODE_OVER = "customer_code_over"
     RULES_MISSING = "rules_missing"
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     # At the centre: every ingested record gets exactly one of these

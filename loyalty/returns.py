@@ -19,6 +19,7 @@ from loyalty.calculation import (
     FrozenTerms,
     RedeemedPart,
 )
+from loyalty.counters import QUALIFYING
 from loyalty.errors import AmountError
 from loyalty.limits import QUANTITY_THOUSANDTHS_MAX, TEXT_CHARACTERS_MAX, UNIT_THOUSANDTHS
 from loyalty.money import split
@@ -460,6 +461,9 @@ def _counted_back(
 
 def _uncounted(original: Calculation, one: Counted, returned: Mapping[str, int]) -> int:
     """Return how much is off a counter when so much of each line has come back."""
+    if one.counter == QUALIFYING:  # points of one line, in parts as all its amounts
+        line = next(line for line in original.lines if line.line_id in one.lines)
+        return first(one.plus, returned[line.line_id], line.quantity)
     if not one.lines:
         whole = all(returned[line.line_id] == line.quantity for line in original.lines)
         return one.plus if whole else 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sync.fingerprints import BUCKETS
+from sync.forgetting import PATH_FORGOTTEN, Forgotten, ForgottenAnswer
 from sync.lines import PATH_LINES, Lines, LinesAnswer
 from sync.messages import (
     Compare,
@@ -102,6 +103,14 @@ class TillSide(Protocol):
         """Take the buckets told, and the cursor when nothing is left to tell."""
         ...
 
+    def forgotten(self) -> Forgotten | None:
+        """Say how far erased customers are forgotten here, if the centre is to hear of it."""
+        ...
+
+    def forgotten_answered(self, answer: ForgottenAnswer) -> None:
+        """Forget the customers told, then keep the number."""
+        ...
+
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         """Return the next piece of an announced bundle that is not here yet."""
         ...
@@ -150,6 +159,10 @@ def hear(till: TillSide, answer: PullAnswer) -> Conversation:
 def _end(till: TillSide) -> Conversation:
     # What was pulled may have made new records (grants received, residues returned).
     yield from _push_all(till)
+    while said := till.forgotten():
+        next_ones = yield Ask(PATH_FORGOTTEN, said, ForgottenAnswer)
+        assert isinstance(next_ones, ForgottenAnswer)
+        till.forgotten_answered(next_ones)
     while wanted := till.wanted_piece():
         content = yield Fetch(*wanted)
         assert isinstance(content, bytes)

@@ -29,3 +29,6 @@ ACCOUNT_OFFERS_MAX: Final = 100
 ACCOUNT_SEGMENTS_MAX: Final = 200
 WAITING_RECORDS_MAX: Final = 500
 """Records of one stream named one by one as not applied yet."""
+
+BLOCKED_CARDS_MAX: Final = 250_000
+"""Blocked cards that a till keeps, those blocked last; 2 MB on the wire if it has none yet."""

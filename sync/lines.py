@@ -15,8 +15,9 @@ from msgspec import Meta
 
 from sync.dictionary import DICTIONARY_1
 from sync.errors import MalformedMessageError
+from sync.fields import Positive
 from sync.limits import RECORD_BYTES_MAX
-from sync.messages import Message, Positive
+from sync.messages import Message
 
 PATH_LINES: Final = "/v1/till/lines"
 LINES_RECORDS_MAX: Final = 8
@@ -24,6 +25,8 @@ LINES_RECORDS_MAX: Final = 8
 BEFORE_MAX: Final = 16
 BEFORE_BYTES_MAX: Final = 65_536
 PROOF_BYTES: Final = 16
+PROOF_SHORT_BYTES: Final = 8
+"""Enough: it tells what came out otherwise by mistake; who signs what is said by the request."""
 _LEVEL: Final = 13
 _LEVEL_LONG: Final = 6
 _LONG_BYTES: Final = 16_384
@@ -39,7 +42,7 @@ class Lines(Message, frozen=True, kw_only=True, array_like=True):
 
     from_seq: Positive
     before: Annotated[int, Meta(ge=0, le=BEFORE_MAX)]
-    proof: Annotated[bytes, Meta(min_length=PROOF_BYTES, max_length=PROOF_BYTES)]
+    proof: Annotated[bytes, Meta(min_length=PROOF_SHORT_BYTES, max_length=PROOF_BYTES)]
     packed: bytes
 
 

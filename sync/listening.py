@@ -17,11 +17,11 @@ from msgspec import Meta
 from loyalty.account import AccountSnapshot
 from sync.codec import decode, encode
 from sync.errors import MalformedMessageError
+from sync.fields import Count
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.messages import (
     AccountRow,
     Applied,
-    Count,
     Cursor,
     Message,
     OutcomeRow,
@@ -29,6 +29,7 @@ from sync.messages import (
     SnapshotAnswer,
 )
 from sync.packing import pack_to_send, unpack_sent
+from sync.short_grants import Holder, ShortGrant, long_grants, short_grants
 
 PATH_LISTEN: Final = "/v1/till/listen"
 PATH_FRESH: Final = "/v1/till/fresh"
@@ -37,6 +38,7 @@ WHOLE_MAX: Final = 200
 """Accounts asked for whole at once."""
 _PART_BYTES: Final = 4
 _OUTCOMES_MAX: Final = 10_000
+_GRANTS_MAX: Final = 10_000
 
 Name = Annotated[bytes, Meta(max_length=NAME_BYTES)]
 
@@ -63,6 +65,7 @@ class Listen(Message, frozen=True, kw_only=True, array_like=True):
     Attributes:
         bundle, roster: beginnings of their names; empty for none.
         whole: accounts to be told whole.
+        blocked: version of the list of blocked cards it has, of the cursor's epoch.
     """
 
     epoch: Count
@@ -74,6 +77,7 @@ class Listen(Message, frozen=True, kw_only=True, array_like=True):
     roster: Name = b""
     rules: tuple[Count, Count] | None = None
     whole: Annotated[tuple[Count, ...], Meta(max_length=WHOLE_MAX)] = ()
+    blocked: Count | None = None
 
 
 class ListenAnswer(Message, frozen=True, kw_only=True, array_like=True):
@@ -83,6 +87,8 @@ class ListenAnswer(Message, frozen=True, kw_only=True, array_like=True):
         transaction, row: the cursor, of the epoch asked in.
         changed: accounts the till has, by number.
         part: beginning of the hash of all else it was told of them.
+        grants: those of the session's till, incarnation and session; told to who asks with
+            `blocked`.
         accepted: records of the stream of which there is no more to say than a note, by note:
             first, how many, first, how many, ...
         through, waiting: as `Applied` of the stream; told where accounts are.
@@ -99,6 +105,7 @@ class ListenAnswer(Message, frozen=True, kw_only=True, array_like=True):
     rest: bytes = b""
     again: bool = False
     part: Annotated[bytes, Meta(max_length=_PART_BYTES)] = b""
+    grants: Annotated[tuple[ShortGrant, ...], Meta(max_length=_GRANTS_MAX)] = ()
 
 
 class Fresh(Message, frozen=True, kw_only=True, array_like=True):
@@ -209,14 +216,20 @@ def _changed(known: AccountSnapshot, change: AccountChange) -> AccountSnapshot:
 
 
 def shortened(
-    answer: PullAnswer, *, incarnation: bytes, whole: Sequence[AccountRow] = ()
+    answer: PullAnswer,
+    *,
+    incarnation: bytes,
+    whole: Sequence[AccountRow] = (),
+    holder: Holder | None = None,
 ) -> ListenAnswer:
     """Return the answer to a pull in few bytes.
 
     Args:
         incarnation: of the session.
         whole: accounts the till does not have as they were.
+        holder: the session's, where the till reads grants in few bytes.
     """
+    short, plain_grants = short_grants(answer.grants, holder) if holder else ((), answer.grants)
     named = {row.snapshot.account_id for row in whole}
     told = [row for row in answer.accounts if row.snapshot.account_id not in named]
     plain = [row for row in answer.outcomes if _is_plain(row, incarnation)]
@@ -228,6 +241,7 @@ def shortened(
         cursor=Cursor(),
         applied_through=0,
         accounts=tuple(whole),
+        grants=plain_grants,
         outcomes=tuple(row for row in answer.outcomes if row not in plain),
         applied=tuple(applied.values()) if has_accounts else (),
     )
@@ -244,11 +258,17 @@ def shortened(
         through=own.through if own and has_accounts else 0,
         waiting=own.waiting if own and has_accounts else (),
         rest=b"" if rest == nothing else pack_to_send(encode(rest)),
+        grants=short,
     )
 
 
-def lengthened(answer: ListenAnswer, *, epoch: int, incarnation: bytes) -> PullAnswer:
+def lengthened(
+    answer: ListenAnswer, *, epoch: int, incarnation: bytes, holder: Holder | None = None
+) -> PullAnswer:
     """Undo `shortened`, but for the accounts in `changed`, which the till has to find.
+
+    Args:
+        holder: the till in its session; without one grants in few bytes are left out.
 
     Raises:
         MalformedMessageError: it cannot be read.
@@ -268,6 +288,7 @@ def lengthened(answer: ListenAnswer, *, epoch: int, incarnation: bytes) -> PullA
         cursor=Cursor(epoch=epoch, transaction=answer.transaction, row=answer.row),
         applied=(own, *rest.applied),
         outcomes=(*rest.outcomes, *accepted),
+        grants=(*rest.grants, *(long_grants(answer.grants, holder) if holder else ())),
     )
 
 

@@ -10,19 +10,12 @@ import msgspec
 from msgspec import Meta
 
 from loyalty.account import AccountSnapshot, LotPart
-from loyalty.basket import Place
-from loyalty.counters import SHARED_NAME_CHARACTERS_MAX
 from loyalty.returns import ReturnMade
+from sync.blocked import BlockedCards
+from sync.fields import Count, CounterName, Hash, Incarnation, Positive, PublicKey
 from sync.fingerprints import FINGERPRINT_BYTES
-from sync.limits import ASKS_OPEN_MAX, COUNT_MAX, COUNTERS_ASKED_MAX, ROOT_BYTES_MAX
+from sync.limits import ASKS_OPEN_MAX, COUNTERS_ASKED_MAX
 from sync.rule_messages import NO_REPORT, Delta, RulesReport
-
-Incarnation = Annotated[bytes, Meta(min_length=8, max_length=8)]
-Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
-PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
-Positive = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
-CounterName = Annotated[str, Meta(min_length=1, max_length=SHARED_NAME_CHARACTERS_MAX)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,40 +34,7 @@ class Cursor(Message, frozen=True, kw_only=True):
     row: Count = 0
 
 
-class EnrolRequest(Message, frozen=True, kw_only=True):
-    """A new till introduces itself with its one-time code.
-
-    Attributes:
-        signature: by the till's key over code and nonce, so that the key is proven.
-    """
-
-    code: Annotated[str, Meta(max_length=64)]
-    public_key: PublicKey
-    hardware: Annotated[str, Meta(max_length=200)]
-    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
-    signature: bytes
-
-
-class EnrolAnswer(Message, frozen=True, kw_only=True):
-    """Who the till now is.
-
-    Attributes:
-        card_key: key of the chain's card hashes.
-        centre_key: signs answers, grants and authorisations.
-        rule_keys: any of them may sign a bundle manifest, as long as there is no root document.
-        root: signed root document, `sync.roots`; empty where the centre has none.
-    """
-
-    till_id: int
-    place: Place
-    card_key: bytes
-    centre_key: PublicKey
-    rule_keys: tuple[PublicKey, ...]
-    server_time_ms: int
-    root: Annotated[bytes, Meta(max_length=2 * ROOT_BYTES_MAX)] = b""
-
-
-class Hello(Message, frozen=True, kw_only=True):
+class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
     """A till says where its stream stands; sending it ends the session before (design: sync 4.2).
 
     Attributes:
@@ -85,6 +45,8 @@ class Hello(Message, frozen=True, kw_only=True):
         feed_epoch: of the cursor it has; 0 before its first pull.
         asks_open: nonces of those for which a grant may still be taken; for no other ask up to
             `asks_made` one ever will be (design: sync 4.9, rule R2).
+        forgotten: number up to which erased customers are forgotten here (`sync.forgetting`);
+            None = it does not say.
     """
 
     incarnation: Incarnation
@@ -105,13 +67,14 @@ class Hello(Message, frozen=True, kw_only=True):
     asks_open: Annotated[tuple[bytes, ...], Meta(max_length=ASKS_OPEN_MAX)] = ()
     feed_epoch: Count = 0
     rules: RulesReport = NO_REPORT
+    forgotten: Count | None = None
 
 
 Verdict = Literal["ok", "epoch", "rewind", "amnesia", "revoked"]
 """`epoch` is `ok` for the stream; what the till knows of accounts has to be compared."""
 
 
-class HelloAnswer(Message, frozen=True, kw_only=True):
+class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
     """How the centre sees the till's stream.
 
     Attributes:
@@ -124,6 +87,8 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
             has told the centre; a till that has fewer has forgotten some.
         hold_s: the longest the centre keeps a pull waiting for news, seconds; 0 = it does not.
         roots: signed root documents after the one the till trusts, in order.
+        short: it reads the short header (`sync.short_header`).
+        erasures: newest number there is, for a till that says how far it has forgotten.
     """
 
     verdict: Verdict
@@ -140,6 +105,8 @@ class HelloAnswer(Message, frozen=True, kw_only=True):
     hold_s: Count = 0
     lines: bool = False
     roots: tuple[bytes, ...] = ()
+    erasures: Count = 0
+    short: bool = False
 
 
 class Push(Message, frozen=True, kw_only=True):
@@ -291,6 +258,7 @@ class Pull(Message, frozen=True, kw_only=True):
         roster: version of the roster the till has.
         wait_s: the answer may wait so long for something urgent; 0 = answer at once.
         rules: generation and version of the manifest it took last; None = it does not say.
+        blocked: epoch and version of the list of blocked cards it has; None = it keeps none.
     """
 
     incarnation: Incarnation
@@ -301,9 +269,10 @@ class Pull(Message, frozen=True, kw_only=True):
     roster: str = ""
     wait_s: Count = 0
     rules: tuple[Count, Count] | None = None
+    blocked: tuple[Count, Count] | None = None
 
 
-class PullAnswer(Message, frozen=True, kw_only=True):
+class PullAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
     """What has changed, from one snapshot of the centre.
 
     Attributes:
@@ -314,6 +283,8 @@ class PullAnswer(Message, frozen=True, kw_only=True):
         roster: where it is another than the till has.
         compare: the feed cannot go on from the till's cursor: it has to compare what it knows.
         delta: from the bundle the till named to the one of `manifest`.
+        whole_left: accounts it asked for whole that did not fit.
+        erasures: newest number there is, where the till has not forgotten so far.
     """
 
     cursor: Cursor
@@ -328,6 +299,9 @@ class PullAnswer(Message, frozen=True, kw_only=True):
     roster: Roster | None = None
     compare: bool = False
     delta: Delta | None = None
+    blocked: BlockedCards | None = None
+    whole_left: tuple[Count, ...] = ()
+    erasures: Count = 0
 
 
 class Compare(Message, frozen=True, kw_only=True):
@@ -355,9 +329,14 @@ class CompareAnswer(Message, frozen=True, kw_only=True):
 
 
 class SnapshotRequest(Message, frozen=True, kw_only=True):
-    """Asks for one account, fresh, by the keyed hash of a card."""
+    """Asks for one account, fresh, by the keyed hash of a card.
+
+    Attributes:
+        account_id: where a customer's code says no card; 0 = by card.
+    """
 
     card: bytes
+    account_id: Count = 0
 
 
 class SnapshotAnswer(Message, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from sync.codec import compress, decompress
 from sync.errors import MalformedMessageError, SignatureError
-from sync.messages import Count, Grant, Hash, Incarnation, Message, Positive
+from sync.fields import Count, Hash, Incarnation, Positive
+from sync.messages import Grant, Message
 from sync.records import LotTaken
 from sync.signing import SigningKey, check
 
@@ -30,7 +31,8 @@ UNPACKED_BYTES_MAX: Final = 262_144
 """Of a message between siblings before compression; what is larger is refused unread."""
 WITNESS_RECORDS_MAX: Final = 64
 """Records of one copy, which a witness can check and hand on as a whole."""
-STORE_TILLS_MAX: Final = 200
+COPIES_ASKED_MAX: Final = 32
+"""Copies a witness asks about at once."""
 TRANSFERS_MAX: Final = 8
 """Grants one answer may take points from."""
 
@@ -62,15 +64,12 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag_field="say", tag="heartb
         link_up: the centre answered it last.
         bundle: hash of the active bundle, hexadecimal; empty for none.
         rights: digest of the rights it holds, for people who compare.
-        compared: siblings that told this life of the till what they know of its stream, so that it
-            goes on from there: they may forget copies by what it says is acknowledged.
     """
 
     head: SignedHead
     link_up: bool = False
     bundle: _Text = ""
     rights: _Text = ""
-    compared: Annotated[tuple[Positive, ...], Meta(max_length=STORE_TILLS_MAX)] = ()
 
 
 class RightsRequest(Message, frozen=True, kw_only=True, tag_field="say", tag="rights"):
@@ -169,6 +168,26 @@ class HeadAnswer(Message, frozen=True, kw_only=True, tag_field="say", tag="head_
     known: SignedHead | None = None
 
 
+class CopiesRequest(Message, frozen=True, kw_only=True, tag_field="say", tag="copies"):
+    """Asks the till that these copies are of whether its stream holds them.
+
+    Attributes:
+        heads: of copies the centre has by the till's word, as the till once signed them.
+    """
+
+    heads: Annotated[tuple[SignedHead, ...], Meta(min_length=1, max_length=COPIES_ASKED_MAX)]
+
+
+class CopiesAnswer(Message, frozen=True, kw_only=True, tag_field="say", tag="copies_known"):
+    """The asked heads that the till's stream holds, signed anew with what is acknowledged now.
+
+    Only a copy whose head is among them needs no hands: a till that came back from an image says
+    that the centre has all, of another history.
+    """
+
+    heads: Annotated[tuple[SignedHead, ...], Meta(max_length=COPIES_ASKED_MAX)] = ()
+
+
 class Delivery(Message, frozen=True, kw_only=True):
     """Records of another till of the store, handed to the centre by a witness of them.
 
@@ -195,8 +214,8 @@ class DeliveryAnswer(Message, frozen=True, kw_only=True):
     last_seq: Count = 0
 
 
-Request = RightsRequest | WitnessRequest | HeadRequest
-Said = Heartbeat | Request | RightsAnswer | WitnessAnswer | HeadAnswer
+Request = RightsRequest | WitnessRequest | HeadRequest | CopiesRequest
+Said = Heartbeat | Request | RightsAnswer | WitnessAnswer | HeadAnswer | CopiesAnswer
 
 S = TypeVar("S", bound=Message)
 

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from sync.enrolling import EnrolRequest
 from sync.errors import SignatureError
-from sync.messages import CounterGrant, EnrolRequest, Grant, Manifest
+from sync.messages import CounterGrant, Grant, Manifest
 
 HEADER_TILL = "tillside-till"
 HEADER_SESSION = "tillside-session"

@@ -201,6 +201,17 @@ class Database:
         self._log_pages = 0
         return True
 
+    def wipe_log(self) -> None:
+        """Move the log into the file and cut it to nothing: what it said before is gone.
+
+        Raises:
+            JournalUnavailableError: the disk is full or failing.
+        """
+        self.do_postponed()
+        with self._named():
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._log_pages = 0
+
     def rows(self, sql: str, *values: SqlValue) -> list[Row]:
         """Return all rows of a query."""
         self._catch_up()

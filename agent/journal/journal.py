@@ -20,6 +20,7 @@ from agent.journal.rights import Rights
 from agent.journal.roster import RosterRow
 from agent.journal.rule_trust import RuleTrust
 from agent.journal.schema import migration_files
+from agent.journal.shown_codes import ShownCodes
 from agent.journal.stream import Stream, StreamHead
 from agent.journal.told_time import ToldTimes
 from agent.journal.transfers import Transfers
@@ -52,6 +53,7 @@ class Journal:
         self.receipts = Receipts(database)
         self.own_counts = OwnCountRows(database)
         self.courier = CourierAsks(database)
+        self.shown_codes = ShownCodes(database)
         self.told_times = ToldTimes(database)
         self._noted = NotedSales(database)
         try:

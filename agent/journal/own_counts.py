@@ -13,7 +13,7 @@ import msgspec
 
 from agent.journal.database import Database, SqlValue
 from loyalty.calculation import Calculation, Counted
-from loyalty.counters import is_shared
+from loyalty.counters import is_of_account
 from loyalty.returns import ReturnCalculation
 from sync.messages import Applied
 
@@ -78,7 +78,7 @@ class OwnCountRows:
         """
         if not card:
             return
-        counted = [(c.counter, c.plus) for c in calculation.counted if not is_shared(c.counter)]
+        counted = [(c.counter, c.plus) for c in calculation.counted if is_of_account(c.counter)]
         used_at = f"{calculation.moment[:19]} store {calculation.store}"
         whose = (calculation.account_id, card)
         self._add(key, [(PURCHASE, 1), *counted], whose, used_at, (incarnation, seq))
@@ -102,7 +102,7 @@ class OwnCountRows:
         if not account_id and not card:
             return
         back = returned.counted_back
-        counted = [(c.counter, -c.plus) for c in back if not is_shared(c.counter)]
+        counted = [(c.counter, -c.plus) for c in back if is_of_account(c.counter)]
         if returned.completes:
             counted.append((PURCHASE, -1))
         self._add(key, counted, (account_id, card), "", (incarnation, seq))
@@ -121,6 +121,11 @@ class OwnCountRows:
                 " on conflict do update set plus = plus + excluded.plus",
                 subject, counter, plus, *whose, used_at, *at,
             )  # fmt: skip
+
+    def forget(self, account_ids: Sequence[int]) -> None:
+        """Forget what accounts have counted: nobody will show their cards any more."""
+        for account_id in account_ids:
+            self._database.run("delete from own_count where account_id = ?", account_id)
 
     def follow_repeated(self, incarnation: bytes) -> None:
         """Point the rows at the records repeated in a new stream; call it when it has begun."""

@@ -20,6 +20,7 @@ from agent.system import System
 from sync.blobs import CHUNK_BYTES, piece_range
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask, Fetch
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.errors import (
     BusyError,
     LinkError,
@@ -30,12 +31,21 @@ from sync.errors import (
 )
 from sync.lines import PATH_LINES
 from sync.listening import PATH_FRESH, PATH_LISTEN
-from sync.messages import EnrolAnswer, EnrolRequest, Message, Problem
+from sync.messages import HelloAnswer, Message, Problem
+from sync.short_header import (
+    HEADER_SHORT,
+    NONCE_BYTES,
+    TAG_BYTES,
+    ShortHeader,
+    read_signature,
+    write_short,
+)
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
     HEADER_SIGNATURE,
     HEADER_TILL,
+    NO_SESSION,
     SigningKey,
     answer_content,
     check,
@@ -67,6 +77,7 @@ class CentralClient:
         self._system = system
         self._key = SigningKey(identity.key_seed)
         self._http = open_http(identity.centre_url, tls=tls)
+        self._is_short = False
 
     async def ask(self, ask: Ask, *, session: bytes, timeout_s: float) -> Message:
         """Send a message and return its answer.
@@ -80,14 +91,20 @@ class CentralClient:
         """
         packed = "" if ask.path in _PLAIN else PACKED
         body, encoding = compress(encode(ask.message), packed)
-        nonce = self._system.random_bytes(16)
-        headers = self._signed("POST", ask.path, session=session, nonce=nonce, body=body)
+        is_short = self._is_short and session != NO_SESSION
+        nonce = self._system.random_bytes(NONCE_BYTES if is_short else 16)
+        sign = self._signed_shortly if is_short else self._signed
+        headers = sign("POST", ask.path, session=session, nonce=nonce, body=body)
+        headers["content-type"] = CONTENT_TYPE
         if encoding:
             headers["content-encoding"] = encoding
         response = await self._send(
             "POST", ask.path, headers=headers, content=body, timeout_s=timeout_s
         )
-        return decode(ask.answer, self._checked(response, nonce))
+        answer = decode(ask.answer, self._checked(response, nonce))
+        if isinstance(answer, HelloAnswer):
+            self._is_short = answer.short
+        return answer
 
     async def fetch_piece(self, fetch: Fetch, *, timeout_s: float) -> bytes:
         """Fetch a piece of a bundle, packed; a broken download goes on where it stopped.
@@ -110,7 +127,7 @@ class CentralClient:
     async def _fetch_rest(self, fetch: Fetch, got: bytearray, timeout_s: float) -> None:
         path = PATH_BUNDLE + fetch.manifest.bundle
         asked = piece_range(fetch.manifest, fetch.piece, got_bytes=len(got))
-        headers = {"range": asked} if asked else {}
+        headers = {"accept-encoding": "identity"} | ({"range": asked} if asked else {})
         is_all = False
         try:
             async with self._http.stream(
@@ -139,12 +156,26 @@ class CentralClient:
             method, path, till_id=till_id, session=session, nonce=nonce, body=body
         )
         return {
-            "content-type": CONTENT_TYPE,
             HEADER_TILL: str(till_id),
             HEADER_SESSION: session.hex(),
             HEADER_NONCE: nonce.hex(),
             HEADER_SIGNATURE: self._key.sign(content).hex(),
         }
+
+    def _signed_shortly(
+        self, method: str, path: str, *, session: bytes, nonce: bytes, body: bytes
+    ) -> dict[str, str]:
+        till_id = self._identity.till_id
+        content = request_content(
+            method, path, till_id=till_id, session=session, nonce=nonce, body=body
+        )
+        said = ShortHeader(
+            till_id=till_id,
+            nonce=nonce,
+            tag=session[:TAG_BYTES],
+            signature=self._key.sign(content),
+        )
+        return {HEADER_SHORT: write_short(said)}
 
     async def _send(
         self,
@@ -157,18 +188,8 @@ class CentralClient:
         return await _send(self._http, method, path, timeout_s=timeout_s, **request)
 
     def _checked(self, response: httpx.Response, nonce: bytes) -> bytes:
-        body = response.content
-        signature = response.headers.get(HEADER_SIGNATURE)
-        if signature is None:
-            raise LinkError(
-                f"an answer (status {response.status_code}) that is not from the centre"
-            )
-        try:
-            given = bytes.fromhex(signature)
-        except ValueError as error:
-            raise SignatureError("the signature of the answer is not hexadecimal") from error
-        content = answer_content(nonce, response.status_code, body)
-        check(self._identity.centre_key, given, content)
+        content = answer_content(nonce, response.status_code, response.content)
+        check(self._identity.centre_key, _signature_of(response), content)
         return _body_or_refusal(response)
 
     async def close(self) -> None:
@@ -200,15 +221,18 @@ def open_http(centre_url: str, *, tls: ssl.SSLContext | None = None) -> httpx.As
         LinkError: the address is none.
     """
     try:
-        return httpx.AsyncClient(
+        http = httpx.AsyncClient(
             base_url=centre_url,
             trust_env=False,
             verify=tls or machine_authorities(),
-            headers={"accept-encoding": "identity"},
             limits=httpx.Limits(max_connections=4, keepalive_expiry=30),
         )
     except httpx.InvalidURL as error:
         raise LinkError(f"{centre_url!r} is not the address of a centre: {error}") from error
+    # Of what a client says by itself the centre needs nothing; a thin line carries it each time.
+    for name in ("accept", "accept-encoding", "connection", "user-agent"):
+        del http.headers[name]
+    return http
 
 
 def machine_authorities() -> ssl.SSLContext:
@@ -240,6 +264,17 @@ async def _send(
         return await http.request(method, path, timeout=timeout_s, **request)
     except (httpx.HTTPError, ssl.SSLError, OSError) as error:
         raise LinkError(f"{path}: {type(error).__name__} {error}".rstrip()) from error
+
+
+def _signature_of(response: httpx.Response) -> bytes:
+    try:
+        if short := response.headers.get(HEADER_SHORT):
+            return read_signature(short)
+        if signature := response.headers.get(HEADER_SIGNATURE):
+            return bytes.fromhex(signature)
+    except (ValueError, MalformedMessageError) as error:
+        raise SignatureError("the signature of the answer is none") from error
+    raise LinkError(f"an answer (status {response.status_code}) that is not from the centre")
 
 
 def _body_or_refusal(response: httpx.Response) -> bytes:

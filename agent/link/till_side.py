@@ -3,20 +3,23 @@
 import msgspec
 import structlog
 
-from agent.reference_data.rule_books import BundleRefusedError
+from agent.link.fetching import RuleFetching
+from agent.link.forgetting import Forgetting
+from agent.reference_data.blocked_list import ToldUpTo
 from agent.till_service import allowances
 from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
-from sync.blobs import check_piece, delta_file, pieces_of, unpack
 from sync.chain import links
 from sync.cycle import PATH_PULL, Ask
-from sync.errors import MalformedMessageError, SignatureError, SyncError
+from sync.errors import SignatureError, SyncError
+from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.limits import PULL_BYTES_DEFAULT
 from sync.line_form import form_of
 from sync.lines import (
     BEFORE_MAX,
     LINES_RECORDS_MAX,
     PROOF_BYTES,
+    PROOF_SHORT_BYTES,
     Forms,
     Lines,
     LinesAnswer,
@@ -46,10 +49,9 @@ from sync.messages import (
     Push,
     PushAnswer,
 )
-from sync.patches import apply_patch
 from sync.push_pace import PushPace
 from sync.records import GrantInRecord, GrantReturnRecord
-from sync.rule_messages import Delta
+from sync.short_grants import Holder
 from sync.signing import NO_SESSION, check_message
 
 log = structlog.get_logger()
@@ -84,10 +86,11 @@ class JournalTillSide:
         self._asks_told = 0
         self._till = till
         self._software = software
-        self._announced: Manifest | None = None
-        self._delta: Delta | None = None
+        self._fetching = RuleFetching(till)
+        self._forgetting = Forgetting(till)
         self._must_compare = False
         self._pace = PushPace()
+        self._proof_bytes = PROOF_BYTES
 
     def hello(self) -> Hello:
         """Say where the stream stands; from now on no session is live (rule R2)."""
@@ -116,6 +119,7 @@ class JournalTillSide:
             bus_address=till.bus_address,
             feed_epoch=till.cache.cursor().epoch,
             rules=till.books.report(),
+            forgotten=self._forgetting.begin(),
         )
 
     def hello_answered(self, answer: HelloAnswer) -> None:
@@ -124,7 +128,9 @@ class JournalTillSide:
         self._take_time(answer.server_time_ms)
         self.hold_s = answer.hold_s
         till.takes_lines = answer.lines
+        self._proof_bytes = PROOF_SHORT_BYTES if answer.short else PROOF_BYTES
         self._follow(answer.roots)
+        self._forgetting.hear_hello(answer.erasures)
         # Whoever speaks in this session takes nothing that siblings were asked for before it: the
         # centre brings home what they gave and nobody took.
         till.neighbours.requests.close_all()
@@ -137,6 +143,10 @@ class JournalTillSide:
             return
         till.revoked = False
         self._must_compare = self._must_compare or answer.verdict == "epoch"
+        if answer.verdict in ("epoch", "rewind"):
+            # What siblings' records it had it may have lost, too.
+            with till.journal.transaction():
+                till.journal.witness.unsettle()
         if answer.verdict == "amnesia":
             self._restart("amnesia", answer.incarnation_number_min)
         elif till.journal.stream.hash_at(answer.last_seq) != answer.last_hash:
@@ -220,7 +230,7 @@ class JournalTillSide:
         return Lines(
             from_seq=push.from_seq,
             before=len(before),
-            proof=links(push.previous_hash, push.records)[-1][:PROOF_BYTES],
+            proof=links(push.previous_hash, push.records)[-1][: self._proof_bytes],
             packed=pack_forms(forms, before),
         )
 
@@ -257,12 +267,15 @@ class JournalTillSide:
         with till.journal.transaction():
             till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
             if answer.verdict == "gap":
+                till.journal.witness.unsettle()
                 self._give_up_rights()
 
     def pull(self) -> Pull:
         """Ask for changes since the stored cursor."""
         till = self._till
-        newest = self._announced.bundle if self._announced else till.books.newest_bundle()
+        announced = self._fetching.announced
+        newest = announced.bundle if announced else till.books.newest_bundle()
+        blocked = till.cache.blocked.told() or ToldUpTo()
         return Pull(
             incarnation=till.journal.stream.head().incarnation,
             cursor=till.cache.cursor(),
@@ -271,12 +284,15 @@ class JournalTillSide:
             seq=till.journal.stream.head().seq,
             roster=till.neighbours.roster.version if till.neighbours.roster else "",
             rules=(till.books.generation, till.books.active_version),
+            blocked=(blocked.epoch, blocked.version),
         )
 
     def listen(self, wait_s: int) -> Ask:
         """Ask for changes as `pull` does, in few bytes where the centre takes it so."""
         pull = self.pull()
-        if not self._till.takes_lines:
+        blocked = self._till.cache.blocked.told()
+        is_of_epoch = blocked is None or blocked.epoch == pull.cursor.epoch
+        if not self._till.takes_lines or not is_of_epoch:
             waiting = msgspec.structs.replace(pull, wait_s=wait_s)
             return Ask(PATH_PULL, waiting, PullAnswer)
         whole = self._till.cache.value("whole", Whole) or Whole()
@@ -290,6 +306,7 @@ class JournalTillSide:
             roster=bytes.fromhex(pull.roster)[:NAME_BYTES],
             rules=pull.rules,
             whole=whole.account_ids[:WHOLE_MAX],
+            blocked=blocked.version if blocked else 0,
         )
         return Ask(PATH_LISTEN, listen, ListenAnswer)
 
@@ -304,9 +321,10 @@ class JournalTillSide:
         assert isinstance(answer, ListenAnswer)
         cache = self._till.cache
         incarnation = self._till.journal.stream.head().incarnation
-        whole = lengthened(answer, epoch=asked.epoch, incarnation=incarnation)
+        holder = Holder(self._till.identity.till_id, incarnation, self._till.session)
+        whole = lengthened(answer, epoch=asked.epoch, incarnation=incarnation, holder=holder)
         before = cache.value("whole", Whole) or Whole()
-        missing = set(before.account_ids) - set(asked.whole)
+        missing = set(before.account_ids) - set(asked.whole) | set(whole.whole_left)
         changed = changed_accounts(answer)
         known = [row for account_id in changed for row in cache.rows_of(account_id)]
         rows = changed_rows(answer, known) if changed else ()
@@ -321,6 +339,8 @@ class JournalTillSide:
         till = self._till
         before = till.journal.stream.head().seq
         till.cache.put_accounts(answer.accounts, answer.applied)
+        if answer.blocked is not None:
+            till.cache.blocked.take(answer.blocked)
         if (
             answer.grants
             or answer.recalls
@@ -346,12 +366,14 @@ class JournalTillSide:
             till.neighbours.use_roster(answer.roster)
         if answer.manifest is not None:
             # What is refused here is no news, or the till would ask again without a pause.
-            took = self._announce(answer.manifest, answer.delta)
+            took = self._fetching.announce(answer.manifest, answer.delta)
             self.brought_news = self.brought_news or took
         till.books.confirm(answer.manifest)
+        self._forgetting.hear(answer.erasures)
         self._must_compare = self._must_compare or answer.compare
         # Rights and rules are told until they are taken: told again they are no news.
-        news = (answer.accounts, answer.outcomes, answer.roster, self._announced, answer.more)
+        rules = self._fetching.announced
+        news = (answer.accounts, answer.outcomes, answer.roster, rules, answer.more)
         self.brought_news |= any(news) or till.journal.stream.head().seq != before
         till.cache.put_value("cursor", answer.cursor)
 
@@ -389,26 +411,6 @@ class JournalTillSide:
             )
             self._till.journal.stream.append(record)
 
-    def _announce(self, manifest: Manifest, delta: Delta | None) -> bool:
-        """Take what is here already; else fetch it, by its delta where there is one.
-
-        Returns:
-            Whether the rules announced are, or will be, this till's.
-        """
-        books, place = self._till.books, self._till.identity.place
-        try:
-            if not books.wants(manifest):
-                return False
-            if books.take_held(manifest, place):
-                log.info("bundle_taken", bundle=manifest.bundle[:8], version=manifest.version)
-                return True
-        except (BundleRefusedError, SignatureError) as error:
-            log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
-            return False
-        self._announced = manifest
-        self._delta = delta if delta and delta.base == books.newest_bundle() else None
-        return True
-
     def compare(self) -> Compare | None:
         """Say what is known of accounts where the feed cannot go on, and once a day."""
         till = self._till
@@ -433,51 +435,18 @@ class JournalTillSide:
             till.cache.put_value("cursor", answer.cursor)
             till.cache.put_value("compared", Compared(at_ms=till.clock.now_ms()))
 
+    def forgotten(self) -> Forgotten | None:
+        """Say how far erased customers are forgotten here, if the centre is to hear of it."""
+        return self._forgetting.to_say()
+
+    def forgotten_answered(self, answer: ForgottenAnswer) -> None:
+        """Forget the customers told, then keep the number."""
+        self._forgetting.take(answer)
+
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         """Return the delta to the announced bundle, or the next piece that is not here yet."""
-        if self._announced is None:
-            return None
-        if self._delta is not None:
-            return delta_file(self._announced, self._delta), 0
-        return self._announced, self._till.cache.pieces_here(self._announced.bundle)
+        return self._fetching.wanted_piece()
 
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         """Keep a piece; with the last one the bundle is tried."""
-        if self._delta is not None:
-            self._delta_arrived(self._delta, content)
-            return
-        cache = self._till.cache
-        try:
-            check_piece(manifest, piece, content)
-            if piece + 1 < pieces_of(manifest):
-                cache.put_piece(manifest.bundle, piece, content)
-                return
-            whole = unpack([*cache.take_pieces(manifest.bundle), content])
-        except MalformedMessageError as error:
-            # Damaged on its way: the next conversation asks again.
-            self._announced = None
-            log.warning("bundle_damaged", why=str(error))
-            return
-        self._bundle_arrived(manifest, whole)
-
-    def _delta_arrived(self, delta: Delta, content: bytes) -> None:
-        """Make the bundle of it; where that fails for any reason, its pieces are fetched."""
-        self._delta, manifest = None, self._announced
-        assert manifest is not None
-        try:
-            base = self._till.books.content(delta.base)
-            whole = apply_patch(base, content, bundle=manifest.bundle)
-        except (LookupError, MalformedMessageError) as error:
-            log.warning("delta_useless", why=str(error))
-            return
-        self._bundle_arrived(manifest, whole)
-
-    def _bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
-        """Try the bundle; a bad one is kept out and the last good one stays."""
-        self._announced = None
-        try:
-            self._till.books.take(manifest, content, self._till.identity.place)
-        except (BundleRefusedError, SignatureError) as error:
-            log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
-        else:
-            log.info("bundle_taken", bundle=manifest.bundle[:8], version=manifest.version)
+        self._fetching.piece_arrived(manifest, piece, content)

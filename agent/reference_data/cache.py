@@ -1,5 +1,6 @@
 """Accounts, bundles and the pull cursor as last told; the file may be thrown away at any time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final, TypeVar
@@ -8,6 +9,7 @@ import msgspec
 import zstandard
 
 from agent.journal.database import Database, Row
+from agent.reference_data.blocked_list import BlockedList
 from sync.fingerprints import fingerprint
 from sync.messages import AccountRow, Applied, Cursor, Manifest
 
@@ -16,6 +18,7 @@ _PRAGMAS: Final = (
     "pragma journal_mode=wal",
     "pragma synchronous=off",
     "pragma trusted_schema=off",
+    "pragma secure_delete=on",  # what is forgotten is not left in the file
 )
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -41,10 +44,15 @@ def open_cache_database(path: str, *, vfs: str | None = None) -> Database:
 
 
 class Cache:
-    """The disposable file."""
+    """The disposable file.
+
+    Attributes:
+        blocked: cards of blocked accounts, kept here or not.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.blocked = BlockedList(database)
         schema = (
             resources.files("agent.reference_data")
             .joinpath("schema.sql")
@@ -136,6 +144,13 @@ class Cache:
                     row.card, row.snapshot.account_id, row.snapshot.version,
                     msgspec.msgpack.encode(row), told,
                 )  # fmt: skip
+
+    def forget_accounts(self, account_ids: Sequence[int]) -> None:
+        """Forget accounts and their cards, in the file and its log, too."""
+        with self._database.transaction():
+            for account_id in account_ids:
+                self._database.run("delete from account where account_id = ?", account_id)
+        self._database.wipe_log()
 
     def pieces_here(self, bundle_hash: str) -> int:
         """Return how many first pieces of a bundle are here."""

@@ -23,4 +23,6 @@ create table if not exists piece (
     content blob not null,
     primary key (bundle, number)
 ) strict, without rowid;
+-- Beginnings of blocked cards' hashes, of accounts that are not here too; the oldest places are forgotten first.
+create table if not exists blocked (place integer primary key, card blob not null unique) strict;
 create table if not exists value (name text primary key, body blob not null) strict;

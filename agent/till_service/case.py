@@ -43,6 +43,7 @@ class OpenReceipt:
             (design: sync 4.4).
         read_at: editions of journal and cache in which `person` was read.
         worked_out: the last calculation; the same inputs have the same.
+        card: what was scanned or typed, as `person.shown` was made of it.
     """
 
     version: int
@@ -51,3 +52,4 @@ class OpenReceipt:
     person: Person
     read_at: object = None
     worked_out: WorkedOut | None = None
+    card: str = ""

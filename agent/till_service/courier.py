@@ -15,6 +15,7 @@ from agent.till_service.messages import (
     CourierRequest,
     GrantRequest,
 )
+from agent.till_service.presenting import card_shown
 from agent.till_service.till import Till
 from loyalty.account import AccountSnapshot
 from loyalty.outcomes import Outcome
@@ -41,7 +42,7 @@ class CourierService:
         row = till.journal.receipt(receipt_id)
         if row is not None and row.state != "reserved":
             return self._said(Outcome.RECEIPT_CLOSED, receipt_id)
-        card = till.card_hash(request.card)
+        card = card_shown(till, receipt_id, request.card)
         if not card:
             return self._said(Outcome.NOT_IDENTIFIED, receipt_id)
         incarnation = till.journal.stream.head().incarnation

@@ -30,7 +30,8 @@ class ReceiptRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         version: rises with every change the cashier makes;
             going back to add a bag is the next version.
         moment: the register's local time of the receipt, `YYYY-MM-DDTHH:MM:SS`.
-        card: what was scanned or typed; empty for nobody.
+        card: what was scanned or typed, a card's number or the app's one-time code; empty for
+            nobody.
         training: calculated like any other and never recorded.
     """
 
@@ -38,7 +39,7 @@ class ReceiptRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     moment: str
     lines: Annotated[tuple[BasketLine, ...], Meta(max_length=BASKET_LINES_MAX)]
     codes: Annotated[tuple[str, ...], Meta(max_length=BASKET_CODES_MAX)] = ()
-    card: Annotated[str, Meta(max_length=64)] = ""
+    card: Code = ""
     tender: Annotated[str, Meta(max_length=40)] = ""
     training: bool = False
 
@@ -85,7 +86,7 @@ class CourierRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         points: how many are missing, as a reservation has shown.
     """
 
-    card: Annotated[str, Meta(min_length=1, max_length=64)]
+    card: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
     points: Annotated[int, Meta(ge=1, le=POINTS_MAX)]
 
 

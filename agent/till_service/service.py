@@ -32,6 +32,7 @@ from agent.till_service.messages import (
     ReceiptRequest,
     ReserveRequest,
 )
+from agent.till_service.presenting import Presented, present
 from agent.till_service.receipt_codes import receipt_code
 from agent.till_service.reserving import Reserving
 from agent.till_service.till import Till
@@ -181,17 +182,17 @@ class TillService:
         if known and known.version == request.version and known.content != content:
             field = _first_difference(known.content, content)
             return self._plain(receipt_id, Outcome.STALE_VERSION, latest, field=field)
-        card = self._till.card_hash(request.card)
-        if known is not None and known.person.card == card:
+        rules = known.rules if known else self._till.books.at(request.moment)
+        if known is not None and known.card == request.card:
             # Between a total and its completion nothing is written, as a rule.
             is_fresh = known.read_at == self._editions()
             person = known.person if is_fresh else known.person.refreshed(self._till)
         else:
-            person = yield from identify(self._till, card)
-        rules = known.rules if known else self._till.books.at(request.moment)
+            shown = self._presented(receipt_id, request, rules)
+            person = yield from identify(self._till, shown)
         worked_out = known.worked_out if known else None
         self._open[receipt_id] = OpenReceipt(
-            request.version, content, rules, person, self._editions(), worked_out
+            request.version, content, rules, person, self._editions(), worked_out, request.card
         )
         self._open.move_to_end(receipt_id)
         while len(self._open) > _OPEN_RECEIPTS_MAX:
@@ -203,6 +204,15 @@ class TillService:
         if row is not None and row.state != "reserved":
             return self._plain(receipt_id, Outcome.RECEIPT_CLOSED, row.version)
         return replace(case, row=row)
+
+    def _presented(self, receipt_id: str, request: ReceiptRequest, rules: Rules) -> Presented:
+        return present(
+            self._till,
+            receipt_id,
+            request.card,
+            programme=rules.bundle.programme.programme_id,
+            is_training=request.training,
+        )
 
     def _editions(self) -> object:
         return self._till.journal.edition(), self._till.cache.edition()
@@ -400,6 +410,8 @@ class TillService:
         quiet = outcome in (Outcome.CALCULATED, Outcome.RESERVED, Outcome.RECORDED)
         said = () if quiet else (self._message(outcome, {"field": field}),)
         person = case.person
+        if person.shown.refused:
+            said = (self._message(person.shown.refused, {}), *said)
         return ReceiptAnswer(
             outcome=outcome,
             receipt_id=case.receipt_id,

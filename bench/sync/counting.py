@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-_SERVER_HEADERS = b"date: Sun, 22 Nov 2026 03:24:36 GMT\r\nserver: uvicorn\r\n"
+_SERVER_HEADERS = b"date: Sun, 22 Nov 2026 03:24:36 GMT\r\n"
 """What the server adds that carries the centre's routes; here they are called without it."""
 
 

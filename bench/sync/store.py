@@ -42,8 +42,9 @@ from loyalty.bundle import Bundle
 from loyalty.documents import encode as encode_document
 from sync.codec import decode, encode
 from sync.cycle import PATH_ENROL, Ask, Fetch, compare_streams, converse, hear, tell
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.errors import SyncError
-from sync.messages import EnrolAnswer, EnrolRequest, Message
+from sync.messages import Message
 from sync.neighbours import AskSibling
 from sync.signing import NO_SESSION, SigningKey, enrol_content
 
@@ -82,10 +83,11 @@ class StoreTill:
         self._held: asyncio.Task[Message] | None = None
         self._client = CentralClient(self.core.till.identity, world)
         transport = CountingTransport(app, self.traffic)
-        self._client._http = httpx.AsyncClient(  # noqa: SLF001 - the network, and nothing else
-            transport=transport, base_url="http://centre.example", trust_env=False,
-            headers={"accept-encoding": "identity"},
-        )  # fmt: skip
+        http = self._client._http  # noqa: SLF001 - the network, and nothing else
+        self._client._http = httpx.AsyncClient(  # noqa: SLF001
+            transport=transport, base_url="http://centre.example", trust_env=False
+        )
+        self._client._http.headers = http.headers  # noqa: SLF001
         self.side = JournalTillSide(self.core.till, software=SOFTWARE)
 
     async def talk(self, *, hello: bool) -> None:

@@ -1,48 +1,57 @@
 """The ASGI application: every route of the centre."""
 
+from http import HTTPStatus
+from typing import Protocol
+
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
-from central.api.app_routes import AppRoutes
-from central.api.ledger_routes import LedgerRoutes
-from central.api.office_routes import OfficeRoutes
-from central.api.open_routes import OpenRoutes
 from central.api.openapi import openapi_document
-from central.api.rule_routes import RuleRoutes
-from central.api.till_routes import TillRoutes
-from central.console.status_page import StatusPage
+from central.api.problems import problem_json, problem_response
 
 
-def make_app(
-    *,
-    tills: TillRoutes,
-    opened: OpenRoutes,
-    office: OfficeRoutes,
-    customers: AppRoutes,
-    rules: RuleRoutes,
-    ledger: LedgerRoutes,
-    status: StatusPage,
-    lifespan: Lifespan[Starlette] | None = None,
-) -> Starlette:
-    """Join the routes."""
+class Part(Protocol):
+    """Calls that belong together."""
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        ...
+
+
+def make_app(*parts: Part, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """Join the routes of all parts."""
     return Starlette(
         routes=[
-            *tills.routes(),
-            *opened.routes(),
-            *office.routes(),
-            *customers.routes(),
-            *rules.routes(),
-            *ledger.routes(),
+            *(route for part in parts for route in part.routes()),
             Route("/v1/openapi.json", _openapi, methods=["GET"]),
-            *status.routes(),
         ],
+        exception_handlers={HTTPException: _no_such_call, Exception: _failed},
         lifespan=lifespan,
     )
 
 
 async def _openapi(request: Request) -> Response:  # noqa: ARG001 - Starlette passes it
     return Response(msgspec.json.encode(openapi_document()), media_type="application/json")
+
+
+async def _no_such_call(request: Request, error: Exception) -> Response:
+    """Answer what no route takes: another path, or another method on it."""
+    assert isinstance(error, HTTPException)
+    name = (
+        "method_not_allowed" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "not_found"
+    )
+    answer = problem_json(
+        error.status_code, name, f"{request.method} is no call here; see /v1/openapi.json"
+    )
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's
+    """Answer what is our bug; the frame logs it."""
+    return problem_response(error)

@@ -3,17 +3,20 @@
 import re
 from typing import Any, Final
 
-from central.api.ledger_routes import MergeRequest, MoveRequest
+from central.api.ledger_routes import BannerRequest, MergeRequest, MoveRequest, ProgrammeRequest
+from central.api.problems import problem_content
 from central.ledger.adjustments import Adjusted, Adjustment, AdjustmentTerms
+from central.ledger.card_moves import CardMoved
 from central.ledger.liability import Liability
-from central.ledger.merging import CardMoved, Merged, MergeRow, Restored
+from central.ledger.merging import Merged, MergeRow, Restored
 from central.ledger.sealing import InclusionProof, Seal
 from central.people.tiers import TierState, TierTerms
-from sync.messages import Problem
+from central.programmes.registry import ProgrammeRow
 
 KINDS: Final[tuple[type[Any], ...]] = (
     MergeRequest, MoveRequest, Adjusted, Adjustment, AdjustmentTerms, Liability,
     CardMoved, Merged, MergeRow, Restored, InclusionProof, Seal, TierState, TierTerms,
+    ProgrammeRequest, BannerRequest, ProgrammeRow,
 )  # fmt: skip
 
 _Schema = dict[str, Any]
@@ -56,6 +59,12 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
     ("get", "/v1/tiers/terms", "How tiers are reached and lost", None, _reference(TierTerms)),
     ("put", "/v1/tiers/terms", "Put other terms of tiers in force", _reference(TierTerms),
      _reference(TierTerms)),
+    ("get", "/v1/programmes", "Programmes and the banners that have them", None,
+     _list(ProgrammeRow)),
+    ("post", "/v1/programmes", "Add a programme", _reference(ProgrammeRequest),
+     _reference(ProgrammeRow)),
+    ("post", "/v1/banners", "Give a banner a programme", _reference(BannerRequest),
+     _reference(ProgrammeRow)),
 )  # fmt: skip
 
 
@@ -77,6 +86,8 @@ def _operation(
     ]
     if path.endswith("liability"):
         parameters.append({"name": "day", "in": "query", "required": False, "schema": text})
+    if method == "get" and path.endswith(("liability", "tiers/terms")):
+        parameters.append({"name": "programme", "in": "query", "required": False, "schema": text})
     operation: dict[str, Any] = {
         "operationId": method + "".join(part.title() for part in re.findall(r"[a-z]+", path[3:])),
         "summary": summary,
@@ -85,10 +96,7 @@ def _operation(
         "responses": {
             "200": {"description": "The answer", "content": {_JSON: {"schema": answer}}},
             **{
-                status: {
-                    "description": says,
-                    "content": {_JSON: {"schema": _reference(Problem)}},
-                }
+                status: {"description": says, "content": problem_content()}
                 for status, says in _REFUSALS.items()
             },
         },

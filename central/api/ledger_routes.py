@@ -1,4 +1,4 @@
-"""JSON calls about accounts and the ledger: merges, cards, adjustments, tiers, sealed days.
+"""JSON calls about accounts and the ledger: merges, cards, adjustments, tiers, programmes, days.
 
 Reading needs the office's token or a person's, writing a person's, with the role it asks for.
 """
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from central.api.problems import NAMED, problem_of
+from central.api.problems import NAMED, problem_response
 from central.api.till_routes import read_body
 from central.database.pool import Pool
 from central.errors import (
@@ -24,15 +24,18 @@ from central.errors import (
     NotFoundError,
 )
 from central.keys import CentreKeys
-from central.ledger import adjustments, liability, merging, sealing
+from central.ledger import adjustments, card_moves, liability, merging, sealing
 from central.ledger.adjustments import CALL_CENTRE, FINANCE
 from central.people import tiers
+from central.programmes import registry
 from central.staff.persons import Person, find_person
 from central.system import System
+from loyalty.limits import TEXT_CHARACTERS_MAX
 from sync.limits import COUNT_MAX
 from sync.signing import card_hash
 
 T = TypeVar("T")
+_Name = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 Call = Callable[[Request, Person | None], Awaitable[Any]]
 
 
@@ -49,6 +52,20 @@ class MoveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     card: Annotated[str, Meta(min_length=1, max_length=64)]
     to: Annotated[int, Meta(ge=1, le=COUNT_MAX)]
     reason: Annotated[str, Meta(min_length=1, max_length=merging.REASON_CHARACTERS_MAX)]
+
+
+class ProgrammeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A programme to add: the `programme_id` its rules will have, and a name for people."""
+
+    programme: _Name
+    title: Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)] = ""
+
+
+class BannerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A banner, and the programme it is to have; empty = the default one."""
+
+    banner: _Name
+    programme: Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,9 @@ class LedgerRoutes:
             ("GET", "/v1/accounts/{account}/tier", self._tier),
             ("GET", "/v1/tiers/terms", self._tier_terms),
             ("PUT", "/v1/tiers/terms", self._put_tier_terms),
+            ("GET", "/v1/programmes", self._programmes),
+            ("POST", "/v1/programmes", self._add_programme),
+            ("POST", "/v1/banners", self._give_banner),
         )
         return [Route(path, self._endpoint(call), methods=[method]) for method, path, call in calls]
 
@@ -83,9 +103,7 @@ class LedgerRoutes:
             try:
                 found = await call(request, await self._caller(request))
             except NAMED as error:
-                status, problem = problem_of(error)
-                content = msgspec.json.encode(problem)
-                return Response(content, status_code=status, media_type="application/json")
+                return problem_response(error)
             return Response(msgspec.json.encode(found), media_type="application/json")
 
         return endpoint
@@ -112,7 +130,7 @@ class LedgerRoutes:
     async def _liability(self, request: Request, _: Person | None) -> liability.Liability:
         day = request.query_params.get("day") or liability.day_of(self.system.now_ms())
         async with self.pool.acquire() as connection:
-            return await liability.read_liability(connection, day)
+            return await liability.read_liability(connection, day, _programme(request))
 
     async def _seals(self, _: Request, __: Person | None) -> list[sealing.Seal]:
         return await sealing.newest_seals(self.pool)
@@ -138,17 +156,17 @@ class LedgerRoutes:
         number = _number(request, "merge")
         return await merging.undo_merge(self.pool, number, person=person, now_ms=now_ms)
 
-    async def _move_card(self, request: Request, by: Person | None) -> merging.CardMoved:
+    async def _move_card(self, request: Request, by: Person | None) -> card_moves.CardMoved:
         wish = await _read(request, MoveRequest)
-        return await merging.move_card(
+        return await card_moves.move_card(
             self.pool, card_hash(self.keys.card_key, wish.card), wish.to,
             person=_in_role(by, CALL_CENTRE), reason=wish.reason, now_ms=self.system.now_ms(),
         )  # fmt: skip
 
-    async def _undo_move(self, request: Request, by: Person | None) -> merging.CardMoved:
+    async def _undo_move(self, request: Request, by: Person | None) -> card_moves.CardMoved:
         person, now_ms = _in_role(by, CALL_CENTRE), self.system.now_ms()
         number = _number(request, "move")
-        return await merging.undo_move(self.pool, number, person=person, now_ms=now_ms)
+        return await card_moves.undo_move(self.pool, number, person=person, now_ms=now_ms)
 
     # Adjustments
 
@@ -172,9 +190,9 @@ class LedgerRoutes:
             raise NotFoundError(f"no tier was worked out for account {account_id}")
         return found
 
-    async def _tier_terms(self, _: Request, __: Person | None) -> tiers.TierTerms:
+    async def _tier_terms(self, request: Request, _: Person | None) -> tiers.TierTerms:
         async with self.pool.acquire() as connection:
-            found = await tiers.read_terms(connection)
+            found = await tiers.read_terms(connection, _programme(request))
         if found is None:
             raise NotFoundError("no terms of tiers are set: they are kept as they are loaded")
         return found
@@ -186,12 +204,41 @@ class LedgerRoutes:
             await tiers.put_terms(connection, terms, person=person, now_ms=self.system.now_ms())
         return terms
 
+    # Programmes
+
+    async def _programmes(self, _: Request, __: Person | None) -> list[registry.ProgrammeRow]:
+        async with self.pool.acquire() as connection:
+            return await registry.list_programmes(connection)
+
+    async def _add_programme(self, request: Request, by: Person | None) -> registry.ProgrammeRow:
+        person = _in_role(by, FINANCE)
+        wish = await _read(request, ProgrammeRequest)
+        async with self.pool.acquire() as connection, connection.transaction():
+            return await registry.add_programme(
+                connection, wish.programme, wish.title, person=person, now_ms=self.system.now_ms()
+            )
+
+    async def _give_banner(self, request: Request, by: Person | None) -> registry.ProgrammeRow:
+        person = _in_role(by, FINANCE)
+        wish = await _read(request, BannerRequest)
+        async with self.pool.acquire() as connection, connection.transaction():
+            return await registry.give_banner(
+                connection, wish.banner, wish.programme, person=person, now_ms=self.system.now_ms()
+            )
+
 
 async def _read(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await read_body(request), type=kind)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadRequestError("$", str(error)) from error
+
+
+def _programme(request: Request) -> str:
+    programme = request.query_params.get("programme", "")
+    if "\0" in programme:
+        raise NotFoundError("there is no such programme")
+    return programme
 
 
 def _number(request: Request, name: str) -> int:

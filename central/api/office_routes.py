@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from central.api.problems import NAMED, problem_of
+from central.api.problems import NAMED, problem_response
 from central.api.till_routes import read_body
 from central.database.pool import Pool
 from central.errors import AuthenticationError, BadRequestError, NotFoundError
 from central.keys import CentreKeys
 from central.ledger.verify import verify_ledger
+from central.programmes.registry import DEFAULT, programme_of_store
 from central.rights.allowance import read_allowance
 from central.rights.exposure import read_exposure
 from central.rules.library import RuleLibrary
@@ -74,10 +75,7 @@ class OfficeRoutes:
                     )
                 return Response(await call(request), media_type="application/json")
             except NAMED as error:
-                status, problem = problem_of(error)
-                return Response(
-                    msgspec.json.encode(problem), status_code=status, media_type="application/json"
-                )
+                return problem_response(error)
 
         return endpoint
 
@@ -88,13 +86,16 @@ class OfficeRoutes:
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadRequestError("$", str(error)) from error
         account, points = NOBODY, 0
+        async with self.pool.acquire() as connection:
+            programme = await programme_of_store(connection, wish.place.store) or DEFAULT
         if wish.card.strip():
-            row = await find_account(self.pool, card_hash(self.keys.card_key, wish.card))
+            card = card_hash(self.keys.card_key, wish.card)
+            row = await find_account(self.pool, card, programme)
             if row is None:
                 raise NotFoundError("nobody is known by this card")
             account, points = row.snapshot, row.points + row.held_points
         async with self.pool.acquire() as connection:
-            rules = await self.library.newest(connection)
+            rules = await self.library.newest(connection, programme)
             counters = counters_asked(
                 rules,
                 place=wish.place,

@@ -18,7 +18,7 @@ from central.system import System
 from central.tills.enrolment import enrol
 from sync.codec import CONTENT_TYPE, decode, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL
-from sync.messages import EnrolRequest
+from sync.enrolling import EnrolRequest
 from sync.roots import read_root
 
 _PARTIAL, _RANGE_WRONG = 206, 416

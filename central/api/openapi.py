@@ -9,15 +9,20 @@ from typing import Any
 
 import msgspec
 
-from central.api import ledger_openapi, rule_openapi
-from central.api.app_routes import PATH_COURIER, CarryRequest
+from central.api import (
+    access_openapi,
+    customer_openapi,
+    ledger_openapi,
+    operations_openapi,
+    rule_openapi,
+)
 from central.api.office_routes import CalculateRequest
 from central.api.open_routes import CentreHealth
+from central.api.problems import ProblemDetails, problem_content
 from central.ledger.verify import LedgerProof
-from central.rights.courier import Carried
 from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
-from sync import cycle, lines, listening, messages, neighbours
+from sync import cycle, enrolling, forgetting, lines, listening, messages, neighbours
 from sync.codec import CONTENT_TYPE
 from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
 
@@ -53,6 +58,12 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
         messages.ReceiptRequest,
         messages.ReceiptAnswer,
         "Ask for a posted receipt",
+    ),
+    (
+        forgetting.PATH_FORGOTTEN,
+        forgetting.Forgotten,
+        forgetting.ForgottenAnswer,
+        "Say how far erased customers are forgotten, ask who is next",
     ),
 )
 _OFFICE_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str, tuple[int, ...]], ...] = (
@@ -90,8 +101,10 @@ def openapi_document() -> dict[str, Any]:
     """Return the document as a plain JSON value."""
     kinds: list[Any] = [kind for call in _TILL_CALLS for kind in call[1:3]]
     kinds += [kind for call in _OFFICE_CALLS for kind in call[2:4] if isinstance(kind, type)]
-    kinds += [messages.EnrolRequest, messages.EnrolAnswer, messages.Problem, CentreHealth]
-    kinds += [CarryRequest, Carried, *rule_openapi.KINDS, *ledger_openapi.KINDS]
+    kinds += [enrolling.EnrolRequest, enrolling.EnrolAnswer, messages.Problem, CentreHealth]
+    kinds += [ProblemDetails]
+    kinds += [*access_openapi.KINDS, *rule_openapi.KINDS, *ledger_openapi.KINDS]
+    kinds += [*operations_openapi.KINDS, *customer_openapi.KINDS]
     _, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
@@ -101,8 +114,8 @@ def openapi_document() -> dict[str, Any]:
     paths[cycle.PATH_ENROL] = {
         "post": _operation(
             "enrol",
-            messages.EnrolRequest,
-            messages.EnrolAnswer,
+            enrolling.EnrolRequest,
+            enrolling.EnrolAnswer,
             "Become a till",
             media=CONTENT_TYPE,
             refusals=(400, 403),
@@ -118,10 +131,12 @@ def openapi_document() -> dict[str, Any]:
             operation["parameters"] = [_path_parameter(path)]
         operation["security"] = [{"office": []}]
         paths[path] = {method: operation}
-    paths[PATH_COURIER] = {"post": _courier_operation()}
     paths["/v1/health"] = {"get": _health_operation()}
+    paths |= access_openapi.access_paths()
     paths |= rule_openapi.rule_paths()
     paths |= ledger_openapi.ledger_paths()
+    paths |= customer_openapi.customer_paths()
+    paths |= operations_openapi.operations_paths()
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Tillside centre API", "version": "1", "description": __doc__},
@@ -133,6 +148,7 @@ def openapi_document() -> dict[str, Any]:
                 "office": {"type": "http", "scheme": "bearer"},
                 "person": {"type": "http", "scheme": "bearer"},
                 "app": {"type": "http", "scheme": "bearer"},
+                **access_openapi.SECURITY,
                 "till": {"type": "apiKey", "in": "header", "name": HEADER_SIGNATURE},
             },
         },
@@ -189,17 +205,6 @@ def _operation(
     return operation
 
 
-def _courier_operation() -> dict[str, Any]:
-    return _operation(
-        "courier",
-        CarryRequest,
-        Carried,
-        "Carry points to a till without a line",
-        media="application/json",
-        refusals=(400, 401, 404, 422),
-    ) | {"security": [{"app": []}]}
-
-
 def _health_operation() -> dict[str, Any]:
     content = {"application/json": {"schema": _reference(CentreHealth)}}
     return {
@@ -235,6 +240,9 @@ def _path_parameter(path: str) -> dict[str, Any]:
 
 
 def _problem(description: str, media: str) -> dict[str, Any]:
+    if media != CONTENT_TYPE:
+        return {"description": description, "content": problem_content()}
+    # Tills are told refusals in their own form, signed like any answer.
     return {
         "description": description,
         "content": {media: {"schema": _reference(messages.Problem)}},

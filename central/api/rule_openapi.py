@@ -3,13 +3,14 @@
 import re
 from typing import Any, Final
 
+from central.api.problems import problem_content
 from central.api.rule_routes import Done, PinRequest, RingRequest, WhyRequest
 from central.rules.comparing import Difference
 from central.rules.drafts import DraftRow
-from central.rules.releases import Pin, Release
+from central.rules.pinning import Pin
+from central.rules.releases import Release
 from central.staff.audit import AuditRow
 from loyalty.checking import Finding
-from sync.messages import Problem
 
 KINDS: Final[tuple[type[Any], ...]] = (
     DraftRow, Release, Pin, AuditRow, Difference, Finding,
@@ -80,7 +81,6 @@ def rule_paths() -> dict[str, dict[str, Any]]:
 def _operation(
     method: str, path: str, summary: str, body: _Schema | None, answer: _Schema
 ) -> dict[str, Any]:
-    problem = {_JSON: {"schema": _reference(Problem)}}
     operation: dict[str, Any] = {
         "operationId": method + "".join(part.title() for part in re.findall(r"[a-z]+", path[3:])),
         "summary": summary,
@@ -92,7 +92,7 @@ def _operation(
         "responses": {
             "200": {"description": "The answer", "content": {_media(answer): {"schema": answer}}},
             **{
-                status: {"description": says, "content": problem}
+                status: {"description": says, "content": problem_content()}
                 for status, says in _REFUSALS.items()
             },
         },

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from central.api.problems import NAMED, problem_of
+from central.api.problems import NAMED, problem_response
 from central.api.till_routes import read_body
 from central.database.pool import Connection, Pool
 from central.errors import AuthenticationError, BadRequestError, ForbiddenError
 from central.keys import CentreKeys
-from central.rules import drafts, releases
+from central.rules import drafts, pinning, releases
 from central.rules.comparing import Difference, compare_rules
 from central.rules.library import load_bundle
 from central.rules.publishing import day_of
@@ -125,9 +125,7 @@ class RuleRoutes:
                     by = await self._caller(request, connection)
                     found = await call(Asked(request, connection, by))
             except NAMED as error:
-                status, problem = problem_of(error)
-                content = msgspec.json.encode(problem)
-                return Response(content, status_code=status, media_type="application/json")
+                return problem_response(error)
             if isinstance(found, bytes):
                 return Response(found, media_type="application/octet-stream")
             return Response(msgspec.json.encode(found), media_type="application/json")
@@ -252,20 +250,20 @@ class RuleRoutes:
 
     # Pins and who did what
 
-    async def _pins(self, asked: Asked) -> tuple[releases.Pin, ...]:
-        return await releases.list_pins(asked.connection)
+    async def _pins(self, asked: Asked) -> tuple[pinning.Pin, ...]:
+        return await pinning.list_pins(asked.connection)
 
     async def _pin(self, asked: Asked) -> Done:
         version = (await _read(asked.request, PinRequest)).release
         scope, name = _scope(asked.request), asked.request.path_params["name"]
-        await releases.pin(
+        await pinning.pin(
             asked.connection, scope, name, version, by=asked.person(), system=self.system
         )
         return Done()
 
     async def _unpin(self, asked: Asked) -> Done:
         name = asked.request.path_params["name"]
-        await releases.unpin(
+        await pinning.unpin(
             asked.connection, _scope(asked.request), name, by=asked.person(), system=self.system
         )
         return Done()
@@ -283,7 +281,7 @@ def _version(request: Request) -> int:
     return int(text)
 
 
-def _scope(request: Request) -> releases.Scope:
+def _scope(request: Request) -> pinning.Scope:
     match request.path_params["scope"]:
         case "till":
             return "till"

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from central.api.problems import NAMED, problem_of
+from central.api.till_claims import claim_of, nonce_of
 from central.api.traffic import RETRY_AFTER_S
 from central.database.pool import Pool
 from central.errors import AuthenticationError
@@ -18,6 +19,7 @@ from central.tills.desk import TillCaller, TillDesk, caller_of
 from sync import cycle
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.errors import MalformedMessageError
+from sync.forgetting import PATH_FORGOTTEN, Forgotten
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.lines import PATH_LINES, Lines
 from sync.listening import PATH_FRESH, PATH_LISTEN, Fresh, Listen
@@ -33,15 +35,8 @@ from sync.messages import (
     SnapshotRequest,
 )
 from sync.neighbours import PATH_DELIVER, Delivery
-from sync.signing import (
-    HEADER_NONCE,
-    HEADER_SESSION,
-    HEADER_SIGNATURE,
-    HEADER_TILL,
-    answer_content,
-    check,
-    request_content,
-)
+from sync.short_header import HEADER_SHORT, write_signature
+from sync.signing import HEADER_SIGNATURE, answer_content, check, request_content
 
 log = structlog.get_logger()
 
@@ -73,6 +68,7 @@ class TillRoutes:
             (cycle.PATH_AUTHORISE, AuthoriseRequest, self.desk.authorise),
             (cycle.PATH_COUNTERS, CounterRequest, self.desk.hand_out),
             (cycle.PATH_RECEIPT, ReceiptRequest, self.desk.receipt),
+            (PATH_FORGOTTEN, Forgotten, self.desk.forget),
         )
         return [
             Route(path, self._endpoint(kind, say), methods=["POST"]) for path, kind, say in calls
@@ -80,54 +76,60 @@ class TillRoutes:
 
     def _endpoint(self, kind: type[Message], say: Say) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            nonce, encoding = b"", request.headers.get("content-encoding", "")
+            reply = _Reply(self.keys, request)
             try:
-                nonce = _hex(request, HEADER_NONCE, 16)
+                reply.nonce = nonce_of(request.headers)
                 body = await read_body(request)
-                caller = await self._authenticate(request, nonce, body)
-                plain = decompress(body, encoding)
-                return self._answer(200, await say(caller, decode(kind, plain)), nonce, encoding)
+                caller = await self._authenticate(request, body)
+                plain = decompress(body, reply.encoding)
+                return reply.answer(200, await say(caller, decode(kind, plain)))
             except NAMED as error:
-                status, problem = problem_of(error)
-                return self._answer(status, problem, nonce, encoding)
+                return reply.answer(*problem_of(error))
 
         return endpoint
 
-    async def _authenticate(self, request: Request, nonce: bytes, body: bytes) -> TillCaller:
-        try:
-            till_id = int(request.headers[HEADER_TILL])
-        except (KeyError, ValueError) as error:
-            raise AuthenticationError(
-                f"the header {HEADER_TILL} is missing or no number"
-            ) from error
-        session = _hex(request, HEADER_SESSION, 16)
-        signature = _hex(request, HEADER_SIGNATURE, 64)
-        row = await self.desk.front.find_till(till_id) if 0 < till_id < 1 << 62 else None
+    async def _authenticate(self, request: Request, body: bytes) -> TillCaller:
+        claim = claim_of(request.headers)
+        row = await self.desk.front.find_till(claim.till_id)
         if row is None:
             raise AuthenticationError("there is no such till; enrol it")
+        session = claim.session_of(row["session"])
         content = request_content(
             request.method,
             request.url.path,
-            till_id=till_id,
+            till_id=claim.till_id,
             session=session,
-            nonce=nonce,
+            nonce=claim.nonce,
             body=body,
         )
-        check(row["public_key"], signature, content)
+        check(row["public_key"], claim.signature, content)
         return caller_of(row, session)
 
-    def _answer(self, status: int, message: Message, nonce: bytes, asked_in: str) -> Response:
-        body, encoding = compress(encode(message), asked_in)
-        headers = {
-            HEADER_SIGNATURE: self.keys.centre.sign(answer_content(nonce, status, body)).hex()
-        }
+
+class _Reply:
+    """The answer to one request: signed with its nonce, in the form it came in."""
+
+    def __init__(self, keys: CentreKeys, request: Request) -> None:
+        self.nonce = b""
+        self.encoding = request.headers.get("content-encoding", "")
+        self._keys = keys
+        self._is_short = HEADER_SHORT in request.headers
+
+    def answer(self, status: int, message: Message) -> Response:
+        """Return a message, signed."""
+        body, encoding = compress(encode(message), self.encoding)
+        signature = self._keys.centre.sign(answer_content(self.nonce, status, body))
+        headers = {HEADER_SIGNATURE: signature.hex()}
+        if self._is_short:
+            headers = {HEADER_SHORT: write_signature(signature)}
         if status == _UNAVAILABLE:
             headers["retry-after"] = str(RETRY_AFTER_S)
         if encoding:
             # Not Content-Encoding: a proxy that unpacks it would break the signature over the
             # bytes.
             headers["tillside-encoding"] = encoding
-        return Response(body, status_code=status, media_type=CONTENT_TYPE, headers=headers)
+        media_type = None if self._is_short else CONTENT_TYPE
+        return Response(body, status_code=status, media_type=media_type, headers=headers)
 
 
 async def read_body(request: Request, *, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
@@ -142,13 +144,3 @@ async def read_body(request: Request, *, bytes_max: int = MESSAGE_BYTES_MAX) -> 
         if len(body) > bytes_max:
             raise MalformedMessageError(f"a body has at most {bytes_max} bytes")
     return bytes(body)
-
-
-def _hex(request: Request, header: str, size_bytes: int) -> bytes:
-    try:
-        value = bytes.fromhex(request.headers[header])
-    except (KeyError, ValueError) as error:
-        raise AuthenticationError(f"the header {header} is missing or not hexadecimal") from error
-    if len(value) != size_bytes:
-        raise AuthenticationError(f"the header {header} must have {size_bytes} bytes")
-    return value

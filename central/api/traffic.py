@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from sync.messages import Problem
+from central.api.problems import PROBLEM_JSON, ProblemDetails
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,8 +29,15 @@ _HELD_MAX: Final = 2_000
 """So many refusals are held back at a time; whoever comes again at once comes seldom."""
 _BURST_S: Final = 0.1
 _BEAT_S: Final = 0.02
+_COME_AGAIN: Final = "more waits here than can be done soon: come again"
 _REFUSED: Final = msgspec.json.encode(
-    Problem(error="overloaded", message="more waits here than can be done soon: come again")
+    ProblemDetails(
+        title="Service Unavailable",
+        status=503,
+        detail=_COME_AGAIN,
+        error="overloaded",
+        message=_COME_AGAIN,
+    )
 )
 
 
@@ -179,7 +186,7 @@ async def _say_come_again(send: Send) -> None:
             "type": "http.response.start",
             "status": 503,
             "headers": [
-                (b"content-type", b"application/json"),
+                (b"content-type", PROBLEM_JSON.encode()),
                 (b"content-length", str(len(_REFUSED)).encode()),
                 (b"retry-after", str(RETRY_AFTER_S).encode()),
             ],

@@ -18,6 +18,8 @@ class RuleChange:
         offers: put in; in the place of the one with the same id, where there is one.
         removed_offers: ids; one that a bundle has not changes nothing.
         programme: put in the place of the bundle's own; None = that one stays.
+        rules_of: whose rules it is made to, `programme_id`; empty = everybody's. Receipts of other
+            programmes are left out.
     """
 
     offers: tuple[Offer, ...] = ()
@@ -27,6 +29,7 @@ class RuleChange:
     products: Mapping[str, Product] = field(default_factory=dict)
     removed_products: frozenset[str] = frozenset()
     programme: Programme | None = None
+    rules_of: str = ""
 
     @property
     def is_empty(self) -> bool:

@@ -132,6 +132,8 @@ class Pairs:
     def _made(self, bundle_hash: str) -> RulePair | str:
         try:
             bundle = self._read(bundle_hash) if bundle_hash else EMPTY_BUNDLE
+            if self._change.rules_of not in ("", bundle.programme.programme_id):
+                return "its rules are another programme's"
             return make_pair(bundle, bundle_hash, self._change)
         except LookupError:
             return "its bundle is not in the archive, or cannot be read"

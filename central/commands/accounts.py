@@ -191,7 +191,7 @@ async def _move_card(options: argparse.Namespace, config: "CentralConfig") -> in
 
     from central.bootstrap import opened_database
     from central.keys import load_keys
-    from central.ledger.merging import move_card
+    from central.ledger.card_moves import move_card
     from central.system import System
     from sync.signing import card_hash
 
@@ -214,7 +214,7 @@ async def _undo_move(options: argparse.Namespace, config: "CentralConfig") -> in
     import msgspec
 
     from central.bootstrap import opened_database
-    from central.ledger.merging import undo_move
+    from central.ledger.card_moves import undo_move
     from central.system import System
 
     system = System()

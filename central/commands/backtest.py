@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,13 +110,15 @@ async def _backtest(options: argparse.Namespace, config: "CentralConfig") -> int
     from central.backtest.processes import Task
 
     folder = options.archive or str(config.folder / "archive")
+    rules_of = ""
     if options.archive and _is_in_files(options) and (options.base or _is_parts(options)):
         change = _change_in_files(options, None)  # nothing is asked of the centre
     else:
-        change = await _change_at_centre(options, config, period, folder)
+        change, rules_of = await _change_at_centre(options, config, period, folder)
     change = change.without_offers(options.remove)
     if change == NO_CHANGE:
         raise CentralError(f"{options.draft} changes nothing")
+    change = replace(change, rules_of=rules_of)
     if not 0 < options.sample <= _PERCENT_MAX:
         raise CentralError("--sample is above 0 and at most 100")
     terms = Terms(
@@ -160,24 +163,34 @@ def _change_in_files(options: argparse.Namespace, base: "Bundle | None") -> "Rul
 
 async def _change_at_centre(
     options: argparse.Namespace, config: "CentralConfig", period: "Period", folder: str
-) -> "RuleChange":
-    """Return what a draft changes, and archive the period's receipts where no archive is given."""
+) -> "tuple[RuleChange, str]":
+    """Return what a draft changes, and archive the period's receipts where no archive is given.
+
+    Returns:
+        Also whose rules it is for, where there are several programmes; else empty.
+    """
     from central.backtest.archive import Archive
     from central.backtest.archiving import archive_receipts
     from central.backtest.change import change_between
     from central.bootstrap import opened_database
     from central.commands.archive import told_days
+    from central.programmes.registry import DEFAULT, are_several, programme_of_rules
     from central.rules.documents import read_rules
     from central.rules.drafts import load_draft
     from central.rules.library import RuleLibrary, load_bundle
     from central.system import System
 
     async with opened_database(config, System()) as pool, pool.acquire() as connection:
-        base = (await RuleLibrary().newest(connection)).bundle
-        if _is_in_files(options):
+        draft = None if _is_in_files(options) else await load_draft(connection, options.draft)
+        rules_of = draft.bundle.programme.programme_id if draft else _programme_in_files(options)
+        programme = await programme_of_rules(connection, rules_of) if rules_of else DEFAULT
+        base = (await RuleLibrary().newest(connection, programme)).bundle
+        rules_of = rules_of or base.programme.programme_id
+        if not await are_several(connection):
+            rules_of = ""
+        if draft is None:
             change = _change_in_files(options, base)
         else:
-            draft = await load_draft(connection, options.draft)
             if options.base:
                 base = read_rules(options.base).bundle
             elif draft.base_hash:
@@ -186,7 +199,15 @@ async def _change_at_centre(
         if not options.archive:
             with told_days() as told:
                 await archive_receipts(connection, Archive(Path(folder)), period, told=told)
-    return change
+    return change, rules_of
+
+
+def _programme_in_files(options: argparse.Namespace) -> str:
+    """Return whose rules files hold; empty where they do not say."""
+    from central.rules.documents import read_rules
+
+    source = read_rules(Path(options.draft))
+    return "" if "programme" in source.lacks else source.bundle.programme.programme_id
 
 
 def _run(options: argparse.Namespace, task: "Task") -> int:

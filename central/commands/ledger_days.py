@@ -45,6 +45,9 @@ def _add_liability(actions: Commands) -> None:
         example="ledger liability --day 2026-10-31 --json",
     )
     liability.add_argument("--day", default="", help="YYYY-MM-DD, UTC; today when left out")
+    liability.add_argument(
+        "--programme", default="", help="of which; the default one when left out"
+    )
     add_json_option(liability)
 
 
@@ -129,7 +132,7 @@ async def _liability(options: argparse.Namespace, config: "CentralConfig") -> in
     system = System()
     day = options.day or day_of(system.now_ms())
     async with opened_database(config, system) as pool, pool.acquire() as connection:
-        found = await read_liability(connection, day)
+        found = await read_liability(connection, day, options.programme)
     lines = [
         f"{each.points:>14,}  {each.kind}{f' for {each.restriction}' if each.restriction else ''},"
         f" {f'ends in {each.ends_in}' if each.ends_in else 'never ends'}, {each.lots:,} lots"

@@ -111,7 +111,8 @@ async def _list(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
     from central.commands.rules_release import release_text
     from central.rules.drafts import list_drafts
-    from central.rules.releases import list_pins, list_releases
+    from central.rules.pinning import list_pins
+    from central.rules.releases import list_releases
     from central.system import System
 
     async with opened_database(config, System()) as pool, pool.acquire() as connection:

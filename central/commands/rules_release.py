@@ -16,7 +16,8 @@ from central.commands.command import (
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
-    from central.rules.releases import Release, Scope
+    from central.rules.pinning import Scope
+    from central.rules.releases import Release
 
 
 def add_releases(actions: Commands) -> None:
@@ -223,7 +224,7 @@ async def _roll_back(options: argparse.Namespace, config: "CentralConfig") -> in
 
 async def _pin(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
-    from central.rules.releases import pin
+    from central.rules.pinning import pin
     from central.system import System
 
     system, (scope, name) = System(), _whom(options)
@@ -237,7 +238,7 @@ async def _pin(options: argparse.Namespace, config: "CentralConfig") -> int:
 
 async def _unpin(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
-    from central.rules.releases import unpin
+    from central.rules.pinning import unpin
     from central.system import System
 
     system, (scope, name) = System(), _whom(options)

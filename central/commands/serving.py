@@ -7,6 +7,7 @@ from central.commands.command import Commands, add_centre_command
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
+    from central.database.pool import Connection
 
 
 def add_serving(commands: Commands) -> None:
@@ -27,12 +28,27 @@ def add_serving(commands: Commands) -> None:
         choices=("all", "front", "processing", "outreach"),
         help="which part to run; parts are processes over one database (default all)",
     )
-    add_centre_command(
+    serve.add_argument(
+        "--events",
+        help="address of the message broker that is told what happens (docs/growth.md); a password"
+        " in it is better given by TILLSIDE_CENTRAL_EVENTS",
+    )
+    migrate = add_centre_command(
         commands,
         "migrate",
         "bring the database's schema up to date",
         _migrate,
         example="migrate",
+    )
+    migrate.add_argument(
+        "--citus",
+        action="store_true",
+        help="then spread the accounts over the machines of a Citus cluster (docs/growth.md)",
+    )
+    migrate.add_argument(
+        "--roles",
+        action="store_true",
+        help="then give each part of the centre a role of PostgreSQL with what it needs alone",
     )
 
 
@@ -47,13 +63,27 @@ async def _serve(
     return 0
 
 
-async def _migrate(
-    options: argparse.Namespace,  # noqa: ARG001 - commands are called alike
-    config: "CentralConfig",
-) -> int:
+async def _migrate(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
+    from central.database.parts import make_roles
     from central.system import System
 
-    async with opened_database(config, System()):
+    async with opened_database(config, System()) as pool:
         print("the schema is up to date")
+        if options.roles:
+            async with pool.acquire() as connection:
+                await make_roles(connection)
+            print("each part has a role of its own")
+        if options.citus:
+            async with pool.acquire() as connection:
+                await _spread(connection)
     return 0
+
+
+async def _spread(connection: "Connection") -> None:
+    from central.database.spreading import spread
+
+    done = await spread(connection)
+    for obstacle in done.obstacles:
+        print(f"without its {obstacle.kind} {obstacle.name}: {obstacle.table}")
+    print("spread or replicated: " + (", ".join(done.tables) or "nothing new"))

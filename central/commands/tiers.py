@@ -45,6 +45,7 @@ def add_tiers(commands: Commands) -> None:
         example="tiers show 1001",
     )
     show.add_argument("account", type=int, nargs="?", help="the account's number")
+    show.add_argument("--programme", default="", help="of which; the default one when left out")
     add_json_option(show)
 
 
@@ -78,13 +79,17 @@ async def _show(options: argparse.Namespace, config: "CentralConfig") -> int:
 
     from central.bootstrap import opened_database
     from central.people.tiers import read_overview, read_state, read_terms
+    from central.programmes.registry import require_programme
     from central.system import System
 
     async with opened_database(config, System()) as pool:
         async with pool.acquire() as connection:
-            terms = await read_terms(connection)
+            await require_programme(connection, options.programme)
+            terms = await read_terms(connection, options.programme)
             state = await read_state(connection, options.account) if options.account else None
-        overview = await read_overview(pool)
+        overview = [
+            each for each in await read_overview(pool) if each.programme == options.programme
+        ]
     if options.account:
         if state is None:
             raise NotFoundError(f"no tier was worked out for account {options.account}")

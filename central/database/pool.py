@@ -20,17 +20,22 @@ else:  # generic in their stubs alone
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """A pool for each traffic class and for what goes on behind: none can use up another's."""
+    """A pool for each traffic class and for what goes on behind: none can use up another's.
+
+    Each works under a role of its own (`central.database.parts`), where the database has them.
+    """
 
     till: Pool
     app: Pool
     office: Pool
     processing: Pool
+    personal: Pool
+    outreach: Pool
 
     @classmethod
     def shared(cls, pool: Pool) -> "Pools":
         """Return one pool for all, for commands and tests."""
-        return cls(pool, pool, pool, pool)
+        return cls(pool, pool, pool, pool, pool, pool)
 
 
 POSTGRES_MAJOR_MIN = 15
@@ -51,7 +56,7 @@ _SETTINGS = {
 }
 
 
-async def open_pool(dsn: str, *, connections_max: int = 8) -> Pool:
+async def open_pool(dsn: str, *, connections_max: int = 8, role: str = "") -> Pool:
     """Connect, and make sure that this PostgreSQL fits.
 
     `json` and `jsonb` come and go as text.
@@ -60,6 +65,7 @@ async def open_pool(dsn: str, *, connections_max: int = 8) -> Pool:
         dsn: `postgresql://user:password@host:port/database`; of several hosts (`a,b`) the one that
             takes writes is used.
         connections_max: of this pool; the server's `max_connections` bounds the sum of all.
+        role: which the connections work under (`central.database.parts`); empty = the DSN's user.
 
     Raises:
         ConfigurationError: the DSN cannot be read.
@@ -77,7 +83,7 @@ async def open_pool(dsn: str, *, connections_max: int = 8) -> Pool:
             max_size=connections_max,
             timeout=CONNECT_S_MAX,
             command_timeout=COMMAND_S_MAX,
-            server_settings=_SETTINGS,
+            server_settings={**_SETTINGS, **({"role": role} if role else {})},
             target_session_attrs=SessionAttribute.read_write,
         )
     except ValueError:  # its message and its cause may hold parts of the password

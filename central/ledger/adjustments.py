@@ -17,6 +17,8 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, ForbiddenError, NotFoundError
 from central.ledger.books import Cause, LockedAccount, lock_account, write
+from central.outreach import outbox
+from central.outreach.events import Event, PointsAdjusted, account_key
 from central.rights.planner import wish_for_home
 from central.staff.audit import note
 from loyalty import entries
@@ -138,6 +140,12 @@ async def adjust(
             subject=f"account:{account.account_id}",
             detail={"key": wish.key, "points": wish.points, "reason": wish.reason}, now_ms=now_ms,
         )  # fmt: skip
+        event = PointsAdjusted(
+            account=account.account_id, adjustment=wish.key, points=wish.points, reason=wish.reason
+        )
+        await outbox.write(
+            connection, [Event(account_key(account.account_id), event)], now_ms=now_ms
+        )
         home = "" if account.blocked else account.home_store
         await wish_for_home(connection, account_id=account.account_id, home_store=home)
         await connection.execute(_STREAMS["tell_stores"], account.account_id)

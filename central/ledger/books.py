@@ -19,7 +19,11 @@ _SQL = load_queries("central.ledger", "queries.sql")
 
 @dataclass(frozen=True, slots=True)
 class LockedAccount:
-    """An account's totals as read under its lock; `available = posted - held` is never negative."""
+    """An account's totals as read under its lock; `available = posted - held` is never negative.
+
+    Attributes:
+        programme: whose wallet it is; empty = the default one's.
+    """
 
     account_id: int
     posted: int
@@ -28,6 +32,7 @@ class LockedAccount:
     version: int
     home_store: str
     blocked: bool
+    programme: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import BadRequestError
+from central.programmes.registry import DEFAULT, require_programme
 
 _SQL = load_queries("central.ledger", "liability.sql")
 
@@ -36,12 +37,14 @@ class Liability(msgspec.Struct, frozen=True, kw_only=True):
     """Points owed at the end of a day, UTC.
 
     Attributes:
+        programme: whose points; empty = the default one's.
         points: the sum of `open`.
         over: points of lots whose end has come; nobody can spend them.
         debt: points customers owe.
     """
 
     day: str
+    programme: str
     points: int
     over: int
     debt: int
@@ -53,11 +56,12 @@ def day_of(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
-async def read_liability(connection: Connection, day: str) -> Liability:
-    """Return what was owed at the end of a day, from one snapshot.
+async def read_liability(connection: Connection, day: str, programme: str = DEFAULT) -> Liability:
+    """Return what was owed in a programme at the end of a day, from one snapshot.
 
     Raises:
         BadRequestError: it is no day.
+        NotFoundError: there is no such programme.
     """
     try:
         after = datetime.combine(
@@ -67,8 +71,9 @@ async def read_liability(connection: Connection, day: str) -> Liability:
         raise BadRequestError("day", "write it YYYY-MM-DD") from error
     end_ms = int(after.timestamp()) * 1000
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        rows = await connection.fetch(_SQL["liability"], end_ms, day)
-        debt = await connection.fetchval(_SQL["debt"], end_ms)
+        await require_programme(connection, programme)
+        rows = await connection.fetch(_SQL["liability"], end_ms, day, programme)
+        debt = await connection.fetchval(_SQL["debt"], end_ms, programme)
     found = tuple(
         OpenPoints(**{name: row[name] for name in OpenPoints.__struct_fields__})
         for row in rows
@@ -76,6 +81,7 @@ async def read_liability(connection: Connection, day: str) -> Liability:
     )
     return Liability(
         day=day,
+        programme=programme,
         points=sum(each.points for each in found),
         over=sum(row["points"] for row in rows if row["over"]),
         debt=debt,

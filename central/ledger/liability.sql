@@ -7,9 +7,13 @@ select l.name as kind, l.restriction, left(l.expires_on, 7) as ends_in, l.expire
 from (
     select p.lot_id, sum(p.points) as points from ledger_posting p join ledger_entry e using (account_id, entry_id)
     where p.ledger_account = 'member' and e.at_ms < $1 group by p.lot_id having sum(p.points) <> 0
-) b join (select distinct on (lot_id) lot_id, name, restriction, expires_on from lot order by lot_id) l using (lot_id)
+) b join (
+    select distinct on (l.lot_id) l.lot_id, l.name, l.restriction, l.expires_on
+    from lot l join account a using (account_id) where a.programme = $3 order by l.lot_id
+) l using (lot_id)
 group by 1, 2, 3, 4 order by 1, 2, 3, 4;
 
 -- name: debt
 select coalesce(-sum(p.points), 0)::bigint from ledger_posting p join ledger_entry e using (account_id, entry_id)
-where p.ledger_account = 'debt' and e.at_ms < $1;
+join account a on a.account_id = e.account_id
+where p.ledger_account = 'debt' and e.at_ms < $1 and a.programme = $2;

@@ -1,4 +1,4 @@
-"""Two accounts become one, and one becomes two again; a card goes from one account to another.
+"""Two accounts become one, and one becomes two again.
 
 A merge moves everything of an account to the other one: lots with what rights hold of them, the
 rights, debt, receipts, cards, counters, visits. Entries of both accounts say so. The number of the
@@ -19,6 +19,9 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.books import Cause, lock_account, write
+from central.outreach import outbox
+from central.outreach.events import AccountMerged, AccountMergeUndone, Event, account_key
+from central.programmes.registry import called
 from central.rights.planner import wish_for_home
 from central.staff.audit import note
 from loyalty import entries
@@ -134,7 +137,7 @@ async def merge_accounts(
             is blocked, or no reason.
         NotFoundError: there is no such account.
     """
-    _check_reason(reason)
+    check_reason(reason)
     if from_account == into_account:
         raise BadRequestError("$.into", "an account cannot be merged into itself")
     for tries_left in reversed(range(_TRIES)):
@@ -159,7 +162,7 @@ async def _merge(
     reason: str,
     now_ms: int,
 ) -> Merged:
-    blocked = await _lock_both(connection, from_account, into_account)
+    blocked = await lock_both(connection, from_account, into_account)
     if len(blocked) == 1:
         raise BadRequestError("$", f"account {blocked[0]} is blocked, the other one is not")
     await connection.execute(_SQL["defer"])
@@ -185,6 +188,10 @@ async def _merge(
         detail={"merge": merge_id, "from": from_account, "reason": reason, "points": points},
         now_ms=now_ms,
     )  # fmt: skip
+    event = AccountMerged(
+        merge=merge_id, from_account=from_account, into_account=into_account, points=points
+    )
+    await outbox.write(connection, _of_both(event), now_ms=now_ms)
     return Merged(
         merge_id=merge_id,
         from_account=from_account,
@@ -308,7 +315,17 @@ async def _undo(connection: Connection, merge_id: int, *, person: str, now_ms: i
         connection, person=person, action="account.unmerge", subject=f"account:{both[1]}",
         detail=msgspec.to_builtins(restored), now_ms=now_ms,
     )  # fmt: skip
+    event = AccountMergeUndone(
+        merge=merge_id, from_account=both[1], into_account=both[0], points=points
+    )
+    await outbox.write(connection, _of_both(event), now_ms=now_ms)
     return restored
+
+
+def _of_both(event: AccountMerged | AccountMergeUndone) -> list[Event]:
+    """Return an event of two accounts, told in the order of each."""
+    both = (event.from_account, event.into_account)
+    return [Event(account_key(account_id), event) for account_id in both]
 
 
 async def _lots_back(
@@ -378,9 +395,15 @@ async def _add_visits(
     )  # fmt: skip
 
 
-async def _lock_both(connection: Connection, *account_ids: int) -> list[int]:
-    """Lock two accounts; returns those that are blocked."""
+async def lock_both(connection: Connection, *account_ids: int) -> list[int]:
+    """Lock two accounts of one programme; returns those that are blocked.
+
+    Raises:
+        BadRequestError: one of them is merged, or they are wallets of two programmes.
+        NotFoundError: there is no such account.
+    """
     blocked: list[int] = []
+    programmes: set[str] = set()
     for account_id in sorted(account_ids):
         try:
             account = await lock_account(connection, account_id)
@@ -390,8 +413,12 @@ async def _lock_both(connection: Connection, *account_ids: int) -> list[int]:
             raise BadRequestError(
                 "$", f"account {account_id} is merged into {account.account_id} already"
             )
+        programmes.add(account.programme)
         if account.blocked:
             blocked.append(account_id)
+    if len(programmes) > 1:
+        whose = " and ".join(map(called, sorted(programmes)))
+        raise BadRequestError("$", f"the accounts are wallets of two programmes: {whose}")
     return blocked
 
 
@@ -411,85 +438,11 @@ async def list_merges(pool: Pool, account_id: int) -> list[MergeRow]:
     return [MergeRow(**row) for row in await pool.fetch(_SQL["merges"], account_id)]
 
 
-# Cards
-
-
-class CardMoved(msgspec.Struct, frozen=True, kw_only=True):
-    """A card that belongs to another account now; points stay where they are."""
-
-    move_id: int
-    from_account: int
-    to_account: int
-
-
-async def move_card(
-    pool: Pool, card: bytes, to_account: int, *, person: str, reason: str, now_ms: int
-) -> CardMoved:
-    """Give a card to another account. Receipts made with it so far stay with the one before.
-
-    Args:
-        card: its keyed hash.
+def check_reason(reason: str) -> None:
+    """Refuse a reason that says nothing, or too much.
 
     Raises:
-        BadRequestError: it is that account's already, or no reason.
-        NotFoundError: there is no such card or account.
+        BadRequestError: it does.
     """
-    _check_reason(reason)
-    async with pool.acquire() as connection, connection.transaction():
-        from_account = await connection.fetchval(_SQL["lock_card"], card)
-        if from_account is None:
-            raise NotFoundError("nobody is known by this card")
-        if from_account == to_account:
-            raise BadRequestError("$.to", "the card is this account's already")
-        await _lock_both(connection, from_account, to_account)
-        await _give_card(connection, card, from_account, to_account)
-        move_id = await connection.fetchval(
-            _SQL["insert_move"], card, from_account, to_account, person, reason, now_ms
-        )
-        await note(
-            connection, person=person, action="card.move", subject=f"account:{to_account}",
-            detail={"move": move_id, "from": from_account, "reason": reason}, now_ms=now_ms,
-        )  # fmt: skip
-    return CardMoved(move_id=move_id, from_account=from_account, to_account=to_account)
-
-
-async def undo_move(pool: Pool, move_id: int, *, person: str, now_ms: int) -> CardMoved:
-    """Give a card back to the account it was taken from.
-
-    Raises:
-        NotFoundError: there is no such move.
-        BadRequestError: it was undone, or the card has gone on since.
-    """
-    async with pool.acquire() as connection, connection.transaction():
-        row = await connection.fetchrow(_SQL["move"], move_id)
-        if row is None:
-            raise NotFoundError(f"there is no move {move_id} of a card")
-        if row["undone_at_ms"] is not None:
-            raise BadRequestError("$.move", "it was undone before")
-        if await connection.fetchval(_SQL["lock_card"], row["card"]) != row["to_account"]:
-            raise BadRequestError("$.move", "the card has gone on to another account since")
-        await _lock_both(connection, row["from_account"], row["to_account"])
-        await _give_card(connection, row["card"], row["to_account"], row["from_account"])
-        await connection.execute(_SQL["end_move"], move_id, now_ms, person)
-        await note(
-            connection, person=person, action="card.move_back",
-            subject=f"account:{row['from_account']}", detail={"move": move_id}, now_ms=now_ms,
-        )  # fmt: skip
-    return CardMoved(
-        move_id=move_id, from_account=row["to_account"], to_account=row["from_account"]
-    )
-
-
-async def _give_card(
-    connection: Connection, card: bytes, from_account: int, to_account: int
-) -> None:
-    await connection.execute(_SQL["move_card"], card, to_account)
-    await connection.execute(_SQL["copy_interests"], from_account, to_account)
-    for account_id in (from_account, to_account):
-        await connection.execute(_STREAMS["touch_account"], account_id)
-        await connection.execute(_STREAMS["tell_stores"], account_id)
-
-
-def _check_reason(reason: str) -> None:
     if not 0 < len(reason.strip()) <= REASON_CHARACTERS_MAX:
         raise BadRequestError("$.reason", f"say why, in 1 to {REASON_CHARACTERS_MAX} characters")

@@ -202,17 +202,25 @@ update account_merge set undone_at_ms = $2, undone_by = $3, restored = $4 where 
 -- Cards
 
 -- name: lock_card
-select account_id from card where card = $1 for update;
+select c.account_id from card c where c.card = $1 and c.programme = $2 for update;
 
 -- name: move_card
-update card set account_id = $2 where card = $1;
+update card set account_id = $2 where card = $1 and programme = $3;
+
+-- name: drop_account_card
+-- As the next one: where accounts are spread no trigger does it.
+delete from account_card where account_id = $1 and card = $2;
+
+-- name: put_account_card
+insert into account_card (account_id, card) values ($1, $2) on conflict do nothing;
 
 -- name: insert_move
-insert into card_move (card, from_account, to_account, person, reason, moved_at_ms) values ($1, $2, $3, $4, $5, $6)
+insert into card_move (card, from_account, to_account, person, reason, moved_at_ms, programme)
+values ($1, $2, $3, $4, $5, $6, $7)
 returning move_id;
 
 -- name: move
-select card, from_account, to_account, undone_at_ms from card_move where move_id = $1 for update;
+select card, programme, from_account, to_account, undone_at_ms from card_move where move_id = $1 for update;
 
 -- name: end_move
 update card_move set undone_at_ms = $2, undone_by = $3 where move_id = $1;

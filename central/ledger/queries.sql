@@ -1,7 +1,7 @@
 -- Accounts, lots and postings. Whoever changes an account's rows holds its row lock (`lock_account`).
 
 -- name: lock_account
-select account_id, posted, held, debt, version, home_store, blocked, merged_into from account
+select account_id, posted, held, debt, version, home_store, blocked, programme, merged_into from account
 where account_id = $1 for update;
 
 -- name: current_account
@@ -116,6 +116,7 @@ where r.account_id > $1 and r.account_id <= $2;
 
 -- name: verify_receipts
 -- Every posted receipt redeemed in the ledger what it says, and earned what it says.
+-- Of points that only qualify no more came off than was given.
 select count(*) from receipt r
 left join (
     select e.subject,
@@ -124,7 +125,9 @@ left join (
     from ledger_entry e join ledger_posting p using (account_id, entry_id) group by e.subject
 ) l on l.subject = r.sale_key
 where r.account_id is not null
-  and (r.redeemed_points <> coalesce(l.redeemed, 0) or r.earned_points <> coalesce(l.earned, 0));
+  and (r.redeemed_points <> coalesce(l.redeemed, 0) or r.earned_points <> coalesce(l.earned, 0)
+       or r.qualifying_points > 0 and r.qualifying_points < (
+           select coalesce(sum(f.qualifying_points), 0) from refund f where f.sale_key = r.sale_key));
 
 -- name: verify_returns
 -- Lines of which more came back than was sold, and returns that moved other points than they say.
@@ -175,6 +178,24 @@ select count(*) from (select subject from ledger_entry where kind in ('earn', 'r
 select count(*) from account a
 left join (select account_id, count(*) as receipts from receipt where counted group by account_id) r using (account_id)
 where a.purchases <> coalesce(r.receipts, 0);
+
+-- name: verify_programmes
+-- Nothing of it is looked at where there is one programme. Receipts under rules that were never published say no programme.
+select (
+    select count(*) from account a join (
+        select account_id, programme from card where exists (select from programme where programme <> '') offset 0
+    ) c using (account_id) where c.programme <> a.programme
+) + (
+    select count(*) from account a join (
+        select r.account_id, b.programme from receipt r join bundle b on r.bundle in (b.hash, nullif(b.base_hash, ''))
+        where r.account_id is not null and exists (select from programme where programme <> '') offset 0
+    ) r using (account_id) where r.programme <> a.programme
+) + (
+    select count(*) from account a join (
+        select i.account_id, s.programme from store_interest i join store s using (store_id)
+        where exists (select from programme where programme <> '') offset 0
+    ) i using (account_id) where i.programme <> a.programme
+);
 
 -- name: verify_merges
 select (coalesce(sum(points), 0) <> 0)::int from ledger_posting where ledger_account = 'merged';

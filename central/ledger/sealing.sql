@@ -2,7 +2,7 @@
 
 -- name: hold_writers
 -- Waits for whoever is writing entries and lets nobody begin: a moment, once a day.
-lock table ledger_entry in share mode;
+select keep_ledger_still();
 
 -- name: one_sealer
 select pg_advisory_xact_lock(hashtextextended('ledger seal', 0));

@@ -24,6 +24,7 @@ CHECKS = {
     "once": "no sale or return has two entries of a kind",
     "purchases": "every account's purchases are its receipts that have not come back whole",
     "equal": "every receipt recalculated here was equal byte for byte",
+    "programmes": "cards, receipts and stores lead to wallets of their own programme alone",
     "merges": "what went over between accounts that were merged adds up to nothing",
     "seals": "every sealed day's entries lead to its root, signed and chained to the day before",
 }

@@ -6,13 +6,23 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from central.access import personal_offers
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError
 from central.ledger import books
 from central.ledger.books import Cause, current_account, lock_account
 from central.people.birthdays import DAYS_DEFAULT, is_month_and_day, window
+from central.programmes.registry import (
+    DEFAULT,
+    called,
+    programme_of_account,
+    programme_of_new_store,
+    programme_of_store,
+    require_programme,
+)
 from central.rights.planner import name_home
+from central.streams.stored import wait_for_card
 from central.system import System
 from loyalty.calculation import EarnedLot
 from loyalty.limits import POINTS_MAX, TEXT_CHARACTERS_MAX
@@ -70,18 +80,24 @@ class AccountLine(
     left out stays. Cards are added. Lots are opening points, of new accounts alone.
 
     Attributes:
-        personal_offers: ids of the offers made to this customer.
+        programme: whose wallet it is; left out, of a new account that of its home store. It stays.
+        personal_offers: ids of the offers made to this customer, beside those switched on.
+        offers_to_activate: ids of those the customer may switch on; what is switched on stays.
         birthday: day and month, `MM-DD`; empty = not known.
     """
 
     account_id: Annotated[int, Meta(ge=1, le=COUNT_MAX)]
     home_store: str
     cards: tuple[str, ...] = ()
+    programme: _Text | UnsetType = UNSET
     tier: _Text | UnsetType = UNSET
     segments: Annotated[tuple[_Name, ...], Meta(max_length=ACCOUNT_SEGMENTS_MAX)] | UnsetType = (
         UNSET
     )
     personal_offers: (
+        Annotated[tuple[_Name, ...], Meta(max_length=ACCOUNT_OFFERS_MAX)] | UnsetType
+    ) = UNSET
+    offers_to_activate: (
         Annotated[tuple[_Name, ...], Meta(max_length=ACCOUNT_OFFERS_MAX)] | UnsetType
     ) = UNSET
     birthday: str | UnsetType = UNSET
@@ -136,15 +152,17 @@ async def load_lines(
             raise BadRequestError(f"line {number}", str(error)) from error
         async with pool.acquire() as connection, connection.transaction():
             if isinstance(line, StoreLine):
-                await connection.execute(
-                    _TILLS["put_store"], line.store, line.region, line.banner, line.time_zone
-                )
+                await _put_store(connection, line)
                 loaded.stores += 1
                 continue
             line = await _followed(connection, line)
-            is_new = await _put_account(connection, line)
-            is_changed = await _put_cards(connection, line, card_key=card_key)
+            programme = await _programme_of(connection, line)
+            is_new = await _put_account(connection, line, programme)
+            is_changed = await _put_cards(connection, line, programme, card_key=card_key)
             is_changed |= await _put_birthday(connection, line, birthdays)
+            if not isinstance(line.offers_to_activate, UnsetType):
+                offers = sorted(set(line.offers_to_activate))
+                await personal_offers.put_offers(connection, line.account_id, offers)
             if is_new:
                 await _open_account(connection, line, system=system)
                 loaded.accounts += 1
@@ -159,29 +177,67 @@ async def load_lines(
 
 async def _followed(connection: Connection, line: AccountLine) -> AccountLine:
     """Return the line; of an account that was merged only its cards, for the other one."""
+    if await connection.fetchval(_SQL["is_erased"], line.account_id):
+        raise BadRequestError(
+            "$.account_id", "this customer was erased; a new one gets another number"
+        )
     current = await current_account(connection, line.account_id)
     if current == line.account_id:
         return line
     return AccountLine(account_id=current, home_store=line.home_store, cards=line.cards)
 
 
-async def _put_account(connection: Connection, line: AccountLine) -> bool:
+async def _put_store(connection: Connection, line: StoreLine) -> None:
+    programme = await programme_of_new_store(connection, line.store, line.banner)
+    await connection.execute(
+        _TILLS["put_store"], line.store, line.region, line.banner, line.time_zone, programme
+    )
+
+
+async def _programme_of(connection: Connection, line: AccountLine) -> str:
+    """Return whose wallet an account is, or is to be.
+
+    Raises:
+        BadRequestError: the line says another programme than the account has, or its home store.
+        NotFoundError: there is no such programme.
+    """
+    known = await programme_of_account(connection, line.account_id)
+    home = await programme_of_store(connection, line.home_store)
+    if isinstance(line.programme, UnsetType):
+        return known if known is not None else home or DEFAULT
+    if known is not None and known != line.programme:
+        raise BadRequestError(
+            "$.programme", f"account {line.account_id} is a wallet of {called(known)}"
+        )
+    if known is None:
+        await require_programme(connection, line.programme)
+        if home not in (None, line.programme):
+            raise BadRequestError(
+                "$.home_store", f"store {line.home_store} is of {called(home or DEFAULT)}"
+            )
+    return line.programme
+
+
+async def _put_account(connection: Connection, line: AccountLine, programme: str) -> bool:
     made = await connection.fetchval(
         _SQL["put_account"], line.account_id, _given(line.tier), _sorted(line.segments),
-        line.home_store, _sorted(line.personal_offers),
+        line.home_store, _sorted(line.personal_offers), programme,
     )  # fmt: skip
     return made is not None
 
 
-async def _put_cards(connection: Connection, line: AccountLine, *, card_key: bytes) -> bool:
+async def _put_cards(
+    connection: Connection, line: AccountLine, programme: str, *, card_key: bytes
+) -> bool:
     """Keep the account's cards; returns whether one of them is new."""
     some_new = False
     for number in line.cards:
         card = card_hash(card_key, number)
-        if await connection.fetchval(_SQL["put_card"], card, line.account_id):
+        if await connection.fetchval(_SQL["put_card"], card, line.account_id, programme):
             some_new = True
+            await connection.execute(_SQL["put_account_card"], line.account_id, card)
         # Receipts may have been waiting for somebody to be known by this card.
-        await connection.execute(_STREAMS["unpark"], f"card:{card.hex()}")
+        await connection.execute(_STREAMS["unpark"], wait_for_card(card.hex(), programme))
     return some_new
 
 
@@ -201,10 +257,14 @@ async def _put_birthday(
 
 
 async def _change_account(connection: Connection, line: AccountLine) -> bool:
+    offers = _sorted(line.personal_offers)
+    if offers is not None:
+        switched_on = await personal_offers.activated(connection, line.account_id)
+        # Whoever made the list need not know what the customer has switched on since.
+        offers = sorted({*offers, *switched_on})[:ACCOUNT_OFFERS_MAX]
     changed = await connection.fetchval(
-        _SQL["change_account"], line.account_id, _given(line.tier), _sorted(line.segments),
-        _sorted(line.personal_offers),
-    )  # fmt: skip
+        _SQL["change_account"], line.account_id, _given(line.tier), _sorted(line.segments), offers
+    )
     return changed is not None
 
 

@@ -1,6 +1,6 @@
 -- name: put_account
-insert into account (account_id, tier, segments, home_store, personal_offers)
-values ($1, coalesce($2::text, ''), coalesce($3::text[], '{}'), $4, coalesce($5::text[], '{}'))
+insert into account (account_id, tier, segments, home_store, personal_offers, programme)
+values ($1, coalesce($2::text, ''), coalesce($3::text[], '{}'), $4, coalesce($5::text[], '{}'), $6)
 on conflict do nothing returning account_id;
 
 -- name: change_account
@@ -53,4 +53,11 @@ with turned as (
 select count(*) from turned;
 
 -- name: put_card
-insert into card (card, account_id) values ($1, $2) on conflict do nothing returning true;
+insert into card (card, account_id, programme) values ($1, $2, $3) on conflict do nothing returning true;
+
+-- name: put_account_card
+-- The same, found by the account; where accounts are spread no trigger does it.
+insert into account_card (account_id, card) values ($1, $2) on conflict do nothing;
+
+-- name: is_erased
+select erased from account where account_id = $1;

@@ -5,6 +5,7 @@ is worked out anew from the posted receipts each time, so returns, merges and la
 arithmetic of their own. No receipt waits for it (design: centre 1, "processing").
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Final, Literal
@@ -15,7 +16,10 @@ from msgspec import Meta
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.ledger.books import lock_account
+from central.outreach import outbox
+from central.outreach.events import Event, TierChanged, account_key
 from central.people.cycles import Cycle, span_before, span_of, valid_until
+from central.programmes.registry import DEFAULT, programme_of_account, require_programme
 from central.staff.audit import note
 
 _SQL = load_queries("central.people", "tiers.sql")
@@ -27,7 +31,7 @@ BUSY: Final = 500
 """A round that looked at so many accounts may have left some."""
 _DAYS_MAX: Final = 3_660
 
-Measure = Literal["spend_minor", "points", "purchases"]
+Measure = Literal["spend_minor", "points", "qualifying_points", "purchases"]
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,11 +46,12 @@ class TierTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         tiers: ascending; the first one has everybody, at least 0.
-        measure: money paid for goods that were kept, points earned on them, or receipts of which
-            something was kept.
+        measure: money paid for goods that were kept, points earned on them, those among them that
+            only qualify, or receipts of which something was kept.
         cycle: calendar year, quarter or month of the store's local days, or the last `days`.
         downgrade: when time is up, to what the cycles reach (`reached`), or one tier at most
             (`one_down`).
+        programme: whose accounts; empty = the default one's.
     """
 
     tiers: Annotated[tuple[Tier, ...], Meta(min_length=1, max_length=20)]
@@ -54,6 +59,7 @@ class TierTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cycle: Cycle = "year"
     days: Annotated[int, Meta(ge=1, le=_DAYS_MAX)] = 365
     downgrade: Literal["reached", "one_down"] = "reached"
+    programme: Annotated[str, Meta(max_length=64)] = DEFAULT
 
     def __post_init__(self) -> None:
         bounds = [tier.at_least for tier in self.tiers]
@@ -127,17 +133,17 @@ class TiersTended(msgspec.Struct, frozen=True, kw_only=True):
 async def tend_tiers(pool: Pool, *, now_ms: int) -> TiersTended:
     """Look at accounts with news and at those that are due; a bounded step, to be repeated."""
     async with pool.acquire() as connection:
-        terms = await read_terms(connection)
-    if terms is None:
+        terms = await read_all_terms(connection)
+    if not terms:
         return TiersTended()
     today = _day(now_ms)
     accounts = await _with_news(pool)
-    rows = await pool.fetch(_SQL["due"], today.isoformat(), _DUE_AT_ONCE)
+    rows = await pool.fetch(_SQL["due"], today.isoformat(), _DUE_AT_ONCE, sorted(terms))
     accounts |= {row["account_id"] for row in rows}
     changed = 0
     for account_id in sorted(accounts):
         async with pool.acquire() as connection, connection.transaction():
-            changed += await evaluate(connection, account_id, terms, today=today)
+            changed += await evaluate(connection, account_id, terms, now_ms=now_ms)
     return TiersTended(looked_at=len(accounts), changed=changed)
 
 
@@ -161,18 +167,25 @@ async def _with_news(pool: Pool) -> set[int]:
 
 
 async def evaluate(
-    connection: Connection, account_id: int, terms: TierTerms, *, today: date
+    connection: Connection, account_id: int, all_terms: Mapping[str, TierTerms], *, now_ms: int
 ) -> bool:
     """Work out an account's tier; returns whether it is another one now.
 
     A tier that somebody set by hand, or loaded, counts as reached today.
+
+    Args:
+        all_terms: by programme; accounts of others keep the tier they were loaded with.
     """
+    today = _day(now_ms)
     try:
         account = await lock_account(connection, account_id)
     except LookupError:
         return False
     if account.account_id != account_id:
         await connection.execute(_SQL["forget"], account_id)  # merged: the other one has its news
+        return False
+    terms = all_terms.get(account.programme)
+    if terms is None:
         return False
     tier = await connection.fetchval(_SQL["account"], account_id)
     before = await connection.fetchrow(_SQL["reached"], account_id)
@@ -193,6 +206,8 @@ async def evaluate(
     )
     if changed:
         await connection.execute(_STREAMS["tell_stores"], account_id)
+        event = TierChanged(account=account_id, tier=name, tier_before=tier)
+        await outbox.write(connection, [Event(account_key(account_id), event)], now_ms=now_ms)
     return changed
 
 
@@ -229,7 +244,8 @@ class TierState(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_state(connection: Connection, account_id: int) -> TierState | None:
     """Return where an account stands; None where no tier was ever worked out for it."""
-    terms = await read_terms(connection)
+    programme = await programme_of_account(connection, account_id)
+    terms = await read_terms(connection, programme or DEFAULT)
     row = await connection.fetchrow(_SQL["reached"], account_id)
     if row is None or terms is None:
         return None
@@ -244,8 +260,9 @@ async def read_state(connection: Connection, account_id: int) -> TierState | Non
 
 
 class TierCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many accounts have a tier, and what their cycles come to."""
+    """How many accounts of a programme have a tier, and what their cycles come to."""
 
+    programme: str
     tier: str
     accounts: int
     value: int
@@ -256,16 +273,30 @@ async def read_overview(pool: Pool) -> list[TierCount]:
     return [TierCount(**row) for row in await pool.fetch(_SQL["overview"])]
 
 
-async def read_terms(connection: Connection) -> TierTerms | None:
-    """Return the terms in force; None where tiers are only loaded."""
-    document = await connection.fetchval(_SQL["terms"])
+async def read_terms(connection: Connection, programme: str = DEFAULT) -> TierTerms | None:
+    """Return a programme's terms in force; None where tiers are only loaded."""
+    document = await connection.fetchval(_SQL["terms"], programme)
     return msgspec.json.decode(document, type=TierTerms) if document is not None else None
 
 
+async def read_all_terms(connection: Connection) -> dict[str, TierTerms]:
+    """Return the terms in force by programme."""
+    return {
+        row["programme"]: msgspec.json.decode(row["document"], type=TierTerms)
+        for row in await connection.fetch(_SQL["terms_of_all"])
+    }
+
+
 async def put_terms(connection: Connection, terms: TierTerms, *, person: str, now_ms: int) -> None:
-    """Put terms in force; everybody is looked at anew. Call it in a transaction."""
-    await connection.execute(_SQL["put_terms"], msgspec.json.encode(terms), person, now_ms)
-    await connection.execute(_SQL["all_due"])
+    """Put terms of a programme in force; its accounts are looked at anew. In a transaction.
+
+    Raises:
+        NotFoundError: there is no such programme.
+    """
+    await require_programme(connection, terms.programme)
+    document = msgspec.json.encode(terms)
+    await connection.execute(_SQL["put_terms"], document, person, now_ms, terms.programme)
+    await connection.execute(_SQL["all_due"], terms.programme)
     await note(
         connection, person=person, action="tiers.terms", subject="tiers",
         detail=msgspec.to_builtins(terms), now_ms=now_ms,

@@ -1,14 +1,18 @@
 -- Tiers: terms, what accounts have reached, and who has news.
 
 -- name: terms
-select document from tier_terms order by terms_id desc limit 1;
+select document from tier_terms where programme = $1 order by terms_id desc limit 1;
+
+-- name: terms_of_all
+select distinct on (programme) programme, document from tier_terms order by programme, terms_id desc;
 
 -- name: put_terms
-insert into tier_terms (document, person, at_ms) values ($1, $2, $3);
+insert into tier_terms (document, person, at_ms, programme) values ($1, $2, $3, $4);
 
 -- name: all_due
 -- With other terms everybody is looked at anew, by and by.
-update account_tier set due_on = '' where due_on <> '';
+update account_tier t set due_on = '' from account a
+where a.account_id = t.account_id and a.programme = $1 and t.due_on <> '';
 
 -- name: account
 select tier from account where account_id = $1;
@@ -19,10 +23,13 @@ select tier, value, since_day, due_on from account_tier where account_id = $1;
 -- name: qualifying
 -- What receipts of a span of local days come to, less what came back of them, whenever that was.
 select coalesce(sum(r.paid_minor - coalesce(b.money_minor, 0)), 0)::bigint as spend_minor,
-    coalesce(sum(r.earned_points - coalesce(b.points, 0)), 0)::bigint as points,
+    coalesce(sum(r.earned_points - coalesce(b.points, 0) + r.qualifying_points - coalesce(b.qualifying, 0)), 0)::bigint
+        as points,
+    coalesce(sum(r.qualifying_points - coalesce(b.qualifying, 0)), 0)::bigint as qualifying_points,
     count(*) filter (where r.counted) as purchases
 from receipt r left join (
-    select f.sale_key, sum(f.money_back_minor) as money_minor, sum(f.taken_back) as points
+    select f.sale_key, sum(f.money_back_minor) as money_minor, sum(f.taken_back) as points,
+           sum(f.qualifying_points) as qualifying
     from refund f join receipt o using (sale_key) where o.account_id = $1 group by f.sale_key
 ) b using (sale_key)
 where r.account_id = $1 and left(coalesce(nullif(r.business_moment, ''), r.moment), 10) >= $2
@@ -54,7 +61,10 @@ order by f.xid, f.id limit $4;
 update tier_cursor set epoch = $1, transaction = $2, row = $3 where id = 1;
 
 -- name: due
-select account_id from account_tier where due_on <= $1 order by due_on, account_id limit $2;
+-- Of programmes that have terms.
+select t.account_id from account_tier t join account a using (account_id)
+where t.due_on <= $1 and a.programme = any($3::text[]) order by t.due_on, t.account_id limit $2;
 
 -- name: overview
-select tier, count(*) as accounts, coalesce(sum(value), 0)::bigint as value from account_tier group by tier order by tier;
+select a.programme, t.tier, count(*) as accounts, coalesce(sum(t.value), 0)::bigint as value
+from account_tier t join account a using (account_id) group by a.programme, t.tier order by a.programme, t.tier;

@@ -70,15 +70,18 @@ class CounterDesk:
         self._library = library
 
     async def hand_out(
-        self, request: CounterRequest, holder: Holder, *, store: str
+        self, request: CounterRequest, holder: Holder, *, store: str, programme: str = ""
     ) -> CounterAnswer:
         """Set aside what there is of what is wished; asked again, what did not arrive comes again.
 
         Where a customer waits and nothing is left, other tills are asked to give back what they
         have; that takes until their next pull and is not waited for.
+
+        Args:
+            programme: the store's; its newest rules say what is limited.
         """
         async with self._pool.acquire() as connection:
-            limits = _Limits.of(await self._library.newest(connection))
+            limits = _Limits.of(await self._library.newest(connection, programme))
         known = limits.near(store, self._system.now_ms())
         wishes = {wish.counter: wish for wish in request.wishes}
         grants: list[CounterGrant] = []

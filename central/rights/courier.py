@@ -79,16 +79,15 @@ class CourierDesk:
 
         Raises:
             BadRequestError: the ask cannot be read, or no till of this chain signed it.
-            NotFoundError: nobody is known by the card.
+            NotFoundError: nobody is known by the card in the programme of the till's store.
         """
         ask, till = await self._read(code)
         async with self.pool.acquire() as connection:
             heard = 0
             for receipt_code in receipt_codes:
                 heard += await hear(connection, receipt_code, now_ms=self.system.now_ms())
-            account_id = await connection.fetchval(
-                "select account_id from card where card = $1", card
-            )
+            whose = (card, till["programme"])
+            account_id = await connection.fetchval(_SQL["account_of_card"], *whose)
             if account_id is None:
                 raise NotFoundError("nobody is known by this card")
             async with connection.transaction():

@@ -18,12 +18,15 @@ select card from card where account_id = $1 order by card;
 select tier from account where account_id = $1;
 
 -- name: asking_till
-select t.store_id, t.revoked, t.public_key,
+select t.store_id, t.revoked, t.public_key, s.programme,
        t.session_incarnation = $2 and t.session_asks_made >= $3 and not $4 = any(t.session_asks_open) as over,
        exists (select 1 from till_stream old join till_stream newer using (till_id)
                where till_id = t.till_id and old.incarnation = $2
                  and newer.incarnation_number > old.incarnation_number) as followed
-from till t where t.till_id = $1;
+from till t join store s using (store_id) where t.till_id = $1;
+
+-- name: account_of_card
+select account_id from card where card = $1 and programme = $2;
 
 -- name: note_asks
 update till set session_asks_made = $2, session_asks_open = $3, session_opened_ms = $4 where till_id = $1;

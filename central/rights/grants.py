@@ -93,6 +93,11 @@ async def issue(
         key,
     )
     await connection.execute(
+        _SQL["place_right"], account.account_id, grant_id, terms.sale_key, holder.till_id
+    )
+    if terms.purpose == "grant":
+        await connection.execute(_SQL["count_till_rights"], [holder.till_id], [-total])
+    await connection.execute(
         _SQL["insert_grant"], account.account_id, grant_id, terms.purpose, holder.till_id,
         holder.incarnation, holder.session, terms.sale_key, total,
         terms.purpose == "authorisation", terms.not_after_ms, msgspec.msgpack.encode(grant),
@@ -156,7 +161,11 @@ async def consume(
                 missing -= part
     total = sum(taken.values())
     if total:
-        await connection.execute(_SQL["take_from_grant"], account_id, grant_id, total, ends_as)
+        till_id = await connection.fetchval(
+            _SQL["take_from_grant"], account_id, grant_id, total, ends_as
+        )
+        if till_id is not None:
+            await connection.execute(_SQL["count_till_rights"], [till_id], [total])
         for lot_id, points in taken.items():
             await connection.execute(
                 _SQL["take_from_grant_lot"], account_id, grant_id, lot_id, points

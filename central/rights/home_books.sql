@@ -20,7 +20,7 @@ select * from unnest($1::text[], $2::bigint[]) on conflict (store_id, account_id
 
 -- name: drop_wishes_elsewhere
 delete from grant_wish w using unnest($1::bigint[], $2::bigint[]) as v (account_id, till_id)
-where w.account_id = v.account_id and w.till_id is distinct from v.till_id;
+where w.account_id = any($1) and w.account_id = v.account_id and w.till_id is distinct from v.till_id;
 
 -- name: wish
 insert into grant_wish (till_id, account_id)

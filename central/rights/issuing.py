@@ -83,16 +83,21 @@ class RightsDesk:
         """The bounds."""
         return self._settings
 
-    async def authorise(self, request: AuthoriseRequest, holder: Holder) -> AuthoriseAnswer:
+    async def authorise(
+        self, request: AuthoriseRequest, holder: Holder, *, programme: str = ""
+    ) -> AuthoriseAnswer:
         """Authorise points for one receipt; asked again it only adds what is missing.
 
         What another till holds is asked back. A till whose pull waits here answers within moments:
         if there is one, the residue is waited for a little and the rest is tried once more
         (design: sync 4.8).
+
+        Args:
+            programme: of the till's store; wallets of others pay nothing there.
         """
-        answer = await self._authorise(request, holder)
+        answer = await self._authorise(request, holder, programme)
         if answer.held_elsewhere_points and await self._residue_came(request, holder, answer):
-            answer = await self._authorise(request, holder)
+            answer = await self._authorise(request, holder, programme)
         return answer
 
     async def _residue_came(
@@ -114,14 +119,18 @@ class RightsDesk:
                 break
         return held < before
 
-    async def _authorise(self, request: AuthoriseRequest, holder: Holder) -> AuthoriseAnswer:
+    async def _authorise(
+        self, request: AuthoriseRequest, holder: Holder, programme: str
+    ) -> AuthoriseAnswer:
         async with self._pool.acquire() as connection, connection.transaction():
             await lock_sale_key(connection, request.key)
             try:
                 account = await lock_account(connection, request.account_id)
             except LookupError:
                 return AuthoriseAnswer()
-            if await _is_settled(connection, request.key) or account.blocked:
+            if account.blocked or account.programme != programme:
+                return AuthoriseAnswer()
+            if await _is_settled(connection, request.key):
                 return AuthoriseAnswer()
             rows = await connection.fetch(
                 _SQL["bodies_of_sale"], request.key, holder.till_id, holder.incarnation,

@@ -5,6 +5,15 @@ insert into right_grant (account_id, grant_id, purpose, till_id, incarnation, se
     received, not_after_ms, body, issued_at_ms)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12);
 
+-- name: place_right
+-- Where the right is found by its number, and by the receipt it is for.
+insert into right_place (key, grant_id, account_id, till_id)
+select key, $2, $1, $4 from unnest(case when $3::text = '' then array[$2::text] else array[$2::text, 'sale:' || $3] end) as k (key)
+on conflict do nothing;
+
+-- name: count_till_rights
+select count_till_rights($1::bigint[], $2::bigint[]);
+
 -- name: insert_grant_lot
 insert into right_grant_lot (account_id, grant_id, lot_id, points) values ($1, $2, $3, $4);
 
@@ -20,7 +29,7 @@ select lot_id, points from right_grant_lot where account_id = $1 and grant_id = 
 -- name: take_from_grant
 -- A frozen right that is used or returned in part stays frozen until its till is heard of.
 update right_grant set outstanding = outstanding - $3, state = case when outstanding = $3 then $4 else state end
-where account_id = $1 and grant_id = $2;
+where account_id = $1 and grant_id = $2 returning case when purpose = 'grant' then till_id end;
 
 -- name: take_from_grant_lot
 update right_grant_lot set points = points - $4 where account_id = $1 and grant_id = $2 and lot_id = $3;

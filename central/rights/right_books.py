@@ -4,7 +4,7 @@ What `grants`, `transfers` and the risk budgets do to one record's rights is don
 many, in their order; the accounts are locked (`ledger.account_books`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,10 @@ from central.ledger.account_books import AccountBook, AccountBooks, columns
 from sync.records import LotTaken, Source
 
 _SQL = load_queries("central.rights", "right_books.sql")
+
+
+class MovedError(Exception):
+    """Between finding whose a right is and locking the account it went to another account."""
 
 
 @dataclass(slots=True)
@@ -95,6 +99,7 @@ class RightsAsked:
         transfers: named by receipts.
         spenders: records that spend grants or risk budget.
         risk_tills: whose risk budget they spend.
+        places: accounts of the rights named or authorised, by right.
     """
 
     named: set[str] = field(default_factory=set)
@@ -104,6 +109,7 @@ class RightsAsked:
     transfers: set[str] = field(default_factory=set)
     spenders: list[Spender] = field(default_factory=list)
     risk_tills: set[int] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)
 
 
 class RightBooks:
@@ -124,11 +130,21 @@ class RightBooks:
     # Reading
 
     async def read(self, connection: Connection, asked: RightsAsked) -> None:
-        """Read what is asked for; the accounts are locked."""
-        if asked.visited or asked.named or asked.sale_keys:
+        """Read what is asked for; the accounts are locked.
+
+        Raises:
+            MovedError: a right went to another account before its own was locked.
+        """
+        accounts: list[int] = []
+        if asked.places:
+            # Under the locks they stay where they are.
+            asked.places = await find_places(connection, asked.named, asked.sale_keys)
+            accounts = self._accounts_of(asked.places)
+        if asked.visited or asked.places:
             rows = await connection.fetch(
-                _SQL["rights"], sorted(asked.visited), sorted(asked.named), sorted(asked.sale_keys)
-            )
+                _SQL["rights"], sorted(asked.visited), accounts, sorted(asked.named),
+                sorted(asked.sale_keys),
+            )  # fmt: skip
             for row in rows:
                 right = RightBook(*row)
                 self.rights[right.grant_id] = right
@@ -136,16 +152,19 @@ class RightBooks:
                 if right.sale_key:
                     self._of_sale.setdefault(right.sale_key, []).append(right)
         await self._read_lots(connection, asked)
-        await self._read_transfers(connection, asked)
+        await self._read_transfers(connection, asked, accounts)
         await self._read_caps(connection, asked)
 
-    def has_moved(self, asked: RightsAsked) -> bool:
-        """Say whether a right that will come home is of an account that is not locked."""
-        return any(
-            right.account_id not in self._books.accounts
-            and (right.grant_id in asked.taken_home or right.sale_key in asked.sale_keys)
-            for right in self.rights.values()
-        )
+    def _accounts_of(self, places: Mapping[str, int]) -> list[int]:
+        """Return the accounts that places name.
+
+        Raises:
+            MovedError: one of them is not locked.
+        """
+        found = sorted(set(places.values()))
+        if not all(account_id in self._books.accounts for account_id in found):
+            raise MovedError
+        return found
 
     async def _read_lots(self, connection: Connection, asked: RightsAsked) -> None:
         used = [
@@ -158,16 +177,15 @@ class RightBooks:
         for grant_id, lot_id, points in await connection.fetch(_SQL["right_lots"], *columns(used)):
             self.rights[grant_id].lots[lot_id] = points
 
-    async def _read_transfers(self, connection: Connection, asked: RightsAsked) -> None:
-        of_grants = [
-            (right.account_id, right.grant_id)
-            for right in self.rights.values()
-            if right.grant_id in asked.taken_home
-        ]
-        if not asked.transfers and not of_grants:
+    async def _read_transfers(
+        self, connection: Connection, asked: RightsAsked, accounts: Sequence[int]
+    ) -> None:
+        coming_home = sorted(asked.taken_home & self.rights.keys())
+        if not accounts or not (asked.transfers or coming_home):
             return
-        accounts, grants = columns(of_grants) if of_grants else ([], [])
-        rows = await connection.fetch(_SQL["transfers"], sorted(asked.transfers), accounts, grants)
+        rows = await connection.fetch(
+            _SQL["transfers"], accounts, sorted(asked.transfers), coming_home
+        )
         for row in rows:
             self._know(_Transfer(*row))
 
@@ -369,10 +387,14 @@ class RightBooks:
                 if each.is_received_now or each.is_recalled_now
             ),
         )
-        holding = {each.till_id for each in rights if each.taken and each.purpose == "grant"}
-        if holding:
+        leaving: dict[int, int] = {}
+        for each in rights:
+            if each.taken and each.purpose == "grant":
+                leaving[each.till_id] = leaving.get(each.till_id, 0) + each.taken
+        if leaving:
             # What each till holds is counted with its rights: in the order of tills, everybody.
-            await connection.fetch(_SQL["lock_till_rights"], sorted(holding))
+            rows = sorted(leaving.items())
+            await connection.execute(_SQL["count_till_rights"], *columns(rows))
         await _write(
             connection,
             "change_rights",
@@ -405,9 +427,10 @@ async def _write(
         await connection.execute(_SQL[statement], *columns(listed))
 
 
-async def accounts_of_rights(
+async def find_places(
     connection: Connection, grant_ids: Iterable[str], sale_keys: Iterable[str]
-) -> set[int]:
-    """Return the accounts of rights by id, and of what is still authorised for receipts."""
-    rows = await connection.fetch(_SQL["accounts_of_rights"], sorted(grant_ids), sorted(sale_keys))
-    return {row["account_id"] for row in rows}
+) -> dict[str, int]:
+    """Return rights by id, and those authorised for receipts, each with the account it is of."""
+    keys = [*sorted(grant_ids), *(f"sale:{key}" for key in sorted(sale_keys))]
+    rows = await connection.fetch(_SQL["places"], keys) if keys else ()
+    return {row["grant_id"]: row["account_id"] for row in rows}

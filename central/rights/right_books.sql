@@ -1,11 +1,8 @@
 -- Rights of many records at once: found, locked with their accounts, written as what changed.
 
--- name: accounts_of_rights
--- Whose points records move without being their own customer's: residues, and what was authorised for a receipt.
-select account_id from right_grant where grant_id = any($1::text[])
-union
-select account_id from right_grant
-where sale_key = any($2::text[]) and sale_key <> '' and (outstanding > 0 or exposure > 0 or given_up > found);
+-- name: places
+-- Whose rights are that records name, and what was authorised for a receipt (`sale:` and its key).
+select grant_id, account_id from right_place where key = any($1::text[]);
 
 -- name: rights
 -- What tills hold of the accounts, what records name, and what is still authorised for receipts.
@@ -17,27 +14,27 @@ union
 select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure + given_up - found as exposure,
     exposure as kept, recalled
 from right_grant
-where grant_id = any($2::text[])
+where account_id = any($2::bigint[]) and grant_id = any($3::text[])
 union
 select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure + given_up - found as exposure,
     exposure as kept, recalled
 from right_grant
-where sale_key = any($3::text[]) and sale_key <> '' and (outstanding > 0 or exposure > 0 or given_up > found)
+where account_id = any($2::bigint[]) and sale_key = any($4::text[]) and sale_key <> ''
+    and (outstanding > 0 or exposure > 0 or given_up > found)
 order by grant_id;
 
 -- name: right_lots
 select l.grant_id, l.lot_id, l.points
 from unnest($1::bigint[], $2::text[]) as w (account_id, grant_id) join right_grant_lot l using (account_id, grant_id)
-where l.points > 0 order by l.grant_id, l.lot_id;
+where l.account_id = any($1) and l.points > 0 order by l.grant_id, l.lot_id;
 
 -- name: flag_rights
 update right_grant g set received = g.received or c.received, recalled = g.recalled or c.recalled
 from unnest($1::bigint[], $2::text[], $3::bool[], $4::bool[]) as c (account_id, grant_id, received, recalled)
--- By the right alone: a merge may have moved it to another account since it was read.
-where g.grant_id = c.grant_id;
+where g.account_id = any($1) and g.account_id = c.account_id and g.grant_id = c.grant_id;
 
--- name: lock_till_rights
-select till_id from till_rights where till_id = any($1::bigint[]) order by till_id for update;
+-- name: count_till_rights
+select count_till_rights($1::bigint[], $2::bigint[]);
 
 -- name: change_rights
 -- A frozen right that is used or returned in part stays frozen until its till is heard of.
@@ -45,19 +42,17 @@ update right_grant g set outstanding = g.outstanding - c.taken, exposure = g.exp
     found = g.found + c.found, state = case when c.state = '' then g.state else c.state end
 from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
     as c (account_id, grant_id, taken, freed, found, state)
-where g.account_id = c.account_id and g.grant_id = c.grant_id;
+where g.account_id = any($1) and g.account_id = c.account_id and g.grant_id = c.grant_id;
 
 -- name: change_right_lots
 update right_grant_lot l set points = l.points - c.taken
 from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) as c (account_id, grant_id, lot_id, taken)
-where l.account_id = c.account_id and l.grant_id = c.grant_id and l.lot_id = c.lot_id;
+where l.account_id = any($1) and l.account_id = c.account_id and l.grant_id = c.grant_id and l.lot_id = c.lot_id;
 
 -- name: transfers
+-- Those that receipts name, and all of the grants that come home; each is of its grant's account.
 select account_id, transfer_id, grant_id, to_till, points, spent, came_home from right_transfer
-where transfer_id = any($1::text[])
-union
-select t.account_id, t.transfer_id, t.grant_id, t.to_till, t.points, t.spent, t.came_home
-from unnest($2::bigint[], $3::text[]) as w (account_id, grant_id) join right_transfer t using (account_id, grant_id);
+where account_id = any($1::bigint[]) and (transfer_id = any($2::text[]) or grant_id = any($3::text[]));
 
 -- name: note_spent_of_transfers
 insert into right_transfer (account_id, transfer_id, grant_id, to_till, spent)

@@ -26,17 +26,18 @@ def name_of_delta(bundle: str, base: str) -> str:
 
 
 async def make_deltas(
-    connection: Connection, packed: bytes, bundle_hash: str
+    connection: Connection, packed: bytes, bundle_hash: str, programme: str
 ) -> Mapping[str, bytes]:
     """Return deltas to a bundle by the hashes of what they begin from.
 
     Args:
         packed: the new bundle, zstd.
+        programme: whose rules it is; tills of others have nothing to begin from.
     """
     if len(packed) < _PACKED_BYTES_MIN:
         return {}
-    rows = await connection.fetch(_SQL["bundles_in_use"], BASES_MAX)
-    newest = await connection.fetchrow(_SQL["newest"])
+    rows = await connection.fetch(_SQL["bundles_in_use"], BASES_MAX, programme)
+    newest = await connection.fetchrow(_SQL["newest"], programme)
     wanted = {row["bundle"]: None for row in rows} | ({newest["hash"]: None} if newest else {})
     content = decompress(packed, ENCODING, bytes_max=BUNDLE_BYTES_MAX)
     made: dict[str, bytes] = {}

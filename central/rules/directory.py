@@ -16,6 +16,7 @@ import structlog
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
+from central.programmes.registry import DEFAULT
 from central.rules.deltas import delta_content
 from central.rules.publishing import bundle_content
 from central.rules.releases import ring_of
@@ -43,15 +44,16 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An open release and its rings."""
+    """An open release of a programme, and its rings."""
 
     version: int
     bundle: str
     rings: tuple[Ring, ...]
+    programme: str = DEFAULT
 
-    def holds(self, *, till_id: int, store_id: str, region: str) -> bool:
-        """Say whether one of the rings holds a till."""
-        return any(
+    def holds(self, *, till_id: int, store_id: str, region: str, programme: str = DEFAULT) -> bool:
+        """Say whether one of the rings holds a till; none holds one of another programme."""
+        return programme == self.programme and any(
             ring.holds(till_id=till_id, store_id=store_id, region=region, release=self.version)
             for ring in self.rings
         )
@@ -63,6 +65,7 @@ class TillRules:
 
     Attributes:
         bundle: what it has, hash.
+        programme: its store's.
         taken: generation and version of the manifest it took last; None where it does not say.
         refused: bundle it refused after its self-test.
     """
@@ -73,6 +76,7 @@ class TillRules:
     bundle: str
     taken: tuple[int, int] | None = None
     refused: str = ""
+    programme: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,12 @@ class RuleDirectory:
             if pinned := known.pins.get((scope, name)):
                 return pinned
         for each in known.standing:
-            if each.holds(till_id=till.till_id, store_id=till.store_id, region=till.region):
+            if each.holds(
+                till_id=till.till_id,
+                store_id=till.store_id,
+                region=till.region,
+                programme=till.programme,
+            ):
                 return each.bundle
         return ""
 
@@ -181,14 +190,11 @@ async def _read(connection: Connection, number: int) -> _Known:
     for row in await connection.fetch(_SQL["rings"]):
         rings.setdefault(row["release"], []).append(ring_of(row))
     standing = [
-        Standing(row["version"], row["bundle"], tuple(rings[row["version"]]))
+        Standing(row["version"], row["bundle"], tuple(rings[row["version"]]), row["programme"])
         for row in await connection.fetch(_SQL["releases"])
         if row["state"] == "open" and row["version"] in rings
     ]
-    # Whatever stands below a release for everybody is for nobody.
-    everywhere = [n for n, each in enumerate(standing) if Ring("everywhere") in each.rings]
-    if everywhere:
-        standing = standing[: everywhere[0] + 1]
+    standing = _reached(standing)
     pins = {
         (row["scope"], row["name"]): row["bundle"] for row in await connection.fetch(_SQL["pins"])
     }
@@ -223,6 +229,18 @@ async def _read(connection: Connection, number: int) -> _Known:
         roots=tuple(row["document"] for row in roots),
         root_version=roots[-1]["version"] if roots else 0,
     )
+
+
+def _reached(standing: Sequence[Standing]) -> list[Standing]:
+    """Leave out what stands below a release for everybody of its programme: it is for nobody."""
+    covered: set[str] = set()
+    reached = []
+    for each in standing:
+        if each.programme not in covered:
+            reached.append(each)
+            if Ring("everywhere") in each.rings:
+                covered.add(each.programme)
+    return reached
 
 
 def _generations(root: bytes) -> set[int] | None:

@@ -16,6 +16,7 @@ import zstandard
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import BadRequestError, ForbiddenError, NotFoundError
+from central.programmes.registry import programme_of_rules
 from central.rules.publishing import read_document
 from central.staff.audit import note
 from central.staff.persons import APPROVER, AUTHOR, Person
@@ -108,7 +109,8 @@ async def save_draft(
 
     Raises:
         ForbiddenError: the person is no author.
-        BadRequestError: the name is no draft's, or the document cannot be read.
+        BadRequestError: the name is no draft's, the document cannot be read, or there is no such
+            programme.
     """
     author.require(AUTHOR)
     if "@" in name or _NAME.fullmatch(name) is None:
@@ -116,12 +118,14 @@ async def save_draft(
     bundle = read_document(content, check=False)
     document = document_of(bundle)
     now_ms = system.now_ms()
+    programme = await programme_of_rules(connection, bundle.programme.programme_id)
     async with connection.transaction():
         # Two that save at once wait for each other here: versions have no gap.
         await connection.execute(_SQL["lock_drafts"], name)
         version = await connection.fetchval(
             _SQL["insert_draft"], name, author.person_id, hash_of(document), len(bundle.offers),
             zstandard.compress(document, 9), note_text, now_ms,
+            programme,
         )  # fmt: skip
         await note(
             connection, person=author.name, action="rules.draft",

@@ -4,7 +4,7 @@ Nothing is done while no release is young. Receipts are counted by bundle in ste
 each look counts the last steps anew, so that what was committed late is counted and nothing twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +15,8 @@ import structlog
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError
-from central.rules.guards import Figures, GuardSettings, judge, read_guards
+from central.observability.meters import RULES_HALTED
+from central.rules.guards import GUARD, Figures, GuardSettings, judge, read_guards
 from central.rules.releases import halt
 from central.system import System
 from sync.errors import MalformedMessageError
@@ -24,8 +25,6 @@ from sync.records import SaleRecord, decode_record
 log = structlog.get_logger()
 _SQL = load_queries("central.rules", "guarding.sql")
 
-GUARD: Final = "guard"
-"""Who halts, in the audit."""
 YOUNG_MS: Final = 72 * 3_600_000
 """So long after its last ring a release is looked after."""
 BUCKET_MS: Final = 10_000
@@ -97,33 +96,39 @@ class RuleGuard:
         begin_ms = young.since_ms // BUCKET_MS * BUCKET_MS
         counted = await connection.fetch(_SQL["counts"], begin_ms)
         told = await connection.fetch(_SQL["told"], young.bundle, young.since_ms)
-        newer = {row["bundle"] for row in await connection.fetch(_SQL["newer"], young.version)}
+        asked = (young.version, young.bundle)
+        not_normal = {row["bundle"] for row in await connection.fetch(_SQL["not_normal"], *asked)}
         for row in (*counted, *told):
             if row["bundle"] == young.bundle:
                 ours = _sum((ours, _figures(row)))
-            elif row["bundle"] not in newer:
-                # Tills of a newer release are its to answer for, not what was normal before this.
+            elif row["bundle"] not in not_normal:
+                # Tills of a newer release are its to answer for, not what was normal before this;
+                # those of another programme have other offers.
                 theirs = _sum((theirs, _figures(row)))
         unposted = self._unposted.get(young.bundle, 0)
         ours = msgspec.structs.replace(ours, unequal=ours.unequal + unposted)
         if theirs.receipts < young.settings.receipts_min:
-            theirs = _sum((theirs, await self._baseline(connection, young)))
+            theirs = _sum((theirs, await self._baseline(connection, young, not_normal)))
         if not (why := judge(young.settings, ours, theirs)):
             return None
         try:
             await halt(connection, young.version, why=why, by=GUARD, system=self.system)
         except BadRequestError:  # somebody was quicker
             return None
+        RULES_HALTED.inc()
         log.error("release_halted", release=young.version, why=why, receipts=ours.receipts)
         return Halted(young.version, why, ours, theirs)
 
-    async def _baseline(self, connection: Connection, young: _Young) -> Figures:
+    async def _baseline(
+        self, connection: Connection, young: _Young, not_normal: Collection[str]
+    ) -> Figures:
         """Return what the last receipts before a release began show; asked once a release."""
         found = self._baselines.get(young.version)
         if found is None:
             row = await connection.fetchrow(
-                _SQL["baseline"], young.since_ms, _BASELINE_RECEIPTS, young.bundle
-            )
+                _SQL["baseline"], young.since_ms, _BASELINE_RECEIPTS, young.bundle,
+                sorted(not_normal),
+            )  # fmt: skip
             assert row is not None
             found = self._baselines[young.version] = _figures(row)
         return found

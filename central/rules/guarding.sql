@@ -22,8 +22,14 @@ select bundle, sum(receipts)::bigint as receipts, sum(gross_minor)::bigint as gr
        sum(discount_minor)::bigint as discount_minor, sum(unequal)::bigint as unequal, sum(in_debt)::bigint as in_debt
 from rule_count where bucket_ms >= $1 group by bundle;
 
--- name: newer
-select bundle from rule_release group by bundle having max(version) > $1;
+-- name: not_normal
+-- Bundles whose receipts do not say what was normal before a release: newer ones, and those of other programmes.
+select bundle from rule_release group by bundle having max(version) > $1
+union
+select b.hash from bundle b where b.programme <> (select o.programme from bundle o where o.hash = $2)
+union
+select b.base_hash from bundle b
+where b.base_hash <> '' and b.programme <> (select o.programme from bundle o where o.hash = $2);
 
 -- name: told
 select case when refused = $1 then $1 else bundle end as bundle, count(*) as tills,
@@ -37,7 +43,7 @@ from till_rules where told_at_ms >= $2 group by 1;
 select count(*) as receipts, sum(gross_minor)::bigint as gross_minor, sum(discount_minor)::bigint as discount_minor,
        0 as unequal, count(*) filter (where debt > 0) as in_debt
 from (select t.gross_minor, t.discount_minor, a.debt from receipt t left join account a using (account_id)
-      where t.posted_at_ms < $1 and t.bundle <> $3 order by t.posted_at_ms desc limit $2) before;
+      where t.posted_at_ms < $1 and t.bundle <> $3 and t.bundle <> all($4::text[]) order by t.posted_at_ms desc limit $2) before;
 
 -- name: last_outcome
 select coalesce(max(arrival), 0) from outcome;

@@ -10,6 +10,8 @@ import msgspec
 
 from central.errors import BadRequestError
 
+GUARD: Final = "guard"
+"""Who halts, in the audit."""
 _PPM: Final = 1_000_000
 
 

@@ -7,6 +7,7 @@ import zstandard
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
+from central.programmes.registry import DEFAULT
 from loyalty.bundle import EMPTY_BUNDLE, Bundle
 from loyalty.compilation import Rules, compile_bundle
 from loyalty.documents import decode
@@ -52,9 +53,9 @@ class RuleLibrary:
         self._compiled.move_to_end(bundle_hash)
         return rules
 
-    async def newest(self, connection: Connection) -> Rules:
-        """Return the rules published last, or the empty ones."""
-        row = await connection.fetchrow(_SQL["newest"])
+    async def newest(self, connection: Connection, programme: str = DEFAULT) -> Rules:
+        """Return the rules published last for a programme, or the empty ones."""
+        row = await connection.fetchrow(_SQL["newest"], programme)
         return await self.find(connection, row["hash"] if row else "")
 
 

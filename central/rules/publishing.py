@@ -17,6 +17,9 @@ import zstandard
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import BadRequestError, ForbiddenError
+from central.outreach import outbox
+from central.outreach.events import RULES_KEY, Event, RulesReleased
+from central.programmes.registry import DEFAULT, programme_of_rules
 from central.rules.deltas import insert_deltas, make_deltas
 from central.rules.rings import EVERYWHERE
 from central.staff.persons import COMMAND_LINE, are_there_people
@@ -143,7 +146,9 @@ def base_hash(bundle: Bundle) -> str:
 async def publish(
     connection: Connection, content: bytes, key: SigningKey, system: System
 ) -> Published:
-    """Check, name, sign and store a bundle for every till; tills hear of it at their next pull.
+    """Check, name, sign and store a bundle for every till of its programme.
+
+    Tills hear of it at their next pull.
 
     Raises:
         BadRequestError: the document is refused, or its version is not above every published one.
@@ -159,10 +164,11 @@ async def publish(
     packed = pack_bundle(bundle, version=bundle.version)
     manifest = sign_message(packed.manifest, key)
     done = Published(manifest, len(bundle.offers), len(bundle.catalogue), warnings)
-    newest = await connection.fetchrow(_SQL["newest"])
+    programme = await programme_of_rules(connection, bundle.programme.programme_id)
+    newest = await connection.fetchrow(_SQL["newest"], programme)
     if newest is not None and newest["hash"] == manifest.bundle:
         return done
-    deltas = await make_deltas(connection, packed.content, manifest.bundle)
+    deltas = await make_deltas(connection, packed.content, manifest.bundle, programme)
     async with connection.transaction():
         await connection.execute(_SQL["lock_releases"])
         used = await connection.fetchval(_SQL["version_used"])
@@ -171,7 +177,7 @@ async def publish(
         await connection.execute(
             _SQL["insert_bundle"], manifest.bundle, manifest.version,
             msgspec.msgpack.encode(manifest), packed.content, len(bundle.offers), now_ms,
-            base_hash(bundle),
+            base_hash(bundle), programme,
         )  # fmt: skip
         await connection.execute(
             _SQL["insert_release"], manifest.version, manifest.bundle, "trial", None, None, "",
@@ -185,12 +191,16 @@ async def publish(
             _SQL["insert_ring"], manifest.version, EVERYWHERE.kind, [], 0, COMMAND_LINE, now_ms
         )
         await insert_deltas(connection, manifest.bundle, deltas)
+        event = RulesReleased(
+            release=manifest.version, bundle=manifest.bundle, kind="trial", draft="", activate_at=""
+        )
+        await outbox.write(connection, [Event(RULES_KEY, event)], now_ms=now_ms)
     return done
 
 
-async def newest_manifest(connection: Connection) -> Manifest | None:
-    """Return the manifest of what went to all tills last."""
-    newest = await connection.fetchrow(_SQL["newest"])
+async def newest_manifest(connection: Connection, programme: str = DEFAULT) -> Manifest | None:
+    """Return the manifest of what went to all tills of a programme last."""
+    newest = await connection.fetchrow(_SQL["newest"], programme)
     if newest is None:
         return None
     manifest = await connection.fetchval(_SQL["manifest_of_bundle"], newest["hash"])

@@ -1,7 +1,7 @@
 -- name: newest
--- The rules of those tills that are in no ring: the newest release for all of them that stands.
+-- The rules of a programme's tills that are in no ring: the newest release for all of them that stands.
 select b.hash, b.version from rule_release r join bundle b on b.hash = r.bundle
-where r.state = 'open' and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+where r.state = 'open' and b.programme = $1 and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
 order by r.version desc limit 1;
 
 -- name: content
@@ -10,9 +10,12 @@ select content_zstd from bundle where hash = $1;
 -- name: content_of_base
 select content_zstd from bundle where base_hash = $1 limit 1;
 
+-- name: programme_of_bundle
+select programme from bundle where hash = $1;
+
 -- name: insert_bundle
-insert into bundle (hash, version, manifest, content_zstd, offers, published_at_ms, base_hash)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into bundle (hash, version, manifest, content_zstd, offers, published_at_ms, base_hash, programme)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict do nothing;
 
 -- Drafts
@@ -23,8 +26,8 @@ select pg_advisory_xact_lock(hashtextextended('rule_draft:' || $1, 0));
 -- name: insert_draft
 insert into rule_draft (name, version, author_id, base, hash, offers, content_zstd, note, made_at_ms)
 select $1, coalesce((select max(version) from rule_draft where name = $1), 0) + 1, $2,
-       coalesce((select r.bundle from rule_release r
-                 where r.state = 'open'
+       coalesce((select r.bundle from rule_release r join bundle b on b.hash = r.bundle
+                 where r.state = 'open' and b.programme = $8
                    and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
                  order by r.version desc limit 1), ''),
        $3, $4, $5, $6, $7
@@ -78,7 +81,7 @@ insert into rule_ring (release, kind, names, basis_points, added_by, added_at_ms
 delete from rule_ring where release = $1;
 
 -- name: release
-select r.*, b.offers, b.manifest, p.name as author, q.name as approver
+select r.*, b.offers, b.programme, b.manifest, p.name as author, q.name as approver
 from rule_release r join bundle b on b.hash = r.bundle
 left join rule_draft d on d.name = r.draft and d.version = r.draft_version
 left join person p on p.person_id = d.author_id
@@ -87,7 +90,7 @@ left join person q on q.person_id = a.approver_id
 where r.version = $1;
 
 -- name: releases
-select r.*, b.offers, p.name as author, q.name as approver
+select r.*, b.offers, b.programme, p.name as author, q.name as approver
 from rule_release r join bundle b on b.hash = r.bundle
 left join rule_draft d on d.name = r.draft and d.version = r.draft_version
 left join person p on p.person_id = d.author_id
@@ -121,19 +124,25 @@ set release = excluded.release, pinned_by = excluded.pinned_by, pinned_at_ms = e
 delete from rule_pin where scope = $1 and name = $2 returning release;
 
 -- name: good_bundles
--- What tills may be sent back to: releases for all that stand, the newest first, and what somebody is pinned to.
+-- What a programme's tills may be sent back to: releases for all that stand, the newest first, and what somebody is pinned to.
 select bundle from (
-    select r.bundle, max(r.version) as version from rule_release r
-    where r.state = 'open' and (exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+    select r.bundle, max(r.version) as version from rule_release r join bundle b on b.hash = r.bundle
+    where r.state = 'open' and b.programme = $2 and (exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
                                 or exists (select from rule_pin p where p.release = r.version))
     group by r.bundle) good
 order by version desc limit $1;
 
 -- name: stores_by_name
-select store_id from store where store_id = any($1);
+select store_id, programme from store where store_id = any($1);
 
 -- name: some_stores
-select store_id from store order by md5(store_id || $1) limit $2;
+select store_id from store where programme = $3 order by md5(store_id || $1) limit $2;
+
+-- name: programme_of_till
+select s.programme from till t join store s using (store_id) where t.till_id = $1;
+
+-- name: programmes_of_tills
+select t.till_id, s.programme from till t join store s using (store_id) where t.till_id = any($1::bigint[]);
 
 -- name: change_number
 select number from rule_change;
@@ -158,7 +167,8 @@ select content from bundle_delta where bundle = $1 and base = $2;
 
 -- name: bundles_in_use
 -- What tills have now, by how many have it: what deltas are worth making from.
-select bundle, count(*) as tills from till where not revoked and bundle <> '' group by bundle order by tills desc limit $1;
+select t.bundle, count(*) as tills from till t join bundle b on b.hash = t.bundle
+where not t.revoked and b.programme = $2 group by t.bundle order by tills desc limit $1;
 
 -- name: holders
 select bundle, count(*) as tills from till where not revoked group by bundle;

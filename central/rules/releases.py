@@ -1,6 +1,6 @@
-"""Releases: content for tills, moved from ring to ring; halted, resumed, taken back, pinned.
+"""Releases: content for tills, moved from ring to ring; halted, resumed, taken back.
 
-A till gets the newest open release of which one ring holds it, or what it is pinned to. Taking a
+A till gets the newest open release of its programme of which one ring holds it. Taking a
 release away sends its tills to the newest release that is left to them; the manifests for that
 were signed with it (`central.rules.release_file`): no key is needed, and no version goes back.
 """
@@ -17,9 +17,12 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import BadRequestError, ForbiddenError, NotFoundError
+from central.outreach import outbox
+from central.outreach.events import RULES_KEY, Event, RulesReleased, RulesStateChanged
+from central.programmes.registry import DEFAULT, called, programme_of_rules
 from central.rules.deltas import insert_deltas, make_deltas
 from central.rules.drafts import DraftRow, load_draft
-from central.rules.guards import GuardSettings
+from central.rules.guards import GUARD, GuardSettings
 from central.rules.publishing import base_hash, bundle_content, check_rules, day_of, pack_bundle
 from central.rules.release_file import ReleaseFile, check_file, spare_manifests
 from central.rules.rings import Ring, SomeStores
@@ -32,7 +35,6 @@ from sync.messages import Manifest
 _SQL = load_queries("central.rules", "queries.sql")
 
 State = Literal["open", "halted", "withdrawn"]
-Scope = Literal["till", "store"]
 
 _MOMENT_CHARACTERS: Final = len("2026-12-01T06:00:00")
 GOOD_MAX: Final = 2
@@ -50,6 +52,7 @@ class Release:
             good.
         why: of the last change of its state.
         tills: that have its content now, as they said last.
+        programme: whose tills it is for; empty = the default one's.
     """
 
     version: int
@@ -67,17 +70,7 @@ class Release:
     published_at_ms: int
     changed_at_ms: int
     tills: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """A till or store that gets one release, whatever rings say."""
-
-    scope: Scope
-    name: str
-    release: int
-    pinned_by: str
-    pinned_at_ms: int
+    programme: str = DEFAULT
 
 
 async def authorise(connection: Connection, by: Person | None, role: str) -> str:
@@ -113,10 +106,9 @@ async def build_release(
     if activate_at and not _is_moment(activate_at):
         raise BadRequestError("activate_at", "is a local time, YYYY-MM-DDTHH:MM:SS")
     version = await connection.fetchval(_SQL["version_used"]) + 1
-    good = [row["bundle"] for row in await connection.fetch(_SQL["good_bundles"], GOOD_MAX)]
-    spare = [await _manifest_of(connection, each) for each in good]
     if title.isdecimal():
         again = await find_release(connection, int(title))
+        spare = await _to_go_back_to(connection, again.programme)
         content = await bundle_content(connection, again.bundle)
         assert content is not None
         before = await _manifest_of(connection, again.bundle)
@@ -127,6 +119,8 @@ async def build_release(
         )  # fmt: skip
     draft = await load_draft(connection, title)
     _require_approval(draft)
+    whose = await programme_of_rules(connection, draft.bundle.programme.programme_id)
+    spare = await _to_go_back_to(connection, whose)
     await asyncio.to_thread(check_rules, draft.bundle, day_of(system.now_ms()))
     packed = await asyncio.to_thread(
         pack_bundle,
@@ -138,6 +132,11 @@ async def build_release(
         kind="draft", draft=draft.title, author=draft.author, approver=draft.approver,
         content=packed.content, manifests=tuple(spare_manifests(packed.manifest, spare)),
     )  # fmt: skip
+
+
+async def _to_go_back_to(connection: Connection, programme: str) -> list[Manifest]:
+    good = await connection.fetch(_SQL["good_bundles"], GOOD_MAX, programme)
+    return [await _manifest_of(connection, row["bundle"]) for row in good]
 
 
 def _is_moment(text: str) -> bool:
@@ -184,7 +183,8 @@ async def publish_release(
     base = await asyncio.to_thread(base_hash, bundle)
     draft, draft_version = await _approved(connection, file, bundle)
     announced, now_ms = file.announced, system.now_ms()
-    deltas = await make_deltas(connection, file.content, announced.bundle)
+    programme = await _whose(connection, announced.bundle, bundle)
+    deltas = await make_deltas(connection, file.content, announced.bundle, programme)
     async with connection.transaction():
         await connection.execute(_SQL["lock_releases"])
         used = await connection.fetchval(_SQL["version_used"])
@@ -195,7 +195,7 @@ async def publish_release(
         await connection.execute(
             _SQL["insert_bundle"], announced.bundle, announced.version,
             msgspec.msgpack.encode(announced), file.content, len(bundle.offers), now_ms,
-            base,
+            base, programme,
         )  # fmt: skip
         await connection.execute(
             _SQL["insert_release"], announced.version, announced.bundle, file.kind, draft,
@@ -212,9 +212,24 @@ async def publish_release(
             connection, person=name, action="rules.publish", subject=f"release:{announced.version}",
             detail={"bundle": announced.bundle, "draft": file.draft}, now_ms=now_ms,
         )  # fmt: skip
+        event = RulesReleased(
+            release=announced.version, bundle=announced.bundle, kind=file.kind, draft=file.draft,
+            activate_at=announced.activate_at,
+        )  # fmt: skip
+        await outbox.write(connection, [Event(RULES_KEY, event)], now_ms=now_ms)
         for ring in rings:
-            await _add_ring(connection, announced.version, ring, by=name, now_ms=now_ms)
+            await _add_ring(
+                connection, announced.version, ring, programme=programme, by=name, now_ms=now_ms
+            )
     return await find_release(connection, announced.version)
+
+
+async def _whose(connection: Connection, bundle_hash: str, bundle: Bundle) -> str:
+    """Return the programme of content; what went out before stays the programme's it was."""
+    known: str | None = await connection.fetchval(_SQL["programme_of_bundle"], bundle_hash)
+    if known is not None:
+        return known
+    return await programme_of_rules(connection, bundle.programme.programme_id)
 
 
 async def _approved(
@@ -251,20 +266,36 @@ async def add_ring(
     if release.state != "open":
         raise BadRequestError("release", f"{version} is {release.state}: {release.why}")
     async with connection.transaction():
-        await _add_ring(connection, version, ring, by=name, now_ms=system.now_ms())
+        await _add_ring(
+            connection, version, ring,
+            programme=release.programme, by=name, now_ms=system.now_ms(),
+        )  # fmt: skip
     return await find_release(connection, version)
 
 
 async def _add_ring(
-    connection: Connection, version: int, ring: Ring | SomeStores, *, by: str, now_ms: int
+    connection: Connection,
+    version: int,
+    ring: Ring | SomeStores,
+    *,
+    programme: str,
+    by: str,
+    now_ms: int,
 ) -> None:
     if isinstance(ring, SomeStores):
-        rows = await connection.fetch(_SQL["some_stores"], str(version), ring.count)
+        rows = await connection.fetch(_SQL["some_stores"], str(version), ring.count, programme)
         ring = Ring("stores", tuple(sorted(row["store_id"] for row in rows)))
     elif ring.kind == "stores":
         rows = await connection.fetch(_SQL["stores_by_name"], list(ring.names))
         if unknown := set(ring.names) - {row["store_id"] for row in rows}:
             raise BadRequestError("ring", f"there is no store {', '.join(sorted(unknown))}")
+        others = {row["store_id"] for row in rows if row["programme"] != programme}
+        _refuse_others("store", others, programme)
+    elif ring.kind == "tills":
+        till_ids = [int(name) for name in ring.names]
+        rows = await connection.fetch(_SQL["programmes_of_tills"], till_ids)
+        others = {str(row["till_id"]) for row in rows if row["programme"] != programme}
+        _refuse_others("till", others, programme)
     await connection.execute(
         _SQL["insert_ring"], version, ring.kind, list(ring.names), ring.basis_points, by, now_ms
     )
@@ -272,6 +303,11 @@ async def _add_ring(
         connection, person=by, action="rules.ring", subject=f"release:{version}",
         detail={"ring": str(ring)}, now_ms=now_ms,
     )  # fmt: skip
+
+
+def _refuse_others(what: str, others: Iterable[str], programme: str) -> None:
+    if names := ", ".join(sorted(others)):
+        raise BadRequestError("ring", f"{what} {names} is not of {called(programme)}")
 
 
 async def halt(
@@ -318,8 +354,8 @@ async def roll_back(
         BadRequestError: it is withdrawn already, or nothing would be left.
     """
     name = await authorise(connection, by, APPROVER)
-    good = await connection.fetch(_SQL["good_bundles"], GOOD_MAX + 1)
     release = await find_release(connection, version)
+    good = await connection.fetch(_SQL["good_bundles"], GOOD_MAX + 1, release.programme)
     if not [row for row in good if row["bundle"] != release.bundle]:
         raise BadRequestError("release", f"there is nothing before {version} to go back to")
     return await _change(
@@ -351,50 +387,11 @@ async def _change(
             connection, person=by, action=action, subject=f"release:{version}",
             detail={"why": why}, now_ms=now_ms,
         )  # fmt: skip
+        event = RulesStateChanged(
+            release=version, bundle=release.bundle, state=after, by_guard=by == GUARD
+        )
+        await outbox.write(connection, [Event(RULES_KEY, event)], now_ms=now_ms)
     return await find_release(connection, version)
-
-
-# Pinning
-
-
-async def pin(
-    connection: Connection, scope: Scope, name: str, version: int, *, by: Person | None,
-    system: System,
-) -> None:  # fmt: skip
-    """Give a till or a store one release, whatever rings say; a till's own pin goes first.
-
-    Raises:
-        ForbiddenError: the person is no approver.
-        NotFoundError: there is no such release.
-    """
-    who = await authorise(connection, by, APPROVER)
-    await find_release(connection, version)
-    async with connection.transaction():
-        await connection.execute(_SQL["put_pin"], scope, name, version, who, system.now_ms())
-        await note(
-            connection, person=who, action="rules.pin", subject=f"{scope}:{name}",
-            detail={"release": version}, now_ms=system.now_ms(),
-        )  # fmt: skip
-
-
-async def unpin(
-    connection: Connection, scope: Scope, name: str, *, by: Person | None, system: System
-) -> None:
-    """Let a till or a store follow its rings again.
-
-    Raises:
-        ForbiddenError: the person is no approver.
-        NotFoundError: it is not pinned.
-    """
-    who = await authorise(connection, by, APPROVER)
-    async with connection.transaction():
-        version = await connection.fetchval(_SQL["delete_pin"], scope, name)
-        if version is None:
-            raise NotFoundError(f"{scope} {name} is not pinned")
-        await note(
-            connection, person=who, action="rules.unpin", subject=f"{scope}:{name}",
-            detail={"release": version}, now_ms=system.now_ms(),
-        )  # fmt: skip
 
 
 # Looking
@@ -426,20 +423,6 @@ async def list_releases(connection: Connection) -> tuple[Release, ...]:
     )
 
 
-async def list_pins(connection: Connection) -> tuple[Pin, ...]:
-    """Return every pin."""
-    return tuple(
-        Pin(
-            scope=row["scope"],
-            name=row["name"],
-            release=row["release"],
-            pinned_by=row["pinned_by"],
-            pinned_at_ms=row["pinned_at_ms"],
-        )
-        for row in await connection.fetch(_SQL["pins"])
-    )
-
-
 def ring_of(row: asyncpg.Record) -> Ring:
     """Return a ring as it is kept."""
     return Ring(row["kind"], tuple(row["names"]), row["basis_points"])
@@ -463,4 +446,5 @@ def _release(row: asyncpg.Record, rings: tuple[str, ...], tills: int) -> Release
         published_at_ms=row["published_at_ms"],
         changed_at_ms=row["changed_at_ms"],
         tills=tills,
+        programme=row["programme"],
     )

@@ -17,9 +17,12 @@ import structlog
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
+from central.observability import meters
+from central.rights.right_books import MovedError
 from central.rules.library import RuleLibrary
 from central.streams import movements, refunds, sales, transfers
-from central.streams.batch import Batch, Item, MovedError
+from central.streams.batch import Batch
+from central.streams.items import Item
 from central.streams.recalculating import recalculate
 from central.streams.stored import Decision, StoredRecord, rejected
 from central.system import System
@@ -107,6 +110,7 @@ class Applier:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at there
             if len(items) > 1 and not _is_of_database(error):
                 log.info("batch_halved", records=len(items), why=type(error).__name__)
+                meters.BATCHES_HALVED.inc()
                 middle = len(items) // 2
                 ended = await self._apply_together(items[:middle])
                 return ended + await self._apply_together(items[middle:])
@@ -114,6 +118,7 @@ class Applier:
 
     async def _post_together(self, items: Sequence[Item]) -> int:
         """Post records; returns how many: what other appliers have, or had, is theirs."""
+        began_s = asyncio.get_running_loop().time()
         async with self.pool.acquire() as connection:
             await self._recalculate(connection, items)
             async with connection.transaction():
@@ -123,6 +128,10 @@ class Applier:
                 await batch.read(connection)
                 decisions = [(item, self.decide(batch, item)) for item in batch.items]
                 await batch.write(connection, decisions)
+        meters.APPLY_S.observe(asyncio.get_running_loop().time() - began_s)
+        meters.APPLY_RECORDS.observe(len(decisions))
+        for _, decision in decisions:
+            meters.RECORDS_APPLIED.labels(decision.outcome).inc()
         return len(decisions)
 
     async def _recalculate(self, connection: Connection, items: Sequence[Item]) -> None:
@@ -198,6 +207,7 @@ class Applier:
             return rejected(reason)
 
         await self._in_transaction(stored, quarantine)
+        meters.RECORDS_QUARANTINED.inc()
         return 1
 
     async def _in_transaction(
@@ -220,6 +230,7 @@ class Applier:
                 await connection.execute(
                     _SQL["tell_till"], f"till:{stored.till_id}", stored.arrival
                 )
+        meters.RECORDS_APPLIED.labels(decision.outcome).inc()
 
     async def _decide_alone(self, item: Item, connection: Connection) -> Decision:
         stored, record = item.stored, item.record

@@ -8,67 +8,24 @@ everybody: sale keys, accounts, tills, the pool (design: stack 4.3).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import asyncpg
+
+from central.availability.service import service_of
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.account_books import AccountBook, AccountBooks, columns
+from central.outreach import outbox
 from central.rights.home_books import HomeBooks
-from central.rights.right_books import RightBooks, RightsAsked, Spender, accounts_of_rights
+from central.rights.right_books import RightBooks, RightsAsked, Spender, find_places
 from central.rights.shared_books import SharedBooks
-from central.streams.counters import CountedBooks
+from central.streams.counters import CountedBooks, qualifying
+from central.streams.happenings import events_of
+from central.streams.items import Item, NewReceipt, PostedReceipt
 from central.streams.stored import Decision, StoredRecord
 from loyalty.calculation import Calculation
-from sync.records import GrantInRecord, GrantReturnRecord, Record, SaleRecord, VoidRecord
+from sync.records import GrantInRecord, GrantReturnRecord, SaleRecord, VoidRecord
 
 _SQL = load_queries("central.streams", "batch.sql")
-
-
-class MovedError(Exception):
-    """Between finding whose a right is and locking the account it went to another account."""
-
-
-@dataclass(slots=True)
-class Item:
-    """A record of a batch.
-
-    Attributes:
-        record: None for bytes that are no record.
-        refusal: why they are none.
-        printed: of a receipt, what was printed; or what is wrong with it.
-        recalculated: of a receipt, its calculation as made here; or what went wrong.
-        account_id: of a receipt, whose it is; 0 for nobody's, or not known.
-    """
-
-    stored: StoredRecord
-    record: Record | None
-    refusal: str = ""
-    printed: Calculation | Exception | None = None
-    recalculated: bytes | Exception = b""
-    account_id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PostedReceipt:
-    """A receipt under a sale key: whose it is, and the record it came with."""
-
-    account_id: int | None
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewReceipt:
-    """A receipt that is being posted.
-
-    Attributes:
-        business_moment: local moment it counts at where its own cannot be; empty = its own.
-    """
-
-    item: Item
-    sale: SaleRecord
-    printed: Calculation
-    account_id: int | None
-    business_moment: str
-    recalculation: bytes
-    is_equal: bool
 
 
 @dataclass(slots=True)
@@ -76,7 +33,7 @@ class _Asked:
     """What the records of a batch need to be decided."""
 
     rights: RightsAsked = field(default_factory=RightsAsked)
-    cards: set[bytes] = field(default_factory=set)
+    cards: set[tuple[bytes, int]] = field(default_factory=set)
     redeeming: list[Item] = field(default_factory=list)
     visiting: list[Item] = field(default_factory=list)
     counter_grants: set[str] = field(default_factory=set)
@@ -94,11 +51,15 @@ class Batch:
         self.counted = CountedBooks()
         self.shared = SharedBooks()
         self.receipts: dict[str, PostedReceipt] = {}
-        self.cards: dict[bytes, int] = {}
+        self.cards: dict[tuple[bytes, str], int] = {}
         self._new: list[NewReceipt] = []
         self._voids: list[tuple[str, int]] = []
         self._stores: dict[int, str] = {}
         self._revoked: set[int] = set()
+        self._are_events_wanted = False
+        self._programmes: dict[int, str] = {}
+        self._programme_of_account: dict[int, str] = {}
+        self._are_several_programmes = False
 
     # Reading
 
@@ -117,18 +78,13 @@ class Batch:
         await self._read_tills(connection, asked)
         if keys:
             await connection.fetch(_SQL["lock_sale_keys"], keys)
-            for row in await connection.fetch(_SQL["posted_receipts"], keys):
-                self.receipts[row["sale_key"]] = PostedReceipt(row["account_id"], row["body"])
-        if asked.cards:
-            rows = await connection.fetch(_SQL["accounts_of_cards"], sorted(asked.cards))
-            self.cards = {row["card"]: row["account_id"] for row in rows}
+            await self._read_posted(connection, keys)
+        await self._read_cards(connection, asked)
         await self._lock_accounts(connection, asked)
         await self.accounts.read_lots(connection, self._books_of(asked.redeeming))
         visitors = self._books_of(asked.visiting)
         asked.rights.visited = {book.account_id for book in visitors}
         await self.rights.read(connection, asked.rights)
-        if self.rights.has_moved(asked.rights):
-            raise MovedError
         stores = {
             item.record.inputs.place.store
             for item in asked.visiting
@@ -137,13 +93,44 @@ class Batch:
         await self.homes.read(connection, visitors, stores)
         await self.shared.read(connection, asked.counter_grants)
 
+    async def _read_posted(self, connection: Connection, sale_keys: Sequence[str]) -> None:
+        posted = await connection.fetch(_SQL["posted_receipts"], sale_keys)
+        if not posted:
+            return
+        arrivals = [row["arrival"] for row in posted]
+        bodies = {
+            row["arrival"]: row["body"] for row in await connection.fetch(_SQL["bodies"], arrivals)
+        }
+        for row in posted:
+            self.receipts[row["sale_key"]] = PostedReceipt(
+                row["account_id"], bodies[row["arrival"]]
+            )
+
     async def _read_tills(self, connection: Connection, asked: _Asked) -> None:
         till_ids = sorted({item.stored.till_id for item in self.items})
         of_others = sorted(asked.rights.named) if asked.rights.transfers else []
         for row in await connection.fetch(_SQL["tills"], till_ids, of_others):
             self._stores[row["till_id"]] = row["store_id"]
+            self._programmes[row["till_id"]] = row["programme"]
+            self._are_several_programmes = row["are_several"]
+            self._are_events_wanted = row["is_wanted"]
             if row["revoked"]:
                 self._revoked.add(row["till_id"])
+
+    async def _read_cards(self, connection: Connection, asked: _Asked) -> None:
+        """Find whose cards are, in each programme that has them."""
+        if not asked.cards:
+            return
+        cards = sorted({card for card, _ in asked.cards})
+        self.cards = _by_card(await connection.fetch(_SQL["accounts_of_cards"], cards))
+        unknown = {
+            card
+            for card, till_id in asked.cards
+            if (card, self.programme_of(till_id)) not in self.cards
+        }
+        if unknown:
+            rows = await connection.fetch(_SQL["accounts_of_erased_cards"], sorted(unknown))
+            self.cards = _by_card(rows) | self.cards
 
     async def _lock_accounts(self, connection: Connection, asked: _Asked) -> None:
         wanted = {
@@ -151,24 +138,28 @@ class Batch:
         }
         for item in self.items:
             if isinstance(item.record, SaleRecord):
-                item.account_id = self._account_of(item.record)
+                item.account_id = self._account_of(item, item.record)
                 wanted.add(item.account_id)
-        if asked.rights.taken_home or asked.rights.sale_keys:
-            wanted |= await accounts_of_rights(
-                connection, asked.rights.taken_home, asked.rights.sale_keys
-            )
+        asked.rights.places = await find_places(
+            connection, asked.rights.named, asked.rights.sale_keys
+        )
+        wanted |= set(asked.rights.places.values())
         self.accounts = await AccountBooks.lock(connection, wanted - {0})
         self.rights = RightBooks(self.accounts)
         self.homes = HomeBooks(self.rights)
+        if self._are_several_programmes:
+            locked = sorted(self.accounts.accounts)
+            rows = await connection.fetch(_SQL["programmes_of_accounts"], locked)
+            self._programme_of_account = {row["account_id"]: row["programme"] for row in rows}
 
     def _books_of(self, items: Iterable[Item]) -> list[AccountBook]:
         found = (self.accounts.find(item.account_id) for item in items)
         return [book for book in found if book is not None]
 
-    def _account_of(self, sale: SaleRecord) -> int:
+    def _account_of(self, item: Item, sale: SaleRecord) -> int:
         account_id = sale.inputs.account.account_id
         if sale.card and not account_id:
-            return self.cards.get(_card(sale), 0)
+            return self.cards.get((_card(sale), self.programme_of(item.stored.till_id)), 0)
         return account_id
 
     # What decisions ask and tell
@@ -176,6 +167,15 @@ class Batch:
     def is_revoked(self, till_id: int) -> bool:
         """Say whether a till was revoked."""
         return till_id in self._revoked
+
+    def programme_of(self, till_id: int) -> str:
+        """Return whose wallets a till's sales go to: its store's programme."""
+        return self._programmes.get(till_id, "")
+
+    def is_of_another_programme(self, account_id: int, till_id: int) -> bool:
+        """Say whether a locked account is no wallet of a till's programme."""
+        whose = self._programme_of_account.get(account_id)
+        return whose is not None and whose != self.programme_of(till_id)
 
     def are_of_one_store(self, till_id: int, other_id: int) -> bool:
         """Say whether two tills belong to the same store."""
@@ -216,6 +216,8 @@ class Batch:
         await self.rights.write_budgets(connection)
         await self.rights.write(connection)
         await self.shared.write(connection)
+        if self._are_events_wanted:
+            await outbox.write(connection, list(events_of(self._new)), now_ms=self.now_ms)
         await self._write_outcomes(connection, decisions)
 
     async def _write_receipts(self, connection: Connection) -> None:
@@ -254,6 +256,10 @@ class Batch:
         )
 
 
+def _by_card(rows: Iterable[asyncpg.Record]) -> dict[tuple[bytes, str], int]:
+    return {(row["card"], row["programme"]): row["account_id"] for row in rows}
+
+
 def _asked_by(items: Iterable[Item]) -> _Asked:
     asked = _Asked()
     for item in items:
@@ -277,7 +283,7 @@ def _ask_for_sale(asked: _Asked, item: Item, sale: SaleRecord) -> None:
     rights.sale_keys.add(sale.key)
     asked.visiting.append(item)
     if sale.card and not sale.inputs.account.account_id:
-        asked.cards.add(_card(sale))
+        asked.cards.add((_card(sale), item.stored.till_id))
     redeems = isinstance(item.printed, Calculation) and item.printed.totals.redeemed_points
     if sale.sources or redeems:
         asked.redeeming.append(item)
@@ -310,4 +316,6 @@ def _receipt_row(receipt: NewReceipt, now_ms: int) -> tuple[object, ...]:
         totals.discount_minor, totals.redeemed_minor, totals.redeemed_points, totals.paid_minor,
         totals.earned_points, sale.link_up, receipt.is_equal, bytes(sale.calculation),
         receipt.recalculation, now_ms, receipt.business_moment,
+        service_of(sale, receipt.printed, is_equal=receipt.is_equal),
+        qualifying(receipt.printed.counted),
     )  # fmt: skip

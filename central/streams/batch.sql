@@ -5,8 +5,13 @@ select arrival from inbox where arrival = any($1::bigint[]) and not applied and 
 order by arrival for update skip locked;
 
 -- name: tills
-select till_id, store_id, revoked from till where till_id = any($1::bigint[])
-    or till_id in (select g.till_id from right_grant g where g.grant_id = any($2::text[]));
+select t.till_id, t.store_id, t.revoked, s.programme, exists (select from programme where programme <> '') as are_several,
+    (select wanted from outbox_state where id = 1) as is_wanted
+from till t join store s using (store_id) where t.till_id = any($1::bigint[])
+    or t.till_id in (select p.till_id from right_place p where p.key = any($2::text[]));
+
+-- name: programmes_of_accounts
+select account_id, programme from account where account_id = any($1::bigint[]);
 
 -- name: lock_sale_keys
 -- In their order, so that two batches never wait for each other in a ring; see `lock_sale_key`.
@@ -14,20 +19,30 @@ select pg_advisory_xact_lock(k.lock) from (
     select distinct hashtextextended(key, 0) as lock from unnest($1::text[]) as w (key) order by lock) k;
 
 -- name: accounts_of_cards
-select card, account_id from card where card = any($1::bytea[]);
+select card, programme, account_id from card where card = any($1::bytea[]);
+
+-- name: accounts_of_erased_cards
+-- Of customers whom some till may not have forgotten yet: what it sold them before is theirs.
+select e.card, a.programme, e.account_id from erased_card e join account a using (account_id)
+where e.card = any($1::bytea[]) order by e.number;
 
 -- name: posted_receipts
-select r.sale_key, r.account_id, i.body from receipt r join inbox i using (arrival) where r.sale_key = any($1::text[]);
+select sale_key, account_id, arrival from receipt where sale_key = any($1::text[]);
+
+-- name: bodies
+select arrival, body from inbox where arrival = any($1::bigint[]);
 
 -- name: insert_receipts
 insert into receipt (sale_key, account_id, arrival, till_id, store_id, moment, bundle, gross_minor, discount_minor,
     redeemed_minor, redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms,
-    business_moment, counted)
+    business_moment, service, qualifying_points, counted)
 select r.*, r.account_id is not null from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
     $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::bool[], $15::bool[], $16::bytea[], $17::bytea[], $18::bigint[], $19::text[])
+    $14::bool[], $15::bool[], $16::bytea[], $17::bytea[], $18::bigint[], $19::text[], $20::text[],
+    $21::bigint[])
     as r (sale_key, account_id, arrival, till_id, store_id, moment, bundle, gross_minor, discount_minor, redeemed_minor,
-    redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms, business_moment);
+    redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms, business_moment,
+    service, qualifying_points);
 
 -- name: insert_voids
 insert into voided_key (sale_key, arrival) select * from unnest($1::text[], $2::bigint[]) on conflict do nothing;

@@ -116,10 +116,14 @@ def _by_name(counted: Iterable[Counted]) -> dict[str, int]:
     """Return what counts on the account; what all customers share is `rights.counters`' matter."""
     found: dict[str, int] = {}
     for each in counted:
-        if counters.is_shared(each.counter):
-            continue
-        found[each.counter] = found.get(each.counter, 0) + each.plus
+        if counters.is_of_account(each.counter):
+            found[each.counter] = found.get(each.counter, 0) + each.plus
     return found
+
+
+def qualifying(counted: Iterable[Counted]) -> int:
+    """Return the points that only qualify: they stay with the receipt, or with its return."""
+    return counters.qualifying((each.counter, each.plus) for each in counted)
 
 
 def _oldest_day(now_ms: int) -> date:

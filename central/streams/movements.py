@@ -7,7 +7,8 @@ from central.rights import counters
 from central.rights.right_books import RightBook
 from central.rights.suspicion import suspect
 from central.streams import transfers
-from central.streams.batch import Batch, Item
+from central.streams.batch import Batch
+from central.streams.items import Item
 from central.streams.stored import Decision, StoredRecord, rejected
 from sync.records import (
     CounterInRecord,

@@ -93,7 +93,8 @@ update inbox set parked_for = null where parked_for = $1;
 update inbox i set parked_for = null
 where not i.applied and i.parked_for is not null and case
     when i.parked_for like 'card:%'
-    then exists (select 1 from card c where c.card = decode(substr(i.parked_for, 6), 'hex'))
+    then exists (select 1 from card c where c.card = decode(split_part(i.parked_for, ':', 2), 'hex')
+                 and c.programme = split_part(i.parked_for, ':', 3))
     when i.parked_for like 'transfer:%'
     then exists (select 1 from right_transfer t where t.transfer_id = substr(i.parked_for, 10) and t.points > 0)
     else exists (select 1 from receipt r where r.sale_key = substr(i.parked_for, 6)) end;
@@ -124,8 +125,8 @@ where sale_key = $1 order by refund_key, line_id;
 
 -- name: insert_refund
 insert into refund (refund_key, sale_key, arrival, money_back_minor, charged_back_minor, deducted_minor, deducted_points,
-    points_back, taken_back)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+    points_back, taken_back, qualifying_points)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: refund
 select sale_key from refund where refund_key = $1;
@@ -161,12 +162,12 @@ on conflict (account_id, name) do update set
 -- name: forget_counters
 -- Those whose period is long over; beyond the most that are kept, those not used for longest.
 delete from account_counter c using (
-    select account_id, name from account_counter where account_id = any($1::bigint[]) and ends_on <> '' and ends_on < $2
-    union
-    select a.account_id, m.name from unnest($1::bigint[]) as a (account_id) cross join lateral (
-        select name from account_counter where account_id = a.account_id order by used_at desc, name offset $3) m
+    select account_id, name from (
+        select account_id, name, ends_on, row_number() over (partition by account_id order by used_at desc, name) as place
+        from account_counter where account_id = any($1::bigint[])) n
+    where ends_on <> '' and ends_on < $2 or place > $3
 ) f
-where c.account_id = f.account_id and c.name = f.name;
+where c.account_id = any($1) and c.account_id = f.account_id and c.name = f.name;
 
 -- name: counted_receipt
 select account_id from receipt where sale_key = $1 and counted;

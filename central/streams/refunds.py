@@ -11,6 +11,8 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger import books
 from central.ledger.books import Cause, lock_account
+from central.outreach import outbox
+from central.outreach.events import Event, ReceiptReturned, account_key
 from central.rights import counters as shared_counters
 from central.rights import courier
 from central.rights.planner import wish_for_home
@@ -77,6 +79,9 @@ async def apply_refund(
     back = ((each.counter, each.plus) for each in result.counted_back)
     await shared_counters.take_back(connection, shared_counters.by_name(back))
     await _insert(connection, stored, refund, result, shown, let_go=let_go)
+    event = _event(refund, result, shown, account_id=receipt["account_id"], let_go=let_go)
+    key = f"till/{stored.till_id}" if event.account is None else account_key(event.account)
+    await outbox.write(connection, [Event(key, event)], now_ms=now_ms)
     return _decision(refund, result, shown, let_go=let_go)
 
 
@@ -166,11 +171,30 @@ async def _insert(
         paid_minor - result.deducted_minor - money_minor,
         result.deducted_minor, result.deducted_points,
         result.points_back_total, result.taken_back_total - let_go,
+        counters.qualifying(result.counted_back),
     )  # fmt: skip
     await connection.execute(
         _SQL["insert_returned_lines"], refund.original_key, refund.key,
         [item.line_id for item in result.items], [item.quantity for item in result.items],
     )  # fmt: skip
+
+
+def _event(
+    refund: RefundRecord,
+    result: ReturnCalculation,
+    shown: ReturnCalculation | None,
+    *,
+    account_id: int | None,
+    let_go: int,
+) -> ReceiptReturned:
+    return ReceiptReturned(
+        refund=refund.key,
+        receipt=refund.original_key,
+        account=account_id,
+        money_back_minor=shown.money_back_minor if shown else result.money_back_minor,
+        points_back=result.points_back_total,
+        points_taken=result.taken_back_total - let_go,
+    )
 
 
 def _decision(

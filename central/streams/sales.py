@@ -12,13 +12,15 @@ from central.ledger.account_books import AccountBook
 from central.ledger.books import Cause
 from central.rights import counters as shared_counters
 from central.streams import business_date, counters
-from central.streams.batch import Batch, Item, NewReceipt, spender
+from central.streams.batch import Batch, spender
+from central.streams.items import Item, NewReceipt
 from central.streams.stored import Decision, parked_for_card, rejected
 from loyalty.calculation import Calculation
 from sync.records import LotTaken, SaleRecord, Source, VoidRecord
 
 BEYOND_CAP: Final = "its till spent more since its last HELLO than it was told it may"
 BEYOND_COUNTER: Final = "it gives more of what is limited over all customers than was set aside"
+ANOTHER_PROGRAMME: Final = "its customer's account is of another programme than its store"
 AFTER_WRITE_OFF: Final = "spent from a right that was written off before; the pool had kept it back"
 
 
@@ -32,10 +34,10 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     if sale.key in batch.receipts:
         return _posted_before(batch, sale)
     if sale.card and not item.account_id:
-        return parked_for_card(sale.card)
+        return parked_for_card(sale.card, batch.programme_of(item.stored.till_id))
     printed = item.printed
     try:
-        account = batch.account(item.account_id) if item.account_id else None
+        account = _account_of(batch, item)
     except LookupError as error:
         return rejected(f"not a receipt of this centre: {error}")
     if isinstance(printed, msgspec.ValidationError):
@@ -73,6 +75,20 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     if not is_equal:
         note = "the centre calculates otherwise; posted as printed"
     return Decision("accepted", note)
+
+
+def _account_of(batch: Batch, item: Item) -> AccountBook | None:
+    """Return whose a receipt is; None for nobody's.
+
+    Raises:
+        LookupError: there is no such account, or it is no wallet of the store's programme.
+    """
+    if not item.account_id:
+        return None
+    account = batch.account(item.account_id)
+    if batch.is_of_another_programme(account.account_id, item.stored.till_id):
+        raise LookupError(ANOTHER_PROGRAMME)
+    return account
 
 
 def _what_is_wrong(printed: Calculation) -> str:

@@ -49,6 +49,12 @@ def parked_for_sale(key: str) -> Decision:
     return Decision("parked", "its receipt has not come yet", parked_for=f"sale:{key}")
 
 
-def parked_for_card(card: str) -> Decision:
-    """Wait until somebody is known by this card."""
-    return Decision("parked", "nobody is known by its card yet", parked_for=f"card:{card}")
+def parked_for_card(card: str, programme: str) -> Decision:
+    """Wait until somebody is known by this card in the programme of the receipt's store."""
+    waits_for = wait_for_card(card, programme)
+    return Decision("parked", "nobody is known by its card yet", parked_for=waits_for)
+
+
+def wait_for_card(card: str, programme: str) -> str:
+    """Return what records wait for until a card is known in a programme; '' = the default one."""
+    return f"card:{card}:{programme}" if programme else f"card:{card}"

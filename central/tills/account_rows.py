@@ -7,6 +7,7 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
+from central.tills.budgets import AnswerBudget, ByteClass
 from loyalty.account import AccountSnapshot
 from sync.limits import WAITING_RECORDS_MAX
 from sync.messages import AccountRow, Applied, SnapshotAnswer
@@ -18,9 +19,9 @@ ROW_BYTES_ABOUT = 120
 _ROW_BYTES_PLAIN = 400
 
 
-async def find_account(pool: Pool, card: bytes) -> AccountRow | None:
-    """Return the account behind a card's keyed hash, as it is now."""
-    row = await pool.fetchrow(_SQL["account_row_of_card"], card)
+async def find_account(pool: Pool, card: bytes, programme: str = "") -> AccountRow | None:
+    """Return the account behind a card's keyed hash in a programme, as it is now."""
+    row = await pool.fetchrow(_SQL["account_row_of_card"], card, programme)
     return account_row(row) if row else None
 
 
@@ -58,14 +59,6 @@ def _applied(
     return tuple(told.values())
 
 
-async def with_whole(
-    connection: Connection, accounts: Sequence[AccountRow], store_id: str, whole: Sequence[int]
-) -> tuple[AccountRow, ...]:
-    """Return accounts with those a till asks for, of its store's customers."""
-    asked = await connection.fetch(_SQL["accounts_asked"], store_id, whole)
-    return tuple({row.card: row for row in (*accounts, *map(account_row, asked))}.values())
-
-
 def account_row(row: asyncpg.Record) -> AccountRow:
     """Return an account as tills may know it."""
     names: list[str] = row["counter_names"] or []
@@ -100,16 +93,14 @@ def cut_page(
         changes: rows of the feed, in their order.
         accounts: of all of them, a row for each card.
     """
-    by_id: dict[int, list[AccountRow]] = {}
-    for account in accounts:
-        by_id.setdefault(account.snapshot.account_id, []).append(account)
+    by_id = _by_account(accounts)
     told: dict[int, list[AccountRow]] = {}
     size_bytes = 0
     fitting = len(changes)
     for count, change in enumerate(changes):
         account_id = change["account_id"]
         rows = [] if account_id in told else by_id.get(account_id, [])
-        size_bytes += sum(map(_bytes_about, rows)) or ROW_BYTES_ABOUT
+        size_bytes += sum(map(bytes_about, rows)) or ROW_BYTES_ABOUT
         if count and size_bytes > bytes_max:
             fitting = count
             break
@@ -118,5 +109,28 @@ def cut_page(
     return fitting, tuple(row for rows in told.values() for row in rows)
 
 
-def _bytes_about(row: AccountRow) -> int:
+def cut_whole(
+    accounts: Sequence[AccountRow], budget: AnswerBudget
+) -> tuple[tuple[AccountRow, ...], tuple[int, ...]]:
+    """Return accounts that fit into an answer, and the numbers of those that do not.
+
+    Args:
+        accounts: a row for each card; an account is told with all its cards or not at all.
+    """
+    by_id = _by_account(accounts)
+    sizes = [sum(map(bytes_about, rows)) for rows in by_id.values()]
+    taken = budget.take(ByteClass.ACCOUNTS, sizes)
+    told = list(by_id.values())[:taken]
+    return tuple(row for rows in told for row in rows), tuple(list(by_id)[taken:])
+
+
+def _by_account(accounts: Sequence[AccountRow]) -> dict[int, list[AccountRow]]:
+    by_id: dict[int, list[AccountRow]] = {}
+    for account in accounts:
+        by_id.setdefault(account.snapshot.account_id, []).append(account)
+    return by_id
+
+
+def bytes_about(row: AccountRow) -> int:
+    """Return how many bytes a row takes about, once it is packed with others."""
     return ROW_BYTES_ABOUT + max(0, len(msgspec.msgpack.encode(row)) - _ROW_BYTES_PLAIN)

@@ -13,6 +13,7 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.errors import AuthenticationError, TillRevokedError
+from central.privacy.telling import note_forgotten, tell_next
 from central.rights import counters, courier
 from central.rights.counters import CounterDesk
 from central.rights.grants import Holder
@@ -26,18 +27,16 @@ from central.streams.ingest import greet
 from central.streams.lines import LineReader
 from central.streams.refunds import returnable_points, returns_of
 from central.system import System
-from central.tills.account_rows import (
-    ROW_BYTES_ABOUT,
-    account_row,
-    cut_page,
-    find_applied,
-    with_whole,
-)
-from central.tills.feed import can_go_on, compare, find_cursor, find_epoch
+from central.tills.account_rows import find_applied
+from central.tills.budgets import AnswerBudget, ByteClass
+from central.tills.feed import compare, find_epoch
 from central.tills.front import TillFront
 from central.tills.roster import find_roster
+from central.tills.telling import Asker, in_turn, read_news, size_of, within
 from central.tills.waiting import CLOSED, REPLACED, RULES, Seat, WaitingRoom
+from sync import short_grants
 from sync.codec import encode
+from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.limits import PULL_BYTES_DEFAULT
 from sync.lines import Lines, LinesAnswer
 from sync.listening import (
@@ -59,7 +58,6 @@ from sync.messages import (
     Grant,
     Hello,
     HelloAnswer,
-    OutcomeRow,
     Pull,
     PullAnswer,
     Push,
@@ -76,7 +74,6 @@ from sync.signing import NO_SESSION
 
 _SQL = load_queries("central.tills", "queries.sql")
 
-_ROWS_PER_PULL = 500
 _APPLY_LOOKS = 4
 _APPLY_LOOK_S = 0.5
 _UNSEEN_HOLD_S = 5
@@ -101,6 +98,13 @@ class TillCaller:
     region: str = ""
     refused_bundle: str = ""
     bundle: str = ""
+    forgotten: int | None = None
+    programme: str = ""
+    erasures: int = 0
+
+    def to_forget(self) -> int:
+        """Return the newest number of a customer to forget; 0 where it has, or cannot say so."""
+        return self.erasures if self.forgotten is not None and self.forgotten < self.erasures else 0
 
     def holder(self, incarnation: bytes) -> Holder:
         """Return whom rights may be given to: the verified live session, nobody else (rule R2).
@@ -152,6 +156,9 @@ def caller_of(row: asyncpg.Record, session: bytes) -> TillCaller:
         region=row["region"],
         refused_bundle=row["refused_bundle"],
         bundle=row["bundle"],
+        programme=row["programme"],
+        forgotten=row["forgotten"],
+        erasures=row["erasures"],
     )
 
 
@@ -200,6 +207,7 @@ class TillDesk:
                 session=session,
                 hold_s=self.room.hold_s_max,
                 lines=self.lines is not None,
+                short=True,
             )
             verified = answer.verified and answer.verdict == "ok" and not caller.revoked
             await connection.execute(
@@ -209,7 +217,8 @@ class TillDesk:
             )  # fmt: skip
             await connection.execute(_SQL["listens_at"], caller.till_id, hello.bus_address)
             seen = await courier.note_hello(connection, caller.till_id, hello, now_ms=now_ms)
-            answer = msgspec.structs.replace(answer, seen_seq=seen)
+            newest = await note_forgotten(connection, caller.till_id, hello, now_ms=now_ms)
+            answer = msgspec.structs.replace(answer, seen_seq=seen, erasures=newest)
             if verified:
                 await note_caught_up(connection, caller.till_id, hello.incarnation)
                 holder = Holder(
@@ -267,11 +276,15 @@ class TillDesk:
             roster=asked.roster.hex(),
             wait_s=0 if asked.whole else asked.wait_s,
             rules=asked.rules,
+            blocked=None if asked.blocked is None else (asked.epoch, asked.blocked),
         )
         answer = await self.pull(caller, pull, asked.whole)
         wanted = set(asked.whole)
         whole = [row for row in answer.accounts if row.snapshot.account_id in wanted]
-        return shortened(answer, incarnation=caller.incarnation, whole=whole)
+        holder = None
+        if asked.blocked is not None:
+            holder = short_grants.Holder(caller.till_id, caller.incarnation, caller.session)
+        return shortened(answer, incarnation=caller.incarnation, whole=whole, holder=holder)
 
     async def fresh(self, caller: TillCaller, asked: Fresh) -> FreshAnswer:
         """Tell an account, unless it is as the till was told."""
@@ -338,68 +351,35 @@ class TillDesk:
         self, caller: TillCaller, pull: Pull, whole: tuple[int, ...] = ()
     ) -> PullAnswer:
         caller.require_session()
+        budget = AnswerBudget(pull.bytes_max)
         grants, recalls = await self._rights_for(caller, pull)
-        scopes = [f"till:{caller.till_id}"]
-        if not caller.revoked:
-            scopes.append(f"store:{caller.store_id}")
-        rows_max = max(1, min(_ROWS_PER_PULL, pull.bytes_max // ROW_BYTES_ABOUT))
+        recalls = in_turn(budget, ByteClass.RECALLS, recalls, self.system.now_ms())
+        grants = within(budget, ByteClass.GRANTS, grants)
+        roster = await self._roster_for(caller, pull)
         async with (
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            goes_on = await can_go_on(connection, pull.cursor)
-            now = await find_cursor(connection)
-            rows = await connection.fetch(
-                _SQL["pull_rows"], scopes if goes_on else [], pull.cursor.transaction,
-                pull.cursor.row, rows_max,
-            )  # fmt: skip
-            account_ids = sorted({row["account_id"] for row in rows} - {None})
-            found = await connection.fetch(_SQL["account_rows"], account_ids)
-            fitting, accounts = cut_page(rows, tuple(map(account_row, found)), pull.bytes_max)
-            if whole and not caller.revoked:
-                accounts = await with_whole(connection, accounts, caller.store_id, whole)
-            more = fitting < len(rows) or len(rows) == rows_max
-            rows = rows[:fitting]
-            arrivals = [row["arrival"] for row in rows if row["arrival"] is not None]
-            outcomes = await connection.fetch(_SQL["outcome_rows"], arrivals)
-            applied = await connection.fetchval(
-                _SQL["applied_through"], caller.till_id, pull.incarnation
-            )
-            streams = await find_applied(
-                connection, till_id=caller.till_id, incarnation=pull.incarnation
-            )
             await self.directory.refresh(connection)
-        rules = self._rules_for(caller, pull)
+            rules = self._rules_for(caller, pull)
+            told_rules = (rules.manifest, rules.delta) if rules else (None, None)
+            budget.spend(ByteClass.RULES, size_of(roster, *told_rules))
+            asker = Asker(
+                till_id=caller.till_id, store_id=caller.store_id, revoked=caller.revoked,
+                programme=caller.programme, whole=whole,
+            )  # fmt: skip
+            answer = await read_news(connection, asker, pull, budget)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
-        cursor = pull.cursor
-        if goes_on and not more:
-            cursor = now  # past every change there was, of other stores too
-        elif rows:
-            cursor = Cursor(
-                epoch=pull.cursor.epoch,
-                transaction=rows[-1]["transaction"],
-                row=rows[-1]["id"],
-            )
-        return PullAnswer(
-            cursor=cursor,
-            applied_through=applied,
-            more=more,
-            accounts=accounts,
-            grants=grants,
-            recalls=recalls,
-            outcomes=tuple(OutcomeRow(**row) for row in outcomes),
-            manifest=rules.manifest if rules else None,
-            applied=streams,
-            roster=await self._roster_for(caller, pull),
-            compare=not goes_on and not caller.revoked,
-            delta=rules.delta if rules else None,
-        )
+        return msgspec.structs.replace(
+            answer, grants=grants, recalls=recalls, roster=roster,
+            manifest=told_rules[0], delta=told_rules[1], erasures=caller.to_forget(),
+        )  # fmt: skip
 
     def _rules_for(self, caller: TillCaller, pull: Pull) -> Answer | None:
         """Return what the till's rules are to be, where it has others; no statement."""
         till = TillRules(
             caller.till_id, caller.store_id, caller.region, pull.bundle, pull.rules,
-            refused=caller.refused_bundle,
+            refused=caller.refused_bundle, programme=caller.programme,
         )  # fmt: skip
         return self.directory.answer(till)
 
@@ -450,18 +430,35 @@ class TillDesk:
     async def snapshot(self, caller: TillCaller, request: SnapshotRequest) -> SnapshotAnswer:
         """Tell one account as it is now."""
         caller.require_trust()
+        card = request.card
+        if request.account_id:
+            card = await self.pool.fetchval(
+                _SQL["card_of_account"], request.account_id, caller.programme
+            )
         return await self.front.snapshot(
-            request.card, till_id=caller.till_id, incarnation=caller.incarnation
+            card or b"",
+            till_id=caller.till_id,
+            incarnation=caller.incarnation,
+            programme=caller.programme,
         )
 
     async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:
         """Set points aside for one receipt."""
-        return await self.rights.authorise(request, caller.holder(request.incarnation))
+        holder = caller.holder(request.incarnation)
+        return await self.rights.authorise(request, holder, programme=caller.programme)
 
     async def hand_out(self, caller: TillCaller, request: CounterRequest) -> CounterAnswer:
         """Set aside what is limited over all customers."""
         holder = caller.holder(request.incarnation)
-        return await self.counters.hand_out(request, holder, store=caller.store_id)
+        return await self.counters.hand_out(
+            request, holder, store=caller.store_id, programme=caller.programme
+        )
+
+    async def forget(self, caller: TillCaller, asked: Forgotten) -> ForgottenAnswer:
+        """Hear how far a till has forgotten erased customers, and say who is next; revoked, too."""
+        caller.require_session()
+        now_ms = self.system.now_ms()
+        return await tell_next(self.pool, caller.till_id, asked, now_ms=now_ms)
 
     async def receipt(self, caller: TillCaller, request: ReceiptRequest) -> ReceiptAnswer:
         """Tell a posted receipt's calculation and what came back of it, for a return."""

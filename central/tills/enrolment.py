@@ -10,8 +10,8 @@ from central.keys import CentreKeys
 from central.rights.planner import wish_for_new_vault
 from central.system import System
 from loyalty.basket import Place
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.errors import SignatureError
-from sync.messages import EnrolAnswer, EnrolRequest
 from sync.signing import check, enrol_content
 
 _SQL = load_queries("central.tills", "queries.sql")

@@ -7,15 +7,17 @@ compares its accounts in buckets, which costs what differs and not everything
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import asyncpg
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
-from central.tills.account_rows import ROW_BYTES_ABOUT, account_row
+from central.tills.account_rows import ROW_BYTES_ABOUT, account_row, bytes_about
+from central.tills.budgets import ANSWER_BYTES_MAX
 from sync.fingerprints import bucket_of, differing, fingerprint
-from sync.messages import Compare, CompareAnswer, Cursor
+from sync.messages import AccountRow, Compare, CompareAnswer, Cursor
 
 _SQL = load_queries("central.tills", "queries.sql")
 
@@ -31,11 +33,14 @@ async def find_epoch(connection: Connection) -> int:
     return epoch
 
 
-async def find_cursor(connection: Connection) -> Cursor:
-    """Return the cursor of the transaction's snapshot: all that is older is in it."""
+async def find_newest(connection: Connection) -> tuple[Cursor, int]:
+    """Return the cursor of the transaction's snapshot, and the version of the blocked cards in it.
+
+    All that is older than the cursor is in the snapshot.
+    """
     row = await connection.fetchrow(_SQL["feed_now"])
     assert row is not None
-    return Cursor(epoch=row["epoch"], transaction=row["transaction"])
+    return Cursor(epoch=row["epoch"], transaction=row["transaction"]), row["blocked"]
 
 
 async def can_go_on(connection: Connection, cursor: Cursor) -> bool:
@@ -51,12 +56,15 @@ async def compare(connection: Connection, store_id: str, asked: Compare) -> Comp
     held = await connection.fetch(_SQL["accounts_held"], store_id)
     ours = fingerprint((row["card"], row["account_id"], row["version"]) for row in held)
     wrong = differing(ours, asked.sums)
-    told = _fitting(wrong, held, asked.bytes_max)
-    rows = await connection.fetch(_SQL["rows_of_buckets"], store_id, told)
+    bytes_max = min(asked.bytes_max, ANSWER_BYTES_MAX)
+    likely = _fitting(wrong, held, bytes_max)
+    found = await connection.fetch(_SQL["rows_of_buckets"], store_id, likely)
+    told, accounts = _cut(likely, tuple(map(account_row, found)), bytes_max)
+    cursor, _ = await find_newest(connection)
     return CompareAnswer(
-        cursor=await find_cursor(connection),
+        cursor=cursor,
         buckets=bytes(told),
-        accounts=tuple(map(account_row, rows)),
+        accounts=accounts,
         more=len(told) < len(wrong),
     )
 
@@ -75,6 +83,19 @@ def _fitting(wrong: Sequence[int], held: Sequence[asyncpg.Record], bytes_max: in
             break
         told.append(bucket)
     return told
+
+
+def _cut(
+    buckets: Sequence[int], rows: Sequence[AccountRow], bytes_max: int
+) -> tuple[list[int], tuple[AccountRow, ...]]:
+    """Return what fits by the true size of its rows, at least one bucket."""
+    by_bucket: dict[int, list[AccountRow]] = {bucket: [] for bucket in buckets}
+    for row in rows:
+        by_bucket[bucket_of(row.card)].append(row)
+    sizes = accumulate(sum(map(bytes_about, by_bucket[bucket])) for bucket in buckets)
+    fitting = sum(size_bytes <= bytes_max for size_bytes in sizes)
+    told = list(buckets[: max(1, fitting)])
+    return told, tuple(row for bucket in told for row in by_bucket[bucket])
 
 
 async def watch_epoch(pool: Pool) -> bool:

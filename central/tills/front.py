@@ -40,6 +40,7 @@ class _Shown:
     card: bytes
     till_id: int
     incarnation: bytes
+    programme: str
 
 
 class TillFront:
@@ -83,13 +84,18 @@ class TillFront:
                 raise answer from None
             return answer
 
-    async def snapshot(self, card: bytes, *, till_id: int, incarnation: bytes) -> SnapshotAnswer:
+    async def snapshot(
+        self, card: bytes, *, till_id: int, incarnation: bytes, programme: str = ""
+    ) -> SnapshotAnswer:
         """Return the account behind a card for a till.
+
+        Args:
+            programme: of the till's store; a card has an account in each.
 
         Raises:
             OverloadedError: too many ask.
         """
-        return await self._cards.ask(_Shown(card, till_id, incarnation))
+        return await self._cards.ask(_Shown(card, till_id, incarnation, programme))
 
     async def _find(self, till_ids: Sequence[int]) -> list[asyncpg.Record | None]:
         rows = await self._pool.fetch(_SQL["tills"], till_ids)
@@ -116,6 +122,7 @@ class TillFront:
             [each.card for each in shown],
             [each.till_id for each in shown],
             [each.incarnation for each in shown],
+            [each.programme for each in shown],
         )
         found = {row["number"]: row for row in rows}
         return [

@@ -2,8 +2,9 @@
 select store_id, region, banner, time_zone from store where store_id = $1;
 
 -- name: put_store
-insert into store (store_id, region, banner, time_zone) values ($1, $2, $3, $4)
-on conflict (store_id) do update set region = excluded.region, banner = excluded.banner, time_zone = excluded.time_zone;
+insert into store (store_id, region, banner, time_zone, programme) values ($1, $2, $3, $4, $5)
+on conflict (store_id) do update set region = excluded.region, banner = excluded.banner, time_zone = excluded.time_zone,
+    programme = excluded.programme;
 
 -- name: insert_code
 insert into enrolment_code (code_hash, store_id, slot, is_vault, expires_at_ms) values ($1, $2, $3, $4, $5);
@@ -21,8 +22,10 @@ returning till_id;
 
 -- name: tills
 select t.till_id, t.store_id, t.public_key, t.revoked, t.session, t.session_verified, t.session_incarnation,
-       s.region, s.banner, coalesce(r.refused, '') as refused_bundle, t.bundle
-from till t join store s using (store_id) left join till_rules r using (till_id) where till_id = any($1::bigint[]);
+       s.region, s.banner, s.programme, coalesce(r.refused, '') as refused_bundle, t.bundle, f.through as forgotten,
+       (select coalesce(max(number), 0) from erasure) as erasures
+from till t join store s using (store_id) left join till_rules r using (till_id)
+left join till_forgotten f using (till_id) where till_id = any($1::bigint[]);
 
 -- name: till_of_key
 select till_id from till where public_key = $1;
@@ -61,7 +64,11 @@ select t.* from store_interest s join account_told t using (account_id)
 where s.store_id = $1 and account_id = any($2::bigint[]) order by account_id, card;
 
 -- name: account_row_of_card
-select * from account_told where card = $1;
+select a.* from card p join account_told a on a.account_id = p.account_id and a.card = p.card
+where p.card = $1 and p.programme = $2;
+
+-- name: card_of_account
+select card from card where account_id = $1 and programme = $2 order by card limit 1;
 
 -- name: snapshot_rows
 -- One statement, so that each account and what is applied of the till's records are of one moment.
@@ -69,8 +76,9 @@ select w.number, a.*, coalesce((
     select jsonb_agg(jsonb_build_array(encode(s.incarnation, 'hex'), s.last_seq, to_jsonb(s.waiting)))
     from stream_waiting s
     where s.till_id = w.till_id and (s.incarnation = w.incarnation or cardinality(s.waiting) > 0)), '[]')::text as streams
-from unnest($1::int[], $2::bytea[], $3::bigint[], $4::bytea[]) as w (number, card, till_id, incarnation)
-join account_told a on a.card = w.card;
+from unnest($1::int[], $2::bytea[], $3::bigint[], $4::bytea[], $5::text[])
+    as w (number, card, till_id, incarnation, programme)
+join card p on p.card = w.card and p.programme = w.programme join account_told a on a.account_id = p.account_id and a.card = p.card;
 
 -- name: applied_streams
 select incarnation, last_seq, waiting from stream_waiting
@@ -118,7 +126,17 @@ select epoch = $1 and floor <= $2::xid8 and $2::xid8 <= pg_snapshot_xmax(pg_curr
 
 -- name: feed_now
 -- Every row of an older transaction is in this snapshot; of this one and newer ones all come again.
-select epoch, pg_snapshot_xmin(pg_current_snapshot()) as transaction from feed_state;
+select epoch, pg_snapshot_xmin(pg_current_snapshot()) as transaction, (select version from blocked_state) as blocked
+from feed_state;
+
+-- name: blocked_floor
+-- The last version before those of the newest blocked cards, as many as a till keeps.
+select version from blocked_card where programme = $2 and is_blocked order by version desc offset $1 limit 1;
+
+-- name: blocked_cards
+-- Of a list told from its beginning no card that is not in it any more.
+select substr(card, 1, 8) as beginning, is_blocked, version from blocked_card
+where programme = $4 and version > $1 and (is_blocked or $2) order by version limit $3;
 
 -- name: accounts_held
 select c.card, a.account_id, a.version

@@ -15,7 +15,7 @@ from loyalty.checking.reach import Assortment
 from loyalty.checking.rivals import check_rivals
 from loyalty.checking.together import money_taken_together, points_given_together
 from loyalty.checking.windows import window_of
-from loyalty.offers import BuyGet, EveryNth, Message, NForM, Offer
+from loyalty.offers import BuyGet, EveryNth, Message, NForM, Offer, only_qualifies
 
 WARNINGS_OF_A_KIND_MAX: Final = 200
 """More of one kind are counted; who has so many changes something they share."""
@@ -45,7 +45,11 @@ def check_bundle(bundle: Bundle, *, today: str = "") -> tuple[Finding, ...]:
     meetings = Meetings(bundle.groups)
     known = bundle.catalogue.keys()
     prices = [actor for actor in actors if not isinstance(actor.offer.gives, POINTS)]
-    points = [actor for actor in actors if isinstance(actor.offer.gives, POINTS)]
+    points = [
+        actor
+        for actor in actors
+        if isinstance(actor.offer.gives, POINTS) and not only_qualifies(actor.offer.gives)
+    ]
     found += money_taken_together(prices, known, meetings)
     found += points_given_together(points, bundle.programme, known, meetings)
     found += check_rivals(actors, meetings)
@@ -104,7 +108,8 @@ def _over(offers: Iterable[Offer], today: str) -> Iterator[Finding]:
 
 def _points(bundle: Bundle) -> Iterator[Finding]:
     if not bundle.programme.redemption.receipt_share_max_ppm and any(
-        isinstance(offer.gives, POINTS) for offer in bundle.offers
+        isinstance(offer.gives, POINTS) and not only_qualifies(offer.gives)
+        for offer in bundle.offers
     ):
         path = "programme.redemption.receipt_share_max_ppm"
         yield Finding(code=Code.POINTS_UNSPENDABLE, path=path)

@@ -31,6 +31,7 @@ from loyalty.offers import (
     SameLines,
     Stamps,
     When,
+    only_qualifies,
 )
 
 _PER_LINE_LIMITS = ("discount_minor_max", "points_max", "units_max", "sets_max", "once_per_code")
@@ -259,7 +260,7 @@ def _named_offers(offer: Offer, by_id: Mapping[str, Offer], circles: set[str]) -
         if isinstance(named.gives, PointsMultiplier):
             if not {ours, other} <= circles:
                 yield _of(Code.MULTIPLIER_OF_MULTIPLIER, ours, other)
-        elif not isinstance(named.gives, POINTS):
+        elif not isinstance(named.gives, POINTS) or only_qualifies(named.gives):
             yield _of(Code.MULTIPLIER_OF_NO_POINTS, ours, other)
 
 

@@ -44,6 +44,8 @@ from loyalty.offers.points import (
     PointsPerMoney,
     PointsPerReceipt,
     PointsReward,
+    Purpose,
+    only_qualifies,
 )
 from loyalty.offers.prices import (
     AmountEach,
@@ -119,6 +121,7 @@ __all__ = [
     "PointsReward",
     "PriceEach",
     "PriceReward",
+    "Purpose",
     "Reward",
     "SameLines",
     "SharedLimit",
@@ -132,4 +135,5 @@ __all__ = [
     "When",
     "Where",
     "Who",
+    "only_qualifies",
 ]

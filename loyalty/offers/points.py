@@ -29,6 +29,9 @@ class LotTerms:
                 raise AmountError(f"{name} must be 0 to {LOT_DAYS_MAX}")
 
 
+Purpose = Literal["spend", "qualify"]
+"""What points are for: a lot to pay with, or to count to the tier and nothing else."""
+
 PaidBasis = Literal["paid", "discounted", "gross"]
 """What points are counted on: money paid, that and redeemed points, the register's price."""
 
@@ -41,6 +44,7 @@ class PointsPerMoney:
         basis: what is spent.
         counting: `proportional` rounds down once at the end; `whole_steps` gives `points` for each
             full `per_minor` only.
+        purpose: `qualify` makes no lot: the points count to the tier and cannot be spent.
     """
 
     kind: ClassVar[str] = "points_per_money"
@@ -49,6 +53,7 @@ class PointsPerMoney:
     basis: PaidBasis = "paid"
     counting: Literal["proportional", "whole_steps"] = "proportional"
     lot: LotTerms = field(default_factory=LotTerms)
+    purpose: Purpose = "spend"
 
     def __post_init__(self) -> None:
         if not 0 < self.points <= POINTS_MAX or self.per_minor <= 0:
@@ -57,11 +62,16 @@ class PointsPerMoney:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsPerItem:
-    """`points` for each whole unit of the matched lines; a weighed line is one."""
+    """`points` for each whole unit of the matched lines; a weighed line is one.
+
+    Attributes:
+        purpose: `qualify` makes no lot: the points count to the tier and cannot be spent.
+    """
 
     kind: ClassVar[str] = "points_per_item"
     points: int
     lot: LotTerms = field(default_factory=LotTerms)
+    purpose: Purpose = "spend"
 
     def __post_init__(self) -> None:
         if not 0 < self.points <= POINTS_MAX:
@@ -70,11 +80,16 @@ class PointsPerItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsPerReceipt:
-    """`points` once for the receipt, booked on the matched lines by what is paid for them."""
+    """`points` once for the receipt, booked on the matched lines by what is paid for them.
+
+    Attributes:
+        purpose: `qualify` makes no lot: the points count to the tier and cannot be spent.
+    """
 
     kind: ClassVar[str] = "points_per_receipt"
     points: int
     lot: LotTerms = field(default_factory=LotTerms)
+    purpose: Purpose = "spend"
 
     def __post_init__(self) -> None:
         if not 0 < self.points <= POINTS_MAX:
@@ -86,7 +101,8 @@ class PointsMultiplier:
     """More of what other offers give on the matched lines: 2000000 doubles it.
 
     Attributes:
-        of: ids of the offers that are multiplied; none of them may be a multiplier.
+        of: ids of the offers that are multiplied; none of them may be a multiplier, and none give
+            points that only qualify.
         factor_ppm: what their points become, in millionths; what exceeds them is this offer's.
     """
 
@@ -103,6 +119,15 @@ class PointsMultiplier:
 
 
 PointsReward = PointsPerMoney | PointsPerItem | PointsPerReceipt | PointsMultiplier
+
+
+def only_qualifies(gives: object) -> bool:
+    """Say whether a reward gives points that count to the tier and cannot be spent."""
+    return (
+        isinstance(gives, PointsPerMoney | PointsPerItem | PointsPerReceipt)
+        and gives.purpose == "qualify"
+    )
+
 
 # Things to hand out or to say
 

@@ -11,6 +11,7 @@ REASONS: Final[Texts] = {
         "{title}: hand out {what}, {gift_quantity}.",
         "{title}: coupon {coupon} for a later purchase.",
         "{title}: plus {partner_points} at {what}.",
+        "{title}: plus {qualifying_points} towards the tier.",
         "{title}: applied.",
     ),
     "lost_to": (
@@ -105,6 +106,7 @@ REASONS_FOR_CUSTOMER: Final[Texts] = {
         "{title}: you get {what}, {gift_quantity}.",
         "{title}: you get the coupon {coupon} for a later purchase.",
         "{title}: you get {partner_points} at {what}.",
+        "{title}: you get {qualifying_points} towards your tier.",
         "{title}: applied.",
     ),
     "lost_to": (
@@ -225,6 +227,8 @@ OUTCOMES: Final[Texts] = {
         "This code was used before, or is for another till or receipt. Show a new code.",
     ),
     "code_wrong": ("This code is not genuine or was misread. Scan it again.",),
+    "customer_code_used": ("This code was shown before. Ask the customer for the next one.",),
+    "customer_code_over": ("This code is too old. Ask the customer for the next one.",),
     "rules_missing": ("This till has no offers yet. Sell without loyalty and call support.",),
     "journal_unavailable": (
         "This till cannot record. Sell without loyalty and call support at once.",
@@ -274,6 +278,8 @@ OUTCOMES_FOR_CUSTOMER: Final[Texts] = {
     ),
     "courier_asked": ("Scan this code with the app and show the cashier the code it gives you.",),
     "grant_taken": ("{points} can be spent now.", "Your points can be spent now."),
+    "customer_code_used": ("This code was shown before. Show the next one.",),
+    "customer_code_over": ("This code is too old. Show the next one.",),
     "rules_missing": ("Loyalty is not available at this till now.",),
     "journal_unavailable": ("Loyalty is not available at this till now.",),
     "accepted": ("Your points are posted.",),

@@ -14,6 +14,8 @@ from typing import get_args
 import msgspec
 import pytest
 
+import sync.enrolling
+import sync.forgetting
 import sync.lines
 import sync.listening
 import sync.messages
@@ -150,7 +152,8 @@ def test_golden_bytes_are_read_as_the_record(kind: type[Record]) -> None:
 
 
 def test_every_message_has_an_example() -> None:
-    classes = {kind for kind in vars(sync.messages).values() if isinstance(kind, type)}
+    modules = (vars(sync.messages), vars(sync.enrolling), vars(sync.forgetting))
+    classes = {kind for names in modules for kind in names.values() if isinstance(kind, type)}
     messages = {kind for kind in classes if issubclass(kind, Message)} - {Message}
     assert messages == set(examples.MESSAGES)
     assert all(type(example) is kind for kind, example in examples.MESSAGES.items())

@@ -11,10 +11,13 @@ from typing import NamedTuple
 import httpx
 
 from central.bootstrap import Centre, join_centre
-from central.database.pool import Pool
+from central.database.pool import Pool, Pools
 from central.keys import CentreKeys
 from central.ledger.verify import LedgerProof, verify_ledger
 from central.people.loading import Loaded, load_lines
+from central.privacy.customers import CustomerDesk
+from central.privacy.personal_keys import PersonalKeys
+from central.programmes.registry import programme_of_store
 from central.rights.issuing import DAY_MS, RightsSettings
 from central.rules.publishing import Published, publish
 from central.system import System
@@ -25,7 +28,7 @@ from loyalty.documents import encode as encode_document
 from loyalty.offers import PointsPerMoney, Who
 from sync.codec import encode as encode_message
 from sync.cycle import PATH_ENROL
-from sync.messages import EnrolAnswer, EnrolRequest
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.records import Record
 from sync.signing import SigningKey, enrol_content
 from tests.support import builders
@@ -42,6 +45,7 @@ KEYS = CentreKeys(
     office_token="0f" * 32,
     app_token="a9" * 32,
 )
+PERSONAL_KEYS = PersonalKeys((b"o" * 32,), b"c" * 32)
 BUNDLE = builders.bundle(
     builders.offer(
         "tenth",
@@ -107,18 +111,20 @@ class JoinedCentre:
 
     Attributes:
         broken_checks: checks of the ledger that this test breaks on purpose.
+        owner: connected as the database's owner, where the parts are not.
     """
 
     parts: Centre
     system: FixedSystem
     http: httpx.AsyncClient
     broken_checks: set[str] = field(default_factory=set)
+    owner: Pool | None = None
     _keys_made: "count[int]" = field(default_factory=lambda: count(1))
 
     @property
     def pool(self) -> Pool:
-        """The database."""
-        return self.parts.pool
+        """The database, as its owner."""
+        return self.owner or self.parts.pool
 
     # Setting the scene
 
@@ -127,9 +133,9 @@ class JoinedCentre:
         lines = [json.dumps(document).encode() for document in documents]
         return await load_lines(self.pool, lines, card_key=KEYS.card_key, system=self.system)
 
-    async def store(self, store: str = STORE) -> None:
+    async def store(self, store: str = STORE, *, banner: str = "green") -> None:
         """Add a store."""
-        await self.load({"kind": "store", "store": store, "region": "north", "banner": "green"})
+        await self.load({"kind": "store", "store": store, "region": "north", "banner": banner})
 
     async def customer(
         self,
@@ -216,7 +222,8 @@ class JoinedCentre:
         key = self.new_key()
         identity = await self.enrol_with(await self.code(store, is_vault=is_vault), key)
         async with self.pool.acquire() as connection:
-            rules = await self.parts.applier.library.newest(connection)
+            programme = await programme_of_store(connection, store) or ""
+            rules = await self.parts.applier.library.newest(connection, programme)
         till = TillProbe(self.http, key, identity, rules)
         if greet:
             await till.hello()
@@ -286,14 +293,22 @@ class JoinedCentre:
 
 @asynccontextmanager
 async def joined_centre(
-    pool: Pool, rights: RightsSettings | None = None
+    pool: Pool, rights: RightsSettings | None = None, pools: Pools | None = None
 ) -> AsyncIterator[JoinedCentre]:
-    """Give a centre with one store and `BUNDLE` published; its ledger is proven at the end."""
+    """Give a centre with one store and `BUNDLE` published; its ledger is proven at the end.
+
+    Args:
+        pools: of the parts, each under its role; without them all work as `pool` does.
+    """
+    pools = pools or Pools.shared(pool)
     system = FixedSystem()
-    parts = join_centre(pool, KEYS, system, rights or RightsSettings())
+    people = CustomerDesk(pools.personal, PERSONAL_KEYS, system)
+    parts = join_centre(
+        pools.till, KEYS, system, rights or RightsSettings(), pools=pools, people=people
+    )
     transport = httpx.ASGITransport(app=parts.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:
-        centre = JoinedCentre(parts, system, http)
+        centre = JoinedCentre(parts, system, http, owner=pool)
         await centre.store()
         await centre.publish(BUNDLE)
         yield centre

@@ -25,6 +25,7 @@ import pytest_asyncio
 from central.database.embedded import start_embedded
 from central.database.migrations import migrate
 from central.database.pool import Pool, open_pool
+from central.database.spreading import spread
 
 _T = TypeVar("_T")
 
@@ -34,6 +35,11 @@ _MEMORY_BYTES_MIN = 2 << 30
 
 # Read now: the tests themselves run without any TILLSIDE_* variable.
 _GIVEN_DSN = os.environ.get("TILLSIDE_TEST_DSN")
+_CITUS_DSN = os.environ.get("TILLSIDE_TEST_CITUS_DSN")
+"""A coordinator's database: every test has all of it, one after the other."""
+_IN_PARTITIONS = bool(os.environ.get("TILLSIDE_TEST_PARTITIONS"))
+"""Whether tests' databases stand as a Citus would have them, in hash partitions."""
+STAND_IN = Path(__file__).with_name("citus_stand_in.sql").read_text(encoding="utf-8")
 
 
 class ScratchDatabases:
@@ -77,6 +83,8 @@ class ScratchDatabases:
         name = f"{self._run_name}_template"
         self._execute(f'create database "{name}" template template0 encoding utf8')
         self._await(_migrate(self._dsn(name)))
+        if _IN_PARTITIONS:
+            self._await(spread_in_partitions(self._dsn(name)))
         return name
 
     def _dsn(self, database: str) -> str:
@@ -96,6 +104,54 @@ async def _migrate(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await migrate(connection, now_ms=0)
+    finally:
+        await connection.close()
+
+
+async def spread_in_partitions(dsn: str) -> None:
+    """Spread a migrated database's tables as a Citus would have them, in hash partitions."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(STAND_IN)
+        name = await connection.fetchval("select current_database()")
+        await connection.execute(
+            f'alter database "{name}" set search_path = public, citus_stand_in'
+        )
+        await connection.execute("set search_path = public, citus_stand_in")
+        await spread(connection)
+    finally:
+        await connection.close()
+
+
+class CitusDatabase(ScratchDatabases):
+    """The one database of a Citus coordinator, emptied for each test."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn)
+        self._is_taken = False
+
+    def create(self, *, migrated: bool = True) -> str:
+        if self._is_taken:
+            pytest.skip("takes several databases at a time: a Citus has one for the tests")
+        self._is_taken = True
+        self._execute(
+            "drop schema if exists public cascade; drop schema if exists personal cascade;"
+            " create schema public"
+        )
+        if migrated:
+            self._await(_migrate(self._server_dsn))
+            self._await(_spread(self._server_dsn))
+        return self._server_dsn
+
+    def drop(self, dsn: str) -> None:
+        assert dsn == self._server_dsn
+        self._is_taken = False
+
+
+async def _spread(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await spread(connection)
     finally:
         await connection.close()
 
@@ -129,8 +185,8 @@ def _remove_leftovers(parent: Path) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Give the DSN of a running server."""
-    if _GIVEN_DSN:
-        yield _GIVEN_DSN
+    if _CITUS_DSN or _GIVEN_DSN:
+        yield _CITUS_DSN or _GIVEN_DSN or ""
         return
     with folder_for_postgres() as folder, start_embedded(folder, durable=False) as server:
         yield server.dsn
@@ -139,7 +195,7 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def scratch_databases(postgres_server: str) -> Iterator[ScratchDatabases]:
     """Give the maker of databases, for tests that need several or an empty one."""
-    databases = ScratchDatabases(postgres_server)
+    databases = CitusDatabase(_CITUS_DSN) if _CITUS_DSN else ScratchDatabases(postgres_server)
     yield databases
     databases.close()
 

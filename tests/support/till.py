@@ -259,6 +259,7 @@ class FakeCentre:
         counter_grants: what it handed out; told again in its session until it is taken.
         used_codes: codes it says are used up.
         hold_s: how long it says a pull may wait.
+        went_back: it says that it goes on with an older copy of itself.
         silent: paths that get no answer.
         questions: everything it was asked, answered or not.
     """
@@ -281,6 +282,7 @@ class FakeCentre:
     offline_points_max: int | None = None
     hold_s: int = 0
     is_revoked: bool = False
+    went_back: bool = False
     receipts: dict[str, KnownReceipt] = field(default_factory=dict)
     newest: tuple[Manifest, bytes] | None = None
     silent: set[str] = field(default_factory=set)
@@ -361,7 +363,7 @@ class FakeCentre:
             risk_points_total=self.risk_points_total,
             offline_points_max=self.offline_points_max,
             hold_s=self.hold_s,
-            verdict="revoked" if self.is_revoked else answer.verdict,
+            verdict="revoked" if self.is_revoked else "epoch" if self.went_back else answer.verdict,
         )
 
     def _pull(self, pull: Pull) -> PullAnswer:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from agent.identity import identity_of
 from agent.till_service.allowances import stock
 from agent.till_service.messages import ReceiptAnswer, ReceiptRequest
+from central.programmes.registry import programme_of_store
 from loyalty.calculation import Calculation
 from loyalty.returns import ReturnItem
 from sync.blobs import piece_range
@@ -15,7 +16,14 @@ from sync.cycle import PATH_BUNDLE, Ask, Fetch, converse
 from sync.errors import LinkError, SyncError
 from sync.messages import Message
 from tests.support.centre import STORE, JoinedCentre
-from tests.support.till import JoinedTill, SetSystem, calculation_of, completing, returning
+from tests.support.till import (
+    JoinedTill,
+    SetSystem,
+    calculation_of,
+    completing,
+    reserving,
+    returning,
+)
 from tests.support.till_probe import TillProbe
 
 R = TypeVar("R")
@@ -52,7 +60,8 @@ class TillOnCentre:
         )
         system = SetSystem(centre.system.now_ms())
         async with centre.pool.acquire() as connection:
-            rules = await centre.parts.applier.library.newest(connection)
+            programme = await programme_of_store(connection, store) or ""
+            rules = await centre.parts.applier.library.newest(connection, programme)
         signer = TillProbe(centre.http, key, answer, rules)
         till = cls(JoinedTill(folder, identity=identity, system=system), signer)
         await till.talk()
@@ -124,6 +133,18 @@ class TillOnCentre:
         """Calculate and complete a receipt; returns what was printed."""
         receipt_id = receipt_id or self._next_id()
         steps = self.joined.receipts.update(receipt_id, request)
+        shown = calculation_of(await self._driven(steps, self._asked_in_time))
+        last = completing(request, shown.totals.paid_minor)
+        steps = self.joined.receipts.complete(receipt_id, last)
+        answer: ReceiptAnswer = await self._driven(steps, self._asked_in_time)
+        assert answer.outcome == "recorded", answer
+        return calculation_of(answer)
+
+    async def redeem(self, request: ReceiptRequest, points: int) -> Calculation:
+        """Set points aside for a receipt and complete it; returns what was printed."""
+        receipt_id = self._next_id()
+        await self._driven(self.joined.receipts.update(receipt_id, request), self._asked_in_time)
+        steps = self.joined.receipts.reserve(receipt_id, reserving(request, points))
         shown = calculation_of(await self._driven(steps, self._asked_in_time))
         last = completing(request, shown.totals.paid_minor)
         steps = self.joined.receipts.complete(receipt_id, last)

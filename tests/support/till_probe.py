@@ -23,8 +23,10 @@ from loyalty.compilation import Rules
 from loyalty.redemption import spending_order
 from loyalty.returns import ReturnCalculation, ReturnItem
 from sync import cycle
+from sync.blocked import BlockedCards, cards_in
 from sync.chain import first_link, next_link
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
+from sync.enrolling import EnrolAnswer
 from sync.errors import RefusedError
 from sync.messages import (
     AuthoriseAnswer,
@@ -34,7 +36,6 @@ from sync.messages import (
     CounterRequest,
     CounterWish,
     Cursor,
-    EnrolAnswer,
     Grant,
     Hello,
     HelloAnswer,
@@ -130,6 +131,8 @@ class TillProbe:
         bodies, hashes: the stream so far, as bytes and links; its first record says that it opens.
         acked: how many of them the centre has acknowledged.
         grants: rights received, by id.
+        blocked: how far it knows the list of blocked cards; None = it keeps none.
+        blocked_cards: beginnings of those on it.
     """
 
     def __init__(
@@ -142,6 +145,8 @@ class TillProbe:
         self.rules = rules
         self.session = NO_SESSION
         self.cursor = Cursor(epoch=1)
+        self.blocked: tuple[int, int] | None = None
+        self.blocked_cards: set[bytes] = set()
         self.grants: dict[str, Grant] = {}
         self.counter_grants: dict[str, CounterGrant] = {}
         self._nonces = count(1)
@@ -270,6 +275,7 @@ class TillProbe:
             cursor=self.cursor,
             bundle=self.rules.bundle_hash,
             bytes_max=bytes_max,
+            blocked=self.blocked,
         )
 
     async def pull(self, *, bytes_max: int = 262_144, receive: bool = True) -> PullAnswer:
@@ -283,7 +289,16 @@ class TillProbe:
             self.cursor = answer.cursor
             for grant in answer.grants:
                 self.receive(grant)
+            if answer.blocked is not None:
+                self._take_blocked(answer.blocked)
         return answer
+
+    def _take_blocked(self, told: BlockedCards) -> None:
+        if told.is_whole:
+            self.blocked_cards = set()
+        self.blocked_cards |= set(cards_in(told.blocked))
+        self.blocked_cards -= set(cards_in(told.lifted))
+        self.blocked = (told.epoch, told.version)
 
     def receive(self, grant: Grant) -> None:
         """Keep a grant and record that it came."""

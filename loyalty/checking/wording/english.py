@@ -106,10 +106,10 @@ ERRORS: Final[Mapping[Code, Told]] = {
     ),
     Code.MULTIPLIER_OF_NO_POINTS: Told(
         (
-            "offer {offer} multiplies {other}, which gives no points",
-            "offer {offer} multiplies an offer which gives no points",
+            "offer {offer} multiplies {other}, which gives no points to spend",
+            "offer {offer} multiplies an offer which gives no points to spend",
         ),
-        ("name in gives.of offers that give points",),
+        ("name in gives.of offers that give points to spend",),
     ),
     Code.RUNNING_NEED_NESTED: Told(
         ("offer {offer} asks for a running amount inside an any or a not ({path})",),

@@ -5,8 +5,11 @@ import msgspec
 from loyalty.account import AccountSnapshot, Allowance, LotPart, RedeemRequest, SpendRight
 from loyalty.basket import Basket, BasketLine, Moment, Place
 from loyalty.returns import ReturnItem, ReturnMade
+from sync.blocked import BlockedCards
 from sync.chain import first_link, links
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.fingerprints import fingerprint
+from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.lines import Lines, LinesAnswer
 from sync.listening import AccountChange, Fresh, FreshAnswer, Listen, ListenAnswer
 from sync.messages import (
@@ -22,8 +25,6 @@ from sync.messages import (
     CounterRequest,
     CounterWish,
     Cursor,
-    EnrolAnswer,
-    EnrolRequest,
     Grant,
     Hello,
     HelloAnswer,
@@ -44,6 +45,8 @@ from sync.messages import (
     UsedCode,
 )
 from sync.neighbours import (
+    CopiesAnswer,
+    CopiesRequest,
     Delivery,
     DeliveryAnswer,
     HeadAnswer,
@@ -78,6 +81,7 @@ from sync.records import (
 )
 from sync.roots import ReleaseKey, RootDocument, new_root, write_root
 from sync.rule_messages import Delta, RulesReport
+from sync.short_grants import ShortGrant
 from sync.signing import SigningKey, card_hash, enrol_content, sign_message
 from tests.golden.codes import examples as codes
 
@@ -393,6 +397,7 @@ MESSAGES: dict[type[Message], Message] = {
             slow=2,
             dropped=9,
         ),
+        forgotten=1_741_176_000_003,
     ),
     HelloAnswer: HelloAnswer(
         verdict="rewind",
@@ -409,6 +414,8 @@ MESSAGES: dict[type[Message], Message] = {
         hold_s=240,
         lines=True,
         roots=(root,),
+        erasures=1_741_176_000_007,
+        short=True,
     ),
     Push: Push(incarnation=INCARNATION, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
     PushAnswer: PushAnswer(
@@ -428,6 +435,7 @@ MESSAGES: dict[type[Message], Message] = {
         roster="4c1f0d2e3b5a6978",
         wait_s=240,
         rules=(1, 11),
+        blocked=(1, 52),
     ),
     PullAnswer: PullAnswer(
         cursor=Cursor(epoch=1, transaction=70_020, row=918_300),
@@ -442,6 +450,11 @@ MESSAGES: dict[type[Message], Message] = {
         roster=roster,
         compare=True,
         delta=Delta(base=BUNDLE[::-1], hash=bytes(range(32)), size_bytes=383),
+        blocked=BlockedCards(
+            epoch=1, version=54, is_whole=True, blocked=card[:8], lifted=card[8:16]
+        ),
+        whole_left=(7,),
+        erasures=1_741_176_000_007,
     ),
     Compare: Compare(sums=fingerprint([(card, 7, 12)]), bytes_max=262_144),
     CompareAnswer: CompareAnswer(
@@ -451,6 +464,8 @@ MESSAGES: dict[type[Message], Message] = {
         more=True,
         applied=(applied,),
     ),
+    Forgotten: Forgotten(through=1_741_176_000_003),
+    ForgottenAnswer: ForgottenAnswer(through=1_741_176_000_007, accounts=(7, 12)),
     BusKey: roster.bus_keys[0],
     RosterTill: roster.tills[0],
     Roster: roster,
@@ -510,6 +525,7 @@ SHORT_MESSAGES: dict[type[Message], Message] = {
         roster=bytes.fromhex("4c1f0d2e3b5a6978"),
         rules=(1, 11),
         whole=(7, 12),
+        blocked=52,
     ),
     ListenAnswer: ListenAnswer(
         transaction=70_020,
@@ -523,6 +539,16 @@ SHORT_MESSAGES: dict[type[Message], Message] = {
         rest=b"as zstd packs it",
         again=True,
         part=b"part",
+        grants=(
+            ShortGrant(
+                bytes(range(16)),
+                7,
+                90,
+                1_741_780_800_000,
+                bytes(range(64)),
+                ((31, 90, "2026-03-01", "dairy"),),
+            ),
+        ),
     ),
     Fresh: Fresh(card=card, known=b"vers"),
     FreshAnswer: FreshAnswer(snapshot=b"as zstd packs it"),
@@ -531,9 +557,7 @@ SHORT_MESSAGES: dict[type[Message], Message] = {
 
 NEIGHBOUR_MESSAGES: dict[type[Message], Message] = {
     SignedHead: signed_head,
-    Heartbeat: Heartbeat(
-        head=signed_head, link_up=True, bundle=BUNDLE, rights="70d1c2b3a4958677", compared=(2, 3)
-    ),
+    Heartbeat: Heartbeat(head=signed_head, link_up=True, bundle=BUNDLE, rights="70d1c2b3a4958677"),
     RightsRequest: RightsRequest(
         account_id=7,
         points=90,
@@ -551,6 +575,8 @@ NEIGHBOUR_MESSAGES: dict[type[Message], Message] = {
     WitnessAnswer: WitnessAnswer(verdict="fork", known=signed_head),
     HeadRequest: HeadRequest(till_id=TILL_ID, nonce=NONCE),
     HeadAnswer: HeadAnswer(nonce=NONCE, known=signed_head),
+    CopiesRequest: CopiesRequest(heads=(signed_head,)),
+    CopiesAnswer: CopiesAnswer(heads=(signed_head,)),
     Delivery: Delivery(head=signed_head, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
     DeliveryAnswer: DeliveryAnswer(verdict="branch", last_seq=4),
 }

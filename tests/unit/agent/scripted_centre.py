@@ -20,6 +20,7 @@ from sync.messages import (
     ReceiptRequest,
     SnapshotRequest,
 )
+from sync.short_header import HEADER_SHORT, read_short, write_signature
 from sync.signing import HEADER_NONCE, HEADER_SIGNATURE, SigningKey, answer_content
 from tests.support.till import CENTRE_KEY, FakeCentre
 
@@ -75,6 +76,19 @@ def signed(
             status, body, f"Content-Type: {CONTENT_TYPE}", f"{HEADER_SIGNATURE}: {signature}",
             *more, *headers,
         )  # fmt: skip
+
+    return reply
+
+
+def signed_shortly(message: Message) -> Callable[[Heard], bytes]:
+    """Say a message as the centre does to who sends a short header."""
+
+    def reply(heard: Heard) -> bytes:
+        body, encoding = compress(encode(message))
+        nonce = read_short(heard.headers[HEADER_SHORT]).nonce
+        signature = write_signature(CENTRE_KEY.sign(answer_content(nonce, 200, body)))
+        more = [f"tillside-encoding: {encoding}"] if encoding else []
+        return raw(200, body, f"{HEADER_SHORT}: {signature}", *more)
 
     return reply
 

@@ -22,6 +22,7 @@ from loyalty.canonical import canonical_bytes
 from sync.blobs import unpack
 from sync.codec import PACKED, decode, decompress
 from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT, Ask, Fetch
+from sync.enrolling import EnrolRequest
 from sync.errors import (
     BusyError,
     LinkError,
@@ -29,7 +30,8 @@ from sync.errors import (
     RefusedError,
     SignatureError,
 )
-from sync.messages import EnrolRequest, HelloAnswer, SnapshotAnswer, SnapshotRequest
+from sync.messages import HelloAnswer, SnapshotAnswer, SnapshotRequest
+from sync.short_header import HEADER_SHORT, read_short
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
@@ -59,6 +61,7 @@ from tests.unit.agent.scripted_centre import (
     refusing,
     scripted_centre,
     signed,
+    signed_shortly,
 )
 
 QUESTION = Ask(PATH_SNAPSHOT, SnapshotRequest(card=b"a card's hash"), SnapshotAnswer)
@@ -111,6 +114,46 @@ async def test_every_request_has_a_nonce_of_its_own() -> None:
         for _ in range(3):
             await client.ask(QUESTION, session=SESSION, timeout_s=20)
     assert len({heard.headers[HEADER_NONCE] for heard in centre.heard}) == 3
+
+
+def greeted(*, short: bool) -> HelloAnswer:
+    return HelloAnswer(
+        verdict="ok", verified=True, session=SESSION, last_seq=0, last_hash=bytes(32),
+        durable_seq=0, server_time_ms=1, incarnation_number_min=1, short=short,
+    )  # fmt: skip
+
+
+async def test_a_centre_that_reads_short_headers_is_told_no_more_than_it_needs() -> None:
+    replies = (
+        signed(greeted(short=True)), signed_shortly(ANSWER),
+        signed(greeted(short=False)), signed(ANSWER),
+    )  # fmt: skip
+    greeting = Ask(PATH_HELLO, QUESTION.message, HelloAnswer)
+    async with scripted_centre(*replies) as centre, client_of(centre.url) as client:
+        for _ in range(2):
+            await client.ask(greeting, session=NO_SESSION, timeout_s=20)
+            assert await client.ask(QUESTION, session=SESSION, timeout_s=20) == ANSWER
+    first, shortly, again, plainly = centre.heard
+    for heard in (first, again, plainly):
+        assert HEADER_SHORT not in heard.headers
+        assert HEADER_SIGNATURE in heard.headers
+    assert set(shortly.headers) == {
+        "host", "content-length", "content-type", "content-encoding", HEADER_SHORT,
+    }  # fmt: skip
+    said = read_short(shortly.headers[HEADER_SHORT])
+    assert (said.till_id, said.tag) == (TILL_ID, SESSION[:4])
+    content = request_content(
+        "POST", PATH_SNAPSHOT, till_id=TILL_ID, session=SESSION, nonce=said.nonce, body=shortly.body
+    )
+    check(SigningKey(TILL_SEED).public, said.signature, content)
+
+
+async def test_a_short_answer_signed_by_nobody_is_refused() -> None:
+    wrong = always(raw(200, b"", f"{HEADER_SHORT}: {'A' * 86}"))
+    with pytest.raises(SignatureError):
+        await asked(wrong)
+    with pytest.raises(SignatureError):
+        await asked(always(raw(200, b"", f"{HEADER_SHORT}: none")))
 
 
 async def test_a_large_request_travels_packed_and_is_signed_as_it_travels() -> None:

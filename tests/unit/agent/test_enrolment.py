@@ -10,7 +10,7 @@ from agent.enrolment import PENDING_KEY_FILE, enrol_till
 from agent.errors import EnrolmentError
 from agent.identity import Identity, load_identity, save_identity
 from sync.codec import decode
-from sync.messages import EnrolAnswer, EnrolRequest
+from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.signing import check, enrol_content
 from tests.support.till import CARD_KEY, CENTRE_KEY, IDENTITY, NOON_MS, RULE_KEY, SetSystem
 from tests.unit.agent.scripted_centre import (

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from agent.cli import build_parser
+from sync.enrolling import EnrolRequest
 from sync.errors import RefusedError
-from sync.messages import EnrolRequest
 from sync.signing import enrol_content
 from tests.support.centre import KEYS, STORE, JoinedCentre
 

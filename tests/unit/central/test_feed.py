@@ -68,7 +68,7 @@ async def test_each_change_is_told_once_and_in_pages(centre: JoinedCentre) -> No
         accounts += [row.snapshot.account_id for row in answer.accounts]
         more = answer.more
     assert accounts == list(range(1, 31))
-    assert len(answers) == 4
+    assert len(answers) == 5  # the roster takes its bytes of each, as the till keeps none
     assert await pulled(till) == []
 
 
@@ -115,7 +115,7 @@ async def test_numbers_taken_out_of_turn_lose_nothing(centre: JoinedCentre) -> N
             " select $2 + n, 'store:store-1', n from generate_series($1::int, $1 + 7) n",
             first, numbers_from,
         )  # fmt: skip
-    page = await till.pull(bytes_max=1_024)
+    page = await till.pull(bytes_max=1_200)
     assert [row.snapshot.account_id for row in page.accounts] == list(range(1, 9))
     assert await pulled(till) == list(range(9, 17))
 

@@ -24,7 +24,8 @@ async def person(centre: JoinedCentre, name: str, *roles: str) -> dict[str, str]
 def assert_as_documented(response: httpx.Response, path: str) -> None:
     document = openapi_document()
     answers = document["paths"][path][response.request.method.lower()]["responses"]
-    schema = answers[str(response.status_code)]["content"]["application/json"]["schema"]
+    media = response.headers["content-type"]
+    schema = answers[str(response.status_code)]["content"][media]["schema"]
     whole = {**schema, "components": document["components"]}
     jsonschema.Draft202012Validator(whole).validate(response.json())
 

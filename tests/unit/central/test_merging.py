@@ -5,14 +5,13 @@ import asyncio
 import pytest
 
 from central.errors import BadRequestError, NotFoundError
+from central.ledger.card_moves import move_card, undo_move
 from central.ledger.merging import (
     Merged,
     Restored,
     list_merges,
     merge_accounts,
-    move_card,
     undo_merge,
-    undo_move,
 )
 from central.rights.issuing import RightsSettings
 from central.rights.tending import tend

@@ -33,10 +33,11 @@ def assert_as_documented(response: httpx.Response, path: str) -> None:
     """Fail unless the document has this status for the call and the body fits its schema."""
     document = openapi_document()
     answers = document["paths"][path][response.request.method.lower()]["responses"]
-    documented = answers[str(response.status_code)]["content"]["application/json"]["schema"]
+    media = "application/json" if response.status_code in (200, 503) else "application/problem+json"
+    documented = answers[str(response.status_code)]["content"][media]["schema"]
     schema = {**documented, "components": document["components"]}
     jsonschema.Draft202012Validator(schema).validate(response.json())
-    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-type"] == media
 
 
 async def test_the_document_is_openapi_3_1_and_served(centre: JoinedCentre) -> None:

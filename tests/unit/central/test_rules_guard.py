@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 
 from central.errors import BadRequestError
-from central.rules.guarding import GUARD, Halted, RuleGuard
-from central.rules.guards import Figures, GuardSettings, judge, read_guards
+from central.rules.guarding import Halted, RuleGuard
+from central.rules.guards import GUARD, Figures, GuardSettings, judge, read_guards
 from central.rules.release_file import sign_file
 from central.rules.releases import (
     Release,

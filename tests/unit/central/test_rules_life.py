@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from central.errors import BadRequestError, ForbiddenError
-from central.rules import releases
+from central.rules import pinning, releases
 from central.rules.drafts import (
     approve_draft,
     find_draft,
@@ -365,13 +365,13 @@ async def test_a_pin_holds_a_store_and_lets_it_go(centre: JoinedCentre) -> None:
     release = await office.published(await office.approved(TEN), "everywhere")
     await till.pull()
     async with centre.pool.acquire() as connection:
-        await releases.pin(connection, "store", "store-1", 1, by=office.boris, system=centre.system)
+        await pinning.pin(connection, "store", "store-1", 1, by=office.boris, system=centre.system)
     await till.pull()
     assert till.bundle != release.bundle
     newer = await office.published(await office.approved(TWENTY), "everywhere")
     assert await till.pull() is None
     async with centre.pool.acquire() as connection:
-        await releases.unpin(connection, "store", "store-1", by=office.boris, system=centre.system)
+        await pinning.unpin(connection, "store", "store-1", by=office.boris, system=centre.system)
     await till.pull()
     assert till.bundle == newer.bundle
     assert till.versions == sorted(set(till.versions))

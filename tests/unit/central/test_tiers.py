@@ -1,5 +1,6 @@
 """Tiers: reached at once by what the cycle's receipts come to, lost by time alone."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -16,7 +17,10 @@ from central.people.tiers import (
     read_state,
     tend_tiers,
 )
-from tests.support.centre import JoinedCentre
+from loyalty.offers import PointsPerMoney
+from loyalty.returns import ReturnItem
+from tests.support import builders
+from tests.support.centre import BUNDLE, JoinedCentre, Totals
 from tests.support.till_probe import TillProbe
 
 TIERS = (
@@ -197,6 +201,35 @@ async def test_points_and_purchases_can_be_what_counts(
     found = await state(centre)
     assert found is not None
     assert found.value == value
+
+
+@pytest.mark.parametrize(("measure", "value"), [("qualifying_points", 500), ("points", 600)])
+async def test_points_that_only_qualify_count_to_the_tier_and_to_nothing_else(
+    centre: JoinedCentre, measure: str, value: int
+) -> None:
+    await with_terms(centre, measure=measure)
+    climb = builders.offer("climb", PointsPerMoney(points=5, per_minor=10, purpose="qualify"))
+    await centre.publish(replace(BUNDLE, version=2, offers=(*BUNDLE.offers, climb)))
+    await centre.customer(7, 40)
+    two = builders.line("1", pieces=2)
+    till = await centre.till()
+    await centre.post(till, till.sale("s1", two, account=7))
+    await tended(centre)
+    found = await state(centre)
+    assert found is not None
+    assert found.value == value
+    assert await centre.totals(7) == Totals(posted=140)
+    assert await centre.pool.fetchval("select count(*) from account_counter") == 0
+    one = ReturnItem(line_id="1", quantity=1_000)
+    assert [each.outcome for each in await centre.post(till, till.refund("r1", "s1", one))] == [
+        "accepted"
+    ]
+    await tended(centre)
+    found = await state(centre)
+    assert found is not None
+    assert found.value == value // 2
+    await centre.pool.execute("update refund set qualifying_points = 501")
+    centre.broken_checks = {"receipts"}
 
 
 async def test_a_loaded_tier_counts_as_reached_when_it_is_first_seen(centre: JoinedCentre) -> None:

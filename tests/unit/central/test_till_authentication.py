@@ -3,19 +3,21 @@
 import httpx
 import pytest
 
-from sync.codec import CONTENT_TYPE, decode
+from sync.codec import CONTENT_TYPE, decode, encode
 from sync.cycle import PATH_AUTHORISE, PATH_HELLO, PATH_PULL, PATH_PUSH
 from sync.errors import RefusedError
 from sync.messages import (
     AuthoriseAnswer,
     AuthoriseRequest,
     HelloAnswer,
+    Message,
     Problem,
     PullAnswer,
     PushAnswer,
     SnapshotAnswer,
     SnapshotRequest,
 )
+from sync.short_header import HEADER_SHORT, ShortHeader, read_signature, write_short
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
@@ -23,6 +25,9 @@ from sync.signing import (
     HEADER_TILL,
     NO_SESSION,
     SigningKey,
+    answer_content,
+    check,
+    request_content,
 )
 from tests.support.centre import KEYS, JoinedCentre, Totals
 from tests.support.till_probe import TillProbe, read_answer
@@ -191,3 +196,82 @@ async def test_a_body_that_unpacks_to_too_much_is_refused(centre: JoinedCentre) 
     assert len(request.content) < 10_000
     with pytest.raises(RefusedError, match="unpacks to at most 4194304 bytes"):
         await till.send(request, PullAnswer)
+
+
+# The short header
+
+
+def short_request(
+    till: TillProbe, path: str, message: Message, *, tag: bytes = b""
+) -> httpx.Request:
+    """Return a request as tills send it once HELLO has said that the centre reads short headers."""
+    body, nonce = encode(message), b"n" * 12
+    content = request_content(
+        "POST", path, till_id=till.till_id, session=till.session, nonce=nonce, body=body
+    )
+    said = ShortHeader(
+        till_id=till.till_id,
+        nonce=nonce,
+        tag=tag or till.session[:4],
+        signature=till.key.sign(content),
+    )
+    headers = {HEADER_SHORT: write_short(said)}
+    return till.http.build_request("POST", path, content=body, headers=headers)
+
+
+async def told(till: TillProbe, request: httpx.Request) -> tuple[int, bytes]:
+    """Send it; the answer is signed by the centre, shortly, and says nothing that is not needed."""
+    response = await till.http.send(request)
+    assert "content-type" not in response.headers
+    assert HEADER_SIGNATURE not in response.headers
+    signature = read_signature(response.headers[HEADER_SHORT])
+    content = answer_content(b"n" * 12, response.status_code, response.content)
+    check(till.identity.centre_key, signature, content)
+    return response.status_code, response.content
+
+
+async def test_a_short_header_is_as_good_as_four_long_ones(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    assert (await till.hello()).short
+    status, body = await told(till, short_request(till, PATH_PUSH, till.push_message()))
+    assert status == 200
+    assert decode(PushAnswer, body).last_seq == 1
+
+
+async def test_another_session_another_key_or_another_body_is_refused_shortly(
+    centre: JoinedCentre,
+) -> None:
+    till, other = await centre.till(), await centre.till()
+    message = till.push_message()
+    status, body = await told(till, short_request(till, PATH_PUSH, message, tag=b"else"))
+    assert (status, decode(Problem, body).error) == (409, "session_unknown")
+    tampered = short_request(till, PATH_PUSH, message)
+    tampered = httpx.Request("POST", tampered.url, headers=tampered.headers, content=b"!")
+    del tampered.headers["content-length"]
+    status, body = await told(till, tampered)
+    assert (status, decode(Problem, body).error) == (401, "signature_wrong")
+    till.key = other.key
+    status, body = await told(till, short_request(till, PATH_PUSH, message))
+    assert (status, decode(Problem, body).error) == (401, "signature_wrong")
+    assert await centre.pool.fetchval("select count(*) from inbox") == 0
+
+
+async def test_a_beginning_that_fits_is_no_proof_of_a_session(centre: JoinedCentre) -> None:
+    """What was signed in the session before is refused though its header names the live one."""
+    till = await centre.till()
+    before = till.session
+    await till.hello()
+    live, till.session = till.session, before
+    status, body = await told(
+        till, short_request(till, PATH_PUSH, till.push_message(), tag=live[:4])
+    )
+    assert (status, decode(Problem, body).error) == (401, "signature_wrong")
+
+
+async def test_a_short_header_that_is_none_is_refused(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    response = await till.http.post(PATH_PUSH, content=b"", headers={HEADER_SHORT: "none"})
+    assert (response.status_code, decode(Problem, response.content).error) == (
+        400,
+        "message_malformed",
+    )

@@ -124,6 +124,9 @@ update till_rights set outstanding = outstanding + 1
 
 counters
 insert into shared_counter (name, most, given) values ('campaign.uses:spring', 5, 1)
+
+programmes
+insert into programme (programme) values ('blue'); update store set programme = 'blue'
 """
 DAMAGES = [
     (damage, frozenset(seen_by.split()))

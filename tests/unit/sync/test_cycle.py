@@ -16,6 +16,7 @@ from sync.cycle import (
     converse,
 )
 from sync.errors import BusyError, LinkError, RefusedError, SyncError
+from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.lines import Lines, LinesAnswer
 from sync.messages import (
     Compare,
@@ -141,6 +142,12 @@ class LetterTill:
 
     def compared(self, answer: CompareAnswer) -> None:
         raise AssertionError("nothing was compared")
+
+    def forgotten(self) -> Forgotten | None:
+        return None
+
+    def forgotten_answered(self, answer: ForgottenAnswer) -> None:
+        raise AssertionError("nobody was forgotten")
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         return (BUNDLE, 0) if self.announced and not self.bundle else None

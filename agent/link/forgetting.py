@@ -1,0 +1,75 @@
+"""Forgets customers who were erased, as the centre tells them, and says how far it has (centre 8).
+
+The number up to which nobody is left stands in the same file as the accounts: whatever becomes of
+that file, they come and go together.
+"""
+
+import msgspec
+import structlog
+
+from agent.till_service.till import Till
+from sync.forgetting import Forgotten, ForgottenAnswer
+
+log = structlog.get_logger()
+
+
+class Through(msgspec.Struct, frozen=True):
+    """Up to which number customers are forgotten here."""
+
+    number: int = 0
+
+
+class Forgetting:
+    """Runs on the till's thread."""
+
+    def __init__(self, till: Till) -> None:
+        self._till = till
+        self._newest = 0
+        self._confirmed = 0
+
+    def _through(self) -> int:
+        return (self._till.cache.value("forgotten", Through) or Through()).number
+
+    def begin(self) -> int:
+        """Return what HELLO says; the centre takes it for confirmed."""
+        self._confirmed = self._through()
+        return self._confirmed
+
+    def hear_hello(self, newest: int) -> None:
+        """Take the centre's newest number; where no account was ever told, nobody is to forget."""
+        cache = self._till.cache
+        is_new = cache.value("forgotten", Through) is None and not cache.account_count()
+        if newest and is_new:
+            cache.put_value("forgotten", Through(newest))
+        self._newest = newest
+
+    def hear(self, newest: int) -> None:
+        """Take the centre's newest number, where it tells one."""
+        self._newest = max(self._newest, newest)
+
+    def to_say(self) -> Forgotten | None:
+        """Return what is to be confirmed, or asked; None while the centre knows it."""
+        if not self._newest:
+            return None
+        through = self._through()
+        if through >= self._newest and through == self._confirmed:
+            return None
+        return Forgotten(through=through)
+
+    def take(self, answer: ForgottenAnswer) -> None:
+        """Forget the customers told, then keep the number, so that a crash repeats and never skips.
+
+        What they bought stays in the journal until it is pruned: facts of finance, under an
+        account's number.
+        """
+        through = self._through()
+        self._confirmed = through
+        if not answer.accounts:
+            # Nobody is left, whatever was heard before.
+            self._newest = through
+            return
+        self._till.cache.forget_accounts(answer.accounts)
+        with self._till.journal.transaction():
+            self._till.journal.own_counts.forget(answer.accounts)
+        self._till.cache.put_value("forgotten", Through(max(through, answer.through)))
+        log.info("customers_forgotten", accounts=len(answer.accounts))

@@ -1,0 +1,36 @@
+-- Customers who are signed in.
+
+-- name: forget_over
+delete from app_session where (account_id, session_id) in (
+    select account_id, session_id from app_session where ends_at_ms <= $1 order by ends_at_ms limit 20);
+
+-- name: account_of_card
+select account_id from card where card = $1 and programme = $2;
+
+-- name: insert_session
+insert into app_session (account_id, session_id, client_id, card, scopes, refresh_hash, refreshed_at_ms, made_at_ms, ends_at_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $7, $8);
+
+-- name: lock_session
+select client_id, scopes, refresh_hash, previous_hash, refreshed_at_ms, ends_at_ms, ended from app_session
+where account_id = $1 and session_id = $2 for update;
+
+-- name: refresh
+update app_session set refresh_hash = $3, previous_hash = $4, refreshed_at_ms = $5, ends_at_ms = $6
+where account_id = $1 and session_id = $2;
+
+-- name: end_session
+update app_session set ended = true where account_id = $1 and session_id = $2;
+
+-- name: end_sessions
+update app_session set ended = true where not ended and account_id in (
+    select account_id from account where account_id = $1 or merged_into = $1);
+
+-- name: session
+-- The account as it is now: another one where it was merged; a card of it, the one signed in with where it still is.
+select a.account_id, a.blocked, a.programme, coalesce((
+    select card from card where account_id = a.account_id order by card <> s.card, card limit 1), '\x') as card
+from app_session s join api_client c using (client_id) join account o using (account_id)
+     join account a on a.account_id = coalesce(o.merged_into, o.account_id)
+where s.account_id = $1 and s.session_id = $2 and s.client_id = $3 and not s.ended and s.ends_at_ms > $4
+  and not c.disabled;

@@ -1,0 +1,1 @@
+"""Incidents the centre notices by itself, and the mails that tell people of them."""

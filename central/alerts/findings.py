@@ -1,0 +1,133 @@
+"""What is wrong, as the figures of one moment say: pure, so that every threshold can be tried."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from central.availability.report import Recent, Served
+from central.observability.figures import Figures
+
+Kind = Literal[
+    "database_down", "availability_low", "banner_availability_low", "records_wait",
+    "record_quarantined", "receipt_unequal", "uncovered", "pool_low", "clone_suspected",
+    "counter_exceeded", "day_not_sealed", "store_silent", "stores_silent", "release_halted",
+    "transaction_runs_on",
+]  # fmt: skip
+KINDS: Final[tuple[Kind, ...]] = Kind.__args__  # type: ignore[attr-defined]
+
+AVAILABILITY_PPM_MIN: Final = 990_000
+BANNER_PPM_MIN: Final = 970_000
+RECEIPTS_MIN: Final = 20
+"""Of fewer receipts no share is told."""
+RECORDS_WAIT_MS: Final = 120_000
+POOL_FREE_PPM_MIN: Final = 100_000
+STORE_SILENT_MS: Final = 1_800_000
+STORES_TOGETHER: Final = 5
+"""Of more silent stores than these nobody is told one by one."""
+TRANSACTION_MS: Final = 60_000
+_MILLION: Final = 1_000_000
+
+HOLD_MS: Final[dict[Kind, int]] = {
+    "database_down": 60_000,
+    "availability_low": 300_000,
+    "banner_availability_low": 600_000,
+    "records_wait": 300_000,
+    "pool_low": 900_000,
+    "day_not_sealed": 3_600_000,
+    "store_silent": 300_000,
+    "stores_silent": 600_000,
+    "transaction_runs_on": 120_000,
+}
+"""So long a thing has to be so before it is an incident; what is not here is one at once."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that is wrong now.
+
+    Attributes:
+        subject: which of several: a banner, a store, a release; empty where there is one.
+        value: how much, as the words of its kind need it.
+    """
+
+    kind: Kind
+    subject: str = ""
+    value: int = 0
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What is wrong, and kinds that cannot be told now: nothing begins and nothing ends."""
+
+    found: tuple[Finding, ...]
+    undecided: frozenset[Kind] = frozenset()
+
+
+def find(figures: Figures | None) -> Findings:
+    """Return what the figures of a moment say.
+
+    Args:
+        figures: None while the database does not answer.
+    """
+    if figures is None:
+        undecided = frozenset(KINDS) - {"database_down"}
+        return Findings((Finding("database_down"),), undecided)
+    silent, undecided = _of_stores(figures)
+    ours = (*_of_service(figures.recent), *_of_queue(figures), *_of_ledger(figures))
+    return Findings((*ours, *silent), undecided)
+
+
+def _of_service(recent: Iterable[Recent]) -> Iterator[Finding]:
+    for each in recent:
+        if each.window == "5m" and _is_low(each.total, AVAILABILITY_PPM_MIN):
+            yield Finding("availability_low", "", each.total.available_ppm or 0)
+        if each.window == "1h":
+            for banner, served in each.banners.items():
+                if _is_low(served, BANNER_PPM_MIN):
+                    yield Finding("banner_availability_low", banner, served.available_ppm or 0)
+
+
+def _is_low(served: Served, ppm_min: int) -> bool:
+    receipts = served.full + served.offline_full + served.degraded + served.none
+    ppm = served.available_ppm
+    return receipts >= RECEIPTS_MIN and ppm is not None and ppm < ppm_min
+
+
+def _of_queue(figures: Figures) -> Iterator[Finding]:
+    queue = figures.queue
+    if queue.waiting_ms > RECORDS_WAIT_MS:
+        yield Finding("records_wait", "", queue.waiting_ms)
+    if queue.quarantined_hour:
+        yield Finding("record_quarantined", "", queue.quarantined_hour)
+    if queue.unequal_hour:
+        yield Finding("receipt_unequal", "", queue.unequal_hour)
+    if figures.feed.transaction_ms > TRANSACTION_MS:
+        yield Finding("transaction_runs_on", "", figures.feed.transaction_ms)
+
+
+def _of_ledger(figures: Figures) -> Iterator[Finding]:
+    exposure, pool = figures.exposure, figures.exposure.pool
+    if pool.uncovered:
+        yield Finding("uncovered", "", pool.uncovered)
+    spendable = pool.free + pool.budgets
+    if spendable and pool.free * _MILLION < spendable * POOL_FREE_PPM_MIN:
+        yield Finding("pool_low", "", pool.free)
+    if exposure.clones:
+        yield Finding("clone_suspected", "", exposure.clones)
+    if exposure.counters_exceeded:
+        yield Finding("counter_exceeded", "", exposure.counters_exceeded)
+    if figures.unsealed_days > 1:
+        yield Finding("day_not_sealed", "", figures.unsealed_days)
+    for version in figures.halted:
+        yield Finding("release_halted", str(version))
+
+
+def _of_stores(figures: Figures) -> tuple[tuple[Finding, ...], frozenset[Kind]]:
+    """Return silent stores; of many only that they are: those told before stay as they are."""
+    long_silent = [store for store in figures.silent_stores if store.silence_ms > STORE_SILENT_MS]
+    if len(long_silent) > STORES_TOGETHER:
+        many = Finding("stores_silent", "", figures.silent_stores_count)
+        return (many,), frozenset[Kind]({"store_silent"})
+    found = tuple(
+        Finding("store_silent", store.store_id, store.silence_ms) for store in long_silent
+    )
+    return found, frozenset()

@@ -1,0 +1,212 @@
+"""Calls of partners: points given and taken back by the partner's own references, the statement.
+
+Each call needs a token with its scope; a partner sees and moves nothing but its own.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from central.access import partners
+from central.access.clients import ACCRUE, REVERSE, STATEMENT, programme_of
+from central.access.partners import AccrualRequest, ReversalRequest
+from central.access.tokens import read_token
+from central.api.app_routes import bearer, named, page_rows
+from central.api.problems import NAMED, problem_response
+from central.api.till_routes import read_body
+from central.database.pool import Pool
+from central.errors import AuthenticationError, BadRequestError, ForbiddenError
+from central.keys import CentreKeys
+from central.ledger.liability import day_of
+from central.system import System
+from sync.limits import COUNT_MAX
+from sync.signing import card_hash
+
+PATH_ACCRUAL: Final = "/v1/partner/accruals/{reference}"
+PATH_REVERSAL: Final = "/v1/partner/accruals/{reference}/reversals/{reversal}"
+PATH_STATEMENT: Final = "/v1/partner/statement"
+CSV: Final = "text/csv"
+
+_DAYS_MAX: Final = 366
+_NUMBER_DIGITS_MAX: Final = 19
+_COLUMNS: Final = (
+    "number", "day", "kind", "reference", "of_reference", "points", "not_recovered_points",
+    "occurred_on",
+)  # fmt: skip
+
+K = TypeVar("K", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """Who calls, and whose wallets its customers are known by."""
+
+    name: str
+    programme: str
+
+
+Call = Callable[[Request, Partner], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerRoutes:
+    """Routes of `/v1/partner/`."""
+
+    pool: Pool
+    keys: CentreKeys
+    token_public: bytes
+    system: System
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        calls: tuple[tuple[str, str, str, Call], ...] = (
+            ("PUT", PATH_ACCRUAL, ACCRUE, self._accrue),
+            ("GET", PATH_ACCRUAL, STATEMENT, self._accrual),
+            ("PUT", PATH_REVERSAL, REVERSE, self._reverse),
+            ("GET", PATH_STATEMENT, STATEMENT, self._statement),
+        )
+        return [
+            Route(path, self._endpoint(scope, call), methods=[method])
+            for method, path, scope, call in calls
+        ]
+
+    def _endpoint(self, scope: str, call: Call) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                found = await call(request, await self._partner(request, scope))
+            except NAMED as error:
+                return problem_response(error)
+            if isinstance(found, Response):
+                return found
+            return Response(msgspec.json.encode(found), media_type="application/json")
+
+        return endpoint
+
+    async def _partner(self, request: Request, scope: str) -> Partner:
+        """Return who calls.
+
+        Raises:
+            AuthenticationError: nobody who is let in.
+            ForbiddenError: the token is not for that.
+        """
+        now_ms = self.system.now_ms()
+        claims = read_token(bearer(request), self.token_public, now_ms=now_ms)
+        claims.require(scope)
+        if claims.account_id:
+            raise ForbiddenError("this token speaks for a customer")
+        programme = await programme_of(self.pool, claims.client_id)
+        if programme is None:
+            raise AuthenticationError("this partner was revoked")
+        return Partner(claims.client_id, programme)
+
+    async def _accrue(self, request: Request, partner: Partner) -> partners.Accrual:
+        reference, wish = _reference(request, "reference"), await _read(request, AccrualRequest)
+        card = card_hash(self.keys.card_key, wish.card)
+        return await partners.accrue(
+            self.pool,
+            partner.name,
+            reference,
+            wish,
+            card=card,
+            programme=partner.programme,
+            now_ms=self.system.now_ms(),
+        )
+
+    async def _accrual(self, request: Request, partner: Partner) -> partners.Accrual:
+        return await partners.read_accrual(
+            self.pool, partner.name, _reference(request, "reference")
+        )
+
+    async def _reverse(self, request: Request, partner: Partner) -> partners.Reversal:
+        of_reference, reference = _reference(request, "reference"), _reference(request, "reversal")
+        wish = await _read(request, ReversalRequest)
+        return await partners.reverse(
+            self.pool, partner.name, of_reference, reference, wish, now_ms=self.system.now_ms()
+        )
+
+    async def _statement(self, request: Request, partner: Partner) -> partners.Statement | Response:
+        query = request.query_params
+        today = day_of(self.system.now_ms())
+        first, last = days_of(query.get("from", today), query.get("to", today))
+        as_csv = _wants_csv(request)
+        rows_max = page_rows(request)
+        after = query.get("after", "0")
+        is_number = after.isascii() and after.isdecimal() and len(after) <= _NUMBER_DIGITS_MAX
+        if not is_number or int(after) > COUNT_MAX:
+            raise BadRequestError("after", "is what `next` of another page said")
+        async with self.pool.acquire() as connection:
+            found = await partners.read_statement(
+                connection, partner.name, first, last, after=int(after), rows_max=rows_max
+            )
+        if not as_csv:
+            return found
+        headers = {}
+        if found.next:
+            more = {"format": "csv", "from": first, "to": last, "limit": rows_max}
+            link = urlencode({**more, "after": found.next})
+            headers["link"] = f'<{PATH_STATEMENT}?{link}>; rel="next"'
+        return Response(statement_csv(found), 200, headers, CSV)
+
+
+def statement_csv(statement: partners.Statement) -> str:
+    """Return the lines of a statement as CSV (RFC 4180) with a line of names."""
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(_COLUMNS)
+    for movement in statement.movements:
+        lines.writerow([getattr(movement, name) for name in _COLUMNS])
+    return text.getvalue()
+
+
+def days_of(first: str, last: str) -> tuple[str, str]:
+    """Return the days of a statement.
+
+    Raises:
+        BadRequestError: one of them is no day, or they are too many, or none.
+    """
+    for name, text in (("from", first), ("to", last)):
+        try:
+            is_day = date.fromisoformat(text).isoformat() == text
+        except ValueError:
+            is_day = False
+        if not is_day:
+            raise BadRequestError(name, "is a day, YYYY-MM-DD")
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days
+    if not 0 <= days < _DAYS_MAX:
+        raise BadRequestError("to", f"is from `from` on, {_DAYS_MAX} days at most")
+    return first, last
+
+
+def _wants_csv(request: Request) -> bool:
+    match request.query_params.get("format", ""):
+        case "csv":
+            return True
+        case "json":
+            return False
+        case "":
+            return request.headers.get("accept", "").strip().lower().startswith(CSV)
+    raise BadRequestError("format", "is json or csv")
+
+
+def _reference(request: Request, name: str) -> str:
+    text = named(request, name)
+    if not re.fullmatch(partners.REFERENCE_PATTERN.removesuffix("$"), text):
+        raise BadRequestError(name, "is 1 to 64 letters, digits and . _ : -")
+    return text
+
+
+async def _read(request: Request, kind: type[K]) -> K:
+    try:
+        return msgspec.json.decode(await read_body(request) or b"{}", type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadRequestError("$", str(error)) from error

@@ -1,0 +1,1 @@
+"""How customers were served, minute by minute, as the receipts say and not as servers answer."""

@@ -1,0 +1,108 @@
+"""The page Prometheus reads: this process's counters, its pools, and figures of the database.
+
+The figures are read when somebody asks and the last ones are old; while the database does not
+answer the page is there all the same, without them.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from central.database.pool import Pool
+from central.observability import families
+from central.observability.figures import Figures, OldestTransaction, read_figures
+from central.observability.meters import REGISTRY
+from central.system import System
+
+log = structlog.get_logger()
+
+PATH: Final = "/metrics"
+FRESH_MS: Final = 5_000
+"""Figures are read anew when they are older: many that ask cost no more than one."""
+READ_S_MAX: Final = 10.0
+_FAILED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+@dataclass(slots=True)
+class FigureReader:
+    """Reads figures of the database, seldom, and keeps the last.
+
+    Attributes:
+        pool: what they are read through.
+    """
+
+    pool: Pool
+    system: System
+    figures: Figures | None = None
+    _oldest: OldestTransaction = field(default_factory=OldestTransaction)
+    _read_ms: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def read(self) -> Figures | None:
+        """Return figures that are fresh; None while the database does not answer."""
+        async with self._lock:
+            if self.system.monotonic_ms() - self._read_ms < FRESH_MS and self.figures is not None:
+                return self.figures
+            try:
+                async with asyncio.timeout(READ_S_MAX), self.pool.acquire() as connection:
+                    self.figures = await read_figures(
+                        connection, now_ms=self.system.now_ms(), oldest=self._oldest
+                    )
+                    self._read_ms = self.system.monotonic_ms()
+            except _FAILED as error:
+                log.warning("figures_not_read", why=repr(error))
+                self.figures = None
+        return self.figures
+
+
+class _Snapshot(Collector):
+    """Metric families worked out before."""
+
+    def __init__(self, found: Iterable[GaugeMetricFamily]) -> None:
+        self._found = list(found)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the families."""
+        yield from self._found
+
+
+@dataclass(slots=True)
+class MetricsPage:
+    """`GET /metrics`.
+
+    Attributes:
+        reader: None where another part of the centre tells the database's figures.
+        pools: this process's connections, by what they are for.
+        gauges: what else this process knows of itself at a moment, by metric name.
+    """
+
+    reader: FigureReader | None
+    pools: Mapping[str, Pool]
+    gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
+
+    def routes(self) -> list[Route]:
+        """Return the page's route."""
+        return [Route(PATH, self._page, methods=["GET"])]
+
+    async def render(self) -> bytes:
+        """Return the page in Prometheus' text format."""
+        found = [*families.of_pools(self.pools), *families.of_process(self.gauges)]
+        if self.reader is not None:
+            figures = await self.reader.read()
+            found += families.of_database(figures)
+        moment = CollectorRegistry()
+        moment.register(_Snapshot(found))
+        return generate_latest(REGISTRY) + generate_latest(moment)
+
+    async def _page(self, request: Request) -> Response:  # noqa: ARG002 - Starlette passes it
+        return Response(await self.render(), media_type=CONTENT_TYPE_LATEST)

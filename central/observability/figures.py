@@ -1,0 +1,187 @@
+"""The figures of the database that monitoring reads: fleet, queues, rights, rules, the feed.
+
+Read together a few times a minute at most; none of it grows with accounts or receipts.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from central.availability.report import Recent, read_recent
+from central.database.named_sql import load_queries
+from central.database.pool import Connection
+from central.rights.exposure import Exposure, read_exposure
+
+_SQL = load_queries("central.observability", "figures.sql")
+
+SILENT_MS: Final = 330_000
+"""A till is silent after so long without a word; one whose pull waits is heard every 4 minutes."""
+COUNTED_MAX: Final = 100_000
+"""Queues are counted up to here."""
+NAMED_MAX: Final = 20
+"""So many releases of programs and rules are told apart; the others are one."""
+STORES_MAX: Final = 50
+"""So many silent stores are named; how many there are in all is a figure of its own."""
+OTHER: Final = "other"
+
+
+class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+    """Tills that are not revoked, and how long they have been silent.
+
+    Attributes:
+        receipts_waiting: receipts tills had not handed in at their last word.
+    """
+
+    up: int
+    silent: int
+    new: int
+    revoked: int
+    silent_hour: int
+    silent_day: int
+    silent_week: int
+    silence_max_ms: int
+    receipts_waiting: int
+
+
+class SilentStore(msgspec.Struct, frozen=True, kw_only=True):
+    """A store none of whose tills is heard."""
+
+    store_id: str
+    region: str
+    banner: str
+    tills: int
+    silence_ms: int
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """Records kept and not applied; counts up to `COUNTED_MAX`, ages of the oldest.
+
+    Attributes:
+        unequal, unequal_hour: receipts posted as printed that the centre calculates otherwise, ever
+            and in the last hour.
+        quarantined_hour: records that could not be applied in the last hour.
+    """
+
+    waiting: int
+    parked: int
+    waiting_ms: int
+    parked_ms: int
+    unequal: int
+    unequal_hour: int
+    quarantined_hour: int
+
+
+class Feed(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes tills are not told yet, and for how long the oldest writing transaction is seen."""
+
+    held: int
+    transaction_ms: int
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """PostgreSQL itself."""
+
+    connections: int
+    connections_max: int
+    bytes: int
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at one moment.
+
+    Attributes:
+        software, rules: tills by version; of many versions those with fewest tills, or oldest, are
+            `OTHER`.
+        silent_stores: the first of them; `silent_stores_count` are there.
+        releases: of rules, by state; `halted` are the versions halted within a day.
+        unsealed_days: of the ledger, that are over.
+        recent: how customers were served lately.
+    """
+
+    fleet: Fleet
+    software: dict[str, int]
+    rules: dict[str, int]
+    silent_stores: tuple[SilentStore, ...]
+    silent_stores_count: int
+    queue: Queue
+    feed: Feed
+    exposure: Exposure
+    releases: dict[str, int]
+    halted: tuple[int, ...]
+    unsealed_days: int
+    server: Server
+    recent: tuple[Recent, ...]
+
+
+@dataclass(slots=True)
+class OldestTransaction:
+    """How long the oldest transaction that writes has been seen running; a reader's memory."""
+
+    xid: str = ""
+    since_ms: int = 0
+
+    def see(self, xid: str, *, runs: bool, now_ms: int) -> int:
+        """Return for how long, milliseconds.
+
+        Args:
+            runs: it does; else it is the one that comes next.
+        """
+        if xid != self.xid or not runs:
+            self.xid, self.since_ms = xid, now_ms
+        return max(now_ms - self.since_ms, 0)
+
+
+async def read_figures(
+    connection: Connection, *, now_ms: int, oldest: OldestTransaction
+) -> Figures:
+    """Read all figures, in a transaction of one snapshot."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        today = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+        return Figures(
+            fleet=Fleet(**await _row(connection, "tills", now_ms, SILENT_MS)),
+            software=_bounded(await connection.fetch(_SQL["software"])),
+            rules=_bounded(await connection.fetch(_SQL["rules"])),
+            silent_stores=tuple(
+                SilentStore(**row)
+                for row in await connection.fetch(
+                    _SQL["silent_stores"], now_ms, SILENT_MS, STORES_MAX
+                )
+            ),
+            silent_stores_count=await connection.fetchval(
+                _SQL["silent_stores_count"], now_ms, SILENT_MS
+            ),
+            queue=Queue(**await _row(connection, "inbox", now_ms, COUNTED_MAX)),
+            feed=await _feed(connection, now_ms, oldest),
+            exposure=await read_exposure(connection),
+            releases={
+                row["state"]: row["releases"] for row in await connection.fetch(_SQL["releases"])
+            },
+            halted=tuple(row["version"] for row in await connection.fetch(_SQL["halted"], now_ms)),
+            unsealed_days=await connection.fetchval(_SQL["seals"], today) or 0,
+            server=Server(**await _row(connection, "server")),
+            recent=await read_recent(connection, now_ms=now_ms),
+        )
+
+
+async def _feed(connection: Connection, now_ms: int, oldest: OldestTransaction) -> Feed:
+    row = await connection.fetchrow(_SQL["feed"], COUNTED_MAX)
+    assert row is not None
+    transaction_ms = oldest.see(row["oldest"], runs=row["runs"], now_ms=now_ms)
+    return Feed(held=row["held"], transaction_ms=transaction_ms)
+
+
+async def _row(connection: Connection, name: str, *values: object) -> dict[str, int]:
+    row = await connection.fetchrow(_SQL[name], *values)
+    assert row is not None
+    return dict(row)
+
+
+def _bounded(rows: list[asyncpg.Record]) -> dict[str, int]:
+    """Return tills by version, the first as they come and all the others together."""
+    named = {str(row["version"]): int(row["tills"]) for row in rows[:NAMED_MAX]}
+    if rows[NAMED_MAX:]:
+        named[OTHER] = sum(int(row["tills"]) for row in rows[NAMED_MAX:])
+    return named

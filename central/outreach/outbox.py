@@ -1,0 +1,142 @@
+"""The outbox: events are written in the transaction of what happened, and leave once published."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from central.database.named_sql import load_queries
+from central.database.pool import Connection, Pool
+from central.errors import NotFoundError
+from central.outreach.events import Event, StoredEvent, encode_data
+
+_SQL = load_queries("central.outreach", "outbox.sql")
+
+LISTED_MAX: Final = 500
+
+
+class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the events are.
+
+    Attributes:
+        wanted: whether events are written at all.
+        waiting: not published yet; the oldest since `oldest_ms`.
+        refused: keys whose next event the broker refused, which is tried again.
+        dead: refused too often.
+    """
+
+    wanted: bool
+    waiting: int
+    oldest_ms: int | None
+    refused: int
+    dead: int
+
+
+class DeadEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that the broker refused too often."""
+
+    event_id: int
+    id: str
+    key: str
+    type: str
+    data: str
+    at_ms: int
+    why: str
+    dead_at_ms: int
+
+
+async def write(connection: Connection, events: Sequence[Event], *, now_ms: int) -> None:
+    """Write events in their order, where anybody is to be told: one statement.
+
+    Call it in the transaction in which it happens, under the lock of what it happens to.
+    """
+    if not events:
+        return
+    await connection.execute(
+        _SQL["write"],
+        [event.key for event in events],
+        [event.data.TYPE for event in events],
+        [encode_data(event.data) for event in events],
+        now_ms,
+    )
+
+
+async def want(pool: Pool, *, wanted: bool) -> None:
+    """Begin or end writing events; those that wait stay."""
+    await pool.execute(_SQL["want"], wanted)
+
+
+async def read_state(pool: Pool) -> OutboxState:
+    """Return how far the events are."""
+    row = await pool.fetchrow(_SQL["state"])
+    assert row is not None
+    return OutboxState(**row)
+
+
+async def dead_events(pool: Pool) -> list[DeadEvent]:
+    """Return what was refused too often, the oldest first."""
+    rows = await pool.fetch(_SQL["dead"], LISTED_MAX)
+    return [DeadEvent(**{**row, "id": str(row["id"])}) for row in rows]
+
+
+async def resend(pool: Pool, event_id: int) -> int:
+    """Put a dead event behind all that wait; returns its new number.
+
+    Raises:
+        NotFoundError: there is no such dead event.
+    """
+    found: int | None = await pool.fetchval(_SQL["resend"], event_id)
+    if found is None:
+        raise NotFoundError(f"there is no dead event {event_id}")
+    return found
+
+
+async def drop_dead(pool: Pool, event_id: int) -> None:
+    """Forget a dead event.
+
+    Raises:
+        NotFoundError: there is no such dead event.
+    """
+    if not await pool.fetchval(_SQL["drop_dead"], event_id):
+        raise NotFoundError(f"there is no dead event {event_id}")
+
+
+# For the relay
+
+
+async def lead(connection: Connection, lock: int) -> bool:
+    """Say whether this connection is the one that publishes, from now until it ends."""
+    return bool(await connection.fetchval(_SQL["lead"], lock))
+
+
+async def next_events(connection: Connection, *, now_ms: int, most: int) -> list[StoredEvent]:
+    """Return the first events, without those behind one that has to wait."""
+    return [_stored(row) for row in await connection.fetch(_SQL["next"], now_ms, most)]
+
+
+async def published(connection: Connection, events: Sequence[StoredEvent]) -> None:
+    """Take out what the broker has."""
+    if events:
+        await connection.execute(_SQL["published"], [event.event_id for event in events])
+
+
+async def refused(connection: Connection, event: StoredEvent, why: str, *, until_ms: int) -> None:
+    """Let a key wait whose event was refused."""
+    await connection.execute(_SQL["refused"], event.key, until_ms, why)
+
+
+async def attempts_of(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    """Return how often the next event of keys was refused."""
+    rows = await connection.fetch(_SQL["attempts"], list(keys))
+    return {row["key"]: row["attempts"] for row in rows}
+
+
+async def bury(connection: Connection, event: StoredEvent, why: str, *, now_ms: int) -> None:
+    """Keep an event apart; its key goes on."""
+    await connection.execute(_SQL["bury"], event.event_id, why, now_ms)
+
+
+def _stored(row: asyncpg.Record) -> StoredEvent:
+    event_id, unique_id, key, kind, data, at_ms = row
+    return StoredEvent(event_id, str(unique_id), key, kind, data, at_ms)

@@ -1,0 +1,52 @@
+-- Events between the moment they happened and the broker.
+
+-- name: write
+insert into outbox (key, type, data, at_ms)
+select key, type, data, $4 from unnest($1::text[], $2::text[], $3::text[]) with ordinality as e (key, type, data, number)
+where (select wanted from outbox_state where id = 1) order by number;
+
+-- name: want
+update outbox_state set wanted = $1 where id = 1 and wanted <> $1;
+
+-- name: lead
+-- One process publishes: two would mix the order of an account's events.
+select pg_try_advisory_lock($1);
+
+-- name: next
+-- In order, without those behind a refused one.
+select event_id, id, key, type, data, at_ms from outbox o
+where not exists (select from outbox_waiting w where w.key = o.key and w.until_ms > $1)
+order by event_id limit $2;
+
+-- name: published
+with gone as (delete from outbox where event_id = any($1::bigint[]) returning key)
+delete from outbox_waiting w using gone g where w.key = g.key;
+
+-- name: refused
+insert into outbox_waiting (key, attempts, until_ms, why) values ($1, 1, $2, $3)
+on conflict (key) do update set attempts = outbox_waiting.attempts + 1, until_ms = excluded.until_ms, why = excluded.why;
+
+-- name: attempts
+select key, attempts from outbox_waiting where key = any($1::text[]);
+
+-- name: bury
+with gone as (delete from outbox where event_id = $1 returning *),
+waits as (delete from outbox_waiting w using gone g where w.key = g.key)
+insert into outbox_dead (event_id, id, key, type, data, at_ms, why, dead_at_ms)
+select event_id, id, key, type, data, at_ms, $2, $3 from gone;
+
+-- name: state
+select s.wanted, (select count(*) from outbox) as waiting, (select min(at_ms) from outbox) as oldest_ms,
+    (select count(*) from outbox_waiting) as refused, (select count(*) from outbox_dead) as dead
+from outbox_state s where s.id = 1;
+
+-- name: dead
+select event_id, id, key, type, data, at_ms, why, dead_at_ms from outbox_dead order by event_id limit $1;
+
+-- name: resend
+-- Behind everything that waits: its place in the order is gone.
+with gone as (delete from outbox_dead where event_id = $1 returning *)
+insert into outbox (id, key, type, data, at_ms) select id, key, type, data, at_ms from gone returning event_id;
+
+-- name: drop_dead
+delete from outbox_dead where event_id = $1 returning true;

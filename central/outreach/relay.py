@@ -1,0 +1,127 @@
+"""Publishes what the outbox holds: at least once, and what happened to one account in its order.
+
+Events go in waves, at most one of each key in a wave, and a wave waits for the broker's answers:
+so no event overtakes an earlier one of its key, whatever fails. A broker that is away, or full,
+holds up the relay and nobody else: events wait in the outbox. One that refuses a single event holds
+up its key for a while, then the event goes to the dead ones and its key goes on.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import structlog
+
+from central.database.pool import Connection, Pool
+from central.outreach import outbox
+from central.outreach.events import StoredEvent
+from central.outreach.port import EventSink, SinkUnavailableError
+from central.system import System
+
+log = structlog.get_logger()
+
+LOCK: Final = 0x54494C4C4F555442  # "TILLOUTB"
+AT_ONCE: Final = 500
+ATTEMPTS_MAX: Final = 5
+_IDLE_S: Final = 0.5
+_STANDBY_S: Final = 5.0
+_AWAY_S_MAX: Final = 60.0
+_FIRST_WAIT_MS: Final = 1_000
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+@dataclass(slots=True)
+class Relay:
+    """Publishes over one connection, which holds the lock that says who publishes.
+
+    Attributes:
+        published, buried: how many so far.
+    """
+
+    pool: Pool
+    sink: EventSink
+    system: System
+    published: int = 0
+    buried: int = 0
+    _away_s: float = field(default=1.0)
+
+    async def run(self) -> None:
+        """Publish until cancelled; with several processes the others stand by.
+
+        From the first time on events are written, until somebody ends that.
+        """
+        is_wanted = False
+        while True:
+            try:
+                if not is_wanted:
+                    await outbox.want(self.pool, wanted=True)
+                    is_wanted = True
+                async with self.pool.acquire() as connection:
+                    if await outbox.lead(connection, LOCK):
+                        await self._run_leading(connection)
+            except _LOST as error:
+                log.warning("events_wait", why=repr(error))
+            await asyncio.sleep(_STANDBY_S)
+
+    async def _run_leading(self, connection: Connection) -> None:
+        log.info("events_led")
+        while True:
+            try:
+                if not await self.step(connection):
+                    await asyncio.sleep(_IDLE_S)
+                self._away_s = 1.0
+            except SinkUnavailableError as error:
+                log.warning("events_held_up", why=str(error), again_in_s=self._away_s)
+                await asyncio.sleep(self._away_s)
+                self._away_s = min(2 * self._away_s, _AWAY_S_MAX)
+
+    async def step(self, connection: Connection) -> int:
+        """Publish the first events there are; returns how many were looked at.
+
+        Raises:
+            SinkUnavailableError: the broker is away; what it has not confirmed stays.
+        """
+        events = await outbox.next_events(connection, now_ms=self.system.now_ms(), most=AT_ONCE)
+        held: set[str] = set()
+        for wave in _waves(events):
+            sent = [event for event in wave if event.key not in held]
+            if not sent:
+                continue
+            answers = await self.sink.publish(sent)
+            taken = [event for event, why in zip(sent, answers, strict=True) if not why]
+            await outbox.published(connection, taken)
+            self.published += len(taken)
+            refused = {event: why for event, why in zip(sent, answers, strict=True) if why}
+            held |= {event.key for event in refused}
+            await self._set_aside(connection, refused)
+        return len(events)
+
+    async def _set_aside(self, connection: Connection, refused: dict[StoredEvent, str]) -> None:
+        if not refused:
+            return
+        before = await outbox.attempts_of(connection, [event.key for event in refused])
+        now_ms = self.system.now_ms()
+        for event, why in refused.items():
+            attempts = before.get(event.key, 0) + 1
+            if attempts < ATTEMPTS_MAX:
+                until_ms = now_ms + _FIRST_WAIT_MS * 4 ** (attempts - 1)
+                await outbox.refused(connection, event, why, until_ms=until_ms)
+                continue
+            await outbox.bury(connection, event, why, now_ms=now_ms)
+            self.buried += 1
+            log.error("event_dead", event=event.event_id, type=event.type, why=why)
+
+
+def _waves(events: Iterable[StoredEvent]) -> list[list[StoredEvent]]:
+    """Return events in waves: each key's first ones, then each key's second ones, and so on."""
+    waves: list[list[StoredEvent]] = []
+    seen: dict[str, int] = {}
+    for event in events:
+        number = seen.get(event.key, 0)
+        seen[event.key] = number + 1
+        if number == len(waves):
+            waves.append([])
+        waves[number].append(event)
+    return waves

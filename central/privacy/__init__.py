@@ -1,0 +1,1 @@
+"""People's data: kept sealed and apart, shown to those who may, exported, and erased everywhere."""

@@ -1,0 +1,1 @@
+"""Programmes: a wallet each, shared by banners or a banner's own."""

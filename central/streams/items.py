@@ -1,0 +1,52 @@
+"""Records on their way into the ledger, and what they become there."""
+
+from dataclasses import dataclass
+
+from central.streams.stored import StoredRecord
+from loyalty.calculation import Calculation
+from sync.records import Record, SaleRecord
+
+
+@dataclass(slots=True)
+class Item:
+    """A record of a batch.
+
+    Attributes:
+        record: None for bytes that are no record.
+        refusal: why they are none.
+        printed: of a receipt, what was printed; or what is wrong with it.
+        recalculated: of a receipt, its calculation as made here; or what went wrong.
+        account_id: of a receipt, whose it is; 0 for nobody's, or not known.
+    """
+
+    stored: StoredRecord
+    record: Record | None
+    refusal: str = ""
+    printed: Calculation | Exception | None = None
+    recalculated: bytes | Exception = b""
+    account_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PostedReceipt:
+    """A receipt under a sale key: whose it is, and the record it came with."""
+
+    account_id: int | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReceipt:
+    """A receipt that is being posted.
+
+    Attributes:
+        business_moment: local moment it counts at where its own cannot be; empty = its own.
+    """
+
+    item: Item
+    sale: SaleRecord
+    printed: Calculation
+    account_id: int | None
+    business_moment: str
+    recalculation: bytes
+    is_equal: bool

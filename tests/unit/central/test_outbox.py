@@ -1,0 +1,290 @@
+"""Events are written with what happened, and reach a broker at least once, in an account's order."""
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jsonschema
+import pytest
+
+from central.database.pool import Pool
+from central.errors import NotFoundError
+from central.ledger.adjustments import (
+    Adjustment,
+    AdjustmentLimit,
+    AdjustmentReason,
+    adjust,
+    put_limit,
+    put_reason,
+)
+from central.ledger.merging import merge_accounts, undo_merge
+from central.outreach import outbox
+from central.outreach.events import DATA_TYPES, Event, PointsRedeemed, StoredEvent, event_schema
+from central.outreach.outbox import dead_events, read_state
+from central.outreach.port import SinkUnavailableError
+from central.outreach.relay import ATTEMPTS_MAX, LOCK, Relay
+from central.people.tiers import Tier, TierTerms, put_terms, tend_tiers
+from central.rules import releases
+from central.system import System
+from tests.support.brokers import NatsBroker, free_port
+from tests.support.centre import JoinedCentre, joined_centre
+from tests.support.explained import explained_pool
+from tests.support.till_probe import take
+
+
+@dataclass(slots=True)
+class Shelf:
+    """A broker in memory.
+
+    Attributes:
+        refuses: ids of events it will never take, with why.
+        is_away: takes nothing and says so.
+        forgets_to_answer: has what it was given, and is gone before it says so, so often.
+    """
+
+    taken: list[StoredEvent] = field(default_factory=list)
+    refuses: dict[str, str] = field(default_factory=dict)
+    is_away: bool = False
+    forgets_to_answer: int = 0
+
+    async def publish(self, events: Sequence[StoredEvent]) -> list[str]:
+        assert len({event.key for event in events}) == len(events), "one of each key at a time"
+        if self.is_away:
+            raise SinkUnavailableError("away")
+        self.taken += [event for event in events if event.id not in self.refuses]
+        if self.forgets_to_answer:
+            self.forgets_to_answer -= 1
+            raise SinkUnavailableError("gone")
+        return [self.refuses.get(event.id, "") for event in events]
+
+    async def close(self) -> None:
+        """Nothing to leave."""
+
+    def told(self) -> list[dict[str, object]]:
+        """Return the events as receivers have them."""
+        return [json.loads(event.encode()) for event in self.taken]
+
+
+async def published(pool: Pool, system: System, shelf: Shelf | None = None) -> Shelf:
+    """Publish all there is."""
+    shelf = shelf or Shelf()
+    relay = Relay(pool, shelf, system)
+    async with pool.acquire() as connection:
+        while await relay.step(connection):
+            pass
+    return shelf
+
+
+@pytest.fixture
+async def told_of(centre: JoinedCentre) -> JoinedCentre:
+    """A centre whose events are wanted."""
+    await outbox.want(centre.pool, wanted=True)
+    return centre
+
+
+async def write(centre: JoinedCentre, *keys: str) -> list[str]:
+    """Write an event of each key; returns their ids in order."""
+    events = [
+        Event(key, PointsRedeemed(account=7, receipt=f"s{number}", points=number + 1))
+        for number, key in enumerate(keys)
+    ]
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await outbox.write(connection, events, now_ms=centre.system.now_ms())
+    rows = await centre.pool.fetch("select id::text from outbox order by event_id")
+    return [row["id"] for row in rows][-len(keys) :]
+
+
+# What is written
+
+
+async def test_nothing_is_written_while_nobody_is_to_be_told(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await centre.customer(7)
+    await centre.post(till, till.sale("s1", account=7))
+    assert await read_state(centre.pool) == outbox.OutboxState(
+        wanted=False, waiting=0, oldest_ms=None, refused=0, dead=0
+    )
+
+
+async def test_a_receipt_and_its_points_are_told_once_and_in_order(told_of: JoinedCentre) -> None:
+    till = await told_of.till()
+    await told_of.customer(7, 300, card="4007")
+    (right,) = (await till.authorise("s1", 7, 20)).authorisations
+    sale = till.sale("s1", account=7, sources=[take(right)])
+    await told_of.post(till, sale)
+    await told_of.post(till, sale)  # known: nothing happens a second time
+    await told_of.post(till, till.sale("s2"), till.refund("r1", "s1"))
+    told = (await published(told_of.pool, told_of.system)).told()
+    kinds = [(each["subject"], str(each["type"]).removeprefix("tillside.")) for each in told]
+    own = [kind for key, kind in kinds if key == "account/7"]
+    assert own == [
+        "receipt.posted.v1", "points.redeemed.v1", "points.earned.v1", "receipt.returned.v1",
+    ]  # fmt: skip
+    assert [kind for key, kind in kinds if key == f"till/{till.till_id}"] == ["receipt.posted.v1"]
+    (first,) = [each["data"] for each in told if each["type"] == "tillside.points.redeemed.v1"]
+    assert first == {"account": 7, "receipt": "s1", "points": 20}
+
+
+async def test_every_kind_of_event_is_told_as_its_schema_says(told_of: JoinedCentre) -> None:
+    centre, now_ms = told_of, told_of.system.now_ms()
+    till = await centre.till()
+    await centre.customer(7, 300, card="4007")
+    await centre.customer(8, 10)
+    async with centre.pool.acquire() as connection, connection.transaction():
+        tiers = (Tier(name="", at_least=0), Tier(name="gold", at_least=1))
+        await put_terms(connection, TierTerms(tiers=tiers), person="ann", now_ms=now_ms)
+        reason = AdjustmentReason(code="goodwill", title="Goodwill", points_max=500, days=30)
+        await put_reason(connection, reason, person="root", now_ms=0)
+        limit = AdjustmentLimit(role="call_centre", points_per_day=500)
+        await put_limit(connection, limit, person="root", now_ms=0)
+    (right,) = (await till.authorise("s1", 7, 20)).authorisations
+    sale = till.sale("s1", account=7, sources=[take(right)])
+    await centre.post(till, sale, till.refund("r1", "s1"), till.sale("s2", account=7))
+    await tend_tiers(centre.pool, now_ms=now_ms)
+    wish = Adjustment(key="key-00001", account_id=7, points=-5, reason="goodwill")
+    await adjust(centre.pool, wish, person="ann", roles=["call_centre"], now_ms=now_ms)
+    merged = await merge_accounts(centre.pool, 8, 7, person="ann", reason="same", now_ms=now_ms)
+    await undo_merge(centre.pool, merged.merge_id, person="ann", now_ms=now_ms)
+    async with centre.pool.acquire() as connection:
+        (release, *_) = await releases.list_releases(connection)
+        await releases.halt(
+            connection, release.version, why="wrong", by="ann", system=centre.system
+        )
+        await outbox.write(connection, [_released(release)], now_ms=now_ms)
+    told = (await published(centre.pool, centre.system)).told()
+    assert {str(each["type"]).removeprefix("tillside.") for each in told} == set(DATA_TYPES)
+    for each in told:
+        name = str(each["type"]).removeprefix("tillside.")
+        jsonschema.validate(each, event_schema(name))
+    # Neither the card nor who did it is in any of them.
+    everything = json.dumps(told)
+    for secret in ("4007", till.card("4007").hex(), "ann"):
+        assert secret not in everything
+
+
+def _released(release: releases.Release) -> Event:
+    data = DATA_TYPES["rules.released.v1"]
+    return Event(
+        "rules",
+        data(
+            release=release.version, bundle=release.bundle, kind=release.kind, draft="",
+            activate_at="",
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*log listener:asyncpg.InterfaceWarning")
+async def test_a_batch_of_receipts_is_told_by_one_statement(database: str) -> None:
+    async with explained_pool(database) as (pool, heard), joined_centre(pool) as centre:
+        await outbox.want(pool, wanted=True)
+        till = await centre.till()
+        for account_id in range(1, 21):
+            await centre.customer(account_id)
+            till.append(till.sale(f"s{account_id}", account=account_id))
+        await till.push()
+        heard.take()
+        await centre.apply()
+        written = [each for each in heard.take() if each.text.startswith("insert into outbox")]
+        assert len(written) == 1
+        assert (await read_state(pool)).waiting == 40
+
+
+async def test_what_is_undone_is_not_told(told_of: JoinedCentre) -> None:
+    event = Event("account/7", PointsRedeemed(account=7, receipt="s1", points=1))
+    with pytest.raises(ZeroDivisionError):
+        async with told_of.pool.acquire() as connection, connection.transaction():
+            await outbox.write(connection, [event], now_ms=0)
+            raise ZeroDivisionError
+    assert (await read_state(told_of.pool)).waiting == 0
+
+
+# How it is published
+
+
+async def test_nothing_is_lost_or_out_of_order_whatever_fails(
+    told_of: JoinedCentre, seed: int
+) -> None:
+    draws = random.Random(seed)
+    keys = [f"account/{draws.randrange(6)}" for _ in range(80)]
+    ids = await write(told_of, *keys)
+    shelf = Shelf()
+    relay = Relay(told_of.pool, shelf, told_of.system)
+    async with told_of.pool.acquire() as connection:
+        while (await read_state(told_of.pool)).waiting:
+            shelf.is_away = draws.random() < 0.3
+            shelf.forgets_to_answer = draws.randrange(2)
+            try:
+                await relay.step(connection)
+            except SinkUnavailableError:
+                continue
+    told = [event.id for event in shelf.taken]
+    assert set(told) == set(ids)
+    for key in set(keys):
+        own = [event_id for event_id, whose in zip(ids, keys, strict=True) if whose == key]
+        # Repeats left out, each key's events are in the order they happened.
+        assert [*dict.fromkeys(each for each in told if each in set(own))] == own
+
+
+async def test_a_refused_event_holds_up_its_key_alone_and_then_lies_apart(
+    told_of: JoinedCentre,
+) -> None:
+    bad, _, behind = await write(told_of, "account/7", "account/8", "account/7")
+    shelf = Shelf(refuses={bad: "too large"})
+    await published(told_of.pool, told_of.system, shelf)
+    assert [event.key for event in shelf.taken] == ["account/8"]
+    state = await read_state(told_of.pool)
+    assert (state.waiting, state.refused, state.dead) == (2, 1, 0)
+    for _ in range(ATTEMPTS_MAX - 1):
+        told_of.system.at_ms += 3_600_000
+        await published(told_of.pool, told_of.system, shelf)
+    assert [event.id for event in shelf.taken][1:] == [behind]
+    (dead,) = await dead_events(told_of.pool)
+    assert (dead.id, dead.key, dead.why) == (bad, "account/7", "too large")
+    shelf.refuses = {}
+    await outbox.resend(told_of.pool, dead.event_id)
+    await published(told_of.pool, told_of.system, shelf)
+    assert shelf.taken[-1].id == bad
+    with pytest.raises(NotFoundError):
+        await outbox.drop_dead(told_of.pool, dead.event_id)
+    assert await read_state(told_of.pool) == outbox.OutboxState(
+        wanted=True, waiting=0, oldest_ms=None, refused=0, dead=0
+    )
+
+
+async def test_one_process_publishes_and_another_takes_over(told_of: JoinedCentre) -> None:
+    async with told_of.pool.acquire() as first:
+        assert await outbox.lead(first, LOCK)
+        async with told_of.pool.acquire() as second:
+            assert not await outbox.lead(second, LOCK)
+    async with told_of.pool.acquire() as another:
+        assert await outbox.lead(another, LOCK)
+
+
+async def test_a_purchase_reaches_a_real_broker(centre: JoinedCentre) -> None:
+    """From the till's receipt to a subscriber of NATS, over the relay as it runs in the centre."""
+    if why_not := NatsBroker.why_not():
+        pytest.skip(why_not)
+    with NatsBroker.running(free_port()) as broker:
+        await broker.prepare("events")
+        relay = asyncio.create_task(Relay(centre.pool, broker.sink("events"), centre.system).run())
+        try:
+            await _until_wanted(centre.pool)
+            till = await centre.till()
+            await centre.customer(7)
+            await centre.post(till, till.sale("s1", account=7))
+            received = await broker.read("events", 2)
+        finally:
+            relay.cancel()
+            await asyncio.gather(relay, return_exceptions=True)
+    assert [each.event["type"] for each in received] == [
+        "tillside.receipt.posted.v1", "tillside.points.earned.v1",
+    ]  # fmt: skip
+    assert received[1].event["data"]["points"] == 100
+
+
+async def _until_wanted(pool: Pool) -> None:
+    async with asyncio.timeout(20):
+        while not (await read_state(pool)).wanted:
+            await asyncio.sleep(0)

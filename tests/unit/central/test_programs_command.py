@@ -1,0 +1,114 @@
+"""`tillside-central apps` and `partners`: what operations add, change and read."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import structlog
+
+from tests.support.command_line import Ended
+from tests.support.command_line import central as run
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def given(database: str, tmp_path: Path) -> list[str]:
+    return ["--database", database, "--data", str(tmp_path)]
+
+
+def rows(database: str, query: str) -> list[tuple[object, ...]]:
+    async def ask() -> list[tuple[object, ...]]:
+        connection = await asyncpg.connect(database)
+        try:
+            return [tuple(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def secret_of(ended: Ended) -> str:
+    assert ended.code == 0, ended.complained
+    secret: str = json.loads(ended.said)["client_secret"]
+    return secret
+
+
+def test_a_program_is_added_rotated_listed_and_revoked(database: str, given: list[str]) -> None:
+    first = secret_of(run("apps", "add", "app-1", "--title", "Our app", "--json", *given))
+    second = secret_of(run("apps", "rotate", "app-1", "--json", *given))
+    assert len({first, second}) == 2
+    listed = run("apps", "list", *given).said
+    assert listed.split() == [
+        "app-1", "account:read", "code:show", "offers:activate", "points:carry", "Our", "app",
+        "(two", "secrets)",
+    ]  # fmt: skip
+    assert run("apps", "revoke", "app-1", *given).said == "app-1 is let in no more\n"
+    assert "(revoked)" in run("apps", "list", *given).said
+    assert run("partners", "list", *given).said == "nobody yet\n"
+    audit = rows(database, "select person, action from audit order by audit_id")
+    assert audit == [
+        ("command line", "app.add"), ("command line", "app.rotate"), ("command line", "app.revoke"),
+    ]  # fmt: skip
+
+
+def test_the_audit_names_whoever_shows_a_personal_token(
+    database: str, given: list[str], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(run("person", "add", "ann", "--role", "finance", *given).said, "ascii")
+    run("partners", "add", "bakery", "--scope", "points:accrue", "--token-file", token, *given)
+    assert ("ann", "partner.add") in rows(database, "select person, action from audit")
+    assert rows(database, "select scopes from api_client") == [(["points:accrue"],)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("apps", "add", "Upper"), "lower case"),
+        (("apps", "add", "a", "--scope", "points:accrue"), "is none of"),
+        (("partners", "rotate", "nobody"), "there is no partner 'nobody'"),
+        (("partners", "revoke", "app-1"), "there is no partner 'app-1'"),
+        (("apps", "add", "app-1"), "there is a client 'app-1' already"),
+        (("apps", "rotate", "app-1", "--keep-hours", "-1"), "--keep-hours"),
+        (("partners", "statement", "x", "--from", "soon"), "from: is a day"),
+        (
+            ("partners", "terms", "x", "--at-once", "0", "--customer-day", "1", "--day", "1"),
+            "points_per_accrual_max",
+        ),
+        (
+            ("partners", "terms", "app-1", "--at-once", "1", "--customer-day", "1", "--day", "1"),
+            "there is no partner 'app-1'",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    given: list[str], arguments: tuple[str, ...], says: str
+) -> None:
+    run("apps", "add", "app-1", *given)
+    ended = run(*arguments, *given)
+    assert ended.code == 1
+    assert says in ended.complained
+
+
+def test_terms_and_statement_of_a_partner(database: str, given: list[str]) -> None:
+    run("partners", "add", "bakery", *given)
+    limits = ("--at-once", "5", "--customer-day", "6", "--day", "7", "--days", "8")
+    said = run("partners", "terms", "bakery", *limits, *given)
+    assert said.said == "bakery may give 7 points a day\n"
+    assert rows(database, "select * from partner_terms") == [("bakery", 5, 6, 7, 8, 90)]
+    empty = run("partners", "statement", "bakery", *given)
+    assert empty.said == "given 0, taken back 0 (0 of it was spent), owed 0\n"
+    as_csv = run("partners", "statement", "bakery", "--csv", *given)
+    assert next(csv.reader(io.StringIO(as_csv.said)))[:3] == ["number", "day", "kind"]
+    as_json = json.loads(run("partners", "statement", "bakery", "--json", *given).said)
+    assert (as_json["partner"], as_json["owed_points"]) == ("bakery", 0)

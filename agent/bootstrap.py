@@ -116,7 +116,7 @@ async def running_agent(
     identity = load_identity(data / IDENTITY_FILE)
     thread = TillThread()
     till = await thread.run(open_till, data, identity, system, config.till())
-    client = CentralClient(identity, system)
+    client = CentralClient(identity, system, bundles_url=config.bundles_url)
     link = LinkWorker(till, thread, client, settings=config.link(), software=SOFTWARE)
     bus = open_bus(data, config.bus, identity, system)
     till.bus_address = bus.address()

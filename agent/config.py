@@ -66,6 +66,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ask_budget_ms: how long a sale waits for the centre's knowledge of a customer.
         authorise_budget_ms: how long a redemption waits for an authorisation.
         risk_points_per_receipt_max: the most points one receipt takes from the risk budget.
+        bundles_url: a web server with the centre's bundles as files, asked before the centre.
         bus: the section `[bus]`; its keys are `TILLSIDE_BUS_<KEY>` in the environment.
     """
 
@@ -80,11 +81,14 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ask_budget_ms: int = 150
     authorise_budget_ms: int = 1000
     risk_points_per_receipt_max: int = 30
+    bundles_url: str = ""
     bus: BusConfig = BusConfig()
 
     def __post_init__(self) -> None:
         if not 0 <= self.pos_port <= _PORT_MAX:
             raise ValueError(f"pos_port must be 0 to {_PORT_MAX}")
+        if self.bundles_url and not self.bundles_url.startswith(("http://", "https://")):
+            raise ValueError("bundles_url begins with http:// or https://")
         if self.language not in ("en", "ru"):
             raise ValueError("language must be en or ru")
         for name in (

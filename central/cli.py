@@ -8,6 +8,7 @@ from central.commands.accounts import add_accounts
 from central.commands.alerts import add_alerts
 from central.commands.archive import add_receipts
 from central.commands.availability import add_availability
+from central.commands.backup import add_backup
 from central.commands.calculate import add_calculate
 from central.commands.command import Run
 from central.commands.customers import add_customers
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_serving(commands)
     add_availability(commands)
     add_alerts(commands)
+    add_backup(commands)
     add_people(commands)
     add_persons(commands)
     add_programmes(commands)

@@ -9,6 +9,7 @@ CentralError
  · ForbiddenError               the caller is known and may not do this
    · LimitReachedError          it may not do so much of it
  · OverloadedError              too much waits; the caller is to come again
+ · TooManyRequestsError         this caller comes too often
  · EnrolmentError               a till cannot be enrolled with this code
  · BadRequestError              a request cannot be read; says where and why
  · NotFoundError                there is no such thing
@@ -65,6 +66,19 @@ class LimitReachedError(ForbiddenError):
 
 class OverloadedError(CentralError):
     """More waits here than can be done soon: come again in a moment."""
+
+
+class TooManyRequestsError(CentralError):
+    """This caller comes too often: come again later."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        """Say when.
+
+        Args:
+            retry_after_s: from now on.
+        """
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class EnrolmentError(CentralError):

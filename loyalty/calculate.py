@@ -89,10 +89,8 @@ def calculate(  # noqa: PLR0913 - each of them decides something
         )
     paid = [owed - redeemed for owed, redeemed in zip(left, redemption.minor_by_line, strict=True)]
     spent = Spent(scene.gross, left, paid)
-    earning, qualifying, given = _beside_money(found, combination, earners, spent, scene, moment)
-    decided = Decided(
-        situation, scene, found, combination, redemption, paid, earning, qualifying, given
-    )
+    beside = _beside_money(found, combination, earners, spent, scene, moment)
+    decided = Decided(situation, scene, found, combination, redemption, paid, *beside)
     result = assemble(decided, rules, moment=moment, place=place, account=account, right=right)
     _assert_sound(result, scene, redemption, right, programme.redemption.mode)
     return result

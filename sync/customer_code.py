@@ -86,6 +86,8 @@ def code_bytes(code: CustomerCode) -> bytes:
     """
     if len(code.card) != _CARD_BYTES:
         raise QrTextError(f"a card in the code has {_CARD_BYTES} bytes")
+    if sum(len(name.encode()) for name in (*code.segments, *code.offers)) > NAMES_BYTES_MAX:
+        raise QrTextError(f"segments and offers have {NAMES_BYTES_MAX} bytes together")
     return b"".join(
         (
             number_bytes(code.account_id),

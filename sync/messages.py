@@ -328,7 +328,7 @@ class CompareAnswer(Message, frozen=True, kw_only=True):
     applied: tuple[Applied, ...] = ()
 
 
-class SnapshotRequest(Message, frozen=True, kw_only=True):
+class SnapshotRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Asks for one account, fresh, by the keyed hash of a card.
 
     Attributes:

@@ -86,9 +86,7 @@ class WitnessStore:
     def has_room(self, till_id: int, size_bytes: int) -> bool:
         """Say whether so many more bytes of a sibling may be kept; settled copies make room."""
         row = self._database.row(
-            "select coalesce(sum(size_bytes), 0) from witness_copy"
-            " where till_id = ? and settled_at_ms = 0",
-            till_id,
+            "select coalesce(sum(size_bytes), 0) from needed_copy where till_id = ?", till_id
         )
         tills = self._database.rows("select distinct till_id from witness_copy")
         assert row is not None
@@ -105,13 +103,10 @@ class WitnessStore:
         assert row is not None
         assert isinstance(row[0], int)
         if row[0] > TILL_BYTES_MAX:
-            self._database.run(
-                "delete from witness_copy where till_id = ? and settled_at_ms > 0",
-                head.till_id,
-            )
+            self._forget_settled(before_ms=now_ms + 1, till_id=head.till_id)
         records = msgspec.msgpack.encode(request.records)
         self._database.run(
-            "insert or replace into witness_copy values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "insert or replace into witness_copy values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             head.till_id, head.incarnation, head.seq, head.head, request.from_seq,
             msgspec.msgpack.encode(head), request.previous_hash, b"".join(links), records,
             len(records), now_ms,
@@ -161,10 +156,10 @@ class WitnessStore:
         left_out = [[till_id, incarnation.hex()] for till_id, incarnation in without.items()]
         found: list[Copy] = []
         rows = self._database.rows(
-            "select till_id, signed, from_seq, previous_hash, records from witness_copy"
-            " where settled_at_ms = 0 and ((till_id, lower(hex(incarnation))) not in"
+            "select till_id, signed, from_seq, previous_hash, records from needed_copy"
+            " where (till_id, lower(hex(incarnation))) not in"
             " (select value ->> 0, value ->> 1 from json_each(?))"
-            " or lower(hex(head)) in (select value from json_each(?)))"
+            " or lower(hex(head)) in (select value from json_each(?))"
             " order by till_id, incarnation, from_seq, to_seq limit ?",
             msgspec.json.encode(left_out).decode(),
             msgspec.json.encode([head.hex() for head in but]).decode(), count,
@@ -179,32 +174,41 @@ class WitnessStore:
     def settle(self, head: SignedHead, *, now_ms: int) -> None:
         """Note that the centre has the records of a copy, or will never take them."""
         self._database.run(
-            "update witness_copy set settled_at_ms = ?"
-            " where till_id = ? and incarnation = ? and to_seq = ? and head = ?",
-            now_ms, head.till_id, head.incarnation, head.seq, head.head,
+            "insert or replace into settled_copy values (?, ?, ?, ?, ?)",
+            head.till_id, head.incarnation, head.seq, head.head, now_ms,
         )  # fmt: skip
 
     def unsettle(self) -> None:
         """Have every copy needed again: the centre went back to an older state of itself."""
-        self._database.run(
-            "update witness_copy set settled_at_ms = 0 where settled_at_ms > 0"
-        )
+        self._database.run("delete from settled_copy")
 
     def acked_copies(self, head: SignedHead, count: int) -> list[SignedHead]:
         """Return the heads of copies up to what the till says is acknowledged of this stream."""
         rows = self._database.rows(
-            "select signed from witness_copy"
-            " where till_id = ? and incarnation = ? and to_seq <= ? and settled_at_ms = 0"
-            " order by to_seq limit ?",
+            "select signed from needed_copy"
+            " where till_id = ? and incarnation = ? and to_seq <= ? order by to_seq limit ?",
             head.till_id, head.incarnation, head.acked_seq, count,
         )  # fmt: skip
         return [_head(signed) for (signed,) in rows]
 
     def tidy(self, *, now_ms: int) -> None:
         """Forget what was settled long ago, and copies nobody could hand in for months."""
+        self._forget_settled(before_ms=now_ms - SETTLED_DAYS * _DAY_MS)
         self._database.run(
-            "delete from witness_copy where kept_at_ms < ? or settled_at_ms between 1 and ?",
-            now_ms - COPY_DAYS_MAX * _DAY_MS, now_ms - SETTLED_DAYS * _DAY_MS,
+            "delete from witness_copy where kept_at_ms < ?", now_ms - COPY_DAYS_MAX * _DAY_MS
+        )
+
+    def _forget_settled(self, *, before_ms: int, till_id: int = 0) -> None:
+        """Forget what was settled before a moment, of one till or of all (0)."""
+        self._database.run(
+            "delete from witness_copy where (till_id, incarnation, to_seq, head) in"
+            " (select till_id, incarnation, to_seq, head from settled_copy"
+            " where settled_at_ms < ?1 and ?2 in (till_id, 0))",
+            before_ms, till_id,
+        )  # fmt: skip
+        self._database.run(
+            "delete from settled_copy where settled_at_ms < ?1 and ?2 in (till_id, 0)",
+            before_ms, till_id,
         )  # fmt: skip
 
     def size_bytes(self) -> int:

@@ -17,7 +17,7 @@ from tenacity import (
 
 from agent.identity import Identity
 from agent.system import System
-from sync.blobs import CHUNK_BYTES, piece_range
+from sync.blobs import CHUNK_BYTES, check_piece, piece_range
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask, Fetch
 from sync.enrolling import EnrolAnswer, EnrolRequest
@@ -71,12 +71,24 @@ class CentralClient:
     """One till's way to its centre."""
 
     def __init__(
-        self, identity: Identity, system: System, *, tls: ssl.SSLContext | None = None
+        self,
+        identity: Identity,
+        system: System,
+        *,
+        tls: ssl.SSLContext | None = None,
+        bundles_url: str = "",
     ) -> None:
+        """Make ready to connect.
+
+        Args:
+            bundles_url: where bundles are looked for before the centre is asked: a web server with
+                the centre's exported files. Empty = the centre alone.
+        """
         self._identity = identity
         self._system = system
         self._key = SigningKey(identity.key_seed)
         self._http = open_http(identity.centre_url, tls=tls)
+        self._files = open_http(bundles_url, tls=tls) if bundles_url else None
         self._is_short = False
 
     async def ask(self, ask: Ask, *, session: bytes, timeout_s: float) -> Message:
@@ -109,6 +121,8 @@ class CentralClient:
     async def fetch_piece(self, fetch: Fetch, *, timeout_s: float) -> bytes:
         """Fetch a piece of a bundle, packed; a broken download goes on where it stopped.
 
+        The web server of bundles is asked once: what it has not, or has damaged, is the centre's.
+
         Raises:
             LinkError: it could not be fetched in some tries; the next conversation tries again.
         """
@@ -121,18 +135,26 @@ class CentralClient:
         )
         async for attempt in retrying:
             with attempt:
-                await self._fetch_rest(fetch, got, timeout_s)
+                if self._files is None or attempt.retry_state.attempt_number > 1:
+                    await self._fetch_rest(self._http, fetch, got, timeout_s)
+                    continue
+                await self._fetch_rest(self._files, fetch, got, timeout_s)
+                try:
+                    check_piece(fetch.manifest, fetch.piece, bytes(got))
+                except MalformedMessageError as error:
+                    got.clear()
+                    raise LinkError(str(error)) from error
         return bytes(got)
 
-    async def _fetch_rest(self, fetch: Fetch, got: bytearray, timeout_s: float) -> None:
+    async def _fetch_rest(
+        self, http: httpx.AsyncClient, fetch: Fetch, got: bytearray, timeout_s: float
+    ) -> None:
         path = PATH_BUNDLE + fetch.manifest.bundle
         asked = piece_range(fetch.manifest, fetch.piece, got_bytes=len(got))
         headers = {"accept-encoding": "identity"} | ({"range": asked} if asked else {})
         is_all = False
         try:
-            async with self._http.stream(
-                "GET", path, headers=headers, timeout=timeout_s
-            ) as response:
+            async with http.stream("GET", path, headers=headers, timeout=timeout_s) as response:
                 if response.status_code not in (_OK, _PARTIAL):
                     raise LinkError(f"bundle answered with status {response.status_code}")
                 if response.status_code == _OK:
@@ -195,6 +217,8 @@ class CentralClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        if self._files is not None:
+            await self._files.aclose()
 
 
 async def enrol(centre_url: str, request: EnrolRequest, *, timeout_s: float) -> EnrolAnswer:
@@ -229,7 +253,11 @@ def open_http(centre_url: str, *, tls: ssl.SSLContext | None = None) -> httpx.As
         )
     except httpx.InvalidURL as error:
         raise LinkError(f"{centre_url!r} is not the address of a centre: {error}") from error
-    # Of what a client says by itself the centre needs nothing; a thin line carries it each time.
+    return terse(http)
+
+
+def terse(http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Have a client say no more than it is told: a thin line carries it each time."""
     for name in ("accept", "accept-encoding", "connection", "user-agent"):
         del http.headers[name]
     return http

@@ -37,7 +37,7 @@ class Person:
     @property
     def identified(self) -> bool:
         """A card or a code was presented."""
-        return self.account.identified
+        return bool(self.card) or self.account.identified
 
     def refreshed(self, till: Till) -> "Person":
         """Return the same customer with what the till knows by now."""

@@ -20,7 +20,7 @@ import msgspec
 
 from agent.bootstrap import IDENTITY_FILE, SOFTWARE
 from agent.identity import identity_of, save_identity
-from agent.link.central_client import CentralClient
+from agent.link.central_client import CentralClient, terse
 from agent.link.till_side import JournalTillSide
 from agent.till_service.messages import CompleteRequest, ReceiptRequest, ReserveRequest
 from bench.demo.rig import RigError
@@ -83,11 +83,11 @@ class StoreTill:
         self._held: asyncio.Task[Message] | None = None
         self._client = CentralClient(self.core.till.identity, world)
         transport = CountingTransport(app, self.traffic)
-        http = self._client._http  # noqa: SLF001 - the network, and nothing else
-        self._client._http = httpx.AsyncClient(  # noqa: SLF001
-            transport=transport, base_url="http://centre.example", trust_env=False
+        self._client._http = terse(  # noqa: SLF001 - the network, and nothing else
+            httpx.AsyncClient(
+                transport=transport, base_url="http://centre.example", trust_env=False
+            )
         )
-        self._client._http.headers = http.headers  # noqa: SLF001
         self.side = JournalTillSide(self.core.till, software=SOFTWARE)
 
     async def talk(self, *, hello: bool) -> None:

@@ -24,6 +24,7 @@ from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
 from sync import cycle, enrolling, forgetting, lines, listening, messages, neighbours
 from sync.codec import CONTENT_TYPE
+from sync.short_header import HEADER_SHORT
 from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
 
 _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
@@ -174,6 +175,13 @@ def _till_operation(
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in (HEADER_TILL, HEADER_SESSION, HEADER_NONCE, HEADER_SIGNATURE)
     ]
+    operation["parameters"].append({
+        "name": HEADER_SHORT,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": "in place of the other four, once HELLO has said `short`",
+    })  # fmt: skip
     return operation
 
 

@@ -18,6 +18,7 @@ from central.errors import (
     NotFoundError,
     OverloadedError,
     TillRevokedError,
+    TooManyRequestsError,
 )
 from central.observability.meters import PROBLEMS
 from central.streams.ingest import StreamUnknownError
@@ -40,6 +41,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (ConflictError, 409, "conflict"),
     (DatabaseUnavailableError, 503, "database_unavailable"),
     (OverloadedError, 503, "overloaded"),
+    (TooManyRequestsError, 429, "too_many_requests"),
 )
 
 NAMED = (CentralError, MalformedMessageError, SignatureError)

@@ -81,8 +81,16 @@ class TillRoutes:
                 reply.nonce = nonce_of(request.headers)
                 body = await read_body(request)
                 caller = await self._authenticate(request, body)
+                if self.rates is not None:
+                    now_ms = self.desk.system.monotonic_ms()
+                    brings = request.url.path in _BRING_RECORDS
+                    self.rates.take(caller.till_id, now_ms=now_ms, brings_records=brings)
                 plain = decompress(body, reply.encoding)
                 return reply.answer(200, await say(caller, decode(kind, plain)))
+            except TooManyRequestsError as error:
+                answer = reply.answer(*problem_of(error))
+                answer.headers["retry-after"] = str(ceil(error.retry_after_s))
+                return answer
             except NAMED as error:
                 return reply.answer(*problem_of(error))
 

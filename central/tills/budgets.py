@@ -65,6 +65,10 @@ class AnswerBudget:
         """Note what is told, whether there was room for it or not."""
         self._used_bytes[kind] += size_bytes
 
+    def used_bytes(self, kind: ByteClass) -> int:
+        """Return how much is told of a class."""
+        return self._used_bytes[kind]
+
     def take(self, kind: ByteClass, sizes_bytes: Sequence[int]) -> int:
         """Return how many of some pieces, in their order, are told now.
 

@@ -32,7 +32,7 @@ from central.tills.budgets import AnswerBudget, ByteClass
 from central.tills.feed import compare, find_epoch
 from central.tills.front import TillFront
 from central.tills.roster import find_roster
-from central.tills.telling import Asker, in_turn, read_news, size_of, within
+from central.tills.telling import Asker, in_turn, measure, read_news, size_of, within
 from central.tills.waiting import CLOSED, REPLACED, RULES, Seat, WaitingRoom
 from sync import short_grants
 from sync.codec import encode
@@ -369,6 +369,7 @@ class TillDesk:
                 programme=caller.programme, whole=whole,
             )  # fmt: skip
             answer = await read_news(connection, asker, pull, budget)
+        measure(budget)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
         return msgspec.structs.replace(
             answer, grants=grants, recalls=recalls, roster=roster,

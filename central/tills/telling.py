@@ -9,9 +9,11 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
+from central.observability.meters import PULL_BYTES
 from central.tills.account_rows import (
     ROW_BYTES_ABOUT,
     account_row,
+    bytes_about,
     cut_page,
     cut_whole,
     find_applied,
@@ -111,6 +113,12 @@ async def read_news(
     )
 
 
+def measure(budget: AnswerBudget) -> None:
+    """Count what an answer took of each class, for the graph of how a store's day grows."""
+    for kind in ByteClass:
+        PULL_BYTES.labels(kind.name.lower()).inc(budget.used_bytes(kind))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Changes:
     accounts: tuple[AccountRow, ...]
@@ -139,10 +147,12 @@ async def _changes(
     has_more = fitting < len(rows) or len(rows) == rows_max
     rows = rows[:fitting]
     arrivals = [row["arrival"] for row in rows if row["arrival"] is not None]
-    outcomes = await connection.fetch(_SQL["outcome_rows"], arrivals)
+    found_outcomes = await connection.fetch(_SQL["outcome_rows"], arrivals)
+    outcomes = tuple(OutcomeRow(**row) for row in found_outcomes)
+    budget.spend(ByteClass.ACCOUNTS, sum(map(bytes_about, accounts)) + size_of(*outcomes))
     return _Changes(
         accounts=accounts,
-        outcomes=tuple(OutcomeRow(**row) for row in outcomes),
+        outcomes=outcomes,
         has_more=has_more,
         last=rows[-1] if rows else None,
     )

@@ -14,7 +14,12 @@ FOLDER = Path(__file__).parent / "codes"
 ALPHANUMERIC = set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:")
 # ISO/IEC 18004, table 7: characters of alphanumeric mode by version at level M, from version 6.
 CHARACTERS_OF_VERSION = {6: 154, 7: 178, 8: 221, 9: 262}
-SIZES = {"ask": (113, 175, 7), "grant": (132, 203, 8), "receipt": (120, 185, 8)}
+SIZES = {
+    "ask": (113, 175, 7),
+    "customer": (132, 203, 8),
+    "grant": (132, 203, 8),
+    "receipt": (120, 185, 8),
+}
 """Bytes, characters, QR version."""
 
 

@@ -130,6 +130,12 @@ AT_REST = {
 }
 """The same, once everything that can arrive has arrived."""
 
+CAMPAIGNS = """
+    select name, most, overdrawn, swept_used - taken_back + overdrawn + coalesce((
+        select sum(used) from counter_grant g where g.counter = c.name), 0)::bigint as net
+    from shared_counter c where most > 0"""
+"""Limits over all customers, and what the centre's books say was used and did not come back."""
+
 PAID_BEYOND_RISK = """
     select till_id, (paid - risked)::bigint as points from (
         select i.till_id, -p.points as paid, coalesce((

@@ -1,5 +1,6 @@
 """Whole worlds: nothing printed is lost, nothing spent twice, whatever breaks; and it can fail."""
 
+import gc
 import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bench.simulate.worlds import World, run_in
 from central.database.pool import Pool
 from tests.simulation import faults
 from tests.simulation.failover import open_simulation_pool
 from tests.simulation.faults import Size
 from tests.simulation.plants import PLANTS, AsBuilt
+from tests.simulation.tills import SimulatedTill
 from tests.simulation.world import Run, run_world
 from tests.support.postgres import ScratchDatabases
 
@@ -83,6 +86,17 @@ async def test_the_same_seed_is_the_same_run(scratch_databases: ScratchDatabases
         sound(run)
         digests.append(run.digest)
     assert digests[0] == digests[1]
+
+
+def test_a_world_that_is_over_takes_no_memory(scratch_databases: ScratchDatabases) -> None:
+    def tills() -> int:
+        return sum(isinstance(each, SimulatedTill) for each in gc.get_objects())
+
+    gc.collect()
+    before = tills()
+    told = run_in(scratch_databases, World(seed=1, days=1))
+    assert told.figures["sales"] > 0
+    assert tills() == before
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=[plant.__name__ for plant in PLANTS])

@@ -147,7 +147,10 @@ class NatsBroker(_Process):
         return f"nats://127.0.0.1:{self.port}?stream={place}&subject={place}"
 
     async def prepare(self, place: str) -> None:
-        """The adapter makes its stream itself."""
+        """Make the stream, as the adapter does where there is none."""
+        client = await nats.connect(f"nats://127.0.0.1:{self.port}")
+        await client.jetstream().add_stream(name=place, subjects=[f"{place}.>"])
+        await client.close()
 
     async def read(self, place: str, count: int) -> list[Received]:
         client = await nats.connect(f"nats://127.0.0.1:{self.port}")

@@ -112,6 +112,7 @@ class JoinedCentre:
     Attributes:
         broken_checks: checks of the ledger that this test breaks on purpose.
         owner: connected as the database's owner, where the parts are not.
+        pools: of the parts.
     """
 
     parts: Centre
@@ -119,6 +120,7 @@ class JoinedCentre:
     http: httpx.AsyncClient
     broken_checks: set[str] = field(default_factory=set)
     owner: Pool | None = None
+    pools: Pools | None = None
     _keys_made: "count[int]" = field(default_factory=lambda: count(1))
 
     @property
@@ -308,7 +310,7 @@ async def joined_centre(
     )
     transport = httpx.ASGITransport(app=parts.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:
-        centre = JoinedCentre(parts, system, http, owner=pool)
+        centre = JoinedCentre(parts, system, http, owner=pool, pools=pools)
         await centre.store()
         await centre.publish(BUNDLE)
         yield centre

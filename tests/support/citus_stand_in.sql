@@ -5,7 +5,8 @@ create schema if not exists citus_stand_in;
 create or replace function citus_stand_in.create_reference_table(table_name regclass) returns void language sql as '';
 
 create or replace function citus_stand_in.create_distributed_table(
-    table_name regclass, distribution_column text, colocate_with text default 'default', parts int default 8)
+    table_name regclass, distribution_column text, colocate_with text default 'default',
+    parts int default coalesce(nullif(current_setting('citus_stand_in.parts', true), '')::int, 8))
 returns void language plpgsql as $$
 declare
     whole text := table_name::text;

@@ -84,7 +84,8 @@ class ScratchDatabases:
         self._execute(f'create database "{name}" template template0 encoding utf8')
         self._await(_migrate(self._dsn(name)))
         if _IN_PARTITIONS:
-            self._await(spread_in_partitions(self._dsn(name)))
+            # As few as can be told apart: each is some files to copy for every test.
+            self._await(spread_in_partitions(self._dsn(name), parts=2))
         return name
 
     def _dsn(self, database: str) -> str:
@@ -108,7 +109,7 @@ async def _migrate(dsn: str) -> None:
         await connection.close()
 
 
-async def spread_in_partitions(dsn: str) -> None:
+async def spread_in_partitions(dsn: str, *, parts: int = 8) -> None:
     """Spread a migrated database's tables as a Citus would have them, in hash partitions."""
     connection = await asyncpg.connect(dsn)
     try:
@@ -118,6 +119,7 @@ async def spread_in_partitions(dsn: str) -> None:
             f'alter database "{name}" set search_path = public, citus_stand_in'
         )
         await connection.execute("set search_path = public, citus_stand_in")
+        await connection.execute(f"set citus_stand_in.parts = {parts}")
         await spread(connection)
     finally:
         await connection.close()

@@ -19,7 +19,8 @@ from central.database.parts import PARTS, PRIVILEGES, Part
 from central.database.pool import Connection
 
 ROOT: Final = Path(__file__).parents[2]
-OWNER: Final = ("central/database/migrations.py", "central/database/parts.py",
+OWNER: Final = ("central/database/backups.py", "central/database/migrations.py",
+                "central/database/parts.py",
                 "central/database/spreading.py")  # fmt: skip
 """Modules whose statements only the schema's owner runs."""
 
@@ -34,6 +35,7 @@ NOBODY: Final[tuple[Part, ...]] = ()
 
 RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "access/clients.py": APP,
+    "access/codes.py": APP,
     "access/customers.py": APP,
     "access/partners.py": APP,
     "access/personal_offers.py": APP,
@@ -62,7 +64,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "privacy/erasing.py": PROCESSING,
     "privacy/exporting.py": PERSONAL,
     "privacy/telling.py": FRONT,
-    "programmes/registry.py": NOBODY,
+    "programmes/registry.py": OFFICE,
     "rights/allowance.py": OFFICE,
     "rights/blocking.py": PROCESSING,
     "rights/counters.py": FRONT,
@@ -75,7 +77,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "rights/planner.py": PROCESSING,
     "rights/right_books.py": PROCESSING,
     "rights/shared_books.py": PROCESSING,
-    "rights/suspicion.py": FRONT,
+    "rights/suspicion.py": FRONT + PROCESSING,
     "rights/tending.py": PROCESSING,
     "rights/write_offs.py": PROCESSING,
     "rules/deltas.py": OFFICE,
@@ -133,6 +135,7 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
         PERSONAL + PROCESSING: "lock_erasures",
         OFFICE: "erasures tills_missing ahead tills_of points_left",
     },
+    "rights/courier.py": {FRONT + APP + PROCESSING: "forget_posted hear_receipt key_of_till"},
     "rights/counters.py": {
         PROCESSING: "take_home take_back sweep_grants sweep_counters",
         OFFICE: "states",
@@ -144,6 +147,7 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
         FRONT: "move_wishes wish_for_share",
         OFFICE + PROCESSING: "recall_elsewhere drop_wishes_elsewhere wish",
     },
+    "rules/releases.py": {OFFICE + PROCESSING: "change_state rings bundle releases"},
     "rules/roots.py": {OFFICE: "lock_releases insert_root"},
     "streams/refunds.py": {FRONT + PROCESSING: "returns_of_receipt returnable_points"},
     "streams/transfers.py": {
@@ -325,6 +329,8 @@ async def derive(connection: Connection) -> dict[str, dict[Part, str]]:
     for (table,) in rows:
         if table not in NOT_TO_BE_READ:
             found.setdefault(table, {})["reader"] = {"r"}
+    # Whoever is bound to a part sees whether the schema fits.
+    found["migration"] = {part: {"r"} for part in PARTS if part != "reader"}
     return {
         table: {
             part: "".join(each for each in PRIVILEGES if each in letters)

@@ -2,6 +2,7 @@
 
 from loyalty.account import LotPart
 from sync import qr
+from sync.customer_code import CustomerCode
 from sync.qr import CourierAsk, CourierGrant, Document, ReceiptProof
 from sync.signing import SigningKey, card_hash
 
@@ -60,6 +61,33 @@ receipt = qr.seal(
     TILL_KEY,
 )
 
-DOCUMENTS: dict[str, Document] = {"ask": ask, "grant": grant, "receipt": receipt}
+customer = qr.seal(
+    CustomerCode(
+        account_id=1_234_567,
+        step=58_039_200,
+        programme="green",
+        card=bytes(range(100, 116)),
+        version=42,
+        points=1_250,
+        purchases=17,
+        in_birthday_window=True,
+        tier="gold",
+        segments=("families",),
+        offers=("coffee-5", "spring-7"),
+    ),
+    CENTRE_KEY,
+)
+
+DOCUMENTS: dict[str, Document] = {
+    "ask": ask,
+    "customer": customer,
+    "grant": grant,
+    "receipt": receipt,
+}
 CODES = {name: qr.write(document) for name, document in DOCUMENTS.items()}
-SIGNERS = {"ask": TILL_KEY.public, "grant": CENTRE_KEY.public, "receipt": TILL_KEY.public}
+SIGNERS = {
+    "ask": TILL_KEY.public,
+    "customer": CENTRE_KEY.public,
+    "grant": CENTRE_KEY.public,
+    "receipt": TILL_KEY.public,
+}

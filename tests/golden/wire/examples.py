@@ -469,7 +469,7 @@ MESSAGES: dict[type[Message], Message] = {
     BusKey: roster.bus_keys[0],
     RosterTill: roster.tills[0],
     Roster: roster,
-    SnapshotRequest: SnapshotRequest(card=card),
+    SnapshotRequest: SnapshotRequest(card=card, account_id=7),
     SnapshotAnswer: SnapshotAnswer(account=account_row, applied=(applied,)),
     AuthoriseRequest: AuthoriseRequest(
         key=SALE_KEY, account_id=7, points=120, incarnation=INCARNATION

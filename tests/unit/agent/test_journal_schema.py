@@ -18,6 +18,8 @@ TABLES = {
     "courier_ask",
     "courier_count",
     "rule_trust",
+    "settled_copy",
+    "shown_code",
     "told_time",
     "grant_paper",
     "roster",

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from central.observability.meters import REGISTRY
 from central.tills.budgets import ANSWER_BYTES_MAX, SHARES_PERCENT, AnswerBudget, ByteClass
 from central.tills.telling import in_turn, size_of
 from sync import cycle
@@ -171,3 +172,18 @@ async def test_small_answers_tell_everything_in_the_end(centre: JoinedCentre) ->
     assert await centre.pool.fetchval("select count(*) from right_grant where recalled") == 60
     open_recalls = "select count(*) from right_grant where recalled and outstanding > 0"
     assert await centre.pool.fetchval(open_recalls) == 0
+
+
+async def test_what_is_told_is_counted_by_class(centre: JoinedCentre) -> None:
+    vault = await busy_centre(centre)
+    before = {kind: _counted(kind) for kind in ByteClass}
+    vault.blocked = (0, 0)
+    answer = await asked(vault, bytes_max=PULL_BYTES_DEFAULT)
+    assert _counted(ByteClass.RECALLS) - before[ByteClass.RECALLS] == size_of(*answer.recalls)
+    for kind in ByteClass:
+        assert _counted(kind) > before[kind]
+
+
+def _counted(kind: ByteClass) -> float:
+    found = REGISTRY.get_sample_value("tillside_pull_bytes_total", {"news": kind.name.lower()})
+    return found or 0

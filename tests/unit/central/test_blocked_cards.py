@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.till_service.identify import identify
+from agent.till_service.presenting import Presented
 from central.rights.blocking import set_blocked
 from central.tills.blocked_cards import read_blocked
 from central.tills.feed import begin_epoch
@@ -195,7 +196,7 @@ async def test_without_a_line_a_till_knows_a_blocked_card_of_another_stores_cust
     await centre.store("store-9")
     await centre.customer(7, 300, card="stranger", home="store-9")
     till = await TillOnCentre.enrolled(centre, tmp_path / "till")
-    identified = identify(till.joined.till, till.joined.till.card_hash("stranger"))
+    identified = identify(till.joined.till, Presented(card=till.joined.till.card_hash("stranger")))
     for is_blocked in (True, False):
         await block(centre, 7, blocked=is_blocked)
         await till.talk()
@@ -203,7 +204,9 @@ async def test_without_a_line_a_till_knows_a_blocked_card_of_another_stores_cust
         with pytest.raises(StopIteration) as known:
             next(identified)
         assert (known.value.value.account.account_id, known.value.value.blocked) == (0, is_blocked)
-        identified = identify(till.joined.till, till.joined.till.card_hash("stranger"))
+        identified = identify(
+            till.joined.till, Presented(card=till.joined.till.card_hash("stranger"))
+        )
     till.close()
 
 

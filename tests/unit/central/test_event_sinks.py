@@ -16,7 +16,11 @@ from central.outreach.opening import open_sink
 from central.outreach.port import EventSink, SinkUnavailableError
 from tests.support.brokers import Broker, KafkaBroker, NatsBroker, RabbitBroker, free_port
 
-BROKERS = {"nats": NatsBroker, "kafka": KafkaBroker, "rabbitmq": RabbitBroker}
+BROKERS: dict[str, type[NatsBroker | KafkaBroker | RabbitBroker]] = {
+    "nats": NatsBroker,
+    "kafka": KafkaBroker,
+    "rabbitmq": RabbitBroker,
+}
 
 
 @pytest.fixture(scope="module", params=BROKERS)

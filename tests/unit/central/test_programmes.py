@@ -1,10 +1,13 @@
 """Programmes: a card leads to a wallet in each; banners have one each, or share one."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from central.backtest.change import RuleChange
 from central.backtest.pairs import Pairs
@@ -16,13 +19,16 @@ from central.ledger.merging import merge_accounts
 from central.people.tiers import Tier, TierTerms, put_terms, read_overview, tend_tiers
 from central.programmes.registry import add_programme, give_banner, list_programmes
 from central.rules.library import load_bundle
+from central.staff.audit import AuditRow, read_audit
+from central.staff.persons import add_person
 from central.streams.sales import ANOTHER_PROGRAMME
 from loyalty.bundle import Bundle
 from loyalty.compilation import Rules
 from loyalty.offers import PointsPerMoney, Who
 from sync.messages import AccountRow, SnapshotAnswer, SnapshotRequest
 from tests.support import builders
-from tests.support.centre import BUNDLE, JoinedCentre, Totals
+from tests.support.centre import BUNDLE, KEYS, JoinedCentre, Totals
+from tests.support.command_line import central
 from tests.support.till_probe import Outcome, TillProbe, take
 
 _STREAMS = load_queries("central.streams", "queries.sql")
@@ -77,6 +83,12 @@ async def last_outcome(centre: JoinedCentre, till: TillProbe) -> str:
     """Return what became of a till's last record."""
     outcomes = await centre.outcomes(till)
     return outcomes[max(outcomes)].outcome
+
+
+@pytest.fixture
+def _logs_as_they_were() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 # Wallets
@@ -209,9 +221,9 @@ async def test_a_backtest_leaves_out_receipts_of_other_programmes(centre: Joined
     async with centre.pool.acquire() as connection:
         blue = await load_bundle(connection, blue_rules.bundle_hash)
     change = RuleChange(offers=BLUE.offers, rules_of=BUNDLE.programme.programme_id)
-    found = [Pairs(change, lambda _, one=one: one).of("hash") for one in (blue, BUNDLE)]
-    assert found[0] == "its rules are another programme's"
-    assert not isinstance(found[1], str)
+    others = Pairs(change, lambda _: blue).of("hash")
+    assert others == "its rules are another programme's"
+    assert not isinstance(Pairs(change, lambda _: BUNDLE).of("hash"), str)
 
 
 # Keeping apart
@@ -334,3 +346,49 @@ async def test_the_ledger_is_proven_to_keep_programmes_apart(centre: JoinedCentr
     await two_programmes(centre)
     await centre.pool.execute("update card set programme = 'red' where account_id = 107")
     centre.broken_checks = {"programmes"}
+
+
+# By command and by call
+
+
+@pytest.mark.usefixtures("_logs_as_they_were")
+def test_programmes_are_made_and_shared_by_command(database: str, tmp_path: Path) -> None:
+    given = ["--database", database, "--data", str(tmp_path)]
+    assert central("migrate", *given).code == 0
+    assert "no banner yet" in central("programmes", "add", "blue", "Blue points", *given).said
+    assert central("programmes", "banner", "BLUE", "blue", *given).code == 0
+    done = central("programmes", "banner", "SKY", "blue", *given)
+    assert done.code == 0
+    assert "blue (Blue points): BLUE, SKY; 0 stores, 0 accounts, no rules yet" in done.said
+    listed = json.loads(central("programmes", "list", "--json", *given).said)["programmes"]
+    assert [each["programme"] for each in listed] == ["", "blue"]
+    refused = central("programmes", "banner", "RED", "red", *given)
+    assert (refused.code, "no programme 'red'" in refused.complained) == (1, True)
+
+
+async def test_programmes_are_made_and_shared_by_call(centre: JoinedCentre) -> None:
+    office = {"authorization": f"Bearer {KEYS.office_token}"}
+    async with centre.pool.acquire() as connection:
+        token = await add_person(connection, "fin", ("finance",), by="root", system=centre.system)
+    finance = {"authorization": f"Bearer {token}"}
+    wish = {"programme": "blue", "title": "Blue points"}
+    call = centre.http
+    assert (await call.post("/v1/programmes", headers=office, json=wish)).status_code == 403
+    made = await call.post("/v1/programmes", headers=finance, json=wish)
+    assert (made.status_code, made.json()["banners"]) == (200, [])
+    wish = {"banner": "sky", "programme": "blue"}
+    given = await call.post("/v1/banners", headers=finance, json=wish)
+    assert given.json()["banners"] == ["sky"]
+    listed = (await call.get("/v1/programmes", headers=office)).json()
+    assert [each["programme"] for each in listed] == ["", "blue"]
+    for path in ("/v1/ledger/liability", "/v1/tiers/terms"):
+        for wrong in ("red", "%00"):
+            found = await call.get(f"{path}?programme={wrong}", headers=office)
+            assert found.status_code == 404
+    subjects = {row.subject for row in await _audit(centre)}
+    assert "programme:blue" in subjects
+
+
+async def _audit(centre: JoinedCentre) -> Sequence[AuditRow]:
+    async with centre.pool.acquire() as connection:
+        return await read_audit(connection)

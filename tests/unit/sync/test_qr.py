@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from loyalty.account import LotPart
 from loyalty.limits import AMOUNT_MINOR_MAX, POINTS_MAX
 from sync import qr
+from sync.customer_code import NAME_BYTES_MAX, TIER_BYTES_MAX, CustomerCode
 from sync.errors import MalformedMessageError, QrTextError, SignatureError
 from sync.limits import COUNT_MAX
 from sync.qr import CourierAsk, CourierGrant, Document, ReceiptProof
@@ -17,8 +18,8 @@ from sync.signing import SigningKey
 from tests.golden.codes import examples
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ*-./:"
-KINDS = (CourierAsk, CourierGrant, ReceiptProof)
-PREFIXES = ("TSA1:", "TSG1:", "TSR1:")
+KINDS = (CourierAsk, CourierGrant, CustomerCode, ReceiptProof)
+PREFIXES = ("TSA1:", "TSG1:", "TSC1:", "TSR1:")
 
 eight = st.binary(min_size=8, max_size=8)
 signatures = st.binary(min_size=64, max_size=64)
@@ -83,7 +84,25 @@ proofs = st.builds(
 )
 
 
-@given(st.one_of(asks, grants, proofs))
+names = st.lists(short_texts(12), max_size=5).map(tuple)
+customers = st.builds(
+    CustomerCode,
+    account_id=counts,
+    step=st.integers(0, COUNT_MAX),
+    programme=short_texts(NAME_BYTES_MAX),
+    card=st.binary(min_size=16, max_size=16),
+    version=st.integers(0, COUNT_MAX),
+    points=st.integers(0, POINTS_MAX),
+    purchases=st.integers(0, COUNT_MAX),
+    in_birthday_window=st.booleans(),
+    tier=short_texts(TIER_BYTES_MAX),
+    segments=names,
+    offers=names,
+    signature=signatures,
+)
+
+
+@given(st.one_of(asks, grants, customers, proofs))
 def test_what_is_written_is_read(document: Document) -> None:
     text = qr.write(document)
     assert set(text) <= set(ALPHABET)
@@ -157,6 +176,10 @@ WRONG: dict[str, Document] = {
     "too many points": msgspec.structs.replace(examples.ask, points=POINTS_MAX + 1),
     "nonce too short": msgspec.structs.replace(examples.ask, nonce=b"short"),
     "store too long": msgspec.structs.replace(examples.ask, store="s" * 41),
+    "half a card hash": msgspec.structs.replace(examples.customer, card=b"half"),
+    "tier too long": msgspec.structs.replace(examples.customer, tier="t" * 21),
+    "offers too long": msgspec.structs.replace(examples.customer, offers=("o" * 40,) * 4),
+    "too many offers": msgspec.structs.replace(examples.customer, offers=("o",) * 17),
     "no UUID": msgspec.structs.replace(examples.receipt, key="receipt 7"),
     "UUID in upper case": msgspec.structs.replace(examples.receipt, key=examples.SALE_KEY.upper()),
     "no moment": msgspec.structs.replace(examples.receipt, moment="noon"),
@@ -177,6 +200,7 @@ def test_what_has_no_place_in_the_form_is_refused_when_written(document: Documen
 
 UNREADABLE: dict[str, Document] = {
     "till zero": msgspec.structs.replace(examples.ask, till_id=0),
+    "nobody": msgspec.structs.replace(examples.customer, account_id=0),
     "no points": msgspec.structs.replace(examples.ask, points=0),
     "lots are not the points": msgspec.structs.replace(examples.grant, points=481),
     "half a card": msgspec.structs.replace(examples.receipt, card=b"half"),
@@ -195,7 +219,7 @@ def test_the_refusal_is_one_the_api_knows() -> None:
     assert not qr.is_receipt_code(examples.CODES["grant"])
 
 
-@given(st.one_of(asks, grants, proofs))
+@given(st.one_of(asks, grants, customers, proofs))
 def test_sealing_and_writing_in_one_go_gives_the_same_text(document: Document) -> None:
     key = SigningKey(bytes(32))
     assert qr.sealed_text(document, key) == qr.write(qr.seal(document, key))

@@ -193,7 +193,7 @@ def test_a_sibling_that_is_full_says_so_and_is_left_in_peace(store: Store) -> No
     with store.third.till.journal.transaction():
         database.run(
             "insert into witness_copy"
-            " values (?, x'00', 1, x'00', 1, ?, x'', x'', x'', 33554432, 0, 0)",
+            " values (?, x'00', 1, x'00', 1, ?, x'', x'', x'', 33554432, 0)",
             SECOND, head,
         )  # fmt: skip
     store.lan.cut_off.add(VAULT)

@@ -20,6 +20,7 @@ from central.api.open_routes import OpenRoutes
 from central.api.operations_routes import OperationsRoutes
 from central.api.partner_routes import PartnerRoutes
 from central.api.rule_routes import RuleRoutes
+from central.api.till_rates import TillRates
 from central.api.till_routes import TillRoutes
 from central.availability.counting import fold as fold_service
 from central.availability.counting import sweep as sweep_service
@@ -96,6 +97,7 @@ def join_centre(
     room: WaitingRoom | None = None,
     pools: Pools | None = None,
     people: CustomerDesk | None = None,
+    rates: TillRates | None = None,
 ) -> Centre:
     """Join the parts over an open, migrated database.
 
@@ -103,6 +105,7 @@ def join_centre(
         room: where pulls wait for news; without one they are answered at once.
         pools: of the traffic classes; without them all share `pool`.
         people: reads and writes people's data; without it nothing of them is served.
+        rates: how often one till may call; without them as often as it likes.
     """
     pools = pools or Pools.shared(pool)
     library = RuleLibrary()
@@ -122,7 +125,7 @@ def join_centre(
         LineReader(pool, library),
     )
     app = make_app(
-        TillRoutes(pool, desk, keys),
+        TillRoutes(pool, desk, keys, rates),
         OpenRoutes(pool, keys, system, directory),
         OfficeRoutes(pools.office, keys, library),
         OauthRoutes(pools.app, keys, tokens, system),

@@ -52,6 +52,11 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         alert_repeat_min: an incident that goes on is told again after so long; 0 = never.
         personal_key_file: with the keys people's data are sealed with; empty = in the data folder.
         events: address of the broker that events go to (`central.outreach.opening`); empty = none.
+        database_file: with the address in it, which may hold a password; in place of `database`.
+        till_requests_per_s: of one till; five seconds' worth may come at once. 0 = no bound.
+        tls_certificate, tls_key: files, PEM; none = plain HTTP, for a proxy that ends TLS.
+        tls_client_authorities: who has to have signed the certificates of clients; none = clients
+            need none.
         role: which part of the centre the process is (`central.roles`).
     """
 
@@ -78,6 +83,12 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     personal_connections_max: int = 2
     outreach_connections_max: int = 3
     personal_key_file: str = ""
+    database_file: str = ""
+    till_requests_per_s: int = 100
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_authorities: str = ""
+    tls_min: Literal["1.2", "1.3"] = "1.2"
     metrics_port: int = 0
     mail_server: str = ""
     mail_from: str = ""
@@ -108,6 +119,12 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("bounds must not be negative; grant_days and connections at least 1")
         if min(self.counter_parts, self.counter_amount_min) < 1:
             raise ValueError("counter_parts and counter_amount_min must be at least 1")
+        if self.till_requests_per_s < 0:
+            raise ValueError("till_requests_per_s must not be negative")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_client_authorities and not self.tls_certificate:
+            raise ValueError("tls_client_authorities needs tls_certificate and tls_key")
         if not 0 <= self.hold_s <= _HOLD_S_MAX:
             raise ValueError(f"hold_s must be 0 to {_HOLD_S_MAX}")
         if not 0 <= self.birthday_days <= _BIRTHDAY_DAYS_MAX:
@@ -158,12 +175,31 @@ def make_config(options: Mapping[str, object], environment: Mapping[str, str]) -
         ConfigurationError: a value is wrong; the message names it.
     """
     values: dict[str, object] = {}
+    if _holds_password(str(options.get("database") or "")):
+        raise ConfigurationError(
+            "arguments are seen by everybody on the machine: give a database's password in"
+            f" {PREFIX}DATABASE or in a file named by {PREFIX}DATABASE_FILE"
+        )
     for name in CentralConfig.__struct_fields__:
         if (text := environment.get(PREFIX + name.upper())) is not None:
             values[name] = text
         if options.get(name) is not None:
             values[name] = str(options[name])
+    if (file := values.get("database_file")) and not values.get("database"):
+        values["database"] = _read_address(Path(str(file)))
     try:
         return msgspec.convert(values, CentralConfig, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigurationError(f"setting wrong: {error}") from error
+
+
+def _holds_password(address: str) -> bool:
+    user = address.partition("://")[2].rpartition("@")[0]
+    return ":" in user or "password=" in address.partition("?")[2]
+
+
+def _read_address(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the database's address cannot be read: {error}") from error

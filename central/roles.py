@@ -21,6 +21,7 @@ import uvicorn
 from central import __version__, bootstrap
 from central.alerts.incidents import IncidentBook
 from central.alerts.watch import Watch, watch_for_ever
+from central.api.till_rates import TillRates
 from central.api.traffic import TrafficControl
 from central.bootstrap import Centre, join_centre
 from central.config import CentralConfig
@@ -40,6 +41,7 @@ from central.privacy.personal_keys import load_personal_keys
 from central.system import System
 from central.tills.listening import listen_for_ever
 from central.tills.waiting import WaitingRoom
+from central.tls import StrictTransport, renew_for_ever, with_tls
 
 log = structlog.get_logger()
 
@@ -69,7 +71,11 @@ async def serve(config: CentralConfig, system: System) -> None:
                 config.folder, config.personal_key_file, os.environ, system
             )
             people = CustomerDesk(pools.personal, personal, system)
-        centre = join_centre(pools.till, keys, system, config.rights(), room, pools, people)
+        per_s = config.till_requests_per_s
+        centre = join_centre(
+            pools.till, keys, system, config.rights(), room, pools, people,
+            TillRates(per_s) if per_s else None,
+        )  # fmt: skip
         INFO.labels(__version__, config.role).set(1)
         if config.role in ("front", "all"):
             await _serve_front(centre, config, room, pools)
@@ -116,25 +122,27 @@ async def _serve_front(
     centre.app.router.routes.extend(readiness.routes())
     if not config.metrics_port:
         centre.app.router.routes.extend(metrics.routes())
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Measured(control, centre.app.routes),
-            host=config.host,
-            port=config.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            # Longer than a till keeps a connection open that nothing travels on.
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_LAST_ANSWERS_S,
-        )
+    app = Measured(control, centre.app.routes)
+    settings = uvicorn.Config(
+        StrictTransport(app) if config.tls_certificate else app,
+        host=config.host,
+        port=config.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # Longer than a till keeps a connection open that nothing travels on.
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )
+    server = uvicorn.Server(with_tls(settings, config))
     beside = [
         keep_rules_out_of_collections(centre),
         _announce(server, config),
         listen_for_ever(centre.pool, room, centre.desk.directory),
         _let_go(server, room, readiness),
     ]
+    if config.tls_certificate:
+        beside.append(renew_for_ever(settings, config))
     if config.metrics_port:
         beside.append(_beside(config, metrics, readiness))
     applying: asyncio.Task[None] | None = None
@@ -200,8 +208,9 @@ async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
-    (config.folder / "address").write_text(f"http://{config.host}:{port}\n", encoding="ascii")
-    log.info("centre_ready", url=f"http://{config.host}:{port}/")
+    address = f"{'https' if config.tls_certificate else 'http'}://{config.host}:{port}"
+    (config.folder / "address").write_text(f"{address}\n", encoding="ascii")
+    log.info("centre_ready", url=f"{address}/")
 
 
 # What goes on behind

@@ -1,6 +1,7 @@
 """The till's outbox: hash-chained records, sent until acknowledged, and kept even then."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.journal.anchor import Mark
@@ -24,6 +25,9 @@ from sync.records import (
     decode_record,
     encode_record,
 )
+
+REPEATED_AT_ONCE: Final = 64
+"""Facts of earlier streams in one transaction: no sale waits long for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,57 @@ class Stream:
             record = decode_record(body)
             if isinstance(record, FACTS):
                 self._append_bytes(record, body)
+        self._leave(old.incarnation, old.seq)
+
+    # Streams before the current one
+
+    def _leave(self, incarnation: bytes, seq: int) -> None:
+        """Note that the facts of an earlier stream are in the current one, up to `seq`."""
+        self._database.run(
+            "update stream set acked_seq = ?, durable_seq = ? where incarnation = ?",
+            seq, seq, incarnation,
+        )  # fmt: skip
+
+    def doubt_earlier(self) -> None:
+        """Have the facts of earlier streams told again; call it inside a transaction.
+
+        The centre went back to an older state of itself, and may have lost them (design: sync N17).
+        """
+        self._database.run(
+            "update stream set acked_seq = 0, durable_seq = 0 where incarnation <> ?",
+            self.head().incarnation,
+        )
+
+    def has_earlier(self) -> bool:
+        """Say whether `repeat_earlier` has anything to do."""
+        return self._earlier() is not None
+
+    def repeat_earlier(self) -> None:
+        """Repeat the next facts of earlier streams in this one; call it inside a transaction."""
+        found = self._earlier()
+        if found is None:
+            return
+        incarnation, acked_seq, last_seq = found
+        rows = self._database.rows(
+            "select seq, body from record where incarnation = ? and seq > ? order by seq limit ?",
+            incarnation, acked_seq, REPEATED_AT_ONCE,
+        )  # fmt: skip
+        for _, kept in rows:
+            body = body_of(kept)
+            record = decode_record(body)
+            kind = str(type(record).__struct_config__.tag)
+            if isinstance(record, FACTS) and not self.has_record(kind, subject_of(record)):
+                self._append_bytes(record, body)
+        is_last = len(rows) < REPEATED_AT_ONCE
+        self._leave(incarnation, last_seq if is_last else rows[-1][0])  # type: ignore[arg-type]
+
+    def _earlier(self) -> tuple[bytes, int, int] | None:
+        """Return a stream before this one whose facts are to be repeated, and between what."""
+        return self._database.row(  # type: ignore[return-value]
+            "select incarnation, acked_seq, last_seq from stream"
+            " where incarnation <> ? and acked_seq < last_seq order by incarnation_number limit 1",
+            self.head().incarnation,
+        )
 
     def append(self, record: Record, body: bytes = b"") -> int:
         """Append a record to the chain; call it inside a transaction.

@@ -144,9 +144,8 @@ class JournalTillSide:
         till.revoked = False
         self._must_compare = self._must_compare or answer.verdict == "epoch"
         if answer.verdict in ("epoch", "rewind"):
-            # What siblings' records it had it may have lost, too.
             with till.journal.transaction():
-                till.journal.witness.unsettle()
+                self._tell_again()
         if answer.verdict == "amnesia":
             self._restart("amnesia", answer.incarnation_number_min)
         elif till.journal.stream.hash_at(answer.last_seq) != answer.last_hash:
@@ -180,6 +179,11 @@ class JournalTillSide:
         with till.journal.transaction():
             till.journal.told_times.keep(told, incarnation=head.incarnation, seq=head.seq)
 
+    def _tell_again(self) -> None:
+        """The centre went back: what it had of siblings and of earlier streams it may have lost."""
+        self._till.journal.witness.unsettle()
+        self._till.journal.stream.doubt_earlier()
+
     def _give_up_rights(self) -> None:
         """The centre lost records, so it may have lost grants too and given their points again."""
         for grant_id in self._till.journal.rights.held_grants():
@@ -208,7 +212,11 @@ class JournalTillSide:
 
     def next_push(self) -> Push | None:
         """Return the next batch, as long as the line lets through."""
-        push = self._till.journal.stream.next_push(self._pace.begin())
+        journal = self._till.journal
+        if journal.stream.has_earlier():
+            with journal.transaction():
+                journal.stream.repeat_earlier()
+        push = journal.stream.next_push(self._pace.begin())
         if push is None:
             self._pace.end(0)
         return push
@@ -267,7 +275,7 @@ class JournalTillSide:
         with till.journal.transaction():
             till.journal.stream.move_acked(answer.last_seq, durable_seq=answer.durable_seq)
             if answer.verdict == "gap":
-                till.journal.witness.unsettle()
+                self._tell_again()
                 self._give_up_rights()
 
     def pull(self) -> Pull:

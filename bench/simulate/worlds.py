@@ -107,6 +107,8 @@ def run_in(databases: ScratchDatabases, world: World) -> Told:
         return _told(databases, world)
     finally:
         # Few objects, in circles, that hold megabytes of disks: for the collector not worth a look.
+        # What still waited for somebody ends in the first, and is gone with the second.
+        gc.collect()
         gc.collect()
 
 

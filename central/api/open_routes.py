@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from central.api.problems import NAMED, problem_of
+from central.api.problems import NAMED, problem_json, problem_of
 from central.api.till_routes import read_body
 from central.database.pool import Pool
 from central.errors import BadRequestError
@@ -72,14 +72,14 @@ class OpenRoutes:
         """Serve a bundle or a delta to it, zstd; a range goes on where a download broke."""
         content = await self.directory.file(request.path_params["hash"])
         if content is None:
-            return Response(status_code=404)
+            return problem_json(404, "not_found", "no bundle has this hash")
         headers = {"accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
         try:
             start, end = _range(request.headers.get("range", ""), len(content))
         except BadRequestError:
-            return Response(
-                status_code=_RANGE_WRONG, headers={"content-range": f"bytes */{len(content)}"}
-            )
+            refused = problem_json(_RANGE_WRONG, "range_wrong", "nothing of the bundle is there")
+            refused.headers["content-range"] = f"bytes */{len(content)}"
+            return refused
         is_whole = (start, end) == (0, len(content))
         if not is_whole:
             headers["content-range"] = f"bytes {start}-{end - 1}/{len(content)}"

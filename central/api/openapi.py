@@ -236,8 +236,8 @@ def _bundle_operation() -> dict[str, Any]:
         "responses": {
             "200": {"description": "All of it", "content": content},
             "206": {"description": "The rest of it", "content": content},
-            "404": {"description": "No such bundle"},
-            "416": {"description": "The range is past the end"},
+            "404": {"description": "No such bundle", "content": problem_content()},
+            "416": {"description": "The range is past the end", "content": problem_content()},
         },
     }
 

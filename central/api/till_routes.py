@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import structlog
@@ -11,9 +12,10 @@ from starlette.routing import Route
 
 from central.api.problems import NAMED, problem_of
 from central.api.till_claims import claim_of, nonce_of
+from central.api.till_rates import TillRates
 from central.api.traffic import RETRY_AFTER_S
 from central.database.pool import Pool
-from central.errors import AuthenticationError
+from central.errors import AuthenticationError, TooManyRequestsError
 from central.keys import CentreKeys
 from central.tills.desk import TillCaller, TillDesk, caller_of
 from sync import cycle
@@ -41,17 +43,23 @@ from sync.signing import HEADER_SIGNATURE, answer_content, check, request_conten
 log = structlog.get_logger()
 
 _UNAVAILABLE = 503
+_BRING_RECORDS = frozenset({cycle.PATH_PUSH, PATH_LINES, PATH_DELIVER})
 
 Say = Callable[[TillCaller, Any], Awaitable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
 class TillRoutes:
-    """Routes of `/v1/till/`."""
+    """Routes of `/v1/till/`.
+
+    Attributes:
+        rates: how often one till may call; None = as often as it likes.
+    """
 
     pool: Pool
     desk: TillDesk
     keys: CentreKeys
+    rates: TillRates | None = None
 
     def routes(self) -> list[Route]:
         """Return every route."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from central.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from central.database.pool import Connection
     from central.staff.persons import Person
 
@@ -34,9 +36,36 @@ async def find_acting(connection: "Connection", options: argparse.Namespace) -> 
     from central.staff.persons import find_person
 
     token = os.environ.get(TOKEN_VARIABLE, "")
-    if options.token_file is not None:
+    file = getattr(options, "token_file", None)
+    if file is not None:
         try:
-            token = options.token_file.read_text(encoding="ascii")
+            token = file.read_text(encoding="ascii")
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"the token's file cannot be read: {error}") from error
     return await find_person(connection, token) if token.strip() else None
+
+
+async def note_command(
+    connection: "Connection",
+    options: argparse.Namespace,
+    action: str,
+    subject: str,
+    detail: "Mapping[str, object]",
+) -> None:
+    """Write down who changes something by a command; where it can, in that change's transaction.
+
+    Args:
+        detail: no secrets and no personal data.
+
+    Raises:
+        AuthenticationError: a token is given, and it is nobody's.
+    """
+    from central.staff.audit import note
+    from central.staff.persons import COMMAND_LINE
+    from central.system import System
+
+    person = await find_acting(connection, options)
+    await note(
+        connection, person=person.name if person else COMMAND_LINE, action=action,
+        subject=subject, detail=detail, now_ms=System().now_ms(),
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from central.commands.acting import note_command
 from central.commands.command import (
     Commands,
     add_centre_command,
@@ -82,19 +83,25 @@ async def _status(options: argparse.Namespace, config: "CentralConfig") -> int:
     return 0
 
 
-async def _on(options: argparse.Namespace, config: "CentralConfig") -> int:  # noqa: ARG001
-    return await _want(config, wanted=True)
+async def _on(options: argparse.Namespace, config: "CentralConfig") -> int:
+    return await _want(options, config, wanted=True)
 
 
-async def _off(options: argparse.Namespace, config: "CentralConfig") -> int:  # noqa: ARG001
-    return await _want(config, wanted=False)
+async def _off(options: argparse.Namespace, config: "CentralConfig") -> int:
+    return await _want(options, config, wanted=False)
 
 
-async def _want(config: "CentralConfig", *, wanted: bool) -> int:
+async def _note(pool: "Pool", options: argparse.Namespace, action: str, subject: str) -> None:
+    async with pool.acquire() as connection:
+        await note_command(connection, options, action, subject, {})
+
+
+async def _want(options: argparse.Namespace, config: "CentralConfig", *, wanted: bool) -> int:
     from central.outreach.outbox import want
 
     async with _opened(config) as pool:
         await want(pool, wanted=wanted)
+        await _note(pool, options, "events.on" if wanted else "events.off", "events")
     print("events are written" if wanted else "no more events are written")
     return 0
 
@@ -116,6 +123,7 @@ async def _resend(options: argparse.Namespace, config: "CentralConfig") -> int:
 
     async with _opened(config) as pool:
         number = await resend(pool, options.event)
+        await _note(pool, options, "events.resend", f"event:{options.event}")
     print(f"waits again, as {number}")
     return 0
 
@@ -125,6 +133,7 @@ async def _drop(options: argparse.Namespace, config: "CentralConfig") -> int:
 
     async with _opened(config) as pool:
         await drop_dead(pool, options.event)
+        await _note(pool, options, "events.drop", f"event:{options.event}")
     print("forgotten")
     return 0
 

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from central.commands.acting import note_command
 from central.commands.command import (
     Commands,
     add_centre_command,
@@ -42,6 +43,8 @@ async def _new_epoch(options: argparse.Namespace, config: "CentralConfig") -> in
 
     async with opened_database(config, System()) as pool:
         epoch = await begin_epoch(pool)
+        async with pool.acquire() as connection:
+            await note_command(connection, options, "feed.new_epoch", "feed", {"epoch": epoch})
     text = f"epoch {epoch} begins: each till compares its accounts at its next conversation"
     report(options, {"epoch": epoch}, text)
     return 0

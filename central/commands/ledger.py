@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from central.commands.acting import note_command
 from central.commands.command import Commands, add_centre_command, add_json_option, report
 from central.errors import CentralError
 
@@ -37,10 +38,15 @@ async def _fund(options: argparse.Namespace, config: "CentralConfig") -> int:
 
     if options.points <= 0:
         raise CentralError("points must be above zero")
-    async with opened_database(config, System()) as pool:
-        row = await pool.fetchrow(
+    async with (
+        opened_database(config, System()) as pool,
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
+        row = await connection.fetchrow(
             load_queries("central.rights", "queries.sql")["fund_pool"], options.points
         )
+        await note_command(connection, options, "pool.fund", "pool", {"points": options.points})
     assert row is not None
     found = dict(row)
     text = f"the risk pool holds {row['free']} free of {row['funded']} funded points"

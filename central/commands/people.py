@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from central.commands.acting import note_command
 from central.commands.command import Commands, add_centre_command, add_json_option, report
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ async def _load(options: argparse.Namespace, config: "CentralConfig") -> int:
                 system=system,
                 birthday_days=config.birthday_days,
             )
+        async with pool.acquire() as connection:
+            await note_command(
+                connection, options, "load", f"file:{options.file.name}",
+                msgspec.structs.asdict(loaded),
+            )  # fmt: skip
     report(
         options,
         msgspec.structs.asdict(loaded),

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from central.commands.acting import note_command
 from central.commands.command import (
     Commands,
     add_centre_command,
@@ -14,6 +15,7 @@ from central.errors import CentralError, NotFoundError
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
+    from central.database.pool import Pool
 
 
 def add_rights(commands: Commands) -> None:
@@ -149,6 +151,13 @@ def _add_release(actions: Commands) -> None:
     add_json_option(release)
 
 
+async def _note(
+    pool: "Pool", options: argparse.Namespace, action: str, detail: dict[str, object]
+) -> None:
+    async with pool.acquire() as connection:
+        await note_command(connection, options, action, f"till:{options.till}", detail)
+
+
 async def _exposure(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
@@ -190,6 +199,8 @@ async def _write_off(options: argparse.Namespace, config: "CentralConfig") -> in
         done = WrittenOff()
         if options.yes:
             done = await write_off(pool, held, now_ms=system.now_ms())
+            detail = {"right": options.right, "points": done.points, "rights": done.rights}
+            await _note(pool, options, "rights.write_off", detail)
     points = sum(right.points for right in held)
     found = {"till": options.till, "last_heard": heard, "rights": len(held), "points": points}
     found |= {"pool_free": free, "done": options.yes, "written_off": msgspec.to_builtins(done)}
@@ -226,6 +237,8 @@ async def _give_up(options: argparse.Namespace, config: "CentralConfig") -> int:
         if options.yes:
             await require_silence(pool, options.till, days=days, now_ms=now_ms)
             done = await give_up(pool, exposed, days=days, now_ms=now_ms)
+            detail = {"right": options.right, "points": done.points, "rights": done.rights}
+            await _note(pool, options, "rights.give_up", detail)
     points = sum(right.points for right in exposed)
     found = {"till": options.till, "last_heard": heard, "rights": len(exposed), "points": points}
     found |= {"done": options.yes, "given_up": msgspec.to_builtins(done)}
@@ -251,6 +264,8 @@ async def _clear(options: argparse.Namespace, config: "CentralConfig") -> int:
     system = System()
     async with opened_database(config, system) as pool:
         streams = await clear_till(pool, options.till, now_ms=system.now_ms())
+        if streams:
+            await _note(pool, options, "rights.clear", {"streams": streams})
     if not streams:
         raise NotFoundError(f"no copy of till {options.till} is suspected")
     text = f"till {options.till} is cleared: {streams} streams"
@@ -268,6 +283,9 @@ async def _plan(options: argparse.Namespace, config: "CentralConfig") -> int:
     system = System()
     async with opened_database(config, system) as pool:
         done = await plan_all(pool, now_ms=system.now_ms(), settings=config.rights())
+        async with pool.acquire() as connection:
+            detail = {"moved": done.moved, "wished": done.wished, "forgotten": done.forgotten}
+            await note_command(connection, options, "rights.plan", "accounts", detail)
     text = (
         f"{done.accounts} accounts: points of {done.moved} are asked back, of {done.wished} wished"
         f" for; {done.forgotten} are not kept any more where they were not seen for long"
@@ -286,6 +304,10 @@ async def _block(options: argparse.Namespace, config: "CentralConfig") -> int:
         try:
             async with connection.transaction():
                 changed = await set_blocked(connection, options.account, blocked=blocked)
+                await note_command(
+                    connection, options, "account.block" if blocked else "account.unblock",
+                    f"account:{options.account}", {"changed": changed},
+                )  # fmt: skip
         except LookupError as error:
             raise CentralError(f"there is no account {options.account}") from error
     state = "blocked" if blocked else "not blocked"
@@ -328,6 +350,8 @@ async def _release(options: argparse.Namespace, config: "CentralConfig") -> int:
     async with opened_database(config, System()) as pool:
         heard = await last_heard(pool, options.till)
         done = await release(pool, options.till, counter=options.counter, really=options.yes)
+        if options.yes and done.amounts:
+            await _note(pool, options, "rights.release", {"amounts": dict(done.amounts)})
     held = [f"  {name}: {amount}" for name, amount in sorted(done.amounts.items())]
     text = "\n".join((f"till {options.till}, last heard of {heard}, holds:", *held))
     if not held:

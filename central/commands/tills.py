@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from central.commands.acting import note_command
 from central.commands.command import Commands, add_centre_command, add_json_option, report
 from central.errors import NotFoundError
 
@@ -46,10 +47,18 @@ async def _enrol(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.tills.enrolment import make_code
 
     system = System()
-    async with opened_database(config, system) as pool, pool.acquire() as connection:
+    async with (
+        opened_database(config, system) as pool,
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
         made = await make_code(
             connection, options.store, options.slot, is_vault=not options.no_vault, system=system
         )
+        await note_command(
+            connection, options, "till.code", f"store:{made.store_id}",
+            {"slot": made.slot, "vault": not options.no_vault},
+        )  # fmt: skip
     text = f"code {made.code} for register {made.slot} of store {made.store_id}, good for one day\n"
     text += f"on the till: tillside-agent enrol --centre URL --code {made.code}"
     report(options, {"code": made.code, "store": made.store_id, "slot": made.slot}, text)
@@ -64,11 +73,15 @@ async def _revoke(options: argparse.Namespace, config: "CentralConfig") -> int:
 
     system = System()
     async with opened_database(config, system) as pool:
-        done = await pool.execute(
-            load_queries("central.tills", "queries.sql")["revoke"], options.till
-        )
-        if done != "UPDATE 1":
-            raise NotFoundError(f"there is no till {options.till}; the status page lists the tills")
+        async with pool.acquire() as connection, connection.transaction():
+            done = await connection.execute(
+                load_queries("central.tills", "queries.sql")["revoke"], options.till
+            )
+            if done != "UPDATE 1":
+                raise NotFoundError(
+                    f"there is no till {options.till}; the status page lists the tills"
+                )
+            await note_command(connection, options, "till.revoke", f"till:{options.till}", {})
         await freeze(pool, now_ms=system.now_ms())
         points = sum(right.points for right in await held_by(pool, options.till))
     words = f"till {options.till} is revoked: it gets no rights and no customers any more"

@@ -73,6 +73,7 @@ def of_database(figures: Figures | None) -> Iterator[GaugeMetricFamily]:
     yield from _of_fleet(figures)
     yield from _of_stores(figures.silent_stores, figures.silent_stores_count)
     yield from _of_queue(figures)
+    yield from _of_events(figures)
     yield from _of_rights(figures)
     yield from _of_rules_and_ledger(figures)
     yield from _of_server(figures)
@@ -157,6 +158,21 @@ def _of_queue(figures: Figures) -> Iterator[GaugeMetricFamily]:
         "tillside_database_transaction_seconds",
         "How long the oldest transaction that writes has been seen running",
         figures.feed.transaction_ms / 1000,
+    )
+
+
+def _of_events(figures: Figures) -> Iterator[GaugeMetricFamily]:
+    events = figures.events
+    yield _by(
+        "tillside_events",
+        "Events no broker has yet, and those one refused too often; at most 100,000",
+        "state",
+        {"waiting": events.waiting, "dead": events.dead},
+    )
+    yield _one(
+        "tillside_events_waiting_seconds",
+        "How long the oldest event has waited for a broker",
+        events.waiting_ms / 1000,
     )
 
 

@@ -74,6 +74,14 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     quarantined_hour: int
 
 
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that no broker has yet, up to `COUNTED_MAX`, the oldest's age, and those refused."""
+
+    waiting: int
+    dead: int
+    waiting_ms: int
+
+
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
     """Changes tills are not told yet, and for how long the oldest writing transaction is seen."""
 
@@ -107,6 +115,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     silent_stores: tuple[SilentStore, ...]
     silent_stores_count: int
     queue: Queue
+    events: Events
     feed: Feed
     exposure: Exposure
     releases: dict[str, int]
@@ -154,6 +163,7 @@ async def read_figures(
                 _SQL["silent_stores_count"], now_ms, SILENT_MS
             ),
             queue=Queue(**await _row(connection, "inbox", now_ms, COUNTED_MAX)),
+            events=Events(**await _row(connection, "events", now_ms, COUNTED_MAX)),
             feed=await _feed(connection, now_ms, oldest),
             exposure=await read_exposure(connection),
             releases={

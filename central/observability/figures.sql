@@ -45,6 +45,11 @@ select (select count(*) from (select from inbox where not applied and parked_for
        (select count(*) from outcome where outcome = 'rejected_kept' and reason like 'could not be applied%'
            and decided_at_ms > $1::bigint - 3600000) as quarantined_hour;
 
+-- name: events
+select (select count(*) from (select from outbox limit $2) w) as waiting,
+       (select count(*) from (select from outbox_dead limit $2) d) as dead,
+       coalesce($1::bigint - (select at_ms from outbox order by event_id limit 1), 0)::bigint as waiting_ms;
+
 -- name: feed
 -- The feed tells nothing that a running transaction might still precede. Who runs it only the server's owner may see.
 select (select count(*) from (select from feed where xid >= pg_snapshot_xmin(s.now) limit $1) h) as held,

@@ -14,10 +14,12 @@ from central.outreach.events import Event, StoredEvent, encode_data
 _SQL = load_queries("central.outreach", "outbox.sql")
 
 LISTED_MAX: Final = 500
+COUNTED_MAX: Final = 100_000
+"""Events are counted up to here."""
 
 
 class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the events are.
+    """How far the events are; counts up to `COUNTED_MAX`.
 
     Attributes:
         wanted: whether events are written at all.
@@ -69,7 +71,7 @@ async def want(pool: Pool, *, wanted: bool) -> None:
 
 async def read_state(pool: Pool) -> OutboxState:
     """Return how far the events are."""
-    row = await pool.fetchrow(_SQL["state"])
+    row = await pool.fetchrow(_SQL["state"], COUNTED_MAX)
     assert row is not None
     return OutboxState(**row)
 

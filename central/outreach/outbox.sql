@@ -36,8 +36,11 @@ insert into outbox_dead (event_id, id, key, type, data, at_ms, why, dead_at_ms)
 select event_id, id, key, type, data, at_ms, $2, $3 from gone;
 
 -- name: state
-select s.wanted, (select count(*) from outbox) as waiting, (select min(at_ms) from outbox) as oldest_ms,
-    (select count(*) from outbox_waiting) as refused, (select count(*) from outbox_dead) as dead
+-- Counted up to a bound: a broker that is away leaves millions.
+select s.wanted, (select count(*) from (select from outbox limit $1) w) as waiting,
+    (select at_ms from outbox order by event_id limit 1) as oldest_ms,
+    (select count(*) from (select from outbox_waiting limit $1) r) as refused,
+    (select count(*) from (select from outbox_dead limit $1) d) as dead
 from outbox_state s where s.id = 1;
 
 -- name: dead

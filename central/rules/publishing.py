@@ -22,6 +22,7 @@ from central.outreach.events import RULES_KEY, Event, RulesReleased
 from central.programmes.registry import DEFAULT, programme_of_rules
 from central.rules.deltas import insert_deltas, make_deltas
 from central.rules.rings import EVERYWHERE
+from central.staff.audit import note
 from central.staff.persons import COMMAND_LINE, are_there_people
 from central.system import System
 from loyalty.bundle import Bundle
@@ -195,6 +196,11 @@ async def publish(
             release=manifest.version, bundle=manifest.bundle, kind="trial", draft="", activate_at=""
         )
         await outbox.write(connection, [Event(RULES_KEY, event)], now_ms=now_ms)
+        await note(
+            connection, person=COMMAND_LINE, action="rules.publish",
+            subject=f"release:{manifest.version}",
+            detail={"bundle": manifest.bundle, "kind": "trial"}, now_ms=now_ms,
+        )  # fmt: skip
     return done
 
 

@@ -158,7 +158,7 @@ class _Groups:
             yield self._finding(Code.GROUP_HAND_OUT, offer)
             return
         first = self.first.setdefault(combines.group, offer)
-        if reward_kind(first) != reward_kind(offer):
+        if _group_kind(first) != _group_kind(offer):
             yield from self._once(Code.GROUP_MIXED, first, offer)
             return
         if first.combines.mode != combines.mode:
@@ -204,6 +204,11 @@ class _Groups:
             path="combines.mode" if code == Code.GROUP_MODES else "combines.group",
             figures={"group": offers[0].combines.group},
         )
+
+
+def _group_kind(offer: Offer) -> str:
+    """Return what a group's members have in common: points to spend are weighed apart."""
+    return "qualifying" if only_qualifies(offer.gives) else reward_kind(offer)
 
 
 def _acts_line_by_line(offer: Offer) -> bool:

@@ -29,6 +29,7 @@ from agent.journal.stream import Stream, StreamHead, body_of
 from sync.chain import first_link, links
 from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError, RefusedError
+from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
 from sync.lines import Lines, LinesAnswer
 from sync.messages import (
@@ -196,6 +197,12 @@ class JournalSide:
 
     def compared(self, answer: CompareAnswer) -> None:
         raise AssertionError("nothing was compared")
+
+    def forgotten(self) -> Forgotten | None:
+        return None
+
+    def forgotten_answered(self, answer: ForgottenAnswer) -> None:
+        raise AssertionError("nobody was erased")
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         return None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import httpx
 
+from central.api.till_rates import TillRates
 from central.bootstrap import Centre, join_centre
 from central.database.pool import Pool, Pools
 from central.keys import CentreKeys
@@ -295,19 +296,24 @@ class JoinedCentre:
 
 @asynccontextmanager
 async def joined_centre(
-    pool: Pool, rights: RightsSettings | None = None, pools: Pools | None = None
+    pool: Pool,
+    rights: RightsSettings | None = None,
+    pools: Pools | None = None,
+    rates: TillRates | None = None,
 ) -> AsyncIterator[JoinedCentre]:
     """Give a centre with one store and `BUNDLE` published; its ledger is proven at the end.
 
     Args:
         pools: of the parts, each under its role; without them all work as `pool` does.
+        rates: how often one till may call.
     """
     pools = pools or Pools.shared(pool)
     system = FixedSystem()
     people = CustomerDesk(pools.personal, PERSONAL_KEYS, system)
     parts = join_centre(
-        pools.till, KEYS, system, rights or RightsSettings(), pools=pools, people=people
-    )
+        pools.till, KEYS, system, rights or RightsSettings(), pools=pools, people=people,
+        rates=rates,
+    )  # fmt: skip
     transport = httpx.ASGITransport(app=parts.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:
         centre = JoinedCentre(parts, system, http, owner=pool, pools=pools)

@@ -36,8 +36,8 @@ ERRORS: Final[Mapping[Code, Told]] = {
     ),
     Code.GROUP_MIXED: Told(
         (
-            "group '{group}' holds money off and points: offers {offer} and {other}",
-            "a group holds money off and points",
+            "group '{group}' mixes money off, points or qualifying points: {offer} and {other}",
+            "a group mixes money off, points or qualifying points",
         ),
         ("give one of the two a group of its own",),
     ),

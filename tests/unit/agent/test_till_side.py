@@ -203,6 +203,25 @@ def test_rewind_to_nothing_sends_everything_again(joined: JoinedTill, centre: Fa
     assert centre.records() == sent
 
 
+def test_a_centre_that_went_back_hears_of_earlier_streams_again(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    joined.complete(TEN, 1_000)
+    joined.talk()
+    told = records_of(joined, SaleRecord)
+    old = joined.till.journal.stream.head()
+    joined.till.start_incarnation("witness", number_min=old.incarnation_number + 1)
+    joined.talk()
+    assert records_of(joined, SaleRecord) == []  # the centre has it from the earlier stream
+    del centre.stream.streams[old.incarnation]
+    centre.went_back = True
+    joined.talk()
+    assert records_of(joined, SaleRecord) == told
+    assert keys(list(centre.records())) == [RECEIPT]
+    joined.talk()
+    assert records_of(joined, SaleRecord) == told  # once is enough
+
+
 def test_amnesia_voids_rights_and_repeats_unacknowledged_facts_with_the_same_bytes(
     joined: JoinedTill, centre: FakeCentre
 ) -> None:

@@ -47,6 +47,7 @@ from tests.support.postgres import ScratchDatabases
 from tests.support.till_probe import TillProbe
 
 T = TypeVar("T")
+Case = schemathesis.Case[Any]
 
 EXAMPLES: Final = 4
 """For each call, beside those that cover each part of its schema."""
@@ -67,7 +68,10 @@ SCHEMA.config.phases.coverage.enabled = False
 
 @schemathesis.serializer(CONTENT_TYPE)
 def _as_till_writes(_: object, value: Any) -> bytes:  # noqa: ANN401 - whatever was drawn
-    return msgspec.msgpack.encode(msgspec.to_builtins(value))
+    try:
+        return msgspec.msgpack.encode(msgspec.to_builtins(value))
+    except OverflowError:  # a number that has no place in a message
+        return b"\xc1"
 
 
 @schemathesis.serializer(FILE)
@@ -85,12 +89,11 @@ class Caller:
     tokens: dict[str, str]
     app: Program
     nonces: "count[int]" = field(default_factory=lambda: count(1))
-    statuses: dict[str, set[int]] = field(default_factory=dict)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    def call(self, case: schemathesis.Case, *, proven: bool = True) -> httpx.Response:
+    def call(self, case: Case, *, proven: bool = True) -> httpx.Response:
         """Make a call as whoever may."""
         kwargs = case.as_transport_kwargs(base_url="http://centre")
         made = Prepared(
@@ -99,9 +102,11 @@ class Caller:
                 for name in ("method", "url", "headers", "params", "cookies", "data", "json")
             }
         ).prepare()
-        body = made.body if isinstance(made.body, bytes) else (made.body or "").encode()
+        content = made.body or b""
+        body = content.encode() if isinstance(content, str) else content
+        assert isinstance(body, bytes)
         headers = {
-            name: value
+            name: value if isinstance(value, str) else value.decode("latin-1")
             for name, value in made.headers.items()
             if name.lower() not in ("authorization", *TILL_HEADERS)
         }
@@ -110,12 +115,9 @@ class Caller:
         )
         if proven:
             request.headers.update(self._proof(case, request.url.path, body))
-        response = self.wait(self.centre.http.send(request))
-        seen = self.statuses.setdefault(f"{case.method} {case.operation.path}", set())
-        seen.add(response.status_code)
-        return response
+        return self.wait(self.centre.http.send(request))
 
-    def _proof(self, case: schemathesis.Case, path: str, body: bytes) -> dict[str, str]:
+    def _proof(self, case: Case, path: str, body: bytes) -> dict[str, str]:
         wanted = {name for each in _security(case) for name in each}
         if "till" in wanted:
             return self._signature(path, body)
@@ -143,7 +145,7 @@ class Caller:
 TILL_HEADERS: Final = (HEADER_TILL, HEADER_SESSION, HEADER_NONCE, HEADER_SIGNATURE, HEADER_SHORT)
 
 
-def _security(case: schemathesis.Case) -> list[dict[str, list[str]]]:
+def _security(case: Case) -> list[dict[str, list[str]]]:
     found: list[dict[str, list[str]]] = case.operation.definition.raw.get("security", [])
     return found
 
@@ -189,7 +191,7 @@ async def _joined(dsn: str, runner: asyncio.Runner, ending: AsyncExitStack) -> C
     return Caller(runner, centre, till, tokens, app)
 
 
-def assert_a_problem(response: httpx.Response, case: schemathesis.Case) -> None:
+def assert_a_problem(response: httpx.Response, case: Case) -> None:
     """Fail unless a refusal has one of the three forms there are."""
     media = response.headers.get("content-type", "")
     if media == PROBLEM_JSON:
@@ -213,7 +215,7 @@ def assert_a_problem(response: httpx.Response, case: schemathesis.Case) -> None:
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-def test_every_call_answers_as_documented(case: schemathesis.Case, caller: Caller) -> None:
+def test_every_call_answers_as_documented(case: Case, caller: Caller) -> None:
     response = caller.call(case)
     case.validate_response(response, checks=CHECKS)
     if response.status_code >= httpx.codes.BAD_REQUEST:
@@ -222,3 +224,16 @@ def test_every_call_answers_as_documented(case: schemathesis.Case, caller: Calle
         stranger = caller.call(case, proven=False)
         assert stranger.status_code in (400, 401), stranger.text
         assert_a_problem(stranger, case)
+
+
+def test_every_kind_of_caller_is_answered(caller: Caller) -> None:
+    """What was drawn above seldom names what is there: these calls are answered as they stand."""
+    for path, name in (
+        ("/v1/app/account", "customer"), ("/v1/app/lots", "customer"),
+        ("/v1/app/receipts", "customer"), ("/v1/app/receipts/s1", "customer"),
+        ("/v1/app/offers", "customer"), ("/v1/partner/statement", "partner"),
+        ("/v1/ledger/seals", "office"), ("/v1/audit", "person"),
+    ):  # fmt: skip
+        headers = {"authorization": f"Bearer {caller.tokens[name]}"}
+        response = caller.wait(caller.centre.http.get(path, headers=headers))
+        assert response.status_code == 200, path

@@ -16,8 +16,8 @@ MINUTE_MS = 60_000
 QUERIES = load_queries("central.observability", "figures.sql")
 LABELS = {
     "banner", "cause", "error", "generation", "implementation", "kind", "le", "longer_than",
-    "major", "minor", "news", "outcome", "patchlevel", "place", "pool", "queue", "region", "role", "route",
-    "service", "state", "status", "store", "version", "window",
+    "major", "minor", "news", "outcome", "patchlevel", "place", "pool", "queue", "region", "role",
+    "route", "service", "state", "status", "store", "version", "window",
 }  # fmt: skip
 """Every label there is; `store` is bounded by `STORES_MAX`, the others by what they can be."""
 

@@ -348,6 +348,22 @@ async def test_the_ledger_is_proven_to_keep_programmes_apart(centre: JoinedCentr
     centre.broken_checks = {"programmes"}
 
 
+async def test_statements_of_the_release_before_write_to_the_default_programme(
+    centre: JoinedCentre,
+) -> None:
+    for statement in (
+        "insert into store (store_id, region, banner) values ('s9', '', 'green')",
+        "insert into account (account_id, home_store) values (9, 's9') on conflict do nothing",
+        "insert into card (card, account_id) values ('\\x01', 9) on conflict do nothing",
+        "insert into card (card, account_id) values ('\\x01', 9) on conflict do nothing",
+        "insert into tier_terms (document, person, at_ms) values ('{}', '', 0)",
+    ):
+        await centre.pool.execute(statement)
+    for table in ("store", "account", "card", "tier_terms", "bundle"):
+        found = await centre.pool.fetch(f"select distinct programme from {table}")
+        assert [row["programme"] for row in found] == [""], table
+
+
 # By command and by call
 
 

@@ -143,14 +143,16 @@ def test_a_group_holds_among_offers_that_qualify() -> None:
     exclusive = Combines(group="g")
     low = offer("low", PointsPerReceipt(points=5, purpose="qualify"), combines=exclusive)
     high = offer("high", PointsPerReceipt(points=9, purpose="qualify"), combines=exclusive)
-    spend = offer("spend", PointsPerReceipt(points=7), combines=exclusive)
-    result = calculated(low, high, spend)
-    assert (qualifying(result), result.totals.earned_points) == ([("1", 9)], 7)
+    result = calculated(low, high, SPEND)
+    assert (qualifying(result), result.totals.earned_points) == ([("1", 9)], 10)
     assert {reason.offer_id: reason.code for reason in result.reasons} == {
         "low": ReasonCode.LOST_TO,
         "high": ReasonCode.APPLIED,
         "spend": ReasonCode.APPLIED,
     }
+    spend = offer("spend", PointsPerReceipt(points=7), combines=exclusive)
+    (finding,) = errors_of(bundle(low, spend))
+    assert finding.code == Code.GROUP_MIXED
 
 
 def test_limits_hold_for_them() -> None:

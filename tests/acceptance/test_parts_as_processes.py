@@ -1,0 +1,156 @@
+"""Front, processing and outreach as processes: each tells how it is, and ends when told to."""
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest_asyncio
+
+from bench.demo.rig import free_port, tillside
+from loyalty.compilation import compile_bundle
+from sync.codec import encode
+from sync.cycle import PATH_ENROL, PATH_PULL
+from sync.enrolling import EnrolAnswer, EnrolRequest
+from sync.messages import PullAnswer
+from sync.signing import SigningKey, enrol_content
+from tests.support.centre import BUNDLE
+from tests.support.postgres import folder_for_postgres
+from tests.support.scraping import Scrape
+from tests.support.till_probe import TillProbe, read_answer
+
+START_S = 60.0
+ROLES = ("front", "processing", "outreach")
+
+
+@dataclass
+class Parts:
+    """The three processes over one data folder, and the ports they tell metrics on."""
+
+    folder: Path
+    log: Path
+    port: int = field(default_factory=free_port)
+    ports: dict[str, int] = field(default_factory=lambda: {role: free_port() for role in ROLES})
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def told_at(self, role: str) -> str:
+        return f"http://127.0.0.1:{self.ports[role]}"
+
+    def command(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*tillside("central", *arguments), "--data", str(self.folder)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    def start(self, role: str) -> None:
+        environment = {**os.environ, "TILLSIDE_CENTRAL_METRICS_PORT": str(self.ports[role])}
+        command = tillside(
+            "central", "serve", "--role", role, "--data", self.folder, "--port", self.port
+        )
+        with self.log.open("ab") as log:
+            self.processes[role] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    async def ready(self, role: str) -> dict[str, object]:
+        """Return what a part says of itself once it does."""
+        async with asyncio.timeout(START_S), httpx.AsyncClient() as http:
+            while True:
+                assert self.processes[role].poll() is None, self.log.read_text("utf-8")[-4_000:]
+                try:
+                    answer = await http.get(f"{self.told_at(role)}/v1/ready")
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+                    continue
+                assert answer.status_code == 200, answer.text
+                return dict(answer.json())
+
+    async def scrape(self, role: str) -> Scrape:
+        async with httpx.AsyncClient() as http:
+            return Scrape.of((await http.get(f"{self.told_at(role)}/metrics")).text)
+
+    async def until_told(self, role: str, name: str, **labels: str) -> None:
+        """Wait until a part tells something above zero."""
+        async with asyncio.timeout(START_S):
+            while True:
+                if (await self.scrape(role)).value(name, **labels):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def end(self, role: str) -> int:
+        """Tell a part to end; returns its exit status."""
+        process = self.processes.pop(role)
+        process.terminate()
+        async with asyncio.timeout(START_S):
+            return await asyncio.to_thread(process.wait)
+
+
+@pytest_asyncio.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    with folder_for_postgres() as folder:
+        parts = Parts(folder / "centre", tmp_path / "parts.log")
+        try:
+            for role in ROLES:
+                parts.start(role)
+                assert await parts.ready(role) == {"ready": True, "why": "", "role": role}
+            yield parts
+        finally:
+            for role in tuple(parts.processes):
+                await parts.end(role)
+
+
+async def enrolled(parts: Parts, http: httpx.AsyncClient) -> TillProbe:
+    """Return a till of a new store."""
+    stores = parts.folder / "stores.jsonl"
+    stores.write_text(json.dumps({"kind": "store", "store": "367"}), encoding="utf-8")
+    parts.command("load", str(stores))
+    code = json.loads(parts.command("enrol", "--store", "367", "--slot", "1", "--json"))["code"]
+    key = SigningKey(hashlib.sha256(b"a till of parts").digest())
+    bare = EnrolRequest(
+        code=code, public_key=key.public, hardware="probe", nonce=b"n" * 16, signature=b""
+    )
+    signed = msgspec.structs.replace(bare, signature=key.sign(enrol_content(bare)))
+    answer = await http.post(PATH_ENROL, content=encode(signed))
+    return TillProbe(http, key, read_answer(answer, EnrolAnswer), compile_bundle(BUNDLE, ""))
+
+
+async def test_each_part_tells_how_it_is_and_ends_when_told(parts: Parts) -> None:
+    async with httpx.AsyncClient(base_url=parts.url, timeout=60) as http:
+        assert (await http.get("/metrics")).status_code == 404  # it has a port of its own
+        till = await enrolled(parts, http)
+        await till.hello()
+        await till.push()
+        accepted = {"outcome": "accepted"}
+        await parts.until_told("processing", "tillside_records_applied_total", **accepted)
+        front, behind, outreach = [await parts.scrape(role) for role in ROLES]
+        pushes = {"kind": "till", "route": "/v1/till/push", "status": "200"}
+        assert front.value("tillside_requests_total", **pushes) == 1
+        assert "tillside_tills" not in front.families
+        assert behind.value("tillside_tills", state="up") == 1
+        assert behind.value("tillside_database_up") == 1
+        for role, page in zip(ROLES, (front, behind, outreach), strict=True):
+            (labels,) = page.series("tillside_info")
+            assert role in labels
+            assert page.series("tillside_database_pool_connections")
+
+        # A pull waits for news: it is answered when its front is told to end, which ends with 0.
+        waiting = msgspec.structs.replace(till.pull_message(), cursor=till.cursor, wait_s=120)
+        first = await till.ask(PATH_PULL, waiting, PullAnswer)
+        waiting = msgspec.structs.replace(waiting, cursor=first.cursor)
+        held = asyncio.create_task(till.ask(PATH_PULL, waiting, PullAnswer))
+        await parts.until_told("front", "tillside_pulls_held")
+        assert await parts.end("front") == 0
+        assert isinstance(await held, PullAnswer)
+    for role in ROLES[1:]:
+        assert await parts.end(role) == 0

@@ -33,7 +33,7 @@ from central.observability.exposition import FigureReader, MetricsPage
 from central.observability.measured import Measured
 from central.observability.meters import INFO
 from central.observability.readiness import Readiness
-from central.observability.side_server import serve_beside
+from central.observability.side_server import SideServer, serve_beside
 from central.outreach.opening import open_sink
 from central.outreach.relay import Relay
 from central.privacy.customers import CustomerDesk
@@ -134,7 +134,7 @@ async def _serve_front(
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )
-    server = uvicorn.Server(with_tls(settings, config))
+    server = SideServer(with_tls(settings, config))
     beside = [
         keep_rules_out_of_collections(centre),
         _announce(server, config),
@@ -151,10 +151,18 @@ async def _serve_front(
         applying.add_done_callback(lambda task: _apply_ended(task, server))
         beside += [*_behind(centre, config), *_outreach(pools.outreach, centre.system, config)]
     tasks = [asyncio.create_task(each) for each in beside]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _tell_to_end, server)
     try:
         await server.serve()
     finally:
         await _end([*tasks, *([applying] if applying is not None else [])])
+
+
+def _tell_to_end(server: uvicorn.Server) -> None:
+    """End when what is under way is answered; told once more, at once."""
+    server.force_exit = server.should_exit
+    server.should_exit = True
 
 
 def _apply_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:

@@ -30,6 +30,7 @@ class RedemptionTerms:
             fiscal rules allow no line of zero.
         points_min: fewer points than this are not redeemed at all.
         points_per_day_max: the most one account redeems on a local day; 0 = no maximum.
+        banners: where points may pay; none = under every banner that has the programme.
         mode: `discount` lowers the lines' prices, so that no line falls below
             `line_left_minor_min`; `tender` is a payment beside money, prices stay.
     """
@@ -41,6 +42,11 @@ class RedemptionTerms:
     points_min: int = 1
     points_per_day_max: int = 0
     mode: Literal["discount", "tender"] = "discount"
+    banners: tuple[str, ...] = ()
+
+    def accepts(self, banner: str) -> bool:
+        """Say whether points may pay under a banner."""
+        return not self.banners or banner in self.banners
 
     def __post_init__(self) -> None:
         if not (0 <= self.receipt_share_max_ppm <= PPM and 0 <= self.line_share_max_ppm <= PPM):

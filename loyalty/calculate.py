@@ -78,7 +78,7 @@ def calculate(  # noqa: PLR0913 - each of them decides something
     left = combination.left
     none = [0] * len(left)
     redemption = Redemption(0, 0, none, none, (), 0)
-    if account.identified:
+    if account.identified and programme.redemption.accepts(place.banner):
         redemption = redeem(
             scene.lines,
             left,

@@ -101,6 +101,7 @@ class Counted:
     """What posting this receipt adds to a counter of the account.
 
     Attributes:
+        counter: each once, but points that only qualify line by line (`counters.QUALIFYING`).
         lines: those whose units it counts (stamps): each unit that comes back takes its own off
             again; none = it is taken off when nothing of the receipt stays sold.
     """

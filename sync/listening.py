@@ -30,6 +30,7 @@ from sync.messages import (
 )
 from sync.packing import pack_to_send, unpack_sent
 from sync.short_grants import Holder, ShortGrant, long_grants, short_grants
+from sync.varints import pack_numbers, unpack_numbers
 
 PATH_LISTEN: Final = "/v1/till/listen"
 PATH_FRESH: Final = "/v1/till/fresh"
@@ -39,6 +40,8 @@ WHOLE_MAX: Final = 200
 _PART_BYTES: Final = 4
 _OUTCOMES_MAX: Final = 10_000
 _GRANTS_MAX: Final = 10_000
+_NUMBERS: Final = 5
+"""Of a change that is told in numbers alone."""
 
 Name = Annotated[bytes, Meta(max_length=NAME_BYTES)]
 
@@ -87,8 +90,9 @@ class ListenAnswer(Message, frozen=True, kw_only=True, array_like=True):
         transaction, row: the cursor, of the epoch asked in.
         changed: accounts the till has, by number.
         part: beginning of the hash of all else it was told of them.
-        grants: those of the session's till, incarnation and session; told to who asks with
-            `blocked`.
+        grants: those of the session's till, incarnation and session.
+        moved: accounts that have no counters: of each step, version, points, held points and
+            purchases (`sync.varints`). It and `grants` are told to who asks with `blocked`.
         accepted: records of the stream of which there is no more to say than a note, by note:
             first, how many, first, how many, ...
         through, waiting: as `Applied` of the stream; told where accounts are.
@@ -106,6 +110,7 @@ class ListenAnswer(Message, frozen=True, kw_only=True, array_like=True):
     again: bool = False
     part: Annotated[bytes, Meta(max_length=_PART_BYTES)] = b""
     grants: Annotated[tuple[ShortGrant, ...], Meta(max_length=_GRANTS_MAX)] = ()
+    moved: bytes = b""
 
 
 class Fresh(Message, frozen=True, kw_only=True, array_like=True):
@@ -173,9 +178,40 @@ def changes_of(rows: Iterable[AccountRow]) -> tuple[AccountChange, ...]:
     )
 
 
+def _packed(changes: Iterable[AccountChange]) -> bytes:
+    return pack_numbers(
+        number
+        for each in changes
+        for number in (each.step, each.version, each.points, each.held_points, each.purchases)
+    )
+
+
+def _unpacked(packed: bytes) -> tuple[AccountChange, ...]:
+    numbers = unpack_numbers(packed)
+    if len(numbers) % _NUMBERS:
+        raise MalformedMessageError("changed accounts are told in five numbers each")
+    columns = (numbers[column::_NUMBERS] for column in range(_NUMBERS))
+    return tuple(
+        AccountChange(step, version, points, held_points, purchases)
+        for step, version, points, held_points, purchases in zip(*columns, strict=True)
+    )
+
+
+def _changes_in(answer: ListenAnswer) -> dict[int, AccountChange]:
+    changes: dict[int, AccountChange] = {}
+    for told in (answer.changed, _unpacked(answer.moved)):
+        numbers = accumulate(change.step for change in told)
+        changes.update(zip(numbers, told, strict=True))
+    return changes
+
+
 def changed_accounts(answer: ListenAnswer) -> tuple[int, ...]:
-    """Return the accounts an answer tells changes of."""
-    return tuple(accumulate(change.step for change in answer.changed))
+    """Return the accounts an answer tells changes of.
+
+    Raises:
+        MalformedMessageError: they cannot be read.
+    """
+    return tuple(sorted(_changes_in(answer)))
 
 
 def changed_rows(answer: ListenAnswer, rows: Sequence[AccountRow]) -> tuple[AccountRow, ...] | None:
@@ -186,7 +222,7 @@ def changed_rows(answer: ListenAnswer, rows: Sequence[AccountRow]) -> tuple[Acco
     """
     if part_of(rows) != answer.part:
         return None
-    changes = dict(zip(changed_accounts(answer), answer.changed, strict=True))
+    changes = _changes_in(answer)
     return tuple(
         msgspec.structs.replace(
             row,
@@ -246,10 +282,12 @@ def shortened(
         applied=tuple(applied.values()) if has_accounts else (),
     )
     nothing = PullAnswer(cursor=Cursor(), applied_through=0, more=False)
+    counted = [row for row in told if not holder or _is_counted(row)]
+    moved = [row for row in told if holder and not _is_counted(row)]
     return ListenAnswer(
         transaction=answer.cursor.transaction,
         row=answer.cursor.row,
-        changed=changes_of(told),
+        changed=changes_of(counted),
         part=part_of(told) if told else b"",
         accepted={
             note: _runs(sorted(row.seq for row in plain if row.reason == note))
@@ -259,6 +297,7 @@ def shortened(
         waiting=own.waiting if own and has_accounts else (),
         rest=b"" if rest == nothing else pack_to_send(encode(rest)),
         grants=short,
+        moved=_packed(changes_of(moved)),
     )
 
 
@@ -290,6 +329,10 @@ def lengthened(
         outcomes=(*rest.outcomes, *accepted),
         grants=(*rest.grants, *(long_grants(answer.grants, holder) if holder else ())),
     )
+
+
+def _is_counted(row: AccountRow) -> bool:
+    return bool(row.snapshot.counters or row.snapshot.last_used)
 
 
 def _is_plain(row: OutcomeRow, incarnation: bytes) -> bool:

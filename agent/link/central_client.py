@@ -16,6 +16,7 @@ from tenacity import (
 )
 
 from agent.identity import Identity
+from agent.link.manner import Manner
 from agent.system import System
 from sync.blobs import CHUNK_BYTES, check_piece, piece_range
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
@@ -45,7 +46,6 @@ from sync.signing import (
     HEADER_SESSION,
     HEADER_SIGNATURE,
     HEADER_TILL,
-    NO_SESSION,
     SigningKey,
     answer_content,
     check,
@@ -89,7 +89,7 @@ class CentralClient:
         self._key = SigningKey(identity.key_seed)
         self._http = open_http(identity.centre_url, tls=tls)
         self._files = open_http(bundles_url, tls=tls) if bundles_url else None
-        self._is_short = False
+        self._manner = Manner()
 
     async def ask(self, ask: Ask, *, session: bytes, timeout_s: float) -> Message:
         """Send a message and return its answer.
@@ -103,19 +103,24 @@ class CentralClient:
         """
         packed = "" if ask.path in _PLAIN else PACKED
         body, encoding = compress(encode(ask.message), packed)
-        is_short = self._is_short and session != NO_SESSION
+        is_short = self._manner.is_short
         nonce = self._system.random_bytes(NONCE_BYTES if is_short else 16)
         sign = self._signed_shortly if is_short else self._signed
         headers = sign("POST", ask.path, session=session, nonce=nonce, body=body)
-        headers["content-type"] = CONTENT_TYPE
         if encoding:
             headers["content-encoding"] = encoding
         response = await self._send(
             "POST", ask.path, headers=headers, content=body, timeout_s=timeout_s
         )
-        answer = decode(ask.answer, self._checked(response, nonce))
+        try:
+            self._check(response, nonce)
+        except (LinkError, SignatureError):
+            self._manner.failed(shortly=is_short)
+            raise
+        self._manner.answered(shortly=is_short)
+        answer = decode(ask.answer, _body_or_refusal(response))
         if isinstance(answer, HelloAnswer):
-            self._is_short = answer.short
+            self._manner.greeted(short=answer.short)
         return answer
 
     async def fetch_piece(self, fetch: Fetch, *, timeout_s: float) -> bytes:
@@ -178,6 +183,7 @@ class CentralClient:
             method, path, till_id=till_id, session=session, nonce=nonce, body=body
         )
         return {
+            "content-type": CONTENT_TYPE,
             HEADER_TILL: str(till_id),
             HEADER_SESSION: session.hex(),
             HEADER_NONCE: nonce.hex(),
@@ -209,10 +215,9 @@ class CentralClient:
     ) -> httpx.Response:
         return await _send(self._http, method, path, timeout_s=timeout_s, **request)
 
-    def _checked(self, response: httpx.Response, nonce: bytes) -> bytes:
+    def _check(self, response: httpx.Response, nonce: bytes) -> None:
         content = answer_content(nonce, response.status_code, response.content)
         check(self._identity.centre_key, _signature_of(response), content)
-        return _body_or_refusal(response)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -64,12 +64,12 @@ class Forgetting:
         """
         through = self._through()
         self._confirmed = through
-        if not answer.accounts:
-            # Nobody is left, whatever was heard before.
+        if not answer.accounts or answer.through <= through:
+            # Nobody is left, whatever was heard before; numbers that do not rise lead nowhere.
             self._newest = through
             return
         self._till.cache.forget_accounts(answer.accounts)
         with self._till.journal.transaction():
             self._till.journal.own_counts.forget(answer.accounts)
-        self._till.cache.put_value("forgotten", Through(max(through, answer.through)))
+        self._till.cache.put_value("forgotten", Through(answer.through))
         log.info("customers_forgotten", accounts=len(answer.accounts))

@@ -208,8 +208,10 @@ class Stage:
             if role != "processing":
                 address.unlink(missing_ok=True)
             with (self.folder / f"{role}.log").open("ab") as log:
+                # Each till here stands for hundreds: what bounds one would bound them all.
+                unbounded = {**os.environ, "TILLSIDE_CENTRAL_TILL_REQUESTS_PER_S": "0"}
                 self._processes[role] = subprocess.Popen(
-                    command, stdout=log, stderr=log, start_new_session=True
+                    command, stdout=log, stderr=log, start_new_session=True, env=unbounded
                 )
         for role in roles:
             if role != "processing":

@@ -23,6 +23,8 @@ from central.errors import (
 )
 from central.ledger import books
 from central.ledger.books import Cause, LockedAccount, lock_account
+from central.outreach import outbox
+from central.outreach.events import Event, PartnerPointsMoved, account_key
 from central.rights.planner import wish_for_home
 from central.staff.audit import note
 from loyalty.calculation import EarnedLot
@@ -219,6 +221,7 @@ async def _give(
         made.points, 0, made.occurred_on, made.day, made.at_ms,
     )  # fmt: skip
     await connection.execute(_SQL["count"], client_id, made.day, made.points, 0, 0)
+    await _tell(connection, client_id, account, made.reference, made.points, now_ms=made.at_ms)
     await wish_for_home(connection, account_id=account.account_id, home_store=account.home_store)
     await connection.execute(_STREAMS["tell_stores"], account.account_id)
 
@@ -271,6 +274,7 @@ async def reverse(
             account.account_id, points, missing, today.isoformat(), today.isoformat(), now_ms,
         )  # fmt: skip
         await connection.execute(_SQL["count"], client_id, today.isoformat(), 0, points, missing)
+        await _tell(connection, client_id, account, reference, missing - points, now_ms=now_ms)
         await connection.execute(_STREAMS["tell_stores"], account.account_id)
         row = await connection.fetchrow(_SQL["movement"], client_id, reference)
         assert row is not None
@@ -288,6 +292,24 @@ async def read_accrual(pool: Pool, client_id: str, reference: str) -> Accrual:
         if made is None or made["kind"] != "accrual":
             raise NotFoundError("this partner has told no such accrual")
         return await _read(connection, client_id, reference, made, repeated=True)
+
+
+async def _tell(
+    connection: Connection,
+    client_id: str,
+    account: LockedAccount,
+    reference: str,
+    points: int,
+    *,
+    now_ms: int,
+) -> None:
+    """Tell other systems what moved; of a reversal that found nothing there is nothing to tell."""
+    if points:
+        event = PartnerPointsMoved(
+            account=account.account_id, partner=client_id, reference=reference, points=points
+        )
+        key = account_key(account.account_id)
+        await outbox.write(connection, [Event(key, event)], now_ms=now_ms)
 
 
 def _occurred_on(text: str, today: date) -> str:

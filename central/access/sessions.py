@@ -10,6 +10,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from central.access.clients import Client
 from central.access.tokens import Claims
 from central.database.named_sql import load_queries
@@ -18,6 +20,8 @@ from central.errors import AuthenticationError
 from central.ledger.books import current_account
 from central.system import System
 from sync.limits import COUNT_MAX
+
+log = structlog.get_logger()
 
 _SQL = load_queries("central.access", "sessions.sql")
 
@@ -126,6 +130,7 @@ async def refresh(
                 )  # fmt: skip
                 return _signed_in(client, given, account_id, session_id, secret)
         # Outside the transaction above, which an error would undo.
+        log.warning("refresh_token_reused", client=client.client_id, session=session_id)
         await connection.execute(_SQL["end_session"], account_id, session_id)
     raise GrantError("this refresh token was used before; the customer is signed out")
 

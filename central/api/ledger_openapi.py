@@ -12,11 +12,12 @@ from central.ledger.merging import Merged, MergeRow, Restored
 from central.ledger.sealing import InclusionProof, Seal
 from central.people.tiers import TierState, TierTerms
 from central.programmes.registry import ProgrammeRow
+from central.programmes.wallets import Wallet
 
 KINDS: Final[tuple[type[Any], ...]] = (
     MergeRequest, MoveRequest, Adjusted, Adjustment, AdjustmentTerms, Liability,
     CardMoved, Merged, MergeRow, Restored, InclusionProof, Seal, TierState, TierTerms,
-    ProgrammeRequest, BannerRequest, ProgrammeRow,
+    ProgrammeRequest, BannerRequest, ProgrammeRow, Wallet,
 )  # fmt: skip
 
 _Schema = dict[str, Any]
@@ -55,6 +56,8 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
      _reference(AdjustmentTerms)),
     ("post", "/v1/adjustments", "Give points to an account or take them", _reference(Adjustment),
      _reference(Adjusted)),
+    ("get", "/v1/accounts/{account}/wallets", "Accounts of all programmes its cards lead to", None,
+     _list(Wallet)),
     ("get", "/v1/accounts/{account}/tier", "Where an account stands", None, _reference(TierState)),
     ("get", "/v1/tiers/terms", "How tiers are reached and lost", None, _reference(TierTerms)),
     ("put", "/v1/tiers/terms", "Put other terms of tiers in force", _reference(TierTerms),

@@ -27,7 +27,7 @@ from central.keys import CentreKeys
 from central.ledger import adjustments, card_moves, liability, merging, sealing
 from central.ledger.adjustments import CALL_CENTRE, FINANCE
 from central.people import tiers
-from central.programmes import registry
+from central.programmes import registry, wallets
 from central.staff.persons import Person, find_person
 from central.system import System
 from loyalty.limits import TEXT_CHARACTERS_MAX
@@ -89,6 +89,7 @@ class LedgerRoutes:
             ("POST", "/v1/card-moves/{move}/undo", self._undo_move),
             ("GET", "/v1/adjustments/terms", self._terms),
             ("POST", "/v1/adjustments", self._adjust),
+            ("GET", "/v1/accounts/{account}/wallets", self._wallets),
             ("GET", "/v1/accounts/{account}/tier", self._tier),
             ("GET", "/v1/tiers/terms", self._tier_terms),
             ("PUT", "/v1/tiers/terms", self._put_tier_terms),
@@ -167,6 +168,10 @@ class LedgerRoutes:
         person, now_ms = _in_role(by, CALL_CENTRE), self.system.now_ms()
         number = _number(request, "move")
         return await card_moves.undo_move(self.pool, number, person=person, now_ms=now_ms)
+
+    async def _wallets(self, request: Request, _: Person | None) -> list[wallets.Wallet]:
+        async with self.pool.acquire() as connection:
+            return await wallets.list_wallets(connection, _number(request, "account"))
 
     # Adjustments
 

@@ -93,6 +93,7 @@ _REFUSALS = {
     403: "The code does not make this caller a till; the message says why",
     404: "There is no such thing here",
     409: "The session or stream is not known; say HELLO",
+    429: "This till calls too often; Retry-After says when to come again",
     422: "The request is readable and not valid; the message names the field",
 }
 
@@ -168,7 +169,7 @@ def _till_operation(
         answer,
         summary,
         media=CONTENT_TYPE,
-        refusals=(400, 401, 409),
+        refusals=(400, 401, 409, 429),
     )
     operation["security"] = [{"till": []}]
     operation["parameters"] = [

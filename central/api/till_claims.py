@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from central.errors import AuthenticationError
 from central.tills.desk import SessionUnknownError
 from sync.short_header import HEADER_SHORT, TAG_BYTES, read_short
-from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
+from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL, NO_SESSION
 
 _TILL_ID_MAX = 1 << 62
 
@@ -39,6 +39,8 @@ class Claim:
         """
         if not self.is_short:
             return self.session
+        if self.session == NO_SESSION[:TAG_BYTES]:
+            return NO_SESSION
         if live[:TAG_BYTES] != self.session:
             raise SessionUnknownError
         return live

@@ -1,4 +1,4 @@
-"""`account`: `merge`, `undo-merge`, `merges`, `move-card`, `undo-move`, `adjust`."""
+"""`account`: `merge`, `undo-merge`, `merges`, `move-card`, `undo-move`, `wallets`, `adjust`."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -87,6 +87,15 @@ def _add_cards(actions: Commands) -> None:
     for each in (move, undo):
         add_token_option(each)
         add_json_option(each)
+    wallets = add_centre_command(
+        actions,
+        "wallets",
+        "show the accounts of all programmes that cards of an account lead to",
+        _wallets,
+        example="account wallets 1001",
+    )
+    wallets.add_argument("account", type=int, help="the number of any of them")
+    add_json_option(wallets)
 
 
 def _add_adjust(actions: Commands) -> None:
@@ -207,6 +216,25 @@ async def _move_card(options: argparse.Namespace, config: "CentralConfig") -> in
         f" {done.to_account}'s"
     )
     report(options, msgspec.to_builtins(done), text)
+    return 0
+
+
+async def _wallets(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.programmes.registry import called
+    from central.programmes.wallets import list_wallets
+    from central.system import System
+
+    async with opened_database(config, System()) as pool, pool.acquire() as connection:
+        found = await list_wallets(connection, options.account)
+    lines = [
+        f"account {each.account_id} of {called(each.programme)}: {each.points} points,"
+        f" {each.cards} cards{', blocked' if each.blocked else ''}"
+        for each in found
+    ]
+    report(options, {"wallets": msgspec.to_builtins(found)}, "\n".join(lines))
     return 0
 
 

@@ -6,6 +6,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.merging import check_reason, lock_both
+from central.ledger.places import follow
 from central.programmes.registry import programme_of_account
 from central.staff.audit import note
 
@@ -91,8 +92,7 @@ async def _give_card(
     """Have a card lead to another account in a programme."""
     card, programme = which
     await connection.execute(_SQL["move_card"], card, to_account, programme)
-    await connection.execute(_SQL["drop_account_card"], from_account, card)
-    await connection.execute(_SQL["put_account_card"], to_account, card)
+    await follow(connection, from_account, to_account, cards=[card])
     await connection.execute(_SQL["copy_interests"], from_account, to_account)
     for account_id in (from_account, to_account):
         await connection.execute(_STREAMS["touch_account"], account_id)

@@ -19,6 +19,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.books import Cause, lock_account, write
+from central.ledger.places import follow
 from central.outreach import outbox
 from central.outreach.events import AccountMerged, AccountMergeUndone, Event, account_key
 from central.programmes.registry import called
@@ -215,6 +216,7 @@ async def _take(connection: Connection, from_account: int, into_account: int) ->
     grants = await connection.fetchval(_SQL["move_rights"], *both)
     receipts = await connection.fetchval(_SQL["move_receipts"], *both)
     cards = await connection.fetchval(_SQL["move_cards"], *both)
+    await follow(connection, *both, cards=cards, grants=grants)
     counters = [
         MovedCounter(**row) for row in await connection.fetch(_SQL["take_counters"], from_account)
     ]
@@ -282,6 +284,7 @@ async def _undo(connection: Connection, merge_id: int, *, person: str, now_ms: i
     debt = min(into.debt, moved.debt)
     counted = await connection.fetchval(_SQL["receipts_back"], *both, list(moved.receipts))
     cards = await connection.fetchval(_SQL["cards_back"], *both, list(moved.cards))
+    await follow(connection, *both, cards=cards, grants=moved.grants)
     cause = Cause(f"merge:{merge_id}:undone", None, now_ms)
     back = [(lot_id, each) for lot_id, each, _ in lots if each]
     if back or debt:
@@ -305,8 +308,8 @@ async def _undo(connection: Connection, merge_id: int, *, person: str, now_ms: i
         held_since=held_since,
         debt=debt,
         debt_paid=moved.debt - debt,
-        cards=cards,
-        cards_elsewhere=len(moved.cards) - cards,
+        cards=len(cards),
+        cards_elsewhere=len(moved.cards) - len(cards),
     )
     await connection.execute(
         _SQL["end_merge"], merge_id, now_ms, person, msgspec.json.encode(restored)

@@ -183,7 +183,7 @@ select count(*) filter (where counted) from receipts;
 with moved as (
     update card set account_id = $2 where account_id = $1 and card = any($3::bytea[]) returning card
 )
-select count(*) from moved;
+select coalesce(array_agg(card order by card), '{}') from moved;
 
 -- name: subtract_visits
 update account_visit a set weight = greatest(a.weight - v.weight, 0)
@@ -206,13 +206,6 @@ select c.account_id from card c where c.card = $1 and c.programme = $2 for updat
 
 -- name: move_card
 update card set account_id = $2 where card = $1 and programme = $3;
-
--- name: drop_account_card
--- As the next one: where accounts are spread no trigger does it.
-delete from account_card where account_id = $1 and card = $2;
-
--- name: put_account_card
-insert into account_card (account_id, card) values ($1, $2) on conflict do nothing;
 
 -- name: insert_move
 insert into card_move (card, from_account, to_account, person, reason, moved_at_ms, programme)

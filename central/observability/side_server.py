@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 
-class _SideServer(uvicorn.Server):
-    """Leaves signals to the process it stands in."""
+class SideServer(uvicorn.Server):
+    """Leaves signals to the process it stands in: uvicorn would end that with them, undone."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -23,7 +23,7 @@ async def serve_beside(routes: Sequence[BaseRoute], *, host: str, port: int) -> 
     config = uvicorn.Config(
         Starlette(routes=list(routes)), host=host, port=port, log_level="warning", access_log=False
     )
-    server = _SideServer(config)
+    server = SideServer(config)
     serving = asyncio.create_task(server.serve())
     try:
         await asyncio.shield(serving)

@@ -112,6 +112,21 @@ class PointsAdjusted(EventData, frozen=True, kw_only=True):
     reason: str
 
 
+class PartnerPointsMoved(EventData, frozen=True, kw_only=True):
+    """A partner gave points, or took them back (below zero).
+
+    Attributes:
+        reference: the partner's name of the accrual or reversal.
+    """
+
+    TYPE: ClassVar[str] = "points.partner.v1"
+
+    account: int
+    partner: str
+    reference: str
+    points: int
+
+
 class TierChanged(EventData, frozen=True, kw_only=True):
     """An account reached a tier, or lost it."""
 
@@ -144,6 +159,14 @@ class AccountMergeUndone(EventData, frozen=True, kw_only=True):
     points: int
 
 
+class AccountErased(EventData, frozen=True, kw_only=True):
+    """Its customer is to be forgotten wherever events go; the books stay."""
+
+    TYPE: ClassVar[str] = "account.erased.v1"
+
+    account: int
+
+
 class RulesReleased(EventData, frozen=True, kw_only=True):
     """Rules were published; rings say which tills get them."""
 
@@ -170,8 +193,9 @@ class RulesStateChanged(EventData, frozen=True, kw_only=True):
 DATA_TYPES: Final[Mapping[str, type[EventData]]] = {
     each.TYPE: each
     for each in (
-        ReceiptPosted, ReceiptReturned, PointsEarned, PointsRedeemed, PointsAdjusted, TierChanged,
-        AccountMerged, AccountMergeUndone, RulesReleased, RulesStateChanged,
+        ReceiptPosted, ReceiptReturned, PointsEarned, PointsRedeemed, PointsAdjusted,
+        PartnerPointsMoved, TierChanged,
+        AccountMerged, AccountMergeUndone, AccountErased, RulesReleased, RulesStateChanged,
     )
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.books import Cause, lock_account, write
+from central.outreach import outbox
+from central.outreach.events import AccountErased, Event, PointsAdjusted, account_key
 from central.privacy.customers import CustomerDesk, find_living
 from central.rights.blocking import set_blocked
 from central.staff.audit import note
@@ -28,7 +30,9 @@ _LEDGER = load_queries("central.ledger", "queries.sql")
 REASON_CHARACTERS_MAX: Final = 200
 _LISTED_MAX: Final = 1_000
 _TILLS_NAMED_MAX: Final = 1_000
-_DROPPED: Final = ("birthdays", "tiers", "visits", "interests", "counters", "wishes")
+_DROPPED: Final = (
+    "birthdays", "tiers", "visits", "interests", "counters", "wishes", "sessions", "offers",
+)  # fmt: skip
 
 
 class TillMissing(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +54,7 @@ class ErasureState(msgspec.Struct, frozen=True, kw_only=True):
     """How far an erasure has come.
 
     Attributes:
-        account_ids: the account, and those that were merged into it.
+        account_ids: the account, the customer's in other programmes, and those merged into them.
         state: `asked`, then `emptied` while tills or points are missing, then `done`.
         tills: that were there then and may come in; `confirmed` of them did.
         tills_revoked: that never confirmed and may not come in any more.
@@ -159,12 +163,13 @@ async def _empty(pool: Pool, erasure_id: int, *, now_ms: int) -> bool:
         row = await connection.fetchrow(_SQL["lock_erasure"], erasure_id)
         if row is None:
             return False
-        main = (await lock_account(connection, row["accounts"][0])).account_id
-        accounts = await connection.fetchval(_SQL["grown"], [*row["accounts"], main])
-        accounts = [main, *(each for each in accounts if each != main)]
+        asked = sorted(row["accounts"])
+        current = {(await lock_account(connection, each)).account_id for each in asked}
+        accounts = await connection.fetchval(_SQL["grown"], [*row["accounts"], *sorted(current)])
         number = await connection.fetchval(_SQL["next_number"], now_ms)
-        await set_blocked(connection, main, blocked=True)
-        await connection.execute(_SQL["take_cards"], accounts, main, number)
+        for account_id in sorted(current):
+            await set_blocked(connection, account_id, blocked=True)
+        await connection.execute(_SQL["take_cards"], accounts, number)
         await connection.execute(_SQL["empty_accounts"], accounts)
         await _drop(connection, accounts)
         await connection.execute(_SQL["drop_words"], accounts)
@@ -172,10 +177,13 @@ async def _empty(pool: Pool, erasure_id: int, *, now_ms: int) -> bool:
         await connection.execute(_SQL["end_card_moves"], accounts, now_ms)
         await connection.execute(_SQL["emptied"], erasure_id, accounts, number, now_ms)
         await _forfeit(connection, erasure_id, accounts, now_ms=now_ms)
-        await note(
-            connection, person=row["person"], action="customer.emptied",
-            subject=f"account:{main}", detail={"erasure": erasure_id}, now_ms=now_ms,
-        )  # fmt: skip
+        for account_id in sorted(current):
+            await note(
+                connection, person=row["person"], action="customer.emptied",
+                subject=f"account:{account_id}", detail={"erasure": erasure_id}, now_ms=now_ms,
+            )  # fmt: skip
+        told = [Event(account_key(each), AccountErased(account=each)) for each in accounts]
+        await outbox.write(connection, told, now_ms=now_ms)
     return True
 
 
@@ -188,18 +196,22 @@ async def _forfeit(
     connection: Connection, erasure_id: int, accounts: list[int], *, now_ms: int
 ) -> None:
     """Take points that are available: those tills hold when they have come home."""
-    account = await lock_account(connection, accounts[0])
-    rows = await connection.fetch(_SQL["lots_left"], account.account_id)
-    taken = [(row["lot_id"], -row["available"]) for row in rows]
-    points = -sum(each for _, each in taken)
-    if not points:
-        return
-    for lot_id, each in taken:
-        await connection.execute(_LEDGER["take_back"], account.account_id, lot_id, -each)
     cause = Cause(f"erasure:{erasure_id}", None, now_ms)
-    await write(connection, account.account_id, entries.adjusted(taken), cause)
-    await connection.execute(_LEDGER["change_account"], account.account_id, -points, 0, 0)
-    await connection.execute(_SQL["forfeited"], erasure_id, points)
+    for account_id in sorted({(await lock_account(connection, n)).account_id for n in accounts}):
+        rows = await connection.fetch(_SQL["lots_left"], account_id)
+        taken = [(row["lot_id"], -row["available"]) for row in rows]
+        points = -sum(each for _, each in taken)
+        if not points:
+            continue
+        for lot_id, each in taken:
+            await connection.execute(_LEDGER["take_back"], account_id, lot_id, -each)
+        await write(connection, account_id, entries.adjusted(taken), cause)
+        await connection.execute(_LEDGER["change_account"], account_id, -points, 0, 0)
+        await connection.execute(_SQL["forfeited"], erasure_id, points)
+        event = PointsAdjusted(
+            account=account_id, adjustment=cause.subject, points=-points, reason="erasure"
+        )
+        await outbox.write(connection, [Event(account_key(account_id), event)], now_ms=now_ms)
 
 
 # How far it is

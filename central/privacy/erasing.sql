@@ -1,7 +1,11 @@
 -- Forgetting a customer: what is not finance goes at once, the rest follows when the last till has confirmed.
 
 -- name: aliases
-select account_id from account where account_id = $1 or merged_into = $1 order by account_id;
+-- The account, others with one of its cards (a wallet for each programme), and what was merged into them.
+with wallets as (
+    select $1::bigint as account_id union select o.account_id from card c join card o using (card) where c.account_id = $1)
+select account_id from account where account_id in (select account_id from wallets)
+    or merged_into in (select account_id from wallets) order by account_id;
 
 -- name: ask
 insert into erasure (accounts, person, reason, asked_at_ms) values ($1, $2, $3, $4) returning erasure_id;
@@ -29,7 +33,7 @@ select greatest($1::bigint, coalesce(max(number), 0) + 1) from erasure;
 
 -- name: take_cards
 with gone as (delete from card where account_id = any($1::bigint[]) returning card, account_id)
-insert into erased_card (card, account_id, number) select card, $2, $3 from gone on conflict do nothing;
+insert into erased_card (card, account_id, number) select card, account_id, $2 from gone on conflict do nothing;
 
 -- name: empty_accounts
 update account set erased = true, blocked = true, tier = '', segments = '{}', personal_offers = '{}', home_store = '',
@@ -53,6 +57,12 @@ delete from account_counter where account_id = any($1::bigint[]);
 
 -- name: drop_wishes
 delete from grant_wish where account_id = any($1::bigint[]);
+
+-- name: drop_sessions
+delete from app_session where account_id = any($1::bigint[]);
+
+-- name: drop_offers
+delete from offer_to_activate where account_id = any($1::bigint[]);
 
 -- name: drop_words
 -- What somebody wrote about the customer; the points moved are the ledger's.

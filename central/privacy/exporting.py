@@ -12,7 +12,8 @@ _SQL = load_queries("central.privacy", "exporting.sql")
 
 SECTIONS: Final = (
     "accounts", "card_hashes", "consents", "lots", "movements", "receipts", "returns", "counters",
-    "stores", "adjustments", "merges", "card_moves", "looked_at",
+    "stores", "offers_to_activate", "partners", "signed_in", "adjustments", "merges", "card_moves",
+    "looked_at",
 )  # fmt: skip
 
 
@@ -20,7 +21,7 @@ class CustomerExport(msgspec.Struct, frozen=True, kw_only=True):
     """All there is of a customer.
 
     Attributes:
-        account_ids: the account, and those that were merged into it.
+        account_ids: the account, the customer's in other programmes, and those merged into them.
         persons: name, telephones, mails, by account.
         sections: JSON arrays by name, `SECTIONS`.
     """
@@ -48,8 +49,11 @@ async def export_customer(desk: CustomerDesk, account_id: int, *, person: str) -
     ):
         account_id = await find_living(connection, account_id)
         rows = await connection.fetch(_SQL["aliases"], account_id)
-        account_ids = (account_id, *(row["account_id"] for row in rows))
-        persons = await desk.read_all(connection, account_id)
+        others = [row["account_id"] for row in rows if row["account_id"] != account_id]
+        account_ids = (account_id, *others)
+        persons: dict[int, CustomerData] = {}
+        for each in account_ids:
+            persons |= await desk.read_all(connection, each)
         sections = {
             name: msgspec.Raw((await connection.fetchval(_SQL[name], account_ids)).encode())
             for name in SECTIONS

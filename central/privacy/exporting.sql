@@ -2,7 +2,11 @@
 -- are left out: they are somebody else's data.
 
 -- name: aliases
-select account_id from account where merged_into = $1 order by account_id;
+-- The account, others with one of its cards (a wallet for each programme), and what was merged into them.
+with wallets as (
+    select $1::bigint as account_id union select o.account_id from card c join card o using (card) where c.account_id = $1)
+select account_id from account where account_id in (select account_id from wallets)
+    or merged_into in (select account_id from wallets) order by account_id;
 
 -- name: accounts
 select coalesce(jsonb_agg(to_jsonb(t) order by t.account_id), '[]')::text from (
@@ -63,6 +67,20 @@ select coalesce(jsonb_agg(to_jsonb(t) order by t.merged_at_ms), '[]')::text from
 select coalesce(jsonb_agg(to_jsonb(t) order by t.moved_at_ms), '[]')::text from (
     select encode(card, 'hex') as card_hash, from_account, to_account, reason, moved_at_ms, undone_at_ms from card_move
     where from_account = any($1::bigint[]) or to_account = any($1::bigint[])) t;
+
+-- name: offers_to_activate
+select coalesce(jsonb_agg(to_jsonb(t) order by t.account_id, t.offer_id), '[]')::text from (
+    select account_id, offer_id, activated_at_ms from offer_to_activate where account_id = any($1::bigint[])) t;
+
+-- name: partners
+select coalesce(jsonb_agg(to_jsonb(t) order by t.at_ms), '[]')::text from (
+    select account_id, client_id as partner, reference, kind, points, occurred_on, at_ms from partner_movement
+    where account_id = any($1::bigint[])) t;
+
+-- name: signed_in
+select coalesce(jsonb_agg(to_jsonb(t) order by t.made_at_ms), '[]')::text from (
+    select account_id, client_id as app, scopes, made_at_ms, refreshed_at_ms, ends_at_ms, ended from app_session
+    where account_id = any($1::bigint[])) t;
 
 -- name: consents
 select coalesce(jsonb_agg(to_jsonb(t) order by t.at_ms), '[]')::text from (

@@ -53,3 +53,13 @@ select programme from account where account_id = $1;
 -- name: newest_content
 -- The rules of a programme that were published last.
 select content_zstd from bundle where programme = $1 order by version desc limit 1;
+
+-- name: cards_of_account
+select card from account_card where account_id = $1 order by card;
+
+-- name: accounts_of_cards
+select account_id, count(*) as cards from card where card = any($1::bytea[]) group by account_id;
+
+-- name: accounts
+select account_id, programme, posted - debt as points, blocked from account where account_id = any($1::bigint[])
+order by programme, account_id;

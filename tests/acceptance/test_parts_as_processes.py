@@ -147,7 +147,8 @@ async def test_each_part_tells_how_it_is_and_ends_when_told(parts: Parts) -> Non
         # A pull waits for news: it is answered when its front is told to end, which ends with 0.
         waiting = msgspec.structs.replace(till.pull_message(), cursor=till.cursor, wait_s=120)
         first = await till.ask(PATH_PULL, waiting, PullAnswer)
-        waiting = msgspec.structs.replace(waiting, cursor=first.cursor)
+        assert first.roster is not None
+        waiting = msgspec.structs.replace(waiting, cursor=first.cursor, roster=first.roster.version)
         held = asyncio.create_task(till.ask(PATH_PULL, waiting, PullAnswer))
         await parts.until_told("front", "tillside_pulls_held")
         assert await parts.end("front") == 0

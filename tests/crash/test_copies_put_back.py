@@ -11,6 +11,8 @@ from bench.demo.rig import CentreProcess
 from tests.crash.town import Town, running_town
 from tests.support.postgres import folder_for_postgres
 
+SOLD_BESIDE = 30
+
 
 @pytest.fixture
 def town() -> Iterator[Town]:
@@ -44,9 +46,9 @@ def test_tills_sell_on_while_a_copy_is_tried_and_send_again_what_it_lacks(town: 
     with ThreadPoolExecutor(1) as beside:
         drill = beside.submit(town.centre.run, "backup", "drill", made["file"], "--json")
         number = 1
-        while not drill.done() or number < 4:
+        while number < SOLD_BESIDE and (not drill.done() or number < 4):
             number += 1
-            till.sell(number, redeem=20)
+            till.sell(number, redeem=10)
         report = json.loads(drill.result())
     assert report["good"], report
     assert report["totals"]["receipts"] == 1

@@ -14,7 +14,7 @@ from loyalty.bundle import Bundle
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
 from loyalty.compilation import compile_bundle
-from loyalty.counters import uses
+from loyalty.counters import QUALIFYING, uses
 from loyalty.documents import decode, encode
 from loyalty.limits import PPM
 from loyalty.matching import compile_match
@@ -210,8 +210,11 @@ def test_offers_that_exclude_each_other_never_act_together(receipt: Receipt) -> 
 @given(receipts)
 def test_only_customers_are_counted_and_each_counter_once(receipt: Receipt) -> None:
     result = receipt.calculate()
-    names = [counted.counter for counted in result.counted]
+    # What qualifies is counted line by line, all else once.
+    names = [counted.counter for counted in result.counted if counted.counter != QUALIFYING]
     assert len(names) == len(set(names))
+    lines = [counted.lines for counted in result.counted if counted.counter == QUALIFYING]
+    assert len(lines) == len(set(lines)) == sum(len(each) for each in lines)
     assert all(counted.plus > 0 for counted in result.counted)
     assert receipt.account.identified or not names
     limited = {

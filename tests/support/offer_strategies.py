@@ -249,6 +249,7 @@ claiming_rewards = st.one_of(
 )
 price_rewards = st.one_of(plain_rewards, plain_rewards, claiming_rewards)
 
+purposes = mostly("spend", "qualify")
 points_rewards = st.one_of(
     st.builds(
         PointsPerMoney,
@@ -257,9 +258,10 @@ points_rewards = st.one_of(
         basis=mostly("paid", "discounted", "gross"),
         counting=one_of("proportional", "whole_steps"),
         lot=lot_terms,
+        purpose=purposes,
     ),
-    st.builds(PointsPerItem, points=st.integers(1, 50), lot=lot_terms),
-    st.builds(PointsPerReceipt, points=st.integers(1, 50), lot=lot_terms),
+    st.builds(PointsPerItem, points=st.integers(1, 50), lot=lot_terms, purpose=purposes),
+    st.builds(PointsPerReceipt, points=st.integers(1, 50), lot=lot_terms, purpose=purposes),
 )
 
 hand_outs = st.one_of(

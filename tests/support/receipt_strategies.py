@@ -31,6 +31,7 @@ from loyalty.offers import (
     PointsPerItem,
     PointsPerMoney,
     PointsReward,
+    only_qualifies,
 )
 from tests.support.offer_strategies import (
     CODES,
@@ -134,7 +135,11 @@ def bundles(draw: st.DrawFn) -> Bundle:
     named = [_named(one, f"o{number}", points_group) for number, one in enumerate(found)]
     per_line = {one.offer_id for one in named if one.combines.mode == "best_per_line"}
     named = [_without(one, {one.offer_id, *per_line}, len(named)) for one in named]
-    giving = tuple(one.offer_id for one in named if isinstance(one.gives, PointsReward))
+    giving = tuple(
+        one.offer_id
+        for one in named
+        if isinstance(one.gives, PointsReward) and not only_qualifies(one.gives)
+    )
     is_multiplied = draw(st.booleans())
     if giving and is_multiplied:
         multiplier = PointsMultiplier(of=giving[:2], factor_ppm=draw(one_of(2_000_000, 1_500_000)))
@@ -156,8 +161,9 @@ def _named(one: Offer, offer_id: str, points_group: tuple[str, Mode]) -> Offer:
     if isinstance(one.gives, PointsReward):
         group, mode = points_group if group else ("", "best")
         by_line = isinstance(one.gives, PointsPerMoney | PointsPerItem)
-        if mode == "best_per_line" and not (
-            by_line and one.limits == Limits() and one.needs == NeedsAll()
+        if only_qualifies(one.gives) or (
+            mode == "best_per_line"
+            and not (by_line and one.limits == Limits() and one.needs == NeedsAll())
         ):
             group, mode = "", "best"
     elif isinstance(one.gives, Gift | IssuedCoupon | Message | PartnerPoints):

@@ -53,6 +53,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "ledger/card_moves.py": OFFICE,
     "ledger/liability.py": OFFICE,
     "ledger/merging.py": OFFICE,
+    "ledger/places.py": OFFICE,
     "ledger/sealing.py": OFFICE + PROCESSING,  # what proves and what seals read entries alike
     "ledger/verify.py": OFFICE,
     "observability/figures.py": PROCESSING + OUTREACH,
@@ -65,6 +66,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "privacy/exporting.py": PERSONAL,
     "privacy/telling.py": FRONT,
     "programmes/registry.py": OFFICE,
+    "programmes/wallets.py": OFFICE,
     "rights/allowance.py": OFFICE,
     "rights/blocking.py": PROCESSING,
     "rights/counters.py": FRONT,
@@ -123,7 +125,7 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
         OFFICE: "newest_seals entries_of_subject seal_of_entry seals",
     },
     "outreach/outbox.py": {
-        OFFICE + PROCESSING: "write",
+        OFFICE + PROCESSING + APP: "write",
         NOBODY: "state dead resend drop_dead",
     },
     "people/tiers.py": {

@@ -549,6 +549,7 @@ SHORT_MESSAGES: dict[type[Message], Message] = {
                 ((31, 90, "2026-03-01", "dairy"),),
             ),
         ),
+        moved=bytes([8, 12, 0xE0, 0x03, 20, 31]),
     ),
     Fresh: Fresh(card=card, known=b"vers"),
     FreshAnswer: FreshAnswer(snapshot=b"as zstd packs it"),

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -123,29 +123,58 @@ def greeted(*, short: bool) -> HelloAnswer:
     )  # fmt: skip
 
 
+GREETING = Ask(PATH_HELLO, QUESTION.message, HelloAnswer)
+OFFER, NO_OFFER = signed(greeted(short=True)), signed(greeted(short=False))
+
+
+async def heard_after(*steps: tuple[Ask, Reply]) -> list[Heard]:
+    """Ask one after the other of a centre that replies like this; returns what it heard."""
+    async with (
+        scripted_centre(*(reply for _, reply in steps)) as centre,
+        client_of(centre.url) as client,
+    ):
+        for ask, _ in steps:
+            session = NO_SESSION if ask is GREETING else SESSION
+            with suppress(LinkError):
+                await client.ask(ask, session=session, timeout_s=20)
+        return centre.heard
+
+
 async def test_a_centre_that_reads_short_headers_is_told_no_more_than_it_needs() -> None:
-    replies = (
-        signed(greeted(short=True)), signed_shortly(ANSWER),
-        signed(greeted(short=False)), signed(ANSWER),
-    )  # fmt: skip
-    greeting = Ask(PATH_HELLO, QUESTION.message, HelloAnswer)
-    async with scripted_centre(*replies) as centre, client_of(centre.url) as client:
-        for _ in range(2):
-            await client.ask(greeting, session=NO_SESSION, timeout_s=20)
-            assert await client.ask(QUESTION, session=SESSION, timeout_s=20) == ANSWER
-    first, shortly, again, plainly = centre.heard
-    for heard in (first, again, plainly):
-        assert HEADER_SHORT not in heard.headers
-        assert HEADER_SIGNATURE in heard.headers
-    assert set(shortly.headers) == {
-        "host", "content-length", "content-type", "content-encoding", HEADER_SHORT,
-    }  # fmt: skip
+    first, shortly = await heard_after((GREETING, OFFER), (QUESTION, signed_shortly(ANSWER)))
+    assert HEADER_SHORT not in first.headers
+    assert set(shortly.headers) == {"host", "content-length", "content-encoding", HEADER_SHORT}
     said = read_short(shortly.headers[HEADER_SHORT])
     assert (said.till_id, said.tag) == (TILL_ID, SESSION[:4])
     content = request_content(
         "POST", PATH_SNAPSHOT, till_id=TILL_ID, session=SESSION, nonce=said.nonce, body=shortly.body
     )
     check(SigningKey(TILL_SEED).public, said.signature, content)
+
+
+async def test_a_centre_that_does_not_say_so_is_told_everything() -> None:
+    heard = await heard_after(
+        (GREETING, OFFER), (GREETING, signed_shortly(greeted(short=False))),
+        (QUESTION, signed(ANSWER)),
+    )  # fmt: skip
+    assert [HEADER_SHORT in each.headers for each in heard] == [False, True, False]
+
+
+async def test_what_is_not_the_centres_answer_ends_the_short_form_until_it_is_offered_anew() -> (
+    None
+):
+    portal = always(raw(403, PORTAL))
+    heard = await heard_after(
+        (GREETING, OFFER), (QUESTION, portal), (QUESTION, signed(ANSWER)), (GREETING, OFFER),
+        (QUESTION, signed_shortly(ANSWER)),
+    )  # fmt: skip
+    assert [HEADER_SHORT in each.headers for each in heard] == [False, True, False, False, True]
+
+
+async def test_a_way_that_refuses_the_short_form_again_and_again_is_not_asked_for_it() -> None:
+    refused = [(GREETING, OFFER), (QUESTION, always(raw(403, PORTAL)))]
+    heard = await heard_after(*refused * 3, (GREETING, OFFER), (QUESTION, signed(ANSWER)))
+    assert [HEADER_SHORT in each.headers for each in heard] == [False, True] * 3 + [False, False]
 
 
 async def test_a_short_answer_signed_by_nobody_is_refused() -> None:

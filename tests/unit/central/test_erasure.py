@@ -9,6 +9,7 @@ import pytest
 
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.merging import merge_accounts
+from central.outreach import outbox
 from central.privacy.customers import Consent, CustomerData, CustomerDesk
 from central.privacy.erasing import (
     ErasureState,
@@ -19,6 +20,7 @@ from central.privacy.erasing import (
 )
 from central.privacy.exporting import export_customer
 from central.privacy.personal_keys import PersonalKeys
+from central.programmes.registry import add_programme, give_banner
 from sync import cycle
 from sync.forgetting import PATH_FORGOTTEN, Forgotten, ForgottenAnswer
 from sync.messages import HelloAnswer
@@ -199,11 +201,43 @@ async def test_accounts_merged_into_it_are_forgotten_with_it(centre: JoinedCentr
     merged = await merge_accounts(centre.pool, 7, 8, person="ann", reason="Anna's", now_ms=0)
     assert merged.merge_id
     number = await erase(centre, 7)
-    assert (await state(centre, number)).account_ids == (8, 7)
+    assert (await state(centre, number)).account_ids == (7, 8)
     assert await centre.pool.fetchval("select count(*) from personal.customer") == 0
     row = await centre.pool.fetchrow("select moved, reason, undone_by from account_merge")
     assert row is not None
     assert tuple(row) == (b"", "", "erasure")
+
+
+async def test_a_customers_wallets_in_other_programmes_are_forgotten_with_it(
+    centre: JoinedCentre,
+) -> None:
+    async with centre.pool.acquire() as connection:
+        await add_programme(connection, "blue", "", person="ann", now_ms=0)
+        await give_banner(connection, "sky", "blue", person="ann", now_ms=0)
+    await centre.store("store-2", banner="sky")
+    await centre.customer(7, 300, card="seven")
+    await centre.customer(107, 50, card="seven", home="store-2")
+    desk = desk_of(centre)
+    await desk.put(107, ANNA, person="ann")
+    whole = await export_customer(desk, 7, person="ann")
+    assert (whole.account_ids, whole.persons) == ((7, 107), {107: ANNA})
+    number = await erase(centre, 7)
+    found = await state(centre, number)
+    assert (found.account_ids, found.points_forfeited) == ((7, 107), 350)
+    assert await centre.pool.fetchval("select count(*) from personal.customer") == 0
+    assert await centre.pool.fetchval("select count(*) from card") == 0
+
+
+async def test_whoever_hears_of_events_hears_that_a_customer_is_forgotten(
+    centre: JoinedCentre,
+) -> None:
+    await outbox.want(centre.pool, wanted=True)
+    await centre.customer(7, 300, card="seven")
+    await erase(centre)
+    rows = await centre.pool.fetch("select type, key from outbox order by event_id")
+    assert {(row["type"].rpartition("tillside.")[2], row["key"]) for row in rows} >= {
+        ("points.adjusted.v1", "account/7"), ("account.erased.v1", "account/7"),
+    }  # fmt: skip
 
 
 async def test_an_erased_account_stays_erased(centre: JoinedCentre) -> None:

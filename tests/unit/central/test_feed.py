@@ -133,6 +133,9 @@ async def test_many_writers_at_once_lose_nothing_and_repeat_nothing(
     await centre.pool.execute(
         "insert into card select int8send(account_id), account_id from account"
     )
+    await centre.pool.execute(
+        "insert into account_card select account_id, card from card on conflict do nothing"
+    )
     committed: set[int] = set()
 
     async def write() -> None:

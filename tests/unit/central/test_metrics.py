@@ -222,7 +222,7 @@ async def test_reading_looks_through_neither_receipts_nor_records(centre: Joined
     values: dict[str, tuple[object, ...]] = {
         "tills": (NOW_MS, 1), "software": (), "rules": (), "silent_stores": (NOW_MS, 1, 1),
         "silent_stores_count": (NOW_MS, 1), "inbox": (NOW_MS, 10), "feed": (10,),
-        "releases": (), "halted": (NOW_MS,), "seals": ("2025-03-05",), "server": (),
+        "releases": (), "halted": (NOW_MS,), "events": (NOW_MS, 10), "seals": ("2025-03-05",), "server": (),
     }  # fmt: skip
     assert set(values) == set(QUERIES)
     async with centre.pool.acquire() as connection, connection.transaction():

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jsonschema
 import pytest
@@ -26,10 +26,12 @@ from central.outreach.outbox import dead_events, read_state
 from central.outreach.port import SinkUnavailableError
 from central.outreach.relay import ATTEMPTS_MAX, LOCK, Relay
 from central.people.tiers import Tier, TierTerms, put_terms, tend_tiers
+from central.privacy.customers import CustomerDesk
+from central.privacy.erasing import ask_erasure, tend_erasures
 from central.rules import releases
 from central.system import System
 from tests.support.brokers import NatsBroker, free_port
-from tests.support.centre import JoinedCentre, joined_centre
+from tests.support.centre import BUNDLE, PERSONAL_KEYS, JoinedCentre, joined_centre
 from tests.support.explained import explained_pool
 from tests.support.till_probe import take
 
@@ -147,14 +149,18 @@ async def test_every_kind_of_event_is_told_as_its_schema_says(told_of: JoinedCen
     await adjust(centre.pool, wish, person="ann", roles=["call_centre"], now_ms=now_ms)
     merged = await merge_accounts(centre.pool, 8, 7, person="ann", reason="same", now_ms=now_ms)
     await undo_merge(centre.pool, merged.merge_id, person="ann", now_ms=now_ms)
+    await centre.publish(replace(BUNDLE, version=BUNDLE.version + 1))
     async with centre.pool.acquire() as connection:
         (release, *_) = await releases.list_releases(connection)
         await releases.halt(
             connection, release.version, why="wrong", by="ann", system=centre.system
         )
-        await outbox.write(connection, [_released(release)], now_ms=now_ms)
+    people = CustomerDesk(centre.pool, PERSONAL_KEYS, centre.system)
+    await ask_erasure(people, 8, reason="asked", person="ann")
+    await tend_erasures(centre.pool, now_ms=now_ms)
     told = (await published(centre.pool, centre.system)).told()
-    assert {str(each["type"]).removeprefix("tillside.") for each in told} == set(DATA_TYPES)
+    kinds = {str(each["type"]).removeprefix("tillside.") for each in told}
+    assert kinds | {"points.partner.v1"} == set(DATA_TYPES)  # that one: test_partner_api
     for each in told:
         name = str(each["type"]).removeprefix("tillside.")
         jsonschema.validate(each, event_schema(name))
@@ -162,17 +168,6 @@ async def test_every_kind_of_event_is_told_as_its_schema_says(told_of: JoinedCen
     everything = json.dumps(told)
     for secret in ("4007", till.card("4007").hex(), "ann"):
         assert secret not in everything
-
-
-def _released(release: releases.Release) -> Event:
-    data = DATA_TYPES["rules.released.v1"]
-    return Event(
-        "rules",
-        data(
-            release=release.version, bundle=release.bundle, kind=release.kind, draft="",
-            activate_at="",
-        ),
-    )  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:.*log listener:asyncpg.InterfaceWarning")

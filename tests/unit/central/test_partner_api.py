@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest_asyncio
 from central.access.clients import revoke_client
 from central.access.partners import PartnerTerms, put_terms
 from central.ledger.merging import merge_accounts
+from central.outreach import outbox
 from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import NOW_MS, JoinedCentre, LotState, Totals
 from tests.support.outside import program
@@ -318,3 +320,16 @@ async def test_a_statement_that_cannot_be_is_refused(
     bakery: Partner, query: dict[str, str]
 ) -> None:
     assert (await bakery.statement(**query))["status"] == 422
+
+
+async def test_other_systems_hear_of_what_moved(centre: JoinedCentre, bakery: Partner) -> None:
+    await outbox.want(centre.pool, wanted=True)
+    await bakery.accrue("r-1", 300)
+    await bakery.accrue("r-1", 300)
+    till = await centre.till()
+    await till.authorise("s1", 7, 200)
+    await bakery.reverse("r-1", "back-1")
+    rows = await centre.pool.fetch("select key, type, data from outbox order by event_id")
+    assert [(row["key"], row["type"], json.loads(row["data"])["points"]) for row in rows] == [
+        ("account/7", "points.partner.v1", 300), ("account/7", "points.partner.v1", -100),
+    ]  # fmt: skip

@@ -18,6 +18,7 @@ from central.ledger.liability import Liability, read_liability
 from central.ledger.merging import merge_accounts
 from central.people.tiers import Tier, TierTerms, put_terms, read_overview, tend_tiers
 from central.programmes.registry import add_programme, give_banner, list_programmes
+from central.programmes.wallets import list_wallets
 from central.rules.library import load_bundle
 from central.staff.audit import AuditRow, read_audit
 from central.staff.persons import add_person
@@ -171,6 +172,21 @@ async def test_blocked_in_one_programme_is_blocked_there_alone(centre: JoinedCen
         till = await centre.till(f"store-{number}")
         told[number] = (await account_of(till)).blocked
     assert told == {1: False, 2: True}
+
+
+async def test_a_customers_wallets_are_found_by_any_of_them(centre: JoinedCentre) -> None:
+    await two_programmes(centre)
+    await centre.customer(9, 5)
+    async with centre.pool.acquire() as connection:
+        for account_id in (7, 107):
+            found = await list_wallets(connection, account_id)
+            assert [(each.account_id, each.programme, each.points) for each in found] == [
+                (7, "", 300), (107, "blue", 50),
+            ]  # fmt: skip
+        (alone,) = await list_wallets(connection, 9)
+        assert (alone.account_id, alone.points, alone.cards) == (9, 5, 0)
+        with pytest.raises(NotFoundError):
+            await list_wallets(connection, 10)
 
 
 # Rules

@@ -45,7 +45,8 @@ class _Scene:
 async def scene(scratch_databases: ScratchDatabases) -> AsyncIterator[_Scene]:
     """Give a centre over partitions with so many accounts that no planner reads them all."""
     dsn = scratch_databases.create()
-    if "citus_stand_in" not in await _search_path(dsn):
+    if "citus_stand_in" not in await _asked(dsn, "show search_path"):
+        await _skip_if_spread(dsn)
         await spread_in_partitions(dsn)
     connection = await asyncpg.connect(dsn)
     async with explained_pool(dsn) as (pool, heard), joined_centre(pool) as centre:
@@ -55,11 +56,20 @@ async def scene(scratch_databases: ScratchDatabases) -> AsyncIterator[_Scene]:
     scratch_databases.drop(dsn)
 
 
-async def _search_path(dsn: str) -> str:
+async def _asked(dsn: str, sql: str) -> str:
     connection = await asyncpg.connect(dsn)
-    path: str = await connection.fetchval("show search_path")
+    answer: str = await connection.fetchval(sql)
     await connection.close()
-    return path
+    return answer
+
+
+async def _skip_if_spread(dsn: str) -> None:
+    """Leave a database alone that stands spread already, on a Citus or in partitions."""
+    connection = await asyncpg.connect(dsn)
+    tables = await spread_tables(connection)
+    await connection.close()
+    if tables:
+        pytest.skip("the tests' databases are spread already")
 
 
 async def _fill(connection: Connection) -> None:
@@ -173,9 +183,8 @@ async def test_what_spread_tables_cannot_have_is_named_and_taken_away(
     scratch_databases: ScratchDatabases,
 ) -> None:
     dsn = scratch_databases.create()
+    await _skip_if_spread(dsn)
     connection = await asyncpg.connect(dsn)
-    if await spread_tables(connection):
-        pytest.skip("the database is spread already")
     obstacles = await find_obstacles(connection)
     assert {each.name for each in obstacles if each.kind == "unique key"} == {
         "refund_pkey", "right_grant_by_ask", "right_grant_by_id", "right_transfer_by_id",
@@ -214,9 +223,8 @@ async def test_the_command_spreads_and_says_what_went(
     scratch_databases: ScratchDatabases, tmp_path: Path
 ) -> None:
     dsn = scratch_databases.create()
+    await _skip_if_spread(dsn)
     connection = await asyncpg.connect(dsn)
-    if await spread_tables(connection):
-        pytest.skip("the database is spread already")
     refused = await asyncio.to_thread(_migrate_citus, dsn, tmp_path)
     assert refused.code == 78
     assert "has no Citus" in refused.complained

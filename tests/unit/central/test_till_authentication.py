@@ -275,3 +275,13 @@ async def test_a_short_header_that_is_none_is_refused(centre: JoinedCentre) -> N
         400,
         "message_malformed",
     )
+
+
+async def test_hello_may_be_said_shortly_too_and_in_no_session(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    before, till.session = till.session, NO_SESSION
+    status, body = await told(till, short_request(till, PATH_HELLO, till.hello_message()))
+    assert status == 200
+    assert decode(HelloAnswer, body).session not in (before, NO_SESSION)
+    status, body = await told(till, short_request(till, PATH_PUSH, till.push_message()))
+    assert (status, decode(Problem, body).error) == (409, "session_unknown")

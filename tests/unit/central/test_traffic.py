@@ -41,7 +41,8 @@ async def call(control: TrafficControl, path: str) -> tuple[int, dict[bytes, byt
     ("path", "kind"),
     [
         ("/v1/till/push", "till"), ("/v1/enrol", "till"), ("/v1/bundles/ab", "till"),
-        ("/v1/health", "till"), ("/v1/app/courier", "app"), ("/v1/partner/accrue", "app"),
+        ("/v1/health", "till"), ("/v1/app/courier", "app"), ("/v1/partner/accruals/x", "app"),
+        ("/v1/oauth/token", "app"),
         ("/v1/exposure", "office"), ("/", "office"), ("/v2/unheard-of", "office"),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """How many points pay, where, and out of which lots."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -247,3 +248,12 @@ def test_points_worth_is_the_most_that_stays_within_the_amount(of: Programme, am
 def test_a_lot_larger_than_needed_is_spent_in_part() -> None:
     many = LotPart(lot_id=1, points=10**9)
     assert parts(redeemed(RedeemRequest(points=1), right(None, many))) == [("1", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("banners", "points"), [((), 1_000), (("blue", "green"), 1_000), (("blue",), 0)]
+)
+def test_points_pay_under_the_banners_that_are_named(banners: tuple[str, ...], points: int) -> None:
+    of = programme(redemption=replace(terms(), banners=banners))
+    result = redeemed(of=of)
+    assert (result.totals.redeemed_points, result.redeemable_points_max) == (points, points)

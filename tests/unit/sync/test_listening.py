@@ -1,9 +1,12 @@
 """An answer in few bytes means what the whole one says."""
 
+import dataclasses
+
 import msgspec
 import pytest
 
 from loyalty.account import AccountSnapshot
+from sync.errors import MalformedMessageError
 from sync.listening import (
     FreshAnswer,
     ListenAnswer,
@@ -15,6 +18,7 @@ from sync.listening import (
     stamp_of,
 )
 from sync.messages import AccountRow, Applied, Cursor, OutcomeRow, PullAnswer
+from sync.short_grants import Holder
 
 OURS, BEFORE = b"our life", b"a former"
 CURSOR = Cursor(epoch=3, transaction=70, row=4)
@@ -31,11 +35,13 @@ def row(account_id: int, *, card: bytes = b"card", tier: str = "", points: int =
     )
 
 
-def told(answer: PullAnswer, known: list[AccountRow]) -> PullAnswer:
+def told(
+    answer: PullAnswer, known: list[AccountRow], *, holder: Holder | None = None
+) -> PullAnswer:
     """Return what a till makes of an answer that came short, with the rows it has."""
-    short = shortened(answer, incarnation=OURS)
-    meant = lengthened(short, epoch=CURSOR.epoch, incarnation=OURS)
-    rows = changed_rows(short, known) if short.changed else ()
+    short = shortened(answer, incarnation=OURS, holder=holder)
+    meant = lengthened(short, epoch=CURSOR.epoch, incarnation=OURS, holder=holder)
+    rows = changed_rows(short, known) if changed_accounts(short) else ()
     assert rows is not None
     return msgspec.structs.replace(meant, accounts=(*meant.accounts, *rows))
 
@@ -111,3 +117,31 @@ def test_stamps_tell_versions_and_accounts_apart() -> None:
     stamps = {stamp_of(row(7)), stamp_of(row(7, points=6)), stamp_of(row(8))}
     assert len(stamps) == 3
     assert snapshot_of(FreshAnswer(snapshot=b"damaged")) is None
+
+
+# To a till that reads them: accounts without counters in numbers alone
+
+
+HOLDER = Holder(41, OURS, b"s" * 16)
+
+
+def test_accounts_without_counters_are_told_in_numbers_alone() -> None:
+    counted = row(9, card=b"ninth", points=7)
+    counted = msgspec.structs.replace(
+        counted, snapshot=dataclasses.replace(counted.snapshot, counters={"stamps": 2})
+    )
+    now = (row(7, points=9), row(1_000_012, card=b"third", points=8_000), counted)
+    before = [msgspec.structs.replace(r, points=1, held_points=3) for r in now]
+    answer = msgspec.structs.replace(NOTHING, accounts=now)
+    short = shortened(answer, incarnation=OURS, holder=HOLDER)
+    assert [change.step for change in short.changed] == [9]
+    assert len(short.moved) == 5 + 9
+    assert changed_accounts(short) == (7, 9, 1_000_012)
+    meant = told(answer, before, holder=HOLDER)
+    assert sorted(meant.accounts, key=lambda r: r.card) == sorted(now, key=lambda r: r.card)
+
+
+@pytest.mark.parametrize("moved", [b"\x80", b"\x01\x02", b"\xff" * 20])
+def test_numbers_that_cannot_be_read_are_malformed(moved: bytes) -> None:
+    with pytest.raises(MalformedMessageError):
+        changed_accounts(ListenAnswer(transaction=1, row=1, moved=moved))

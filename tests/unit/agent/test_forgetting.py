@@ -1,0 +1,100 @@
+"""A till forgets erased customers in their order, and says how far only when it has forgotten."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.link.forgetting import Forgetting, Through
+from sync.forgetting import Forgotten, ForgottenAnswer
+from tests.support.till import JoinedTill, customer
+
+SEVEN, EIGHT = customer("seven", 7), customer("eight", 8)
+
+
+@pytest.fixture
+def till(tmp_path: Path) -> JoinedTill:
+    """Give a till that has been told two customers."""
+    joined = JoinedTill(tmp_path)
+    joined.till.cache.put_accounts((SEVEN, EIGHT))
+    return joined
+
+
+def greeted(till: JoinedTill, newest: int) -> Forgetting:
+    """Return it after a HELLO whose answer told a number."""
+    forgetting = Forgetting(till.till)
+    forgetting.begin()
+    forgetting.hear_hello(newest)
+    return forgetting
+
+
+def cards(till: JoinedTill) -> tuple[int, int]:
+    cache = till.till.cache
+    return len(cache.cards_of(7)), len(cache.cards_of(8))
+
+
+def test_without_a_number_there_is_nothing_to_say(till: JoinedTill) -> None:
+    forgetting = greeted(till, 0)
+    forgetting.hear(0)
+    assert forgetting.to_say() is None
+
+
+def test_one_after_the_other_and_then_it_is_confirmed(till: JoinedTill) -> None:
+    forgetting = greeted(till, 20)
+    assert forgetting.to_say() == Forgotten(through=0)
+    forgetting.take(ForgottenAnswer(through=10, accounts=(7,)))
+    assert cards(till) == (0, 1)
+    assert forgetting.to_say() == Forgotten(through=10)
+    forgetting.take(ForgottenAnswer(through=20, accounts=(8,)))
+    assert cards(till) == (0, 0)
+    assert forgetting.to_say() == Forgotten(through=20)
+    forgetting.take(ForgottenAnswer(through=20))
+    assert forgetting.to_say() is None
+
+
+def test_a_pull_tells_of_newer_ones(till: JoinedTill) -> None:
+    forgetting = greeted(till, 0)
+    forgetting.hear(30)
+    assert forgetting.to_say() == Forgotten(through=0)
+
+
+def test_a_till_that_was_never_told_anybody_has_nobody_to_forget(tmp_path: Path) -> None:
+    till = JoinedTill(tmp_path)
+    forgetting = greeted(till, 20)
+    assert forgetting.to_say() == Forgotten(through=20)
+    assert Forgetting(till.till).begin() == 20
+
+
+def test_a_file_of_an_earlier_release_has_everybody_to_forget(till: JoinedTill) -> None:
+    assert greeted(till, 20).begin() == 0
+
+
+def test_what_was_not_kept_is_done_again(till: JoinedTill) -> None:
+    greeted(till, 10).take(ForgottenAnswer(through=10, accounts=(7,)))
+    till.till.cache.put_value("forgotten", Through(0))  # the power went before this was written
+    again = greeted(till, 10)
+    assert again.to_say() == Forgotten(through=0)
+    again.take(ForgottenAnswer(through=10, accounts=(7,)))
+    assert again.begin() == 10
+
+
+def test_it_is_remembered_over_a_restart(till: JoinedTill) -> None:
+    greeted(till, 10).take(ForgottenAnswer(through=10, accounts=(7,)))
+    later = till.reopened()
+    assert Forgetting(later.till).begin() == 10
+    assert cards(later) == (0, 1)
+
+
+def test_numbers_that_do_not_rise_end_the_asking(till: JoinedTill) -> None:
+    forgetting = greeted(till, 20)
+    forgetting.take(ForgottenAnswer(through=0, accounts=(7,)))
+    assert forgetting.to_say() is None
+
+
+def test_what_the_file_said_of_a_customer_is_overwritten(till: JoinedTill, tmp_path: Path) -> None:
+    def said() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.glob("cache*"))
+
+    assert SEVEN.card in said()
+    greeted(till, 10).take(ForgottenAnswer(through=10, accounts=(7,)))
+    assert SEVEN.card not in said()
+    assert EIGHT.card in said()

@@ -52,6 +52,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         alert_repeat_min: an incident that goes on is told again after so long; 0 = never.
         personal_key_file: with the keys people's data are sealed with; empty = in the data folder.
         events: address of the broker that events go to (`central.outreach.opening`); empty = none.
+        people: whether a front serves people's data; a front that tills and apps reach need not
+            have the key to them.
         database_file: with the address in it, which may hold a password; in place of `database`.
         till_requests_per_s: of one till; five seconds' worth may come at once. 0 = no bound.
         tls_certificate, tls_key: files, PEM; none = plain HTTP, for a proxy that ends TLS.
@@ -83,6 +85,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     personal_connections_max: int = 2
     outreach_connections_max: int = 3
     personal_key_file: str = ""
+    people: Literal["on", "off"] = "on"
     database_file: str = ""
     till_requests_per_s: int = 100
     tls_certificate: str = ""

@@ -66,7 +66,7 @@ async def serve(config: CentralConfig, system: System) -> None:
         keys = load_keys(config.folder, system)
         room = WaitingRoom(hold_s_max=config.hold_s)
         people = None
-        if config.role in ("front", "all"):
+        if config.role in ("front", "all") and config.people == "on":
             personal = load_personal_keys(
                 config.folder, config.personal_key_file, os.environ, system
             )
@@ -102,7 +102,9 @@ async def _opened(config: CentralConfig, system: System) -> AsyncIterator[Pools]
         till = await another("front", config.connections_max)
         app = await another("app", config.app_connections_max)
         office = await another("office", config.office_connections_max)
-        personal = await another("personal", config.personal_connections_max)
+        personal = office
+        if config.people == "on":
+            personal = await another("personal", config.personal_connections_max)
         processing = outreach = till
         if config.role == "all":
             processing = await another("processing", config.processing_connections_max)

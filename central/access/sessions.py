@@ -2,7 +2,7 @@
 
 A session is of one account. Its refresh token is used once and gives the next one; used again later
 it ends the session, because then two have it (RFC 9700, 4.14). What was lost on its way back may be
-asked for again at once.
+asked for again at once, and is the same: each token is made of the one before.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from central.errors import AuthenticationError
 from central.ledger.books import current_account
 from central.system import System
 from sync.limits import COUNT_MAX
+from sync.signing import SigningKey
 
 log = structlog.get_logger()
 
@@ -66,6 +67,16 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(b"tillside-refresh/1\n" + secret.encode()).digest()
 
 
+def _next(secret: str, session_id: str, key: SigningKey) -> str:
+    """Return the secret that follows one: nobody without the key can know it."""
+    return hashlib.blake2b(
+        f"{session_id}.{secret}".encode(),
+        key=key.seed(),
+        digest_size=_SECRET_BYTES,
+        person=b"tillside-refresh",
+    ).hexdigest()
+
+
 async def sign_in(
     pool: Pool, client: Client, card: bytes, scopes: frozenset[str], system: System
 ) -> SignedIn:
@@ -94,19 +105,25 @@ async def sign_in(
 
 
 async def refresh(
-    pool: Pool, client: Client, token: str, scopes: frozenset[str] | None, system: System
+    pool: Pool,
+    client: Client,
+    token: str,
+    scopes: frozenset[str] | None,
+    *,
+    key: SigningKey,
+    now_ms: int,
 ) -> SignedIn:
     """Go on with a session; the token shown is used up.
 
     Args:
         scopes: of the next access token; None = those of the session.
+        key: of tokens.
 
     Raises:
         GrantError: the token is none of this client's, is over, or was used before.
     """
     account_id, session_id, shown = _parts(token)
-    now_ms = system.now_ms()
-    secret = system.random_bytes(_SECRET_BYTES).hex()
+    secret = _next(shown, session_id, key)
     async with pool.acquire() as connection:
         async with connection.transaction():
             row = await connection.fetchrow(_SQL["lock_session"], account_id, session_id)
@@ -123,11 +140,12 @@ async def refresh(
                 hmac.compare_digest(_hash(shown), row["previous_hash"])
                 and now_ms - row["refreshed_at_ms"] <= REPEAT_MS
             )
-            if is_current or is_repeat:
+            if is_current:
                 await connection.execute(
                     _SQL["refresh"], account_id, session_id, _hash(secret), _hash(shown), now_ms,
                     now_ms + SESSION_DAYS * _DAY_MS,
                 )  # fmt: skip
+            if is_current or is_repeat:
                 return _signed_in(client, given, account_id, session_id, secret)
         # Outside the transaction above, which an error would undo.
         log.warning("refresh_token_reused", client=client.client_id, session=session_id)

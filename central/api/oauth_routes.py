@@ -165,8 +165,10 @@ class OauthRoutes:
         token = form.get("refresh_token", "")
         if not token:
             raise _RefusedError("invalid_request", "refresh_token is missing")
-        scopes = _scopes(form)
-        return self._answer(await refresh(self.pool, client, token, scopes, self.system))
+        scopes, now_ms = _scopes(form), self.system.now_ms()
+        return self._answer(
+            await refresh(self.pool, client, token, scopes, key=self.token_key, now_ms=now_ms)
+        )
 
     def _answer(self, signed_in: SignedIn) -> TokenAnswer:
         token = make_token(

@@ -3,7 +3,13 @@
 import structlog
 
 from central.database.migrations import migrate, pending
-from central.database.parts import are_in_use, keep_up, make_roles, may_change_schema
+from central.database.parts import (
+    are_here,
+    are_in_use,
+    keep_up,
+    make_roles,
+    may_change_schema,
+)
 from central.database.pool import open_pool
 from central.errors import MigrationError
 
@@ -20,7 +26,8 @@ async def make_ready(dsn: str, *, now_ms: int, with_roles: bool = False) -> bool
         with_roles: make the roles if there are none yet.
 
     Raises:
-        DatabaseUnavailableError: the database does not answer or does not fit.
+        DatabaseUnavailableError: the database does not answer or does not fit, or it had roles
+            that this server does not know and this user may not make.
         MigrationError: the schema cannot be brought up to date, or not by this user.
     """
     pool = await open_pool(dsn, connections_max=1)
@@ -36,11 +43,13 @@ async def make_ready(dsn: str, *, now_ms: int, with_roles: bool = False) -> bool
             names = await migrate(connection, now_ms=now_ms)
             for name in names:
                 log.info("migrated", file=name)
-            if with_roles and not await are_in_use(connection):
+            if not (with_roles or await are_in_use(connection)):
+                return False
+            if await are_in_use(connection) and await are_here(connection):
+                await keep_up(connection, migrated=bool(names))
+            else:
                 await make_roles(connection)
                 log.info("database_roles_made")
-            else:
-                await keep_up(connection, migrated=bool(names))
-            return await are_in_use(connection)
+            return True
     finally:
         await pool.close()

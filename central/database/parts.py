@@ -55,10 +55,19 @@ def _digest() -> bytes:
 
 
 async def are_in_use(connection: Connection) -> bool:
-    """Say whether this database has been given its roles."""
+    """Say whether this database was ever given its roles; a copy of it remembers that, too."""
     return bool(
         await connection.fetchval("select exists (select from setting where name = $1)", _SETTING)
     )
+
+
+async def are_here(connection: Connection) -> bool:
+    """Say whether this server knows the roles."""
+    roles = [role_of(part) for part in PARTS]
+    found = await connection.fetchval(
+        "select count(*) from pg_roles where rolname = any($1)", roles
+    )
+    return bool(found == len(PARTS))
 
 
 async def may_change_schema(connection: Connection) -> bool:
@@ -92,10 +101,11 @@ async def make_roles(connection: Connection) -> None:
 
 async def keep_up(connection: Connection, *, migrated: bool) -> None:
     """Give the roles what they need after the schema or this release has changed."""
-    if await are_in_use(connection):
-        known = await connection.fetchval("select value from setting where name = $1", _SETTING)
-        if migrated or known != _digest():
-            await grant(connection)
+    known = await connection.fetchval("select value from setting where name = $1", _SETTING)
+    # A copy that was put back without privileges looks up to date and is not.
+    lost = "select not has_table_privilege($1, 'till', 'select')"
+    if migrated or known != _digest() or await connection.fetchval(lost, role_of("front")):
+        await grant(connection)
 
 
 async def grant(connection: Connection) -> None:

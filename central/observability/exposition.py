@@ -29,7 +29,7 @@ log = structlog.get_logger()
 PATH: Final = "/metrics"
 FRESH_MS: Final = 5_000
 """Figures are read anew when they are older: many that ask cost no more than one."""
-READ_S_MAX: Final = 10.0
+READ_S_MAX: Final = 5.0
 _FAILED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
@@ -39,30 +39,37 @@ class FigureReader:
 
     Attributes:
         pool: what they are read through.
+        wait_s: so long whoever asks waits; less than a scrape may take. A reading that takes
+            longer goes on: giving up a statement waits for the database, too.
     """
 
     pool: Pool
     system: System
+    wait_s: float = READ_S_MAX
     figures: Figures | None = None
     _oldest: OldestTransaction = field(default_factory=OldestTransaction)
     _read_ms: int = 0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reading: asyncio.Task[None] | None = None
 
     async def read(self) -> Figures | None:
         """Return figures that are fresh; None while the database does not answer."""
-        async with self._lock:
-            if self.system.monotonic_ms() - self._read_ms < FRESH_MS and self.figures is not None:
-                return self.figures
-            try:
-                async with asyncio.timeout(READ_S_MAX), self.pool.acquire() as connection:
-                    self.figures = await read_figures(
-                        connection, now_ms=self.system.now_ms(), oldest=self._oldest
-                    )
-                    self._read_ms = self.system.monotonic_ms()
-            except _FAILED as error:
-                log.warning("figures_not_read", why=repr(error))
-                self.figures = None
-        return self.figures
+        if self.figures is not None and self.system.monotonic_ms() - self._read_ms < FRESH_MS:
+            return self.figures
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        done, _ = await asyncio.wait({self._reading}, timeout=self.wait_s)
+        return self.figures if done else None
+
+    async def _read(self) -> None:
+        try:
+            async with self.pool.acquire() as connection:
+                self.figures = await read_figures(
+                    connection, now_ms=self.system.now_ms(), oldest=self._oldest
+                )
+                self._read_ms = self.system.monotonic_ms()
+        except _FAILED as error:
+            log.warning("figures_not_read", why=repr(error))
+            self.figures = None
 
 
 class _Snapshot(Collector):

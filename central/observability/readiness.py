@@ -40,11 +40,14 @@ class Readiness:
 
     Attributes:
         is_ending: set when the process was told to end.
+        wait_s: so long the database has to answer.
     """
 
     pool: Pool
     role: str
     is_ending: bool = False
+    wait_s: float = _ASK_S_MAX
+    _asking: asyncio.Task[bool] | None = None
 
     def routes(self) -> list[Route]:
         """Return the route."""
@@ -56,9 +59,15 @@ class Readiness:
         return ReadyAnswer(ready=not why, why=why, role=self.role)
 
     async def _database_answers(self) -> bool:
+        """Ask, and wait a little: giving up a question waits for the database, too."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        done, _ = await asyncio.wait({self._asking}, timeout=self.wait_s)
+        return self._asking.result() if done else False
+
+    async def _ask(self) -> bool:
         try:
-            async with asyncio.timeout(_ASK_S_MAX):
-                return await self.pool.fetchval("select true") is True
+            return await self.pool.fetchval("select true") is True
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return False
 

@@ -32,7 +32,7 @@ from central.tills.budgets import AnswerBudget, ByteClass
 from central.tills.feed import compare, find_epoch
 from central.tills.front import TillFront
 from central.tills.roster import find_roster
-from central.tills.telling import Asker, in_turn, measure, read_news, size_of, within
+from central.tills.telling import Asker, in_turn, measure, measure_rules, read_news, size_of, within
 from central.tills.waiting import CLOSED, REPLACED, RULES, Seat, WaitingRoom
 from sync import short_grants
 from sync.codec import encode
@@ -312,8 +312,9 @@ class TillDesk:
                 seat.wake(RULES)  # they may have changed between the two pulls
             # Until its records are applied, what looks urgent may be taken care of by them.
             elif await self._is_applied(pull.incarnation, caller.till_id):
-                answer = await self._tell(caller, pull)
+                answer, budget = await self._look(caller, pull)
                 if is_urgent(answer):
+                    measure(budget)
                     return answer
             else:
                 hold_s = min(hold_s, _UNSEEN_HOLD_S)
@@ -321,6 +322,7 @@ class TillDesk:
             while (why := await self._woken(seat, until_ms)) == RULES:
                 if rules := self._rules_for(caller, pull):
                     seat.keep(key)
+                    measure_rules(rules.manifest, rules.delta)
                     return PullAnswer(
                         cursor=pull.cursor, applied_through=0, more=False,
                         manifest=rules.manifest, delta=rules.delta,
@@ -350,6 +352,13 @@ class TillDesk:
     async def _tell(
         self, caller: TillCaller, pull: Pull, whole: tuple[int, ...] = ()
     ) -> PullAnswer:
+        answer, budget = await self._look(caller, pull, whole)
+        measure(budget)
+        return answer
+
+    async def _look(
+        self, caller: TillCaller, pull: Pull, whole: tuple[int, ...] = ()
+    ) -> tuple[PullAnswer, AnswerBudget]:
         caller.require_session()
         budget = AnswerBudget(pull.bytes_max)
         grants, recalls = await self._rights_for(caller, pull)
@@ -369,12 +378,11 @@ class TillDesk:
                 programme=caller.programme, whole=whole,
             )  # fmt: skip
             answer = await read_news(connection, asker, pull, budget)
-        measure(budget)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
         return msgspec.structs.replace(
             answer, grants=grants, recalls=recalls, roster=roster,
             manifest=told_rules[0], delta=told_rules[1], erasures=caller.to_forget(),
-        )  # fmt: skip
+        ), budget  # fmt: skip
 
     def _rules_for(self, caller: TillCaller, pull: Pull) -> Answer | None:
         """Return what the till's rules are to be, where it has others; no statement."""

@@ -119,6 +119,11 @@ def measure(budget: AnswerBudget) -> None:
         PULL_BYTES.labels(kind.name.lower()).inc(budget.used_bytes(kind))
 
 
+def measure_rules(*parts: object) -> None:
+    """Count what an answer took that told of rules alone."""
+    PULL_BYTES.labels(ByteClass.RULES.name.lower()).inc(size_of(*parts))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Changes:
     accounts: tuple[AccountRow, ...]

@@ -134,6 +134,7 @@ class CitusDatabase(ScratchDatabases):
 
     def create(self, *, migrated: bool = True) -> str:
         if self._is_taken:
+            self._is_taken = False  # the test ends here, and whoever made the first one with it
             pytest.skip("takes several databases at a time: a Citus has one for the tests")
         self._is_taken = True
         self._execute(

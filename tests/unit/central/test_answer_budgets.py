@@ -1,21 +1,26 @@
 """No class of news takes another's bytes of an answer, and none is kept from a till by a lesser."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.link.till_side import Whole
 from central.observability.meters import REGISTRY
 from central.tills.budgets import ANSWER_BYTES_MAX, SHARES_PERCENT, AnswerBudget, ByteClass
 from central.tills.telling import in_turn, size_of
 from sync import cycle
 from sync.codec import encode
+from sync.fingerprints import fingerprint
 from sync.limits import PULL_BYTES_DEFAULT
-from sync.messages import PullAnswer
+from sync.listening import PATH_LISTEN, Listen, ListenAnswer, lengthened
+from sync.messages import AccountRow, Compare, CompareAnswer, Cursor, PullAnswer
 from sync.packing import pack_to_send
 from tests.support import builders
 from tests.support.centre import JoinedCentre
+from tests.support.till_on_centre import TillOnCentre
 from tests.support.till_probe import TillProbe
 
 Load = dict[ByteClass, list[int]]
@@ -187,3 +192,66 @@ async def test_what_is_told_is_counted_by_class(centre: JoinedCentre) -> None:
 def _counted(kind: ByteClass) -> float:
     found = REGISTRY.get_sample_value("tillside_pull_bytes_total", {"news": kind.name.lower()})
     return found or 0
+
+
+# Accounts that are wide
+
+
+async def wide_customers(centre: JoinedCentre, count: int) -> None:
+    """Add customers of some 85 kB each."""
+    for account_id in range(1, count + 1):
+        await centre.customer(account_id, home="store-1", card=f"card {account_id}")
+    await centre.pool.execute(
+        "insert into account_counter select account_id, 'uses:' || repeat('x', 190) || n, n, '',"
+        " '2025-03-05T12:00:00', 'store-1' from account, generate_series(1, 200) n"
+    )
+
+
+async def test_accounts_asked_for_whole_are_told_as_they_fit_and_the_others_named(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    await wide_customers(centre, 10)
+    left = tuple(range(1, 11))
+    told: list[int] = []
+    answers = 0
+    while left:
+        listen = Listen(epoch=1, transaction=2**40, row=0, seq=0, wait_s=0, whole=left)
+        answer = await till.ask(PATH_LISTEN, listen, ListenAnswer)
+        meant = lengthened(answer, epoch=1, incarnation=till.incarnation)
+        told += [row.snapshot.account_id for row in meant.accounts]
+        assert not set(told) & set(meant.whole_left)
+        left = meant.whole_left
+        answers += 1
+    assert sorted(told) == list(range(1, 11))
+    assert answers == 4
+
+
+async def test_a_till_goes_on_asking_for_accounts_that_did_not_fit(
+    centre: JoinedCentre, tmp_path: Path
+) -> None:
+    till = await TillOnCentre.enrolled(centre, tmp_path / "till")
+    side, cache = till.joined.side, till.joined.till.cache
+    cache.put_value("whole", Whole((3, 7, 12)))
+    rest = PullAnswer(cursor=Cursor(), applied_through=0, more=False, whole_left=(7,))
+    ask = side.listen(0)
+    side.listened(ask.message, ListenAnswer(transaction=1, row=0, rest=pack_to_send(encode(rest))))
+    assert cache.value("whole", Whole) == Whole((7,))
+    till.close()
+
+
+async def test_comparing_wide_accounts_stays_within_its_bytes(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await wide_customers(centre, 30)
+    known: dict[bytes, AccountRow] = {}
+    more = True
+    while more:
+        sums = fingerprint(
+            (card, row.snapshot.account_id, row.snapshot.version) for card, row in known.items()
+        )
+        compare = Compare(sums=sums, bytes_max=2**40)
+        answer = await till.ask(cycle.PATH_COMPARE, compare, CompareAnswer)
+        assert len(answer.buckets) == 1 or len(encode(answer)) <= 1.2 * ANSWER_BYTES_MAX
+        known.update({row.card: row for row in answer.accounts})
+        more = answer.more
+    assert len(known) == 30

@@ -1,5 +1,6 @@
 """What the customers' app shows and does: balance, lots, receipts with reasons, offers."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -231,6 +232,18 @@ async def test_an_offer_that_is_switched_on_acts_at_the_till(centre: JoinedCentr
     assert [each["state"] for each in (await phone.get("offers"))["offers"]] == [
         "to_activate", "acts",
     ]  # fmt: skip
+
+
+async def test_ten_at_once_switch_an_offer_on_once(centre: JoinedCentre) -> None:
+    await centre.publish(RULES)
+    await centre.load({
+        "kind": "account", "account_id": 7, "home_store": "", "cards": [CARD],
+        "offers_to_activate": ["yours"],
+    })  # fmt: skip
+    phone = await telephone(centre)
+    answers = await asyncio.gather(*(phone.activate("yours") for _ in range(10)))
+    assert sorted(each.json()["repeated"] for each in answers) == [False] + [True] * 9
+    assert await centre.pool.fetchval("select personal_offers from account") == ["yours"]
 
 
 async def test_what_was_not_offered_cannot_be_switched_on(centre: JoinedCentre) -> None:

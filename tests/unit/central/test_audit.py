@@ -139,8 +139,9 @@ READS = {
     "rules list", "rules show", "rules diff", "rules backtest", "rules bundle build", "rules sign",
     "rules export-files", "rules key", "rules root make", "rules root sign", "calculate", "schema",
     "verify-ledger", "ledger liability", "ledger seals", "ledger prove", "ledger check-proof",
-    "ledger reasons", "account merges", "customer erasures", "tiers show", "rights exposure",
-    "rights counters", "events status", "events dead", "events schema", "receipt verify",
+    "ledger reasons", "account merges", "account wallets", "customer erasures", "tiers show",
+    "rights exposure", "rights counters", "events status", "events dead", "events schema",
+    "receipt verify",
     "receipts archive",
 }  # fmt: skip
 """They change nothing that a person answers for; files are written where the caller says."""

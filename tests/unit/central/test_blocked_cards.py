@@ -1,6 +1,7 @@
 """Every till learns of every blocked card, whoever's customer it is, in few bytes and in order."""
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,46 @@ async def test_a_list_of_another_epoch_is_asked_for_with_its_epoch(
     assert isinstance(ask.message, Pull)
     assert ask.message.blocked == (4, 5)
     till.close()
+
+
+# At random
+
+
+async def blocked_at_the_centre(centre: JoinedCentre) -> set[bytes]:
+    rows = await centre.pool.fetch(
+        "select substr(c.card, 1, 8) as beginning from card c join account a using (account_id)"
+        " where a.blocked"
+    )
+    return {row["beginning"] for row in rows}
+
+
+async def happens(centre: JoinedCentre, what: str, account_id: int, draw: random.Random) -> None:
+    match what:
+        case "block" | "lift":
+            await block(centre, account_id, blocked=what == "block")
+        case "card":
+            await centre.customer(account_id, card=f"new {draw.random()}")
+        case "gone":
+            await centre.pool.execute("delete from card where account_id = $1", account_id)
+        case "move":
+            move = "update card set account_id = $1 where account_id = $2"
+            await centre.pool.execute(move, draw.randint(1, 20), account_id)
+        case _ if draw.random() < 0.2:
+            await begin_epoch(centre.pool)
+
+
+async def test_whatever_happens_a_till_ends_with_the_list_as_it_is(
+    centre: JoinedCentre, seed: int
+) -> None:
+    draw = random.Random(seed)
+    till = await till_elsewhere(centre)
+    for account_id in range(1, 21):
+        await centre.customer(account_id, card=f"card {account_id}")
+    for _ in range(120):
+        what = draw.choice(("block", "block", "lift", "card", "gone", "move", "epoch"))
+        await happens(centre, what, draw.randint(1, 20), draw)
+        if draw.random() < 0.3:  # and every other answer is lost
+            await till.pull(bytes_max=1_024, receive=draw.random() < 0.5)
+    while (await till.pull(bytes_max=1_024)).blocked is not None:
+        pass
+    assert till.blocked_cards == await blocked_at_the_centre(centre)

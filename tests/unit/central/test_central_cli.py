@@ -195,11 +195,12 @@ def test_an_address_that_cannot_be_read_ends_with_78(tmp_path: Path) -> None:
     assert ended.code == 78
 
 
-def test_no_database_ends_with_69(tmp_path: Path) -> None:
+def test_no_database_ends_with_69(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         dsn = f"postgresql://tillside:secret@127.0.0.1:{taken.getsockname()[1]}/tillside"
-        ended = run("migrate", "--data", str(tmp_path), "--database", dsn)
+        monkeypatch.setenv("TILLSIDE_CENTRAL_DATABASE", dsn)
+        ended = run("migrate", "--data", str(tmp_path))
     assert ended.code == 69
     assert "nobody answers at 127.0.0.1" in ended.complained
     assert "secret" not in ended.complained

@@ -4,10 +4,15 @@ import json
 import stat
 from pathlib import Path
 
+import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from central.bootstrap import join_centre
+from central.database.pool import Pool
 from central.privacy.erasing import tend_erasures
-from tests.support.centre import KEYS, JoinedCentre
+from central.rights.issuing import RightsSettings
+from tests.support.centre import KEYS, FixedSystem, JoinedCentre
 from tests.support.command_line import central, central_process
 from tests.unit.central.test_ledger_api import assert_as_documented, person
 
@@ -84,6 +89,35 @@ async def test_what_is_wrong_is_named_and_never_repeated(centre: JoinedCentre) -
     assert "$.name" in answer.json()["message"]
     assert "xxx" not in answer.text
     assert "secret" not in answer.text
+
+
+async def test_a_front_without_the_key_serves_nothing_of_it(pool: Pool) -> None:
+    parts = join_centre(pool, KEYS, FixedSystem(), RightsSettings())
+    transport = httpx.ASGITransport(app=parts.app)
+    office = {"authorization": f"Bearer {KEYS.office_token}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:
+        for method, path in CALLS:
+            answer = await http.request(method, path, headers=office, json={})
+            assert answer.status_code == 404
+
+
+async def test_logs_never_hold_them(
+    centre: JoinedCentre, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    await centre.customer(7, card="seven")
+    ann, eve = await person(centre, "ann", "call_centre"), await person(centre, "eve", "privacy")
+    wish = {"kind": "mail", "text": "anna@example.org"}
+    with capture_logs() as logged:
+        await centre.http.put("/v1/customers/7", headers=ann, json=ANNA)
+        await centre.http.post("/v1/customers/find", headers=ann, json=wish)
+        await centre.http.put("/v1/customers/7", headers=ann, json={"mails": ["anna at work"]})
+        await centre.http.get("/v1/customers/7/export", headers=eve)
+        await centre.http.post("/v1/customers/7/erasure", headers=eve, json={"reason": "asked"})
+        await tend_erasures(centre.pool, now_ms=centre.system.now_ms())
+    everything = " ".join((str(logged), caplog.text, *capfd.readouterr())).lower()
+    for word in ("anna", "20 000 001", "37120000001", "example.org"):
+        assert word not in everything
 
 
 def test_the_commands_do_the_same(database: str, tmp_path: Path) -> None:

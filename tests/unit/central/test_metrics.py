@@ -5,8 +5,10 @@ import httpx
 from central.api.traffic import Bounds, TrafficControl
 from central.database.named_sql import load_queries
 from central.database.pool import open_pool
+from central.observability.exposition import FigureReader
 from central.observability.figures import STORES_MAX
 from central.observability.measured import Measured
+from central.observability.readiness import Readiness
 from sync.cycle import PATH_HELLO
 from tests.support.centre import NOW_MS, JoinedCentre
 from tests.support.scraping import Scrape, page_of, scrape
@@ -208,6 +210,27 @@ async def test_without_the_database_the_page_says_so_and_is_there(
     assert "process_open_fds" in found.families
 
 
+async def test_a_database_that_answers_late_keeps_nobody_waiting(
+    centre: JoinedCentre, database: str
+) -> None:
+    pool = await open_pool(database, connections_max=1)
+    try:
+        reader = FigureReader(pool, centre.system, wait_s=0.2)
+        ready = Readiness(pool, "processing", wait_s=0.2)
+        async with centre.pool.acquire() as other, other.transaction():
+            await other.execute("lock table till in access exclusive mode")
+            assert await reader.read() is None
+            answer = await ready.look()
+            assert (answer.ready, answer.why) == (False, "database")
+        reader.wait_s = ready.wait_s = 30.0
+        assert await reader.read() is not None
+        assert (await ready.look()).ready
+        ready.is_ending = True
+        assert (await ready.look()).why == "ending"
+    finally:
+        await pool.close()
+
+
 async def test_many_who_ask_at_once_cost_one_reading(centre: JoinedCentre) -> None:
     page = page_of(centre)
     assert page.reader is not None
@@ -222,7 +245,8 @@ async def test_reading_looks_through_neither_receipts_nor_records(centre: Joined
     values: dict[str, tuple[object, ...]] = {
         "tills": (NOW_MS, 1), "software": (), "rules": (), "silent_stores": (NOW_MS, 1, 1),
         "silent_stores_count": (NOW_MS, 1), "inbox": (NOW_MS, 10), "feed": (10,),
-        "releases": (), "halted": (NOW_MS,), "events": (NOW_MS, 10), "seals": ("2025-03-05",), "server": (),
+        "releases": (), "halted": (NOW_MS,), "events": (NOW_MS, 10),
+        "seals": ("2025-03-05",), "server": (),
     }  # fmt: skip
     assert set(values) == set(QUERIES)
     async with centre.pool.acquire() as connection, connection.transaction():

@@ -203,3 +203,12 @@ async def test_a_database_without_roles_goes_on_without(pool: Pool, database: st
         assert not await parts.are_in_use(connection)
     assert await make_ready(database, now_ms=0, with_roles=True)
     assert await make_ready(database, now_ms=0)
+
+
+async def test_a_copy_put_back_without_privileges_gets_them_again(
+    bound: Pool, database: str
+) -> None:
+    await bound.execute("revoke all on all tables in schema public from tillside_front")
+    assert await make_ready(database, now_ms=0)
+    async with acting_as(bound, "front") as connection:
+        await connection.execute("select from till")

@@ -17,7 +17,7 @@ from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import STORE, JoinedCentre, joined_centre
 from tests.support.command_line import Ended, central
 from tests.support.explained import Explained, Explanations, explained_pool
-from tests.support.postgres import STAND_IN, ScratchDatabases, spread_in_partitions
+from tests.support.postgres import STAND_IN, spread_in_partitions
 from tests.support.till_probe import take
 
 # asyncpg says so when a connection goes back to its pool.
@@ -42,18 +42,16 @@ class _Scene:
 
 
 @pytest_asyncio.fixture
-async def scene(scratch_databases: ScratchDatabases) -> AsyncIterator[_Scene]:
+async def scene(database: str) -> AsyncIterator[_Scene]:
     """Give a centre over partitions with so many accounts that no planner reads them all."""
-    dsn = scratch_databases.create()
-    if "citus_stand_in" not in await _asked(dsn, "show search_path"):
-        await _skip_if_spread(dsn)
-        await spread_in_partitions(dsn)
-    connection = await asyncpg.connect(dsn)
-    async with explained_pool(dsn) as (pool, heard), joined_centre(pool) as centre:
+    if "citus_stand_in" not in await _asked(database, "show search_path"):
+        await _skip_if_spread(database)
+        await spread_in_partitions(database)
+    connection = await asyncpg.connect(database)
+    async with explained_pool(database) as (pool, heard), joined_centre(pool) as centre:
         await _fill(connection)
         yield _Scene(centre, heard, connection)
     await connection.close()
-    scratch_databases.drop(dsn)
 
 
 async def _asked(dsn: str, sql: str) -> str:
@@ -179,12 +177,9 @@ async def test_a_batch_touches_the_partitions_of_its_accounts(scene: _Scene) -> 
     assert {each.outcome for each in (await centre.outcomes(till)).values()} == {"accepted"}
 
 
-async def test_what_spread_tables_cannot_have_is_named_and_taken_away(
-    scratch_databases: ScratchDatabases,
-) -> None:
-    dsn = scratch_databases.create()
-    await _skip_if_spread(dsn)
-    connection = await asyncpg.connect(dsn)
+async def test_what_spread_tables_cannot_have_is_named_and_taken_away(database: str) -> None:
+    await _skip_if_spread(database)
+    connection = await asyncpg.connect(database)
     obstacles = await find_obstacles(connection)
     assert {each.name for each in obstacles if each.kind == "unique key"} == {
         "refund_pkey", "right_grant_by_ask", "right_grant_by_id", "right_transfer_by_id",
@@ -193,8 +188,8 @@ async def test_what_spread_tables_cannot_have_is_named_and_taken_away(
         "right_grant_of_till", "right_grant_placed", "card_of_account", "ledger_entry_append_only",
     }  # fmt: skip
     await connection.close()
-    await spread_in_partitions(dsn)
-    connection = await asyncpg.connect(dsn)
+    await spread_in_partitions(database)
+    connection = await asyncpg.connect(database)
     assert await find_obstacles(connection) == []
     assert set(await spread_tables(connection)) == {
         *REPLICATED,
@@ -203,7 +198,6 @@ async def test_what_spread_tables_cannot_have_is_named_and_taken_away(
     again = await spread(connection)
     assert (again.tables, again.obstacles) == ((), ())
     await connection.close()
-    scratch_databases.drop(dsn)
 
 
 async def test_whatever_is_kept_by_account_is_spread(database: str) -> None:
@@ -219,25 +213,21 @@ async def test_whatever_is_kept_by_account_is_spread(database: str) -> None:
     assert {row["relname"] for row in rows} <= BY_ACCOUNT
 
 
-async def test_the_command_spreads_and_says_what_went(
-    scratch_databases: ScratchDatabases, tmp_path: Path
-) -> None:
-    dsn = scratch_databases.create()
-    await _skip_if_spread(dsn)
-    connection = await asyncpg.connect(dsn)
-    refused = await asyncio.to_thread(_migrate_citus, dsn, tmp_path)
+async def test_the_command_spreads_and_says_what_went(database: str, tmp_path: Path) -> None:
+    await _skip_if_spread(database)
+    connection = await asyncpg.connect(database)
+    refused = await asyncio.to_thread(_migrate_citus, database, tmp_path)
     assert refused.code == 78
     assert "has no Citus" in refused.complained
     await connection.execute(STAND_IN)
     name = await connection.fetchval("select current_database()")
     await connection.execute(f'alter database "{name}" set search_path = public, citus_stand_in')
     await connection.close()
-    done = await asyncio.to_thread(_migrate_citus, dsn, tmp_path)
+    done = await asyncio.to_thread(_migrate_citus, database, tmp_path)
     assert done.code == 0, done.complained
     assert "without its unique key right_grant_by_id: right_grant" in done.said
-    again = await asyncio.to_thread(_migrate_citus, dsn, tmp_path)
+    again = await asyncio.to_thread(_migrate_citus, database, tmp_path)
     assert "nothing new" in again.said
-    scratch_databases.drop(dsn)
 
 
 def _migrate_citus(dsn: str, data: Path) -> Ended:

@@ -59,7 +59,7 @@ RUNNING: Final = Gauge(
 )  # fmt: skip
 PROBLEMS: Final = Counter(
     "tillside_problems",
-    "Requests refused by name: signatures, replays, limits, what cannot be read",
+    "Requests refused by name: signatures, limits, what cannot be read",
     ["error"],
     registry=REGISTRY,
 )

@@ -18,7 +18,7 @@ from central.alerts.words import (
     title_of,
 )
 from central.availability.report import Recent, Served
-from central.observability.figures import Feed, Figures, Fleet, Queue, Server, SilentStore
+from central.observability.figures import Events, Feed, Figures, Fleet, Queue, Server, SilentStore
 from central.rights.exposure import Exposure, PoolTotals
 
 FULL = Served(full=90, offline_full=10, degraded=0, none=0, available_ppm=1_000_000)
@@ -32,6 +32,7 @@ HEALTHY = Figures(
         waiting=3, parked=1, waiting_ms=2_000, parked_ms=9_000_000, unequal=4, unequal_hour=0,
         quarantined_hour=0,
     ),
+    events=Events(waiting=0, dead=0, waiting_ms=0),
     feed=Feed(held=0, transaction_ms=200),
     exposure=Exposure(
         points=0, risk_budgets=0, write_offs=0, suspected_clones=0, clones=0, held=0, frozen=0,

@@ -1,6 +1,7 @@
 """Calls that carry their own proof or need none: enrolment by code, bundles by hash, health."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -10,6 +11,7 @@ from starlette.routing import Route
 
 from central.api.problems import NAMED, problem_json, problem_of
 from central.api.till_routes import read_body
+from central.database.asking import Asking
 from central.database.pool import Pool
 from central.errors import BadRequestError
 from central.keys import CentreKeys
@@ -21,6 +23,7 @@ from sync.cycle import PATH_BUNDLE, PATH_ENROL
 from sync.enrolling import EnrolRequest
 from sync.roots import read_root
 
+_HEALTH_S_MAX = 5.0
 _PARTIAL, _RANGE_WRONG = 206, 416
 
 
@@ -38,6 +41,9 @@ class CentreHealth(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
 
 
+_DOWN = CentreHealth(status="failing", database="down", waiting=0, parked=0)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenRoutes:
     """Routes without a till's signature."""
@@ -52,7 +58,7 @@ class OpenRoutes:
         return [
             Route(PATH_ENROL, self._enrol, methods=["POST"]),
             Route(PATH_BUNDLE + "{hash}", self._bundle, methods=["GET"]),
-            Route("/v1/health", self._health, methods=["GET"]),
+            Route("/v1/health", partial(self._health, Asking(self._look)), methods=["GET"]),
         ]
 
     async def _enrol(self, request: Request) -> Response:
@@ -90,23 +96,30 @@ class OpenRoutes:
             headers=headers,
         )
 
-    async def _health(self, request: Request) -> Response:  # noqa: ARG002 - Starlette passes it
+    async def _health(
+        self,
+        looking: Asking[CentreHealth],
+        request: Request,  # noqa: ARG002 - Starlette passes it
+    ) -> Response:
+        health = await looking.answer(wait_s=_HEALTH_S_MAX) or _DOWN
+        return Response(
+            msgspec.json.encode(health),
+            status_code=200 if health.status == "ok" else 503,
+            media_type="application/json",
+        )
+
+    async def _look(self) -> CentreHealth:
         try:
             row = await self.pool.fetchrow(
                 "select count(*) filter (where parked_for is null) as waiting,"
                 " count(*) filter (where parked_for is not null) as parked"
                 " from inbox where not applied"
             )
-            assert row is not None
-            health = CentreHealth(
-                status="ok", database="up", waiting=row["waiting"], parked=row["parked"]
-            )
-        except (asyncpg.PostgresError, OSError, TimeoutError):
-            health = CentreHealth(status="failing", database="down", waiting=0, parked=0)
-        return Response(
-            msgspec.json.encode(health),
-            status_code=200 if health.status == "ok" else 503,
-            media_type="application/json",
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            return _DOWN
+        assert row is not None
+        return CentreHealth(
+            status="ok", database="up", waiting=row["waiting"], parked=row["parked"]
         )
 
 

@@ -4,7 +4,6 @@ The figures are read when somebody asks and the last ones are old; while the dat
 answer the page is there all the same, without them.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from central.database.asking import Asking
 from central.database.pool import Pool
 from central.observability import families
 from central.observability.figures import Figures, OldestTransaction, read_figures
@@ -49,18 +49,18 @@ class FigureReader:
     figures: Figures | None = None
     _oldest: OldestTransaction = field(default_factory=OldestTransaction)
     _read_ms: int = 0
-    _reading: asyncio.Task[None] | None = None
+    _reading: Asking[Figures | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reading = Asking(self._read)
 
     async def read(self) -> Figures | None:
         """Return figures that are fresh; None while the database does not answer."""
         if self.figures is not None and self.system.monotonic_ms() - self._read_ms < FRESH_MS:
             return self.figures
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-        done, _ = await asyncio.wait({self._reading}, timeout=self.wait_s)
-        return self.figures if done else None
+        return await self._reading.answer(wait_s=self.wait_s)
 
-    async def _read(self) -> None:
+    async def _read(self) -> Figures | None:
         try:
             async with self.pool.acquire() as connection:
                 self.figures = await read_figures(
@@ -70,6 +70,7 @@ class FigureReader:
         except _FAILED as error:
             log.warning("figures_not_read", why=repr(error))
             self.figures = None
+        return self.figures
 
 
 class _Snapshot(Collector):

@@ -5,8 +5,7 @@ process that was told to end says no while it still answers what it has (design:
 ended by SIGTERM and lose nothing).
 """
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from central.database.asking import Asking
 from central.database.pool import Pool
 
 PATH: Final = "/v1/ready"
@@ -47,7 +47,10 @@ class Readiness:
     role: str
     is_ending: bool = False
     wait_s: float = _ASK_S_MAX
-    _asking: asyncio.Task[bool] | None = None
+    _asking: Asking[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asking = Asking(self._ask)
 
     def routes(self) -> list[Route]:
         """Return the route."""
@@ -55,15 +58,9 @@ class Readiness:
 
     async def look(self) -> ReadyAnswer:
         """Say whether to send work here, now."""
-        why = "ending" if self.is_ending else "" if await self._database_answers() else "database"
+        answers = await self._asking.answer(wait_s=self.wait_s)
+        why = "ending" if self.is_ending else "" if answers else "database"
         return ReadyAnswer(ready=not why, why=why, role=self.role)
-
-    async def _database_answers(self) -> bool:
-        """Ask, and wait a little: giving up a question waits for the database, too."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        done, _ = await asyncio.wait({self._asking}, timeout=self.wait_s)
-        return self._asking.result() if done else False
 
     async def _ask(self) -> bool:
         try:

@@ -11,16 +11,17 @@ import structlog
 
 def set_up_logs() -> None:
     """Choose the form of log lines once per process."""
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
+    # Tracebacks without the values of variables: those hold what no log may hold.
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

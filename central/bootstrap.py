@@ -62,7 +62,8 @@ _RIGHTS_S = 60.0
 _SEALS_S = 900.0
 _TIERS_S = 30.0
 _ERASURES_S = 10.0
-_FEED_S = 3600.0
+_SWEEP_MS = 3_600_000
+_EPOCH_S = 10.0
 _GUARD_S = 5.0
 _SERVICE_S = 60.0
 _KEEP_ALIVE_S = 65
@@ -296,14 +297,18 @@ async def guard_rules_for_ever(centre: Centre) -> None:
 
 
 async def tend_feed_for_ever(centre: Centre) -> None:
-    """Watch for another life of the cluster and sweep old rows every hour, until cancelled."""
+    """Watch for another life of the cluster, and sweep old rows every hour, until cancelled."""
+    swept_at_ms = 0
     while True:
+        now_ms = centre.system.now_ms()
         try:
-            if await watch_epoch(centre.behind):
+            if await watch_epoch(centre.behind, now_ms=now_ms):
                 log.warning("feed_epoch", why="another cluster or timeline; tills compare")
-            swept = await sweep(centre.behind, now_ms=centre.system.now_ms())
-            if swept:
-                log.info("feed_swept", rows=swept)
+            if now_ms - swept_at_ms >= _SWEEP_MS:
+                swept = await sweep(centre.behind, now_ms=now_ms)
+                swept_at_ms = now_ms
+                if swept:
+                    log.info("feed_swept", rows=swept)
         except _LOST as error:
             log.warning("feed_waits", why=repr(error))
-        await asyncio.sleep(_FEED_S)
+        await asyncio.sleep(_EPOCH_S)

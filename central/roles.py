@@ -71,6 +71,7 @@ async def serve(config: CentralConfig, system: System) -> None:
                 config.folder, config.personal_key_file, os.environ, system
             )
             people = CustomerDesk(pools.personal, personal, system)
+            await people.keep_keys()
         per_s = config.till_requests_per_s
         centre = join_centre(
             pools.till, keys, system, config.rights(), room, pools, people,

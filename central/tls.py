@@ -1,6 +1,7 @@
 """TLS of a front that ends it by itself; a proxy before it may do so as well.
 
-A renewed certificate is taken while the centre serves. Clients may be asked for one of their own:
+A renewed certificate is taken while the centre serves; other authorities of clients from the next
+start on, because one that was taken off the list would stay in force. Clients may be asked for one of their own:
 beside the signature of each request, not in its place.
 """
 
@@ -107,4 +108,5 @@ def _files(config: CentralConfig) -> list[Path]:
 
 
 def _written(config: CentralConfig) -> list[int]:
-    return [path.stat().st_mtime_ns if path.exists() else 0 for path in _files(config)]
+    renewed = (Path(config.tls_certificate), Path(config.tls_key))
+    return [path.stat().st_mtime_ns if path.exists() else 0 for path in renewed]

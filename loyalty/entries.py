@@ -128,7 +128,15 @@ def _over(lots: Iterable[tuple[int, int]], *, debt: int, sign: int) -> Entry:
     return Entry("come_over" if sign > 0 else "go_over", tuple(legs))
 
 
-def adjusted(lots: Iterable[tuple[int, int]]) -> Entry:
-    """Return the entry for points a person gave to lots or took, (lot id, points) each."""
-    legs = tuple(Posting("member", points, lot_id) for lot_id, points in lots)
-    return Entry("adjust", (*legs, Posting("adjusted", -sum(leg.points for leg in legs))))
+def adjusted(lots: Iterable[tuple[int, int]], *, debt: int = 0) -> Entry:
+    """Return the entry for points a person gave to lots or took, (lot id, points) each.
+
+    Args:
+        debt: points the member owed and need not give any more.
+    """
+    legs = [Posting("member", points, lot_id) for lot_id, points in lots]
+    if debt:
+        legs.append(Posting("debt", debt))
+    if rest := sum(leg.points for leg in legs):
+        legs.append(Posting("adjusted", -rest))
+    return Entry("adjust", tuple(legs))

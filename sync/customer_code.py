@@ -150,6 +150,12 @@ def are_code_digits(text: str) -> bool:
     return _DIGITS.fullmatch(plain_digits(text)) is not None
 
 
+def account_in(text: str) -> int:
+    """Return the account that digits name, genuine or not; 0 where they are none."""
+    found = _DIGITS.fullmatch(plain_digits(text))
+    return int(found[1]) if found else 0
+
+
 def digits_of(card_key: bytes, programme: str, account_id: int, step: int) -> str:
     """Return the digits of a code; empty for an account whose number has no room in them.
 
@@ -179,8 +185,7 @@ def read_digits(
         QrTextError: mistyped, of none of these steps, or of another programme.
     """
     digits = plain_digits(text)
-    found = _DIGITS.fullmatch(digits)
-    account_id = int(found[1]) if found else 0
+    account_id = account_in(text)
     for step in steps if account_id else ():
         if 0 <= step <= COUNT_MAX and digits_of(card_key, programme, account_id, step) == digits:
             return account_id, step

@@ -45,6 +45,7 @@ class SignedHead(Message, frozen=True, kw_only=True):
 
     Attributes:
         acked_seq: records up to it are durable at the centre.
+        epoch: life of the centre that the till has heard of; `acked_seq` is of it.
         signature: by the till's key over all other fields.
     """
 
@@ -55,6 +56,7 @@ class SignedHead(Message, frozen=True, kw_only=True):
     head: Hash
     acked_seq: Count = 0
     signature: bytes = b""
+    epoch: Count = 0
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag_field="say", tag="heartbeat"):

@@ -122,10 +122,12 @@ class OwnCountRows:
                 subject, counter, plus, *whose, used_at, *at,
             )  # fmt: skip
 
-    def forget(self, account_ids: Sequence[int]) -> None:
-        """Forget what accounts have counted: nobody will show their cards any more."""
+    def forget(self, account_ids: Sequence[int], cards: Sequence[bytes]) -> None:
+        """Forget what accounts and their cards have counted: nobody will show them any more."""
         for account_id in account_ids:
             self._database.run("delete from own_count where account_id = ?", account_id)
+        for card in cards:
+            self._database.run("delete from own_count where account_id = 0 and card = ?", card)
 
     def follow_repeated(self, incarnation: bytes) -> None:
         """Point the rows at the records repeated in a new stream; call it when it has begun."""

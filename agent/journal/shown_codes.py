@@ -1,5 +1,6 @@
 """One-time codes customers have shown at this till: each is of one receipt, for good."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from agent.journal.database import Database
@@ -28,12 +29,13 @@ class ShownCodes:
         )
         return [int(row[0]) for row in rows]  # type: ignore[arg-type]
 
-    def account_of(self, receipt_id: str) -> int:
-        """Return whose code was shown for a receipt last; 0 for nobody's."""
+    def was_shown(self, receipt_id: str, account_id: int) -> bool:
+        """Say whether a code of an account was shown for a receipt."""
         row = self._database.row(
-            "select account_id from shown_code where receipt_id = ? order by step desc", receipt_id
-        )
-        return int(row[0]) if row else 0  # type: ignore[arg-type]
+            "select 1 from shown_code where receipt_id = ? and account_id = ?",
+            receipt_id, account_id,
+        )  # fmt: skip
+        return row is not None
 
     def use(self, account_id: int, step: int, receipt_id: str) -> None:
         """Note that a code was shown for a receipt."""
@@ -42,3 +44,8 @@ class ShownCodes:
             account_id, step, receipt_id,
         )  # fmt: skip
         self._database.run("delete from shown_code where step < ?", step - STEPS_KEPT)
+
+    def forget(self, account_ids: Sequence[int]) -> None:
+        """Forget which codes accounts have shown: none of theirs will be good again."""
+        for account_id in account_ids:
+            self._database.run("delete from shown_code where account_id = ?", account_id)

@@ -4,22 +4,22 @@ Bounded in bytes for each sibling and as a whole, so that a mad sibling can fill
 alone. Every change happens inside a transaction of the journal.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from agent.journal.database import Database
+from agent.journal.database import Database, SqlValue
 from sync.chain import HASH_BYTES
 from sync.neighbours import SignedHead, WitnessRequest
 
 TILL_BYTES_MAX: Final = 33_554_432
 """Of one sibling: about two weeks of receipts of a busy till."""
 TILLS_MAX: Final = 32
-COPY_DAYS_MAX: Final = 60
 SETTLED_DAYS: Final = 14
 """As long as own records that the centre has (`RECORD_DAYS` of `agent.journal.pruning`)."""
+FORGOTTEN_AT_ONCE: Final = 64
 HEADS_MAX: Final = 4
 """Incarnations of a sibling whose heads are kept; the latest by number."""
 
@@ -85,31 +85,50 @@ class WitnessStore:
 
     def has_room(self, till_id: int, size_bytes: int) -> bool:
         """Say whether so many more bytes of a sibling may be kept; settled copies make room."""
-        row = self._database.row(
-            "select coalesce(sum(size_bytes), 0) from needed_copy where till_id = ?", till_id
+        kept = self._sum(
+            "select coalesce(sum(size_bytes), 0) from copy_state"
+            " where till_id = ? and settled_at_ms = 0",
+            till_id,
         )
-        tills = self._database.rows("select distinct till_id from witness_copy")
+        return kept + size_bytes <= TILL_BYTES_MAX and self._has_place(till_id)
+
+    def _has_place(self, till_id: int) -> bool:
+        """Say whether copies of this till may be kept beside those of others."""
+        known, last = 0, -1
+        while known < TILLS_MAX:
+            row = self._database.row("select min(till_id) from copy_state where till_id > ?", last)
+            if row is None or row[0] is None or row[0] == till_id:
+                return True
+            assert isinstance(row[0], int)
+            known, last = known + 1, row[0]
+        return self._sum("select count(*) from copy_state where till_id = ?", till_id) > 0
+
+    def _sum(self, sql: str, *values: SqlValue) -> int:
+        row = self._database.row(sql, *values)
         assert row is not None
         assert isinstance(row[0], int)
-        known = (till_id,) in tills or len(tills) < TILLS_MAX
-        return known and row[0] + size_bytes <= TILL_BYTES_MAX
+        return row[0]
 
     def keep(self, request: WitnessRequest, links: tuple[bytes, ...], *, now_ms: int) -> None:
         """Keep a copy and the head it leads to; settled ones go where there is no room for both."""
         head = request.head
-        row = self._database.row(
-            "select coalesce(sum(size_bytes), 0) from witness_copy where till_id = ?", head.till_id
-        )
-        assert row is not None
-        assert isinstance(row[0], int)
-        if row[0] > TILL_BYTES_MAX:
-            self._forget_settled(before_ms=now_ms + 1, till_id=head.till_id)
+        all_kept = "select coalesce(sum(size_bytes), 0) from copy_state where till_id = ?"
+        while self._sum(all_kept, head.till_id) > TILL_BYTES_MAX and self._forget_settled(
+            "select till_id, incarnation, to_seq, head from copy_state"
+            " where till_id = ? and settled_at_ms > 0 order by settled_at_ms limit ?",
+            head.till_id,
+        ):
+            pass
         records = msgspec.msgpack.encode(request.records)
         self._database.run(
             "insert or replace into witness_copy values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             head.till_id, head.incarnation, head.seq, head.head, request.from_seq,
             msgspec.msgpack.encode(head), request.previous_hash, b"".join(links), records,
             len(records), now_ms,
+        )  # fmt: skip
+        self._database.run(
+            "insert or replace into copy_state values (?, ?, ?, ?, ?, 0)",
+            head.till_id, head.incarnation, head.seq, head.head, len(records),
         )  # fmt: skip
         self.keep_head(head)
 
@@ -145,78 +164,98 @@ class WitnessStore:
         return _head(row[0]) if row else None
 
     def copies(
-        self, count: int, *, without: Mapping[int, bytes], but: Collection[bytes] = ()
+        self, count: int, *, without: Container[tuple[int, bytes]], but: Container[bytes] = ()
     ) -> list[Copy]:
         """Return copies to hand in, by stream and place.
 
         Args:
-            without: streams, by till, that are left out.
+            without: streams that are left out: till and incarnation.
             but: heads of copies that are not left out with their stream.
         """
-        left_out = [[till_id, incarnation.hex()] for till_id, incarnation in without.items()]
         found: list[Copy] = []
-        rows = self._database.rows(
-            "select till_id, signed, from_seq, previous_hash, records from needed_copy"
-            " where (till_id, lower(hex(incarnation))) not in"
-            " (select value ->> 0, value ->> 1 from json_each(?))"
-            " or lower(hex(head)) in (select value from json_each(?))"
-            " order by till_id, incarnation, from_seq, to_seq limit ?",
-            msgspec.json.encode(left_out).decode(),
-            msgspec.json.encode([head.hex() for head in but]).decode(), count,
-        )  # fmt: skip
-        for _, signed, from_seq, previous, records in rows:
-            assert isinstance(from_seq, int)
-            assert isinstance(previous, bytes)
-            assert isinstance(records, bytes)
-            found.append(Copy(_head(signed), from_seq, previous, _records.decode(records)))
+        streams = self._database.rows(
+            "select distinct till_id, incarnation from copy_state where settled_at_ms = 0"
+        )
+        for till_id, incarnation in sorted(streams):
+            is_left_out = (till_id, incarnation) in without
+            heads = self._database.rows(
+                "select to_seq, head from copy_state where till_id = ? and incarnation = ?"
+                " and settled_at_ms = 0 order by to_seq",
+                till_id, incarnation,
+            )  # fmt: skip
+            for to_seq, head in heads:
+                if len(found) == count:
+                    return found
+                if not is_left_out or head in but:
+                    found.append(self._copy(till_id, incarnation, to_seq, head))
         return found
+
+    def _copy(self, *key: SqlValue) -> Copy:
+        row = self._database.row(
+            "select signed, from_seq, previous_hash, records from witness_copy"
+            " where till_id = ? and incarnation = ? and to_seq = ? and head = ?",
+            *key,
+        )
+        assert row is not None, "what has a state is kept"
+        signed, from_seq, previous, records = row
+        assert isinstance(from_seq, int)
+        assert isinstance(previous, bytes)
+        assert isinstance(records, bytes)
+        return Copy(_head(signed), from_seq, previous, _records.decode(records))
 
     def settle(self, head: SignedHead, *, now_ms: int) -> None:
         """Note that the centre has the records of a copy, or will never take them."""
         self._database.run(
-            "insert or replace into settled_copy values (?, ?, ?, ?, ?)",
-            head.till_id, head.incarnation, head.seq, head.head, now_ms,
+            "update copy_state set settled_at_ms = ?"
+            " where till_id = ? and incarnation = ? and to_seq = ? and head = ?",
+            max(1, now_ms), head.till_id, head.incarnation, head.seq, head.head,
         )  # fmt: skip
 
     def unsettle(self) -> None:
         """Have every copy needed again: the centre went back to an older state of itself."""
-        self._database.run("delete from settled_copy")
+        # One by one: a statement over many rows may want a file for its way back.
+        for key in self._database.rows(
+            "select till_id, incarnation, to_seq, head from copy_state where settled_at_ms > 0"
+        ):
+            self._database.run(
+                "update copy_state set settled_at_ms = 0"
+                " where till_id = ? and incarnation = ? and to_seq = ? and head = ?",
+                *key,
+            )
 
     def acked_copies(self, head: SignedHead, count: int) -> list[SignedHead]:
-        """Return the heads of copies up to what the till says is acknowledged of this stream."""
+        """Return the heads of needed copies up to what the till says is acknowledged."""
         rows = self._database.rows(
-            "select signed from needed_copy"
-            " where till_id = ? and incarnation = ? and to_seq <= ? order by to_seq limit ?",
+            "select signed from copy_state s join witness_copy using"
+            " (till_id, incarnation, to_seq, head) where s.settled_at_ms = 0"
+            " and s.till_id = ? and s.incarnation = ? and s.to_seq <= ? order by to_seq limit ?",
             head.till_id, head.incarnation, head.acked_seq, count,
         )  # fmt: skip
         return [_head(signed) for (signed,) in rows]
 
     def tidy(self, *, now_ms: int) -> None:
-        """Forget what was settled long ago, and copies nobody could hand in for months."""
-        self._forget_settled(before_ms=now_ms - SETTLED_DAYS * _DAY_MS)
-        self._database.run(
-            "delete from witness_copy where kept_at_ms < ?", now_ms - COPY_DAYS_MAX * _DAY_MS
+        """Forget what was settled long ago; needed copies are bounded by their bytes alone."""
+        self._forget_settled(
+            "select till_id, incarnation, to_seq, head from copy_state"
+            " where settled_at_ms between 1 and ? limit ?",
+            now_ms - SETTLED_DAYS * _DAY_MS,
         )
 
-    def _forget_settled(self, *, before_ms: int, till_id: int = 0) -> None:
-        """Forget what was settled before a moment, of one till or of all (0)."""
-        self._database.run(
-            "delete from witness_copy where (till_id, incarnation, to_seq, head) in"
-            " (select till_id, incarnation, to_seq, head from settled_copy"
-            " where settled_at_ms < ?1 and ?2 in (till_id, 0))",
-            before_ms, till_id,
-        )  # fmt: skip
-        self._database.run(
-            "delete from settled_copy where settled_at_ms < ?1 and ?2 in (till_id, 0)",
-            before_ms, till_id,
-        )  # fmt: skip
+    def _forget_settled(self, sql: str, *values: SqlValue) -> bool:
+        """Forget the copies a query names, `FORGOTTEN_AT_ONCE` at most; says whether any."""
+        keys = self._database.rows(sql, *values, FORGOTTEN_AT_ONCE)
+        for key in keys:
+            for table in ("witness_copy", "copy_state"):
+                self._database.run(
+                    f"delete from {table}"  # noqa: S608 - a name of the two above
+                    " where till_id = ? and incarnation = ? and to_seq = ? and head = ?",
+                    *key,
+                )
+        return bool(keys)
 
     def size_bytes(self) -> int:
         """Return how much is kept, for status."""
-        row = self._database.row("select coalesce(sum(size_bytes), 0) from witness_copy")
-        assert row is not None
-        assert isinstance(row[0], int)
-        return row[0]
+        return self._sum("select coalesce(sum(size_bytes), 0) from copy_state")
 
 
 def _head(signed: object) -> SignedHead:

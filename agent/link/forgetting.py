@@ -68,8 +68,12 @@ class Forgetting:
             # Nobody is left, whatever was heard before; numbers that do not rise lead nowhere.
             self._newest = through
             return
-        self._till.cache.forget_accounts(answer.accounts)
-        with self._till.journal.transaction():
-            self._till.journal.own_counts.forget(answer.accounts)
-        self._till.cache.put_value("forgotten", Through(answer.through))
+        cache, journal = self._till.cache, self._till.journal
+        # The journal first: a crash in between finds the cards in the cache once more.
+        cards = [card for account_id in answer.accounts for card in cache.cards_of(account_id)]
+        with journal.transaction():
+            journal.own_counts.forget(answer.accounts, cards)
+            journal.shown_codes.forget(answer.accounts)
+        cache.forget_accounts(answer.accounts)
+        cache.put_value("forgotten", Through(answer.through))
         log.info("customers_forgotten", accounts=len(answer.accounts))

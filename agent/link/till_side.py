@@ -3,6 +3,7 @@
 import msgspec
 import structlog
 
+from agent.journal.stream import REPEATED_AT_ONCE
 from agent.link.fetching import RuleFetching
 from agent.link.forgetting import Forgetting
 from agent.reference_data.blocked_list import ToldUpTo
@@ -143,7 +144,7 @@ class JournalTillSide:
             return
         till.revoked = False
         self._must_compare = self._must_compare or answer.verdict == "epoch"
-        if answer.verdict in ("epoch", "rewind"):
+        if answer.verdict == "rewind":
             with till.journal.transaction():
                 self._tell_again()
         if answer.verdict == "amnesia":
@@ -213,10 +214,11 @@ class JournalTillSide:
     def next_push(self) -> Push | None:
         """Return the next batch, as long as the line lets through."""
         journal = self._till.journal
-        if journal.stream.has_earlier():
+        stream = journal.stream
+        while stream.has_earlier() and stream.waiting_count() < REPEATED_AT_ONCE:
             with journal.transaction():
-                journal.stream.repeat_earlier()
-        push = journal.stream.next_push(self._pace.begin())
+                stream.repeat_earlier()
+        push = stream.next_push(self._pace.begin())
         if push is None:
             self._pace.end(0)
         return push
@@ -435,6 +437,10 @@ class JournalTillSide:
     def compared(self, answer: CompareAnswer) -> None:
         """Take the buckets told; the cursor last, when they are the centre's."""
         till = self._till
+        if answer.cursor.epoch != till.cache.cursor().epoch:
+            # A pull may have told of the new epoch before any HELLO did.
+            with till.journal.transaction():
+                self._tell_again()
         till.cache.put_buckets(answer.buckets, answer.accounts, answer.applied)
         if answer.buckets:
             log.info("accounts_compared", buckets=len(answer.buckets), rows=len(answer.accounts))

@@ -4,6 +4,7 @@ from collections.abc import Generator
 
 import structlog
 
+from agent.journal.witness_store import Copy
 from agent.till_service.till import Till
 from sync.cycle import Ask
 from sync.errors import RefusedError
@@ -25,35 +26,49 @@ def deliver(till: Till) -> Generator[Ask, Message | bytes | None, None]:
     """
     if till.revoked:
         return  # the centre would refuse; a sibling with the same copies may hand them in
-    waiting: set[tuple[int, bytes]] = set()
-    neighbours = till.neighbours
-    copies = till.journal.witness.copies(
-        COPIES_MAX, without=neighbours.handing_in(), but=neighbours.strange_copies
+    neighbours, witness = till.neighbours, till.journal.witness
+    left_out = set(neighbours.handing_in().items())
+    strange = neighbours.strange_copies
+    handed_in = 0
+    # Again after every gap: what is between may come from another sibling, or never, and other
+    # streams do not wait for it.
+    while handed_in < COPIES_MAX and (
+        copies := witness.copies(COPIES_MAX - handed_in, without=left_out, but=strange)
+    ):
+        for copy in copies:
+            handed_in += 1
+            answer = yield from _hand_in(till, copy)
+            if answer is None:
+                return
+            if answer.verdict == "gap":
+                left_out.add((copy.head.till_id, copy.head.incarnation))
+                strange = strange - {copy.head.head}
+                break
+
+
+def _hand_in(
+    till: Till, copy: Copy
+) -> Generator[Ask, Message | bytes | None, DeliveryAnswer | None]:
+    """Hand in one copy and settle it; None where the centre gave no answer."""
+    message = Delivery(
+        head=copy.head,
+        from_seq=copy.from_seq,
+        previous_hash=copy.previous_hash,
+        records=copy.records,
     )
-    for copy in copies:
-        stream = (copy.head.till_id, copy.head.incarnation)
-        if stream in waiting:
-            continue
-        message = Delivery(
-            head=copy.head,
-            from_seq=copy.from_seq,
-            previous_hash=copy.previous_hash,
-            records=copy.records,
-        )
-        try:
-            answer = yield Ask(PATH_DELIVER, message, DeliveryAnswer)
-        except RefusedError as error:
-            if error.code not in _GONE:
-                raise
-            log.warning("delivery_refused", till=copy.head.till_id, why=str(error))
-            _settle(till, copy.head)
-            continue
-        if not isinstance(answer, DeliveryAnswer):
-            return
-        if answer.verdict == "gap":
-            waiting.add(stream)  # what is between may come from another sibling
-        else:
-            _settle(till, copy.head)
+    try:
+        answer = yield Ask(PATH_DELIVER, message, DeliveryAnswer)
+    except RefusedError as error:
+        if error.code not in _GONE:
+            raise
+        log.warning("delivery_refused", till=copy.head.till_id, why=str(error))
+        _settle(till, copy.head)
+        return DeliveryAnswer(verdict="branch")
+    if not isinstance(answer, DeliveryAnswer):
+        return None
+    if answer.verdict != "gap":
+        _settle(till, copy.head)
+    return answer
 
 
 def _settle(till: Till, head: SignedHead) -> None:

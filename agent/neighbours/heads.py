@@ -31,6 +31,7 @@ def signed_head(till: Till, *, seq: int | None = None) -> SignedHead:
         seq=at,
         head=link,
         acked_seq=head.acked_seq,
+        epoch=till.cache.cursor().epoch,
     )
     said = till.neighbours.said
     if said is not None and msgspec.structs.replace(said, signature=b"") == bare:

@@ -179,7 +179,9 @@ def _settle(till: Till, heads: list[SignedHead], answer: CopiesAnswer) -> None:
             and is_signed_by(word, public)
         )
         if is_its_word and word is not None and word.acked_seq >= head.seq:
-            known.append(head)
+            # A centre that went back may not have them: who has not heard of it vouches for less.
+            if word.epoch >= till.cache.cursor().epoch:
+                known.append(head)
         elif not is_its_word:
             log.warning("copy_of_another_history", till=head.till_id, seq=head.seq)
             till.neighbours.strange_copies.add(head.head)

@@ -44,6 +44,7 @@ class OpenReceipt:
         read_at: editions of journal and cache in which `person` was read.
         worked_out: the last calculation; the same inputs have the same.
         card: what was scanned or typed, as `person.shown` was made of it.
+        is_training: so was it then: a code that was shown in training is not used up.
     """
 
     version: int
@@ -53,3 +54,4 @@ class OpenReceipt:
     read_at: object = None
     worked_out: WorkedOut | None = None
     card: str = ""
+    is_training: bool = False

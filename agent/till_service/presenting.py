@@ -18,6 +18,7 @@ from sync.customer_code import (
     STEP_MS,
     STEPS_GOOD,
     CustomerCode,
+    account_in,
     are_code_digits,
     read_digits,
     step_of,
@@ -90,8 +91,9 @@ def card_shown(till: Till, receipt_id: str, text: str) -> bytes:
         except (QrTextError, SignatureError):
             return b""
     if are_code_digits(text):
-        account_id = till.journal.shown_codes.account_of(receipt_id)
-        return _card_of(till, account_id) if account_id else b""
+        account_id = account_in(text)
+        was_shown = till.journal.shown_codes.was_shown(receipt_id, account_id)
+        return _card_of(till, account_id) if was_shown else b""
     return till.card_hash(text)
 
 

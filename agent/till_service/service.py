@@ -183,7 +183,7 @@ class TillService:
             field = _first_difference(known.content, content)
             return self._plain(receipt_id, Outcome.STALE_VERSION, latest, field=field)
         rules = known.rules if known else self._till.books.at(request.moment)
-        if known is not None and known.card == request.card:
+        if known and (known.card, known.is_training) == (request.card, request.training):
             # Between a total and its completion nothing is written, as a rule.
             is_fresh = known.read_at == self._editions()
             person = known.person if is_fresh else known.person.refreshed(self._till)
@@ -192,7 +192,14 @@ class TillService:
             person = yield from identify(self._till, shown)
         worked_out = known.worked_out if known else None
         self._open[receipt_id] = OpenReceipt(
-            request.version, content, rules, person, self._editions(), worked_out, request.card
+            request.version,
+            content,
+            rules,
+            person,
+            self._editions(),
+            worked_out,
+            request.card,
+            request.training,
         )
         self._open.move_to_end(receipt_id)
         while len(self._open) > _OPEN_RECEIPTS_MAX:

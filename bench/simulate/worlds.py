@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.context import SpawnContext
 from multiprocessing.queues import SimpleQueue
 from typing import Any
@@ -88,11 +89,20 @@ class _Worker:
 
 def _start_worker(dsn: str, cores: "SimpleQueue[int]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers itself
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if not cores.empty():
         os.sched_setaffinity(0, {cores.get()})
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
     _Worker.databases = ScratchDatabases(dsn)
+
+
+def _end_with_parent() -> None:
+    """End the worker when the command was killed: nobody would hear of its worlds any more."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def run_one(world: World) -> Told:

@@ -5,6 +5,7 @@ available; points that are spent by then stay spent, and the partner owes for th
 says how many.
 """
 
+import hashlib
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -170,16 +171,13 @@ async def accrue(
     async with pool.acquire() as connection, connection.transaction():
         given_today = await _lock_day(connection, client_id, today)
         account_id = await connection.fetchval(_SESSIONS["account_of_card"], card, programme)
+        made = await connection.fetchrow(_SQL["movement"], client_id, reference)
+        if made is not None:
+            await _require_same(connection, made, reference, wish, card=card, owner=account_id)
+            return await _read(connection, client_id, reference, made, repeated=True)
         if account_id is None:
             raise NotFoundError("nobody is known by this card")
         account = await lock_account(connection, account_id)
-        made = await connection.fetchrow(_SQL["movement"], client_id, reference)
-        if made is not None:
-            wished = ("accrual", account.account_id, wish.points)
-            owner = await books.current_account(connection, made["account_id"])
-            if (made["kind"], owner, made["points"]) != wished:
-                raise ConflictError("another movement has this reference")
-            return await _read(connection, client_id, reference, made, repeated=True)
         if account.blocked:
             raise ForbiddenError("this customer's account is blocked")
         terms = await _terms(connection, client_id)
@@ -194,8 +192,32 @@ async def accrue(
             at_ms=now_ms,
             repeated=False,
         )
-        await _give(connection, client_id, account, accrual, terms=terms)
+        await _give(connection, client_id, account, accrual, terms=terms, card=card)
     return accrual
+
+
+def _card_check(reference: str, card: bytes) -> int:
+    """Return sixteen bits: nearly surely they tell two cards apart, and say not which it was."""
+    content = hashlib.blake2b(card, key=reference.encode(), digest_size=2).digest()
+    return int.from_bytes(content, "big")
+
+
+async def _require_same(
+    connection: Connection,
+    made: asyncpg.Record,
+    reference: str,
+    wish: AccrualRequest,
+    *,
+    card: bytes,
+    owner: int | None,
+) -> None:
+    """Refuse another accrual than was made; the card may lead to another account by now."""
+    is_same = made["card_check"] == _card_check(reference, card)
+    is_same = is_same or owner == await books.current_account(connection, made["account_id"])
+    wished = ("accrual", wish.points, wish.occurred_on or made["occurred_on"])
+    known = (made["kind"], made["points"], made["occurred_on"])
+    if known != wished or not is_same:
+        raise ConflictError("another movement has this reference")
 
 
 async def _give(
@@ -205,6 +227,7 @@ async def _give(
     made: Accrual,
     *,
     terms: PartnerTerms,
+    card: bytes,
 ) -> None:
     ends = date.fromisoformat(made.day) + timedelta(days=terms.days)
     lot = EarnedLot(
@@ -215,10 +238,11 @@ async def _give(
         expires_on=ends.isoformat() if terms.days else "",
     )
     cause = Cause(subject_of(client_id, made.reference), None, made.at_ms)
+    check = _card_check(made.reference, card)
     await books.earn(connection, account, [lot], cause)
     await connection.execute(
         _SQL["insert_movement"], client_id, made.reference, "accrual", "", account.account_id,
-        made.points, 0, made.occurred_on, made.day, made.at_ms,
+        made.points, 0, made.occurred_on, made.day, made.at_ms, check,
     )  # fmt: skip
     await connection.execute(_SQL["count"], client_id, made.day, made.points, 0, 0)
     await _tell(connection, client_id, account, made.reference, made.points, now_ms=made.at_ms)
@@ -269,11 +293,13 @@ async def reverse(
             owes=False,
             cause=Cause(subject_of(client_id, reference), None, now_ms),
         )
+        # Of a customer who was forgotten the chain took them; nobody has spent them.
+        owed = 0 if account.erased else missing
         await connection.execute(
             _SQL["insert_movement"], client_id, reference, "reversal", of_reference,
-            account.account_id, points, missing, today.isoformat(), today.isoformat(), now_ms,
+            account.account_id, points, owed, today.isoformat(), today.isoformat(), now_ms, 0,
         )  # fmt: skip
-        await connection.execute(_SQL["count"], client_id, today.isoformat(), 0, points, missing)
+        await connection.execute(_SQL["count"], client_id, today.isoformat(), 0, points, owed)
         await _tell(connection, client_id, account, reference, missing - points, now_ms=now_ms)
         await connection.execute(_STREAMS["tell_stores"], account.account_id)
         row = await connection.fetchrow(_SQL["movement"], client_id, reference)
@@ -326,6 +352,7 @@ def _occurred_on(text: str, today: date) -> str:
 
 
 async def _lock_day(connection: Connection, client_id: str, today: date) -> int:
+    await connection.execute(_SQL["lock_client"], client_id)
     await connection.execute(_SQL["open_day"], client_id, today.isoformat())
     given: int = await connection.fetchval(_SQL["lock_day"], client_id, today.isoformat())
     return given

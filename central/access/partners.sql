@@ -15,6 +15,10 @@ where client_id = $1;
 -- name: is_enabled_partner
 select exists (select from api_client where client_id = $1 and kind = 'partner' and not disabled);
 
+-- name: lock_client
+-- One movement of a partner at a time, at midnight, too.
+select pg_advisory_xact_lock(hashtextextended('partner:' || $1, 0));
+
 -- name: open_day
 insert into partner_day (client_id, day) values ($1, $2) on conflict do nothing;
 
@@ -26,8 +30,8 @@ update partner_day set accrued = accrued + $3, reversed = reversed + $4, not_rec
 where client_id = $1 and day = $2;
 
 -- name: movement
-select kind, of_reference, account_id, points, not_recovered, occurred_on, day, at_ms from partner_movement
-where client_id = $1 and reference = $2;
+select kind, of_reference, account_id, points, not_recovered, occurred_on, day, at_ms, card_check
+from partner_movement where client_id = $1 and reference = $2;
 
 -- name: given_to_customer
 select coalesce(sum(points), 0)::bigint from partner_movement
@@ -39,12 +43,15 @@ from partner_movement where client_id = $1 and of_reference = $2 and kind = 'rev
 
 -- name: insert_movement
 insert into partner_movement (client_id, reference, kind, of_reference, account_id, points, not_recovered, occurred_on,
-    day, at_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+    day, at_ms, card_check)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: statement
+-- Past a line of the page before. By day first: whoever writes holds the day until commit, so none comes in before it later.
 select number, kind, reference, of_reference, points, not_recovered, occurred_on, day, at_ms from partner_movement
-where client_id = $1 and day between $2 and $3 and number > $4 order by number limit $5;
+where client_id = $1 and day between $2 and $3 and (day, number) >
+    (coalesce((select day from partner_movement where client_id = $1 and number = $4), ''), $4)
+order by day, number limit $5;
 
 -- name: totals
 select coalesce(sum(accrued), 0)::bigint as accrued, coalesce(sum(reversed), 0)::bigint as reversed,

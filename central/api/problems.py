@@ -3,7 +3,9 @@
 from http import HTTPStatus
 from typing import Any, Final
 
+import asyncpg
 import msgspec
+import structlog
 from starlette.responses import Response
 
 from central.errors import (
@@ -26,6 +28,8 @@ from central.tills.desk import SessionUnknownError
 from sync.errors import MalformedMessageError, SignatureError
 from sync.messages import Problem
 
+log = structlog.get_logger()
+
 _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (SessionUnknownError, 409, "session_unknown"),
     (StreamUnknownError, 409, "stream_unknown"),
@@ -44,12 +48,27 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (TooManyRequestsError, 429, "too_many_requests"),
 )
 
-NAMED = (CentralError, MalformedMessageError, SignatureError)
+BUSY = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresConnectionError,
+)
+"""What the database cannot do now and may do in a moment: the request may be made again."""
+
+NAMED = (CentralError, MalformedMessageError, SignatureError, *BUSY)
 """Errors that have an answer; everything else is our bug and answers 500 without detail."""
 
 
 def problem_of(error: Exception) -> tuple[int, Problem]:
     """Return status and body for a named error."""
+    if isinstance(error, BUSY):
+        log.warning("database_busy", why=type(error).__name__)
+        error = OverloadedError("the database is busy with the same rows: come again")
     for kind, status, code in _TABLE:
         if isinstance(error, kind):
             PROBLEMS.labels(code).inc()
@@ -87,7 +106,7 @@ def problem_json(status: int, error: str, message: str) -> Response:
     title = HTTPStatus(status).phrase
     body = ProblemDetails(title=title, status=status, detail=message, error=error, message=message)
     headers = {}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["retry-after"] = str(COME_AGAIN_S)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"

@@ -110,7 +110,9 @@ async def _opened(
         if person is not None:
             person.require(role)
         keys = load_personal_keys(config.folder, config.personal_key_file, os.environ, system)
-        yield pool, CustomerDesk(pool, keys, system), person.name if person else COMMAND_LINE
+        desk = CustomerDesk(pool, keys, system)
+        await desk.keep_keys()
+        yield pool, desk, person.name if person else COMMAND_LINE
 
 
 async def _show(options: argparse.Namespace, config: "CentralConfig") -> int:

@@ -41,8 +41,9 @@ async def _new_epoch(options: argparse.Namespace, config: "CentralConfig") -> in
     from central.system import System
     from central.tills.feed import begin_epoch
 
-    async with opened_database(config, System()) as pool:
-        epoch = await begin_epoch(pool)
+    system = System()
+    async with opened_database(config, system) as pool:
+        epoch = await begin_epoch(pool, now_ms=system.now_ms())
         async with pool.acquire() as connection:
             await note_command(connection, options, "feed.new_epoch", "feed", {"epoch": epoch})
     text = f"epoch {epoch} begins: each till compares its accounts at its next conversation"

@@ -182,7 +182,7 @@ async def restore_backup(
             if with_roles and await are_in_use(connection):
                 await make_roles(connection)
         await make_ready(dsn, now_ms=now_ms, with_roles=with_roles)
-        await begin_epoch(pool)
+        await begin_epoch(pool, now_ms=now_ms)
     finally:
         await pool.close()
     log.info("backup_restored", made_at=manifest.made_at, **totals)

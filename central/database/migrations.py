@@ -95,6 +95,13 @@ async def pending(connection: Connection, *, folder: Traversable | None = None) 
     return [migration.name for migration in await _find_pending(connection, _load(folder))]
 
 
+async def is_ahead(connection: Connection, *, folder: Traversable | None = None) -> bool:
+    """Say whether a newer release has migrated this database."""
+    known = [migration.name for migration in _load(folder)]
+    query = "select exists (select from migration where name <> all ($1))"
+    return bool(await connection.fetchval(query, known))
+
+
 def _load(folder: Traversable | None) -> list[_Migration]:
     folder = folder or resources.files("central.database") / "migrations"
     if not folder.is_dir():

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import asyncpg
 
+from central.database.migrations import is_ahead
 from central.database.pool import Connection
 from central.errors import DatabaseUnavailableError
 
@@ -24,6 +25,7 @@ PRIVILEGES: Final = {"r": "select", "a": "insert", "w": "update", "d": "delete"}
 
 _LENT: Final[dict[str, tuple[Part, ...]]] = {
     "keep_ledger_still()": ("processing",),
+    "forget_people(bigint[])": ("processing",),
     "count_till_rights(bigint[], bigint[])": ("front", "app", "office", "processing"),
 }
 """Functions that do what their callers may not do otherwise."""
@@ -100,28 +102,34 @@ async def make_roles(connection: Connection) -> None:
 
 
 async def keep_up(connection: Connection, *, migrated: bool) -> None:
-    """Give the roles what they need after the schema or this release has changed."""
-    known = await connection.fetchval("select value from setting where name = $1", _SETTING)
+    """Give the roles what they need after the schema or this release has changed.
+
+    Only who has migrated takes rights away: whoever finds the database up to date may be of an
+    older release, beside processes of the newer one.
+    """
     # A copy that was put back without privileges looks up to date and is not.
     lost = "select not has_table_privilege($1, 'till', 'select')"
-    if migrated or known != _digest() or await connection.fetchval(lost, role_of("front")):
+    if migrated or await connection.fetchval(lost, role_of("front")):
         await grant(connection)
+        return
+    known = await connection.fetchval("select value from setting where name = $1", _SETTING)
+    if known != _digest() and not await is_ahead(connection):
+        await grant(connection, taking_away=False)
 
 
-async def grant(connection: Connection) -> None:
-    """Give each role exactly what `grants.txt` says, taking away everything else."""
+async def grant(connection: Connection, *, taking_away: bool = True) -> None:
+    """Give each role what `grants.txt` says.
+
+    Args:
+        taking_away: and nothing else.
+    """
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
         schema = await connection.fetchval("select quote_ident(current_schema())")
+        if taking_away:
+            await _take_away(connection, schema)
         for part in PARTS:
-            role = role_of(part)
-            for each in (schema, "personal"):
-                await connection.execute(
-                    f"revoke all on all tables in schema {each} from {role};"
-                    f" revoke all on all sequences in schema {each} from {role};"
-                    f" revoke all on schema {each} from {role}"
-                )
-            await connection.execute(f"grant usage on schema {schema} to {role}")
+            await connection.execute(f"grant usage on schema {schema} to {role_of(part)}")
         await connection.execute(f"grant usage on schema personal to {role_of('personal')}")
         for table, letters_by_part in grants().items():
             if await connection.fetchval("select to_regclass($1) is null", table):
@@ -139,6 +147,17 @@ async def grant(connection: Connection) -> None:
             " on conflict (name) do update set value = excluded.value",
             _SETTING, _digest(),
         )  # fmt: skip
+
+
+async def _take_away(connection: Connection, schema: str) -> None:
+    for part in PARTS:
+        role = role_of(part)
+        for each in (schema, "personal"):
+            await connection.execute(
+                f"revoke all on all tables in schema {each} from {role};"
+                f" revoke all on all sequences in schema {each} from {role};"
+                f" revoke all on schema {each} from {role}"
+            )
 
 
 async def _lend(connection: Connection, schema: str) -> None:

@@ -101,7 +101,7 @@ async def adjust(
 
     Raises:
         BadRequestError: no points, an unknown reason, more than the reason is good for or than
-            the account has, or another adjustment has the key.
+            the account has, its customer was erased, or another adjustment has the key.
         ForbiddenError: the author may not move so many today.
         NotFoundError: there is no such account.
     """
@@ -124,6 +124,8 @@ async def adjust(
             account = await lock_account(connection, wish.account_id)
         except LookupError as error:
             raise NotFoundError(f"there is no account {wish.account_id}") from error
+        if account.erased:
+            raise BadRequestError("$.account_id", "its customer was erased")
         cause = Cause(f"adjustment:{wish.key}", None, now_ms)
         today = day.isoformat()
         if wish.points > 0:

@@ -23,6 +23,7 @@ class LockedAccount:
 
     Attributes:
         programme: whose wallet it is; empty = the default one's.
+        erased: its customer was forgotten; nobody is behind it any more.
     """
 
     account_id: int
@@ -33,6 +34,7 @@ class LockedAccount:
     home_store: str
     blocked: bool
     programme: str
+    erased: bool
 
 
 @dataclass(frozen=True, slots=True)

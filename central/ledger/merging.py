@@ -402,7 +402,8 @@ async def lock_both(connection: Connection, *account_ids: int) -> list[int]:
     """Lock two accounts of one programme; returns those that are blocked.
 
     Raises:
-        BadRequestError: one of them is merged, or they are wallets of two programmes.
+        BadRequestError: one of them is merged or its customer was erased, or they are wallets of
+            two programmes.
         NotFoundError: there is no such account.
     """
     blocked: list[int] = []
@@ -416,6 +417,8 @@ async def lock_both(connection: Connection, *account_ids: int) -> list[int]:
             raise BadRequestError(
                 "$", f"account {account_id} is merged into {account.account_id} already"
             )
+        if account.erased:
+            raise BadRequestError("$", f"the customer of account {account_id} was erased")
         programmes.add(account.programme)
         if account.blocked:
             blocked.append(account_id)

@@ -1,8 +1,8 @@
 -- Accounts, lots and postings. Whoever changes an account's rows holds its row lock (`lock_account`).
 
 -- name: lock_account
-select account_id, posted, held, debt, version, home_store, blocked, programme, merged_into from account
-where account_id = $1 for update;
+select account_id, posted, held, debt, version, home_store, blocked, programme, erased, merged_into
+from account where account_id = $1 for update;
 
 -- name: current_account
 select coalesce(merged_into, account_id) from account where account_id = $1;

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
+from uuid import UUID, uuid5
 
 import msgspec
 
 RULES_KEY: Final = "rules"
 SOURCE: Final = "/tillside/centre"
+NAMESPACE: Final = UUID("6f2c1e2a-8a53-5c0e-9d27-3f3f5d0b7c41")
+"""Of events' ids; never another one."""
 _PREFIX: Final = "tillside."
 CONTENT_TYPE: Final = "application/cloudevents+json"
 
@@ -23,6 +26,8 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str]
     """Its type and version, without the common prefix."""
+    NAMED_BY: ClassVar[tuple[str, ...]] = ()
+    """Fields that say which one of its type it is, where it may come again after a restore."""
 
 
 class ReceiptPosted(EventData, frozen=True, kw_only=True):
@@ -35,6 +40,7 @@ class ReceiptPosted(EventData, frozen=True, kw_only=True):
     """
 
     TYPE: ClassVar[str] = "receipt.posted.v1"
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("receipt",)
 
     receipt: str
     account: int | None
@@ -61,6 +67,7 @@ class ReceiptReturned(EventData, frozen=True, kw_only=True):
     """
 
     TYPE: ClassVar[str] = "receipt.returned.v1"
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("refund",)
 
     refund: str
     receipt: str
@@ -84,6 +91,7 @@ class PointsEarned(EventData, frozen=True, kw_only=True):
     """A receipt earned points."""
 
     TYPE: ClassVar[str] = "points.earned.v1"
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("receipt",)
 
     account: int
     receipt: str
@@ -95,6 +103,7 @@ class PointsRedeemed(EventData, frozen=True, kw_only=True):
     """A receipt was paid with points."""
 
     TYPE: ClassVar[str] = "points.redeemed.v1"
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("receipt",)
 
     account: int
     receipt: str
@@ -105,6 +114,7 @@ class PointsAdjusted(EventData, frozen=True, kw_only=True):
     """Somebody gave points, or took them (below zero)."""
 
     TYPE: ClassVar[str] = "points.adjusted.v1"
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("account", "adjustment")
 
     account: int
     adjustment: str
@@ -120,6 +130,7 @@ class PartnerPointsMoved(EventData, frozen=True, kw_only=True):
     """
 
     TYPE: ClassVar[str] = "points.partner.v1"
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("partner", "reference", "points")
 
     account: int
     partner: str
@@ -257,6 +268,21 @@ class StoredEvent:
                 "data": msgspec.Raw(self.data.encode()),
             }
         )
+
+
+def event_id(event: Event, *, now_ms: int) -> UUID:
+    """Return what receivers know an event by: the same whenever the same thing is told.
+
+    Receipts, returns and what others ask for under a name of their own come again after a restore:
+    their ids come from those names. What happens here alone has its moment in its id: after a
+    restore it is another one, though its number may be the same.
+    """
+    data, kind = event.data, event.data.TYPE
+    if data.NAMED_BY:
+        named: list[object] = [getattr(data, name) for name in data.NAMED_BY]
+    else:
+        named = [event.key, now_ms, data]
+    return uuid5(NAMESPACE, msgspec.json.encode([kind, *named]).decode())
 
 
 def encode_data(data: EventData) -> str:

@@ -1,13 +1,12 @@
 """Events to Kafka: one topic, the event's key decides the partition, so a key stays in order."""
 
-import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError
 
 from central.outreach.events import CONTENT_TYPE, StoredEvent
-from central.outreach.port import SinkUnavailableError
+from central.outreach.port import TAKEN, Answer, SinkUnavailableError, each_answer, leave
 
 _ANSWER_MS = 10_000
 
@@ -21,25 +20,19 @@ class KafkaSink:
         self._is_idempotent = is_idempotent
         self._producer: AIOKafkaProducer | None = None
 
-    async def publish(self, events: Sequence[StoredEvent]) -> list[str]:
+    async def publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
         """Send, all in flight at once; see the port."""
         try:
             producer = await self._opened()
-            answers = await asyncio.gather(
-                *(self._publish_one(producer, each) for each in events), return_exceptions=True
-            )
-        except (KafkaError, OSError, TimeoutError) as error:
+            answers = await each_answer(self._publish_one(producer, each) for each in events)
+        except Exception as error:
             await self.close()
             raise SinkUnavailableError(repr(error)) from error
-        refused: list[str] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                await self.close()
-                raise SinkUnavailableError(repr(answer)) from answer
-            refused.append(answer)
-        return refused
+        if any(answer.waits for answer in answers):
+            await self.close()
+        return answers
 
-    async def _publish_one(self, producer: AIOKafkaProducer, event: StoredEvent) -> str:
+    async def _publish_one(self, producer: AIOKafkaProducer, event: StoredEvent) -> Answer:
         try:
             await producer.send_and_wait(
                 self._topic,
@@ -52,8 +45,8 @@ class KafkaSink:
                 ],
             )
         except MessageSizeTooLargeError as error:
-            return f"larger than the broker takes: {error}"
-        return ""
+            return Answer(refused=f"larger than the broker takes: {error}")
+        return TAKEN
 
     async def _opened(self) -> AIOKafkaProducer:
         if self._producer is not None:
@@ -67,7 +60,7 @@ class KafkaSink:
         try:
             await producer.start()
         except BaseException:
-            await producer.stop()
+            await leave(producer.stop())
             raise
         self._producer = producer
         return producer
@@ -76,4 +69,4 @@ class KafkaSink:
         """Leave the cluster; the next call comes back."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await leave(producer.stop())

@@ -1,21 +1,22 @@
 """Events to NATS JetStream: a stream keeps them, and drops what comes twice within its window."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from nats.aio.client import Client
-from nats.errors import Error, MaxPayloadError
+from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from central.outreach.events import CONTENT_TYPE, StoredEvent
-from central.outreach.port import SinkUnavailableError
+from central.outreach.port import TAKEN, Answer, SinkUnavailableError, each_answer, leave
 
 _ANSWER_S: Final = 5.0
 _TOO_LARGE: Final = 10_054
 """JetStream's number for a message above the stream's limit."""
+_OTHER_STREAM: Final = 10_060
+"""JetStream's number for a message that another stream than the one it was meant for caught."""
 
 
 class NatsSink:
@@ -28,25 +29,19 @@ class NatsSink:
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
 
-    async def publish(self, events: Sequence[StoredEvent]) -> list[str]:
+    async def publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
         """Publish, all in flight at once, each under its id; see the port."""
         try:
             jetstream = await self._opened()
-            answers = await asyncio.gather(
-                *(self._publish_one(jetstream, each) for each in events), return_exceptions=True
-            )
-        except (Error, OSError, TimeoutError) as error:
+            answers = await each_answer(self._publish_one(jetstream, each) for each in events)
+        except Exception as error:
             await self.close()
             raise SinkUnavailableError(repr(error)) from error
-        refused: list[str] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                await self.close()
-                raise SinkUnavailableError(repr(answer)) from answer
-            refused.append(answer)
-        return refused
+        if any(answer.waits for answer in answers):
+            await self.close()
+        return answers
 
-    async def _publish_one(self, jetstream: JetStreamContext, event: StoredEvent) -> str:
+    async def _publish_one(self, jetstream: JetStreamContext, event: StoredEvent) -> Answer:
         try:
             await jetstream.publish(
                 f"{self._subject}.{event.type}",
@@ -56,12 +51,18 @@ class NatsSink:
                 headers={"Nats-Msg-Id": event.id, "Content-Type": CONTENT_TYPE},
             )
         except MaxPayloadError:
-            return "larger than the server takes"
+            return Answer(refused="larger than the server takes")
+        except NoStreamResponseError:
+            # Raises where the stream itself is gone: then this waits, and it is made anew.
+            await jetstream.stream_info(self._stream)
+            return Answer(refused="the stream does not keep this subject")
         except APIError as error:
             if error.err_code == _TOO_LARGE:
-                return f"larger than the stream takes: {error.description}"
+                return Answer(refused=f"larger than the stream takes: {error.description}")
+            if error.err_code == _OTHER_STREAM:
+                return Answer(refused=f"another stream keeps this subject: {error.description}")
             raise
-        return ""
+        return TAKEN
 
     async def _opened(self) -> JetStreamContext:
         if self._jetstream is not None:
@@ -86,7 +87,7 @@ class NatsSink:
         """Leave the server; the next call comes back."""
         client, self._client, self._jetstream = self._client, None, None
         if client is not None and not client.is_closed:
-            await client.close()
+            await leave(client.close())
 
 
 async def _quiet(_: Exception) -> None:

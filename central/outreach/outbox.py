@@ -9,7 +9,7 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import NotFoundError
-from central.outreach.events import Event, StoredEvent, encode_data
+from central.outreach.events import Event, StoredEvent, encode_data, event_id
 
 _SQL = load_queries("central.outreach", "outbox.sql")
 
@@ -61,6 +61,7 @@ async def write(connection: Connection, events: Sequence[Event], *, now_ms: int)
         [event.data.TYPE for event in events],
         [encode_data(event.data) for event in events],
         now_ms,
+        [event_id(event, now_ms=now_ms) for event in events],
     )
 
 
@@ -112,9 +113,22 @@ async def lead(connection: Connection, lock: int) -> bool:
     return bool(await connection.fetchval(_SQL["lead"], lock))
 
 
-async def next_events(connection: Connection, *, now_ms: int, most: int) -> list[StoredEvent]:
-    """Return the first events, without those behind one that has to wait."""
-    return [_stored(row) for row in await connection.fetch(_SQL["next"], now_ms, most)]
+async def next_events(
+    connection: Connection, *, now_ms: int, most: int, from_id: int = 0
+) -> list[StoredEvent]:
+    """Return the first events from a number on, without those behind one that has to wait."""
+    return [_stored(row) for row in await connection.fetch(_SQL["next"], now_ms, most, from_id)]
+
+
+async def first_number(connection: Connection, *, from_id: int) -> int:
+    """Return the number of the first event from one on; where there is none, the last given."""
+    number: int = await connection.fetchval(_SQL["first_number"], from_id)
+    return number
+
+
+async def put_floor(connection: Connection, number: int) -> None:
+    """Say where whoever counts events may begin."""
+    await connection.execute(_SQL["put_floor"], number)
 
 
 async def published(connection: Connection, events: Sequence[StoredEvent]) -> None:

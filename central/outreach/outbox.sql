@@ -1,8 +1,9 @@
 -- Events between the moment they happened and the broker.
 
 -- name: write
-insert into outbox (key, type, data, at_ms)
-select key, type, data, $4 from unnest($1::text[], $2::text[], $3::text[]) with ordinality as e (key, type, data, number)
+insert into outbox (id, key, type, data, at_ms)
+select id, key, type, data, $4 from unnest($5::uuid[], $1::text[], $2::text[], $3::text[])
+    with ordinality as e (id, key, type, data, number)
 where (select wanted from outbox_state where id = 1) order by number;
 
 -- name: want
@@ -15,8 +16,16 @@ select pg_try_advisory_lock($1);
 -- name: next
 -- In order, without those behind a refused one.
 select event_id, id, key, type, data, at_ms from outbox o
-where not exists (select from outbox_waiting w where w.key = o.key and w.until_ms > $1)
+where event_id >= $3 and not exists (select from outbox_waiting w where w.key = o.key and w.until_ms > $1)
 order by event_id limit $2;
+
+-- name: first_number
+-- Of none there is the last number given, or floors would never rise behind a quiet outbox.
+select coalesce((select event_id from outbox where event_id >= $1 order by event_id limit 1),
+    pg_sequence_last_value(pg_get_serial_sequence('outbox', 'event_id')::regclass), 0);
+
+-- name: put_floor
+update outbox_state set floor = $1 where id = 1 and floor <> $1;
 
 -- name: published
 with gone as (delete from outbox where event_id = any($1::bigint[]) returning key)
@@ -36,9 +45,9 @@ insert into outbox_dead (event_id, id, key, type, data, at_ms, why, dead_at_ms)
 select event_id, id, key, type, data, at_ms, $2, $3 from gone;
 
 -- name: state
--- Counted up to a bound: a broker that is away leaves millions.
-select s.wanted, (select count(*) from (select from outbox limit $1) w) as waiting,
-    (select at_ms from outbox order by event_id limit 1) as oldest_ms,
+-- Counted up to a bound: a broker that is away leaves millions. What is published lies below the floor.
+select s.wanted, (select count(*) from (select from outbox where event_id >= s.floor limit $1) w) as waiting,
+    (select at_ms from outbox where event_id >= s.floor order by event_id limit 1) as oldest_ms,
     (select count(*) from (select from outbox_waiting limit $1) r) as refused,
     (select count(*) from (select from outbox_dead limit $1) d) as dead
 from outbox_state s where s.id = 1;

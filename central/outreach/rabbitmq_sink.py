@@ -1,14 +1,13 @@
 """Events to RabbitMQ: a durable topic exchange; the event's type is the routing key."""
 
-import asyncio
 from collections.abc import Sequence
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractExchange
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from central.outreach.events import CONTENT_TYPE, StoredEvent
-from central.outreach.port import SinkUnavailableError
+from central.outreach.port import TAKEN, Answer, SinkUnavailableError, each_answer, leave
 
 _ANSWER_S = 10.0
 
@@ -16,8 +15,7 @@ _ANSWER_S = 10.0
 class RabbitSink:
     """An exchange whose broker confirms each message.
 
-    A message that no queue takes comes back, and is published again until somebody has bound one:
-    nobody loses events by binding late.
+    A message that no queue takes comes back: that event is refused, and others go on.
     """
 
     def __init__(self, url: str, *, exchange: str) -> None:
@@ -26,23 +24,20 @@ class RabbitSink:
         self._connection: AbstractConnection | None = None
         self._exchange: AbstractExchange | None = None
 
-    async def publish(self, events: Sequence[StoredEvent]) -> list[str]:
+    async def publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
         """Publish, all in flight at once; see the port."""
         try:
             exchange = await self._opened()
-            answers = await asyncio.gather(
-                *(self._publish_one(exchange, each) for each in events), return_exceptions=True
-            )
-        except (AMQPError, OSError, TimeoutError) as error:
+            answers = await each_answer(self._publish_one(exchange, each) for each in events)
+        except Exception as error:
+            # The library raises more than it says: a channel that ends while it is opened.
             await self.close()
             raise SinkUnavailableError(repr(error)) from error
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                await self.close()
-                raise SinkUnavailableError(_why(answer)) from answer
-        return ["" for _ in events]
+        if any(answer.waits for answer in answers):
+            await self.close()
+        return answers
 
-    async def _publish_one(self, exchange: AbstractExchange, event: StoredEvent) -> None:
+    async def _publish_one(self, exchange: AbstractExchange, event: StoredEvent) -> Answer:
         message = aio_pika.Message(
             event.encode(),
             content_type=CONTENT_TYPE,
@@ -51,7 +46,13 @@ class RabbitSink:
             type=event.full_type,
             headers={"key": event.key},
         )
-        await exchange.publish(message, event.type, mandatory=True, timeout=_ANSWER_S)
+        try:
+            await exchange.publish(message, event.type, mandatory=True, timeout=_ANSWER_S)
+        except PublishError:
+            return Answer(refused="no queue is bound to the exchange for this type")
+        except DeliveryError:
+            return Answer(waits="the broker has no room")
+        return TAKEN
 
     async def _opened(self) -> AbstractExchange:
         if self._exchange is not None:
@@ -68,12 +69,4 @@ class RabbitSink:
         """Leave the broker; the next call comes back."""
         connection, self._connection, self._exchange = self._connection, None, None
         if connection is not None:
-            await connection.close()
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, PublishError):
-        return "no queue is bound to the exchange for this type"
-    if isinstance(error, DeliveryError):
-        return "the broker has no room"
-    return repr(error)
+            await leave(connection.close())

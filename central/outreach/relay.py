@@ -3,11 +3,12 @@
 Events go in waves, at most one of each key in a wave, and a wave waits for the broker's answers:
 so no event overtakes an earlier one of its key, whatever fails. A broker that is away, or full,
 holds up the relay and nobody else: events wait in the outbox. One that refuses a single event holds
-up its key for a while, then the event goes to the dead ones and its key goes on.
+up its key for a while, then the event goes to the dead ones and its key goes on. What a broker has
+confirmed is never published again because of another event beside it.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +18,8 @@ import structlog
 from central.database.pool import Connection, Pool
 from central.outreach import outbox
 from central.outreach.events import StoredEvent
-from central.outreach.port import EventSink, SinkUnavailableError
+from central.outreach.floor import Floor
+from central.outreach.port import Answer, EventSink, SinkUnavailableError
 from central.system import System
 
 log = structlog.get_logger()
@@ -29,6 +31,8 @@ _IDLE_S: Final = 0.5
 _STANDBY_S: Final = 5.0
 _AWAY_S_MAX: Final = 60.0
 _FIRST_WAIT_MS: Final = 1_000
+SINK_S: Final = 60.0
+"""A client that says nothing for so long is given up; its own waits are shorter."""
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
@@ -38,6 +42,7 @@ class Relay:
 
     Attributes:
         published, buried: how many so far.
+        sink_s: so long a broker's client may take.
     """
 
     pool: Pool
@@ -45,6 +50,8 @@ class Relay:
     system: System
     published: int = 0
     buried: int = 0
+    sink_s: float = SINK_S
+    _floor: Floor = field(default_factory=Floor)
     _away_s: float = field(default=1.0)
 
     async def run(self) -> None:
@@ -72,7 +79,7 @@ class Relay:
             try:
                 if not is_open:
                     # Whether the broker is there shows at once, not with the first event.
-                    await self.sink.publish([])
+                    await self._publish([])
                     is_open = True
                 if not await self.step(connection):
                     await asyncio.sleep(_IDLE_S)
@@ -88,20 +95,44 @@ class Relay:
         Raises:
             SinkUnavailableError: the broker is away; what it has not confirmed stays.
         """
-        events = await outbox.next_events(connection, now_ms=self.system.now_ms(), most=AT_ONCE)
+        events = await self._next(connection)
         held: set[str] = set()
         for wave in _waves(events):
             sent = [event for event in wave if event.key not in held]
             if not sent:
                 continue
-            answers = await self.sink.publish(sent)
-            taken = [event for event, why in zip(sent, answers, strict=True) if not why]
+            answers = await self._publish(sent)
+            answered = list(zip(sent, answers, strict=True))
+            taken = [event for event, answer in answered if not (answer.refused or answer.waits)]
             await outbox.published(connection, taken)
             self.published += len(taken)
-            refused = {event: why for event, why in zip(sent, answers, strict=True) if why}
+            refused = {event: answer.refused for event, answer in answered if answer.refused}
             held |= {event.key for event in refused}
             await self._set_aside(connection, refused)
+            if waits := [answer.waits for answer in answers if answer.waits]:
+                raise SinkUnavailableError(waits[0])
         return len(events)
+
+    async def _next(self, connection: Connection) -> list[StoredEvent]:
+        """Return the first events, from where the first one was a while ago."""
+        at_ms = self.system.monotonic_ms()
+        from_id = self._floor.begin(at_ms)
+        events = await outbox.next_events(
+            connection, now_ms=self.system.now_ms(), most=AT_ONCE, from_id=from_id
+        )
+        if self._floor.wants_mark(at_ms):
+            first = await outbox.first_number(connection, from_id=from_id)
+            self._floor.mark(first, at_ms)
+            await outbox.put_floor(connection, self._floor.number)
+        return events
+
+    async def _publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
+        try:
+            async with asyncio.timeout(self.sink_s):
+                return await self.sink.publish(events)
+        except TimeoutError as error:
+            await self.sink.close()
+            raise SinkUnavailableError(f"no answer in {self.sink_s:g} s") from error
 
     async def _set_aside(self, connection: Connection, refused: dict[StoredEvent, str]) -> None:
         if not refused:

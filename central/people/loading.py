@@ -158,6 +158,9 @@ async def load_lines(
             line = await _followed(connection, line)
             programme = await _programme_of(connection, line)
             is_new = await _put_account(connection, line, programme)
+            if not is_new:
+                # First of all, as whoever else changes an account does.
+                await lock_account(connection, line.account_id)
             is_changed = await _put_cards(connection, line, programme, card_key=card_key)
             is_changed |= await _put_birthday(connection, line, birthdays)
             if not isinstance(line.offers_to_activate, UnsetType):
@@ -261,7 +264,8 @@ async def _change_account(connection: Connection, line: AccountLine) -> bool:
     if offers is not None:
         switched_on = await personal_offers.activated(connection, line.account_id)
         # Whoever made the list need not know what the customer has switched on since.
-        offers = sorted({*offers, *switched_on})[:ACCOUNT_OFFERS_MAX]
+        others = [each for each in offers if each not in switched_on]
+        offers = sorted([*sorted(switched_on), *others][:ACCOUNT_OFFERS_MAX])
     changed = await connection.fetchval(
         _SQL["change_account"], line.account_id, _given(line.tier), _sorted(line.segments), offers
     )

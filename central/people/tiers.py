@@ -185,7 +185,7 @@ async def evaluate(
         await connection.execute(_SQL["forget"], account_id)  # merged: the other one has its news
         return False
     terms = all_terms.get(account.programme)
-    if terms is None:
+    if terms is None or account.erased:
         return False
     tier = await connection.fetchval(_SQL["account"], account_id)
     before = await connection.fetchrow(_SQL["reached"], account_id)

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
-from central.errors import BadRequestError, NotFoundError
+from central.errors import BadRequestError, ConfigurationError, NotFoundError
 from central.privacy.personal_keys import ContactKind, PersonalKeys, Sealed, normal
 from central.staff.audit import note
 from central.system import System
@@ -21,6 +21,10 @@ _SQL = load_queries("central.privacy", "customers.sql")
 
 PRIVACY: Final = "privacy"
 """Role of who exports and erases a customer's data."""
+
+_PERSONAL_KEY: Final = "personal"
+_CONTACTS_KEY: Final = "contacts"
+"""Which keys are in use: the newest one's name, and what the other one makes of a fixed text."""
 
 _REWRAPPED_AT_ONCE: Final = 500
 _CONTACT_CHARACTERS_MIN: Final = 4
@@ -82,6 +86,35 @@ class CustomerDesk:
     keys: PersonalKeys
     system: System
 
+    async def keep_keys(self) -> None:
+        """Note which keys people's data are written with; whoever serves them calls it first.
+
+        A second machine, or a folder put back without them, would make keys of its own: what one
+        writes the other could not read.
+
+        Raises:
+            ConfigurationError: people are known, and were written with keys that are not here.
+        """
+        newest, contacts = self.keys.newest(), self.keys.contacts_check()
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_SQL["hold_erasures"])
+            if not await connection.fetchval(_SQL["is_nobody_known"]):
+                rows = await connection.fetch(_SQL["keys_used"])
+                used: dict[str, bytes] = {row["name"]: row["value"] for row in rows}
+                name = used.get(_PERSONAL_KEY, newest.encode()).decode()
+                if name not in self.keys.names():
+                    raise ConfigurationError(
+                        f"people's data are sealed with the personal key {name}, which is not here:"
+                        " copy personal.key from the machine that writes them"
+                    )
+                if used.get(_CONTACTS_KEY, contacts) != contacts:
+                    raise ConfigurationError(
+                        "contacts.key is not the one people are found by:"
+                        " copy it from the machine that writes people's data"
+                    )
+            await connection.execute(_SQL["use_key"], _PERSONAL_KEY, newest.encode())
+            await connection.execute(_SQL["use_key"], _CONTACTS_KEY, contacts)
+
     async def put(self, account_id: int, data: CustomerData, *, person: str) -> None:
         """Keep what is known of a customer, in place of what was.
 
@@ -91,6 +124,7 @@ class CustomerDesk:
         """
         hashes = sorted(set(self._hashes(data)))
         async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_SQL["hold_erasures"])
             account_id = await find_living(connection, account_id)
             sealed = self.keys.seal(account_id, msgspec.json.encode(data), self.system)
             now_ms = self.system.now_ms()
@@ -154,9 +188,14 @@ class CustomerDesk:
             rows = await connection.fetch(_SQL["with_contact"], self.keys.contact_hash(kind, text))
             found = tuple(row["account_id"] for row in rows)
             now_ms = self.system.now_ms()
+            detail: dict[str, object] = {"by": kind}
             for account_id in found:
-                detail = {"by": kind}
                 await self._note(connection, person, "customer.find", account_id, detail, now_ms)
+            if not found:  # whoever tries numbers is seen, too
+                await note(
+                    connection, person=person, action="customer.find", subject="customers",
+                    detail=detail | {"found": 0}, now_ms=now_ms,
+                )  # fmt: skip
         return found
 
     async def say(self, account_id: int, consent: Consent, *, person: str) -> None:
@@ -167,6 +206,7 @@ class CustomerDesk:
         """
         now_ms = self.system.now_ms()
         async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_SQL["hold_erasures"])
             account_id = await find_living(connection, account_id)
             await connection.execute(
                 _SQL["put_consent"], account_id, consent.purpose, consent.given, consent.source,
@@ -216,7 +256,7 @@ async def find_living(connection: Connection, account_id: int) -> int:
     """Return the account a number stands for.
 
     Raises:
-        NotFoundError: there is none, or its customer was erased.
+        NotFoundError: there is none, or its customer was erased or is to be.
     """
     row = await connection.fetchrow(_SQL["account"], account_id)
     if row is None:

@@ -1,7 +1,15 @@
 -- What is known of a customer as a person; run under the personal role.
 
+-- name: hold_erasures
+-- Beside others who write, and not beside an erasure that begins or empties an account.
+select pg_advisory_xact_lock_shared(hashtextextended('tillside erasure', 0));
+
 -- name: account
-select coalesce(merged_into, account_id) as account_id, erased from account where account_id = $1;
+-- Whose account a number stands for; gone as soon as it was asked for, of it or of the one it was merged into.
+select c.account_id, a.erased or c.erased or exists (
+    select from erasure e where e.done_at_ms is null and e.number is null and e.accounts && array[a.account_id, c.account_id]
+) as erased
+from account a join account c on c.account_id = coalesce(a.merged_into, a.account_id) where a.account_id = $1;
 
 -- name: put
 insert into personal.customer (account_id, key_name, wrapped_key, sealed, changed_at_ms) values ($1, $2, $3, $4, $5)
@@ -43,3 +51,13 @@ delete from personal.customer where account_id = any($1::bigint[]);
 
 -- name: forget_consents
 delete from personal.consent where account_id = any($1::bigint[]);
+
+-- name: is_nobody_known
+select not exists (select from personal.customer);
+
+-- name: keys_used
+select name, value from personal.key_in_use;
+
+-- name: use_key
+insert into personal.key_in_use (name, value) values ($1, $2)
+on conflict (name) do update set value = excluded.value where key_in_use.value <> excluded.value;

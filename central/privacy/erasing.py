@@ -10,6 +10,7 @@ finds the account by its card, and afterwards that is gone, too (design: centre 
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
 import msgspec
 
 from central.database.named_sql import load_queries
@@ -26,10 +27,13 @@ from loyalty import entries
 _SQL = load_queries("central.privacy", "erasing.sql")
 _CUSTOMERS = load_queries("central.privacy", "customers.sql")
 _LEDGER = load_queries("central.ledger", "queries.sql")
+_PLACES = load_queries("central.ledger", "places.sql")
 
 REASON_CHARACTERS_MAX: Final = 200
 _LISTED_MAX: Final = 1_000
 _TILLS_NAMED_MAX: Final = 1_000
+_AHEAD_MS_MAX: Final = 10 * 365 * 86_400_000
+"""What a till says that is further ahead than any clock lifts no numbers."""
 _DROPPED: Final = (
     "birthdays", "tiers", "visits", "interests", "counters", "wishes", "sessions", "offers",
 )  # fmt: skip
@@ -116,9 +120,9 @@ async def ask_erasure(desk: CustomerDesk, account_id: int, *, reason: str, perso
         raise BadRequestError("$.reason", f"has 1 to {REASON_CHARACTERS_MAX} characters")
     async with desk.pool.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["lock_erasures"])
-        account_id = await find_living(connection, account_id)
         if (known := await connection.fetchval(_SQL["open_of_account"], account_id)) is not None:
             raise BadRequestError("$.account", f"erasure {known} is at work on it")
+        account_id = await find_living(connection, account_id)
         rows = await connection.fetch(_SQL["aliases"], account_id)
         accounts = [account_id, *(n for (n,) in rows if n != account_id)]
         await connection.execute(_CUSTOMERS["forget"], accounts)
@@ -134,26 +138,63 @@ async def ask_erasure(desk: CustomerDesk, account_id: int, *, reason: str, perso
 
 async def tend_erasures(pool: Pool, *, now_ms: int) -> Tended:
     """Empty the accounts of those asked for, and end those that are everywhere; may be repeated."""
+    await _number_anew(pool, now_ms=now_ms)
     emptied = 0
     for row in await pool.fetch(_SQL["not_emptied"]):
         emptied += await _empty(pool, row["erasure_id"], now_ms=now_ms)
-    done = 0
-    for row in await pool.fetch(_SQL["to_finish"]):
-        async with pool.acquire() as connection, connection.transaction():
-            erasure_id, accounts = row["erasure_id"], row["accounts"]
-            await _forfeit(connection, erasure_id, accounts, now_ms=now_ms)
-            told = (row["number"], row["emptied_at_ms"])
-            if not (
-                await connection.fetchval(_SQL["is_everywhere"], *told)
-                and await connection.fetchval(_SQL["is_empty"], accounts)
-            ):
-                continue
-            # Late receipts may have counted and visited since.
-            await _drop(connection, accounts)
-            await connection.execute(_SQL["drop_cards"], row["number"])
-            await connection.execute(_SQL["done"], erasure_id, now_ms)
-            done += 1
+    done, after = 0, 0
+    while rows := await pool.fetch(_SQL["to_finish"], after):
+        for row in rows:
+            after = row["number"]
+            done += await _finish(pool, row, now_ms=now_ms)
+    for row in await pool.fetch(_SQL["come_back"]):
+        await _empty_again(pool, row["account_id"], now_ms=now_ms)
     return Tended(emptied, done)
+
+
+async def _finish(pool: Pool, row: asyncpg.Record, *, now_ms: int) -> bool:
+    """Take what has come home, and end an erasure that is everywhere."""
+    told = (row["number"], row["emptied_at_ms"])
+    is_everywhere = await pool.fetchval(_SQL["is_everywhere"], *told)
+    if not (is_everywhere or row["has_rest"]):
+        return False
+    async with pool.acquire() as connection, connection.transaction():
+        erasure_id, accounts = row["erasure_id"], row["accounts"]
+        await _forfeit(connection, erasure_id, accounts, now_ms=now_ms)
+        if not (is_everywhere and await connection.fetchval(_SQL["is_empty"], accounts)):
+            return False
+        # Late receipts may have counted and visited since.
+        await _drop(connection, accounts)
+        await connection.execute(_SQL["leave_home"], accounts)
+        await connection.execute(_SQL["drop_lifted"], row["number"])
+        await connection.execute(_SQL["drop_cards"], row["number"])
+        await connection.execute(_SQL["done"], erasure_id, now_ms)
+    return True
+
+
+async def _empty_again(pool: Pool, account_id: int, *, now_ms: int) -> None:
+    """Take what a receipt or return brought that came after all."""
+    async with pool.acquire() as connection, connection.transaction():
+        erasure_id = await connection.fetchval(_SQL["erasure_of"], account_id)
+        await _forfeit(connection, erasure_id, [account_id], now_ms=now_ms)
+        await _drop(connection, [account_id])
+        await connection.execute(_SQL["leave_home"], [account_id])
+
+
+async def _number_anew(pool: Pool, *, now_ms: int) -> None:
+    """Lift open erasures above what tills know of another life of this database.
+
+    Such a till would be taken for one that has confirmed, and would not ask.
+    """
+    latest_ms = now_ms + _AHEAD_MS_MAX
+    async with pool.acquire() as connection, connection.transaction():
+        if not await connection.fetchval(_SQL["is_behind"], latest_ms):
+            return
+        await connection.execute(_SQL["lock_erasures"])
+        for row in await connection.fetch(_SQL["open"]):
+            number = await connection.fetchval(_SQL["next_number"], now_ms, latest_ms)
+            await connection.execute(_SQL["number_anew"], row["erasure_id"], number)
+            await connection.execute(_SQL["number_cards_anew"], row["number"], number)
 
 
 async def _empty(pool: Pool, erasure_id: int, *, now_ms: int) -> bool:
@@ -166,10 +207,13 @@ async def _empty(pool: Pool, erasure_id: int, *, now_ms: int) -> bool:
         asked = sorted(row["accounts"])
         current = {(await lock_account(connection, each)).account_id for each in asked}
         accounts = await connection.fetchval(_SQL["grown"], [*row["accounts"], *sorted(current)])
-        number = await connection.fetchval(_SQL["next_number"], now_ms)
+        number = await connection.fetchval(_SQL["next_number"], now_ms, now_ms + _AHEAD_MS_MAX)
+        # Once more: of accounts merged since it was asked for.
+        await connection.execute(_SQL["forget_people"], accounts)
+        # Cards before the block: a list of blocked ones is told to every till.
+        await _take_cards(connection, accounts, number)
         for account_id in sorted(current):
             await set_blocked(connection, account_id, blocked=True)
-        await connection.execute(_SQL["take_cards"], accounts, number)
         await connection.execute(_SQL["empty_accounts"], accounts)
         await _drop(connection, accounts)
         await connection.execute(_SQL["drop_words"], accounts)
@@ -187,6 +231,13 @@ async def _empty(pool: Pool, erasure_id: int, *, now_ms: int) -> bool:
     return True
 
 
+async def _take_cards(connection: Connection, accounts: list[int], number: int) -> None:
+    cards = await connection.fetch(_SQL["cards_of"], accounts)
+    await connection.execute(_SQL["take_cards"], accounts, number)
+    for row in cards:
+        await connection.execute(_PLACES["drop_account_cards"], row["account_id"], row["cards"])
+
+
 async def _drop(connection: Connection, accounts: list[int]) -> None:
     for what in _DROPPED:
         await connection.execute(_SQL[f"drop_{what}"], accounts)
@@ -195,21 +246,22 @@ async def _drop(connection: Connection, accounts: list[int]) -> None:
 async def _forfeit(
     connection: Connection, erasure_id: int, accounts: list[int], *, now_ms: int
 ) -> None:
-    """Take points that are available: those tills hold when they have come home."""
+    """Take points that are available, and let a debt go; what tills hold when it has come home."""
     cause = Cause(f"erasure:{erasure_id}", None, now_ms)
     for account_id in sorted({(await lock_account(connection, n)).account_id for n in accounts}):
+        account = await lock_account(connection, account_id)
         rows = await connection.fetch(_SQL["lots_left"], account_id)
         taken = [(row["lot_id"], -row["available"]) for row in rows]
-        points = -sum(each for _, each in taken)
-        if not points:
+        points, debt = -sum(each for _, each in taken), account.debt
+        if not (points or debt):
             continue
         for lot_id, each in taken:
             await connection.execute(_LEDGER["take_back"], account_id, lot_id, -each)
-        await write(connection, account_id, entries.adjusted(taken), cause)
-        await connection.execute(_LEDGER["change_account"], account_id, -points, 0, 0)
+        await write(connection, account_id, entries.adjusted(taken, debt=debt), cause)
+        await connection.execute(_LEDGER["change_account"], account_id, -points, 0, -debt)
         await connection.execute(_SQL["forfeited"], erasure_id, points)
         event = PointsAdjusted(
-            account=account_id, adjustment=cause.subject, points=-points, reason="erasure"
+            account=account_id, adjustment=cause.subject, points=debt - points, reason="erasure"
         )
         await outbox.write(connection, [Event(account_key(account_id), event)], now_ms=now_ms)
 

@@ -2,9 +2,13 @@
 -- are left out: they are somebody else's data.
 
 -- name: aliases
--- The account, others with one of its cards (a wallet for each programme), and what was merged into them.
+-- The account, others with one of its cards (a wallet for each programme), and what was merged into them. A card that was
+-- moved leads to other people in different programmes: it is not followed.
 with wallets as (
-    select $1::bigint as account_id union select o.account_id from card c join card o using (card) where c.account_id = $1)
+    select $1::bigint as account_id union
+    select o.account_id from card c join card o using (card)
+    where c.account_id = $1
+        and not exists (select from card_move m where m.card = c.card and m.undone_at_ms is null))
 select account_id from account where account_id in (select account_id from wallets)
     or merged_into in (select account_id from wallets) order by account_id;
 

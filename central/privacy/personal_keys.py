@@ -55,6 +55,14 @@ class PersonalKeys:
         """Return the name of the key that seals."""
         return _name_of(self.personal[0])
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all keys that open."""
+        return tuple(map(_name_of, self.personal))
+
+    def contacts_check(self) -> bytes:
+        """Return what tells whether another process hashes contacts with the same key."""
+        return hmac.digest(self.contacts, b"tillside-contacts-check/1", "sha256")
+
     def seal(self, account_id: int, content: bytes, system: System) -> Sealed:
         """Seal a customer's data with a new key of their own."""
         own, bound = system.random_bytes(KEY_BYTES), _bound_to(account_id)

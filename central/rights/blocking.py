@@ -2,6 +2,7 @@
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
+from central.errors import BadRequestError
 from central.ledger.books import lock_account
 from central.rights.planner import wish_for_home
 
@@ -17,10 +18,13 @@ async def set_blocked(connection: Connection, account_id: int, *, blocked: bool)
 
     Raises:
         LookupError: there is no such account.
+        BadRequestError: the block of an account whose customer was erased is never lifted.
     """
     account = await lock_account(connection, account_id)
     if account.blocked == blocked:
         return False
+    if account.erased:
+        raise BadRequestError("$.account", f"the customer of account {account_id} was erased")
     account_id = account.account_id
     await connection.execute(_SQL["set_blocked"], account_id, blocked)
     home_store = "" if blocked else account.home_store

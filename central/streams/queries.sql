@@ -4,9 +4,10 @@
 select coalesce(max(incarnation_number), 0) from till_stream where till_id = $1;
 
 -- name: was_followed
--- A later stream of the till has begun, some time ago.
+-- A later stream of the till has begun some time ago, or the till was revoked and is silent for as long.
 select exists (
-    select 1 from till_stream where till_id = $1 and incarnation_number > $2 and opened_at_ms <= $3);
+    select 1 from till_stream where till_id = $1 and incarnation_number > $2 and opened_at_ms <= $3)
+or exists (select 1 from till where till_id = $1 and revoked and last_seen_ms <= $3);
 
 -- name: open_stream
 insert into till_stream (till_id, incarnation, incarnation_number, last_hash, opened_at_ms)
@@ -191,3 +192,7 @@ where a.account_id = $1 and a.name = t.name and a.value > t.minus;
 -- Consecutive, for a contiguous stream has no gaps.
 select seq, hash, body from inbox
 where till_id = $1 and incarnation = $2 and not branch and seq between $3 and $4 order by seq;
+
+-- name: come_back
+-- Of an erased account: it is to be emptied once more (central/privacy/erasing.py), which its home says.
+update account set home_store = coalesce((select store_id from receipt where sale_key = $2), '') where account_id = $1;

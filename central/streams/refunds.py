@@ -149,6 +149,8 @@ async def _post_points(
         cause=cause,
     )
     await counters.take_back(connection, sale_key, result)
+    if account.erased:
+        await connection.execute(_SQL["come_back"], account.account_id, sale_key)
     await connection.execute(_SQL["tell_stores"], account.account_id)
     await wish_for_home(connection, account_id=account.account_id, home_store=account.home_store)
     return 0 if owes else missing

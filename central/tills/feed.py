@@ -98,14 +98,17 @@ def _cut(
     return told, tuple(row for bucket in told for row in by_bucket[bucket])
 
 
-async def watch_epoch(pool: Pool) -> bool:
+async def watch_epoch(pool: Pool, *, now_ms: int) -> bool:
     """Begin a new epoch if the cluster is another one than before; says whether it did."""
-    return bool(await pool.fetchval(_SQL["watch_epoch"]))
+    return bool(await pool.fetchval(_SQL["watch_epoch"], now_ms // 1000))
 
 
-async def begin_epoch(pool: Pool) -> int:
-    """Begin a new epoch at a person's word, e.g. after a restore; returns it."""
-    epoch: int = await pool.fetchval(_SQL["begin_epoch"])
+async def begin_epoch(pool: Pool, *, now_ms: int) -> int:
+    """Begin a new epoch at a person's word, e.g. after a restore; returns it.
+
+    The second it begins in is its number, so that one copy put back twice begins two epochs.
+    """
+    epoch: int = await pool.fetchval(_SQL["begin_epoch"], now_ms // 1000)
     return epoch
 
 

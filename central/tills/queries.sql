@@ -154,13 +154,14 @@ with here as (
 ), forgotten as (
     delete from feed_mark using here, feed_state s where s.cluster <> here.cluster
 )
-update feed_state set epoch = feed_state.epoch + (feed_state.cluster <> '')::int, cluster = here.cluster, floor = '0'
+update feed_state set cluster = here.cluster, floor = '0',
+    epoch = case when feed_state.cluster = '' then feed_state.epoch else greatest(feed_state.epoch + 1, $1) end
 from here, feed_state before where feed_state.cluster <> here.cluster and before.id = feed_state.id
 returning before.cluster <> '' as is_another;
 
 -- name: begin_epoch
 with forgotten as (delete from feed_mark)
-update feed_state set epoch = epoch + 1, floor = '0' returning epoch;
+update feed_state set epoch = greatest(epoch + 1, $1), floor = '0' returning epoch;
 
 -- name: mark_feed
 insert into feed_mark (at_ms, xid) select $1, pg_snapshot_xmin(pg_current_snapshot())

@@ -139,7 +139,7 @@ class FailOvers:
         had = await stage.keys_at_centre()
         await really(self._database.fail_over())
         # Another cluster takes over, or a person says so: tills compare what they know of accounts.
-        await really(begin_epoch(pool))
+        await really(begin_epoch(pool, now_ms=stage.centre.system.now_ms()))
         await really(self._bring_rules())
         self._give_up_what_nobody_has(had - await stage.keys_at_centre())
         audited.failed_over_ms = stage.kernel.now_ms

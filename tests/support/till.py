@@ -60,6 +60,7 @@ from sync.messages import (
     SnapshotAnswer,
     SnapshotRequest,
     UsedCode,
+    Verdict,
 )
 from sync.messages import ReceiptAnswer as KnownReceipt
 from sync.messages import ReceiptRequest as ReceiptQuestion
@@ -259,7 +260,7 @@ class FakeCentre:
         counter_grants: what it handed out; told again in its session until it is taken.
         used_codes: codes it says are used up.
         hold_s: how long it says a pull may wait.
-        went_back: it says that it goes on with an older copy of itself.
+        epoch: of its feed; a higher one says that it goes on with an older copy of itself.
         silent: paths that get no answer.
         questions: everything it was asked, answered or not.
     """
@@ -282,7 +283,7 @@ class FakeCentre:
     offline_points_max: int | None = None
     hold_s: int = 0
     is_revoked: bool = False
-    went_back: bool = False
+    epoch: int = 1
     receipts: dict[str, KnownReceipt] = field(default_factory=dict)
     newest: tuple[Manifest, bytes] | None = None
     silent: set[str] = field(default_factory=set)
@@ -340,7 +341,7 @@ class FakeCentre:
         if isinstance(message, Pull):
             return self._pull(message)
         if isinstance(message, Compare):
-            return CompareAnswer(cursor=Cursor(epoch=1))
+            return CompareAnswer(cursor=Cursor(epoch=self.epoch))
         if isinstance(message, SnapshotRequest):
             return SnapshotAnswer(account=self.accounts.get(message.card))
         if isinstance(message, AuthoriseRequest):
@@ -363,8 +364,14 @@ class FakeCentre:
             risk_points_total=self.risk_points_total,
             offline_points_max=self.offline_points_max,
             hold_s=self.hold_s,
-            verdict="revoked" if self.is_revoked else "epoch" if self.went_back else answer.verdict,
+            verdict=self._verdict(hello, answer),
         )
+
+    def _verdict(self, hello: Hello, answer: HelloAnswer) -> Verdict:
+        if self.is_revoked:
+            return "revoked"
+        is_old = hello.feed_epoch not in (0, self.epoch)
+        return "epoch" if is_old and answer.verdict == "ok" else answer.verdict
 
     def _pull(self, pull: Pull) -> PullAnswer:
         for account_id, lots in self.to_grant:
@@ -373,7 +380,7 @@ class FakeCentre:
         rows, self.changed = tuple(self.changed), []
         manifest = self.newest[0] if self.newest else None
         return PullAnswer(
-            cursor=Cursor(epoch=1, row=pull.cursor.row + len(rows)),
+            cursor=Cursor(epoch=pull.cursor.epoch or self.epoch, row=pull.cursor.row + len(rows)),
             applied_through=0,
             more=False,
             accounts=rows,

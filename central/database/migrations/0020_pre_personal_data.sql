@@ -32,6 +32,17 @@ create table personal.consent (
     primary key (account_id, consent_id)
 );
 
+-- Which keys people's data are written with, never the keys: a process with others is told so when it starts.
+create table personal.key_in_use (name text primary key, value bytea not null);
+
+-- Who empties accounts reads nobody's data and deletes what was written since it was asked for, or of accounts merged since.
+create function forget_people(accounts bigint[]) returns void language sql security definer set search_path = public, pg_temp
+as $$
+    delete from personal.customer where account_id = any(accounts);
+    delete from personal.consent where account_id = any(accounts);
+$$;
+revoke all on function forget_people(bigint[]) from public;
+
 -- A customer who is to be forgotten: asked, then the accounts are emptied of everything that is not finance, then each till
 -- confirms that it has forgotten them. `number` is the order tills are told in; it is above every earlier one whatever copy
 -- of the database was put back, because it is at least the time.
@@ -68,4 +79,4 @@ create table till_forgotten (
 
 alter table account
     add column erased boolean not null default false,
-    add constraint account_erased_is_blocked check (blocked or not erased);
+    add constraint account_erased_is_blocked check (blocked or not erased) not valid; -- 0032 looks at those there are

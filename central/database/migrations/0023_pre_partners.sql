@@ -11,6 +11,7 @@ create table partner_terms (
 );
 
 -- What was given and taken back, by the partner's own names; never changes. `not_recovered`: points of a reversal that were spent.
+-- `card_check`: sixteen bits by which a call is known to be the same again, though its card leads elsewhere by now.
 create table partner_movement (
     client_id text not null references api_client,
     reference text not null,
@@ -23,10 +24,13 @@ create table partner_movement (
     occurred_on text not null,
     day text not null,
     at_ms bigint not null,
+    card_check integer not null default 0,
     primary key (client_id, reference),
     check (not_recovered = 0 or kind = 'reversal')
 );
 create unique index partner_movement_in_order on partner_movement (client_id, number);
+create index partner_movement_by_day on partner_movement (client_id, day, number);
+create index partner_movement_by_account on partner_movement (account_id);
 create index partner_movement_of on partner_movement (client_id, of_reference) where kind = 'reversal';
 create index partner_movement_of_customer on partner_movement (client_id, account_id, day) where kind = 'accrual';
 create trigger partner_movement_append_only before update or delete or truncate on partner_movement

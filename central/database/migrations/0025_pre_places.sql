@@ -10,33 +10,25 @@ create table right_place (
     till_id bigint not null,
     primary key (key, grant_id)
 );
-insert into right_place (key, grant_id, account_id, till_id)
-    select grant_id, grant_id, account_id, till_id from right_grant
-    union all
-    select 'sale:' || sale_key, grant_id, account_id, till_id from right_grant where sale_key <> '';
+-- 0029 fills it with the rights from before: from here on the trigger keeps every new one, so that none is missed.
 
 -- For merges, and for the release before this one, which does not write it by itself.
 create function keep_right_place() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'UPDATE' then
-        update right_place set account_id = new.account_id
-        where key = any(array[new.grant_id, 'sale:' || new.sale_key]) and grant_id = new.grant_id;
-        return null;
-    end if;
+    -- Not an update alone: of a right from before, a row may be on its way.
     insert into right_place (key, grant_id, account_id, till_id)
-    values (new.grant_id, new.grant_id, new.account_id, new.till_id) on conflict do nothing;
-    if new.sale_key <> '' then
-        insert into right_place (key, grant_id, account_id, till_id)
-        values ('sale:' || new.sale_key, new.grant_id, new.account_id, new.till_id) on conflict do nothing;
-    end if;
+    select key, new.grant_id, new.account_id, new.till_id
+    from unnest(array[new.grant_id, 'sale:' || new.sale_key]) as k (key) where key <> 'sale:'
+    on conflict (key, grant_id) do update set account_id = excluded.account_id
+    where right_place.account_id <> excluded.account_id;
     return null;
 end
 $$;
-create trigger right_grant_placed after insert or update of account_id on right_grant
-    for each row execute function keep_right_place();
-
+-- Cards change seldom, and no purchase changes one: while they are copied nobody loads or moves any. The reference to the
+-- account comes in 0029: here it would keep everybody from changing accounts as long as that takes.
+lock table card in share row exclusive mode;
 create table account_card (
-    account_id bigint not null references account,
+    account_id bigint not null,
     card bytea not null,
     primary key (account_id, card)
 );
@@ -86,3 +78,7 @@ begin
     perform from till_rights where till_id = any(of_tills) order by till_id for update;
 end
 $$;
+
+-- Last, because it keeps others from changing rights until this file is done.
+create trigger right_grant_placed after insert or update of account_id on right_grant
+    for each row execute function keep_right_place();

@@ -508,6 +508,7 @@ signed_head = sign_head(
         seq=4,
         head=chain[3],
         acked_seq=2,
+        epoch=3,
     ),
     till_key,
 )

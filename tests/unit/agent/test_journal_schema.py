@@ -18,7 +18,7 @@ TABLES = {
     "courier_ask",
     "courier_count",
     "rule_trust",
-    "settled_copy",
+    "copy_state",
     "shown_code",
     "told_time",
     "grant_paper",

@@ -214,7 +214,7 @@ def test_a_centre_that_went_back_hears_of_earlier_streams_again(
     joined.talk()
     assert records_of(joined, SaleRecord) == []  # the centre has it from the earlier stream
     del centre.stream.streams[old.incarnation]
-    centre.went_back = True
+    centre.epoch += 1
     joined.talk()
     assert records_of(joined, SaleRecord) == told
     assert keys(list(centre.records())) == [RECEIPT]

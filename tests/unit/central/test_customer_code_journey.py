@@ -11,7 +11,7 @@ from loyalty.calculation import Calculation
 from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import JoinedCentre, Totals
 from tests.support.outside import program
-from tests.support.till import receipt
+from tests.support.till import calculation_of, receipt
 from tests.support.till_on_centre import TillOnCentre
 from tests.unit.central.test_app_api import RULES, Telephone, assert_as_documented
 
@@ -119,6 +119,23 @@ async def test_the_same_code_at_two_tills_names_the_customer_twice_and_spends_no
     assert (await centre.totals(7)).posted == 500
     assert (await centre.risk_pool()).losses == 0
     near.close()
+
+
+async def test_a_code_shown_in_training_first_is_good_for_one_receipt(
+    centre: JoinedCentre, far: TillOnCentre
+) -> None:
+    phone = await signed_in(centre)
+    code = await code_of(phone)
+    cut(far)
+    service, found = far.joined.receipts, []
+    for key in (f"01957e3c-9a40-7c11-8d22-{n:012}" for n in (1, 2)):
+        for is_training in (True, False):
+            shows = receipt(card=code["code"], training=is_training, version=2 - is_training)
+            steps = service.update(key, shows)
+            answer = await far._driven(steps, far._asked_in_time)  # noqa: SLF001 - its own way
+            assert answer.calculation is not None
+            found.append(calculation_of(answer).account_id)
+    assert found == [7, 7, 0, 0]
 
 
 async def test_a_code_is_of_half_a_minute_and_shortly_good(centre: JoinedCentre) -> None:

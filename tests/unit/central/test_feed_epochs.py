@@ -52,7 +52,7 @@ async def test_an_old_epoch_is_named_at_hello_and_stops_the_feed(centre: JoinedC
     till = await centre.till()
     await customers(centre, 2)
     assert (await till.hello()).verdict == "ok"
-    assert await begin_epoch(centre.pool) == 2
+    assert await begin_epoch(centre.pool, now_ms=5_000) == 5
     assert (await till.hello()).verdict == "epoch"
     answer = await till.pull()
     assert (answer.compare, answer.accounts, answer.cursor) == (True, (), Cursor(epoch=1))
@@ -93,7 +93,7 @@ async def test_a_comparison_comes_in_pages(centre: JoinedCentre) -> None:
 async def test_after_comparing_the_feed_goes_on_without_a_gap(centre: JoinedCentre) -> None:
     till = await centre.till()
     await customers(centre, 3)
-    await begin_epoch(centre.pool)
+    await begin_epoch(centre.pool, now_ms=0)
     await compared(till, {})
     await centre.post(till, till.sale("s1", account=2))
     answer = await till.pull()
@@ -104,11 +104,11 @@ async def test_after_comparing_the_feed_goes_on_without_a_gap(centre: JoinedCent
 async def test_another_cluster_begins_an_epoch_and_the_same_one_does_not(
     centre: JoinedCentre,
 ) -> None:
-    assert not await watch_epoch(centre.pool)  # the first cluster there ever was
+    assert not await watch_epoch(centre.pool, now_ms=0)  # the first cluster there ever was
     assert await centre.pool.fetchval("select epoch from feed_state") == 1
-    assert not await watch_epoch(centre.pool)
+    assert not await watch_epoch(centre.pool, now_ms=0)
     await centre.pool.execute("update feed_state set cluster = 'another/1'")
-    assert await watch_epoch(centre.pool)
+    assert await watch_epoch(centre.pool, now_ms=0)
     assert await centre.pool.fetchval("select epoch from feed_state") == 2
 
 
@@ -118,7 +118,7 @@ async def test_marks_and_floor_of_another_cluster_hold_nobody_up(centre: JoinedC
     # As a dump leaves it in a new cluster: the old one's transaction numbers are far ahead.
     await centre.pool.execute("update feed_state set cluster = 'another/1', floor = '9000000000'")
     await centre.pool.execute("insert into feed_mark values (1, '9000000000')")
-    assert await watch_epoch(centre.pool)
+    assert await watch_epoch(centre.pool, now_ms=0)
     await sweep(centre.pool, now_ms=centre.system.now_ms())
     await compared(till, {})
     await centre.post(till, till.sale("s1", account=2))
@@ -161,7 +161,7 @@ async def test_a_real_till_compares_by_itself(centre: JoinedCentre, tmp_path: Pa
     till = await TillOnCentre.enrolled(centre, tmp_path / "till")
     cache = till.joined.till.cache
     assert cache.account_count() == 7
-    await begin_epoch(centre.pool)
+    await begin_epoch(centre.pool, now_ms=0)
     await centre.pool.execute("delete from store_interest where account_id > 3")
     await till.talk()
     assert cache.account_count() == 3
@@ -203,3 +203,10 @@ async def test_a_piece_that_is_not_the_one_announced_is_not_kept(
     await till.talk()
     assert till.joined.till.books.active_version == 9
     till.close()
+
+
+async def test_one_copy_that_is_put_back_twice_begins_two_epochs(centre: JoinedCentre) -> None:
+    """A till of the first life would else be told that nothing happened."""
+    first = await begin_epoch(centre.pool, now_ms=1_740_787_200_000)
+    await centre.pool.execute("update feed_state set epoch = 1")
+    assert await begin_epoch(centre.pool, now_ms=1_740_790_800_000) > first

@@ -1,9 +1,12 @@
 """Loading customers: a bad line is named, a repeat changes nothing, no card number is stored."""
 
+import asyncio
 import json
 
 import pytest
 
+from central.access.personal_offers import activate
+from central.access.sessions import Customer
 from central.errors import BadRequestError
 from central.people.loading import Loaded, load_lines
 from sync.limits import ACCOUNT_OFFERS_MAX, ACCOUNT_SEGMENTS_MAX
@@ -185,3 +188,20 @@ async def test_a_bad_line_names_its_number_and_field(
     stores = await centre.pool.fetch("select store_id from store order by store_id")
     assert [row["store_id"] for row in stores] == ["store-1", "store-2"]  # what stood before it
     assert await centre.pool.fetchval("select count(*) from account") == 0
+
+
+async def test_a_list_loaded_while_the_customer_switches_an_offer_on_keeps_it(
+    centre: JoinedCentre,
+) -> None:
+    most = [f"o{n:03}" for n in range(ACCOUNT_OFFERS_MAX)]
+    await centre.load({**ACCOUNT, "offers_to_activate": ["zzz"]})
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await activate(connection, Customer(7, b"", blocked=False), "zzz", now_ms=1)
+        lists = {"personal_offers": most, "offers_to_activate": []}
+        loading = asyncio.create_task(centre.load({**ACCOUNT, **lists}))
+        waits = "select exists (select from pg_locks where not granted)"
+        while not await connection.fetchval(waits):
+            assert not loading.done()
+    await loading
+    acting = await centre.pool.fetchval("select personal_offers from account")
+    assert acting == [*most[:-1], "zzz"]

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from central.access.clients import revoke_client
 from central.access.partners import PartnerTerms, put_terms
+from central.ledger.card_moves import move_card
 from central.ledger.merging import merge_accounts
 from central.outreach import outbox
 from sync.messages import SnapshotAnswer, SnapshotRequest
@@ -119,6 +120,22 @@ async def test_another_accrual_under_a_known_reference_is_a_conflict(
         refused = await bakery.accrue("r-1", 300, **changes)
         assert (refused.status_code, refused.json()["error"]) == (409, "conflict")
     assert await centre.totals(7) == Totals(300)
+
+
+async def test_the_same_call_again_is_answered_whoever_has_the_card_by_then(
+    centre: JoinedCentre, bakery: Partner
+) -> None:
+    await bakery.accrue("r-1", 300, occurred_on="2025-03-04")
+    await centre.customer(8, card="4001")
+    card = await centre.pool.fetchval("select card from card where account_id = 7")
+    await move_card(centre.pool, card, 8, person="ann", reason="found", now_ms=NOW_MS)
+    assert (await bakery.accrue("r-1", 300, occurred_on="2025-03-04")).json()["repeated"]
+    assert (await bakery.accrue("r-1", 300)).json()["repeated"]
+    assert (await bakery.accrue("r-1", 300, occurred_on="2025-03-03")).status_code == 409
+    await centre.pool.execute("delete from card")
+    assert (await bakery.accrue("r-1", 300)).json()["repeated"]
+    assert (await bakery.accrue("r-2", 300)).status_code == 404
+    assert await centre.totals(8) == Totals(0)
 
 
 async def test_references_are_each_partners_own(centre: JoinedCentre, bakery: Partner) -> None:

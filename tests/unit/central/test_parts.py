@@ -126,6 +126,22 @@ async def test_what_was_granted_beside_the_file_is_taken_away(bound: Pool) -> No
             await connection.execute("update ledger_entry set kind = kind")
 
 
+@pytest.mark.parametrize("is_ahead", [True, False])
+async def test_an_older_release_that_starts_again_takes_nothing_from_the_newer_one(
+    bound: Pool, *, is_ahead: bool
+) -> None:
+    await bound.execute("create table newer (); grant select on newer to tillside_app")
+    await bound.execute("revoke select on card from tillside_app")
+    await bound.execute("update setting set value = '' where name = 'database_roles'")
+    if is_ahead:
+        await bound.execute("insert into migration values ('9999_pre_newer.sql', '', 0)")
+    async with bound.acquire() as connection:
+        await parts.keep_up(connection, migrated=False)
+    may = "select has_table_privilege('tillside_app', $1, 'select')"
+    assert await bound.fetchval(may, "newer")
+    assert await bound.fetchval(may, "card") is not is_ahead
+
+
 async def test_a_pool_of_a_part_stays_in_its_role(database: str, pool: Pool) -> None:
     async with pool.acquire() as connection:
         assert not await parts.are_in_use(connection)

@@ -62,3 +62,43 @@ async def test_what_was_there_before_is_there_afterwards(
     await pool.close()
     assert (exposure.points, exposure.risk_budgets, exposure.held) == (300, 300, 60)
     assert (exposure.pool.free, exposure.pool.exposures, exposure.pool.losses) == (660, 0, 40)
+
+
+RIGHT = """
+insert into right_grant (account_id, grant_id, purpose, till_id, incarnation, session, points, outstanding, state,
+    not_after_ms, body, issued_at_ms, sale_key) values (7, $1, 'grant', 1, 'incarna1', 's', 10, 10, 'open', 1, 'b', 0, $2)
+"""  # noqa: E501 - SQL
+
+
+async def test_a_right_made_or_moved_while_the_database_is_migrated_is_found_afterwards(
+    empty_database: str, tmp_path: Path
+) -> None:
+    released = resources.files("central.database") / "migrations"
+    names = sorted(file.name for file in released.iterdir() if file.name.endswith(".sql"))
+    connection = await asyncpg.connect(empty_database)
+    for step, made in (("0024", "before"), ("0028", "meanwhile"), ("9999", "afterwards")):
+        for name in names:
+            if name[:4] <= step:
+                with resources.as_file(released / name) as file:
+                    shutil.copy(file, tmp_path)
+        await migrate(connection, now_ms=0, folder=tmp_path)
+        if made == "before":
+            await connection.execute(
+                "insert into store (store_id) values ('store-1'); insert into till (store_id, slot,"
+                " public_key, hardware, enrolled_at_ms) values ('store-1', '1', 'k', 'h', 0);"
+                " insert into account (account_id, posted, held) values (7, 50, 40), (8, 50, 40)"
+            )
+            await connection.execute(RIGHT, "moved", "")
+        if made == "meanwhile":
+            await connection.execute(
+                "update right_grant set account_id = 8 where grant_id = 'moved'"
+            )
+        await connection.execute(RIGHT, made, f"sale of {made}")
+    rows = await connection.fetch("select key, grant_id, account_id from right_place")
+    await connection.close()
+    rights = ("before", "meanwhile", "afterwards")
+    assert {tuple(row) for row in rows} == {
+        ("moved", "moved", 8),
+        *((name, name, 7) for name in rights),
+        *((f"sale:sale of {name}", name, 7) for name in rights),
+    }

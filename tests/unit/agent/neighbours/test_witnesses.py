@@ -38,7 +38,7 @@ THIRD_RECEIPT = "01900000-0000-7000-8000-000000000033"
 
 def copies_of(witness: StoreTill, owner: StoreTill) -> list[Copy]:
     """Return what one till keeps for another."""
-    kept = witness.till.journal.witness.copies(100, without={})
+    kept = witness.till.journal.witness.copies(100, without=())
     return [copy for copy in kept if copy.head.till_id == owner.till_id]
 
 
@@ -145,9 +145,17 @@ def test_a_copy_is_needed_again_when_the_centre_went_back(store: Store) -> None:
     store.third.background()
     assert copies_of(store.third, store.second) == []
     assert store.third.centre is not None
-    store.third.centre.went_back = True
+    store.third.centre.epoch += 1
     store.third.talk()
     assert records_of(copies_of(store.third, store.second)) == kept
+    store.third.background()  # what the other says the centre has, it says of a life before
+    assert records_of(copies_of(store.third, store.second)) == kept
+    assert store.second.centre is not None
+    store.second.centre.epoch += 1
+    store.second.talk()
+    store.lan.beat()
+    store.third.background()
+    assert copies_of(store.third, store.second) == []
 
 
 def test_a_till_of_the_past_cannot_make_a_witness_forget(store: Store, tmp_path: Path) -> None:
@@ -195,6 +203,9 @@ def test_a_sibling_that_is_full_says_so_and_is_left_in_peace(store: Store) -> No
             "insert into witness_copy"
             " values (?, x'00', 1, x'00', 1, ?, x'', x'', x'', 33554432, 0)",
             SECOND, head,
+        )  # fmt: skip
+        database.run(
+            "insert into copy_state values (?, x'00', 1, x'00', 33554432, 0)", SECOND
         )  # fmt: skip
     store.lan.cut_off.add(VAULT)
     store.second.complete(receipt(), 1_000)
@@ -523,6 +534,21 @@ def test_what_has_a_gap_before_it_is_kept(store: Store) -> None:
     sell_offline(store.second)
     assert handed_in(store.third, DeliveryAnswer(verdict="gap"))
     assert copies_of(store.third, store.second)
+
+
+def test_other_streams_do_not_wait_behind_a_gap(store: Store) -> None:
+    sell_offline(store.vault)
+    assert store.third.complete(receipt(), 1_000, OTHER_RECEIPT).outcome == Outcome.RECORDED
+    store.third.background()
+    keeper = next(one for one in (store.vault, store.second) if copies_of(one, store.third))
+    assert copies_of(store.second, store.vault)
+    store.lan.cut_off |= {VAULT}
+    store.third.background()
+    if keeper is store.vault:
+        assert keep_copy(store.second.till, copy_of(store.third), THIRD).verdict == "kept"
+    handed_in(store.second, DeliveryAnswer(verdict="gap"))
+    assert copies_of(store.second, store.vault)
+    assert copies_of(store.second, store.third) == []
 
 
 def test_no_answer_ends_it_and_loses_nothing(store: Store) -> None:

@@ -148,18 +148,22 @@ async def _serve_front(
         beside.append(renew_for_ever(settings, config))
     if config.metrics_port:
         beside.append(_beside(config, metrics, readiness))
-    applying: asyncio.Task[None] | None = None
     if config.role == "all":
-        applying = asyncio.create_task(bootstrap.apply_for_ever(centre), name="apply")
-        applying.add_done_callback(lambda task: _apply_ended(task, server))
-        beside += [*_behind(centre, config), *_outreach(pools.outreach, centre.system, config)]
+        beside += [
+            bootstrap.apply_for_ever(centre),
+            *_behind(centre, config),
+            *_outreach(pools.outreach, centre.system, config),
+        ]
     tasks = [asyncio.create_task(each) for each in beside]
+    for task in tasks:
+        task.add_done_callback(lambda ended: _part_ended(ended, server))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _tell_to_end, server)
     try:
         await server.serve()
+        _raise_failure(tasks)
     finally:
-        await _end([*tasks, *([applying] if applying is not None else [])])
+        await _end(tasks)
 
 
 def _tell_to_end(server: uvicorn.Server) -> None:
@@ -168,10 +172,11 @@ def _tell_to_end(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _apply_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:
-    """A centre that does not apply must not look well: it ends, and is started anew."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("apply_ended", why=repr(task.exception()))
+def _part_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:
+    """A centre of which a part has failed must not look well: it ends, and is started anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        part = getattr(task.get_coro(), "__qualname__", "")
+        log.error("part_ended", part=part, why=repr(error), exc_info=error)
         server.should_exit = True
 
 
@@ -286,9 +291,7 @@ async def _run_behind(centre: Centre, config: CentralConfig) -> None:
     try:
         await ending.wait()
         readiness.is_ending = True
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        _raise_failure(tasks)
     finally:
         await _end(tasks)
 
@@ -328,6 +331,13 @@ async def hear_ingested(centre: Centre) -> None:
         except _LOST as error:
             log.warning("hearing_waits", why=repr(error))
         await asyncio.sleep(_AGAIN_S)
+
+
+def _raise_failure(tasks: list[asyncio.Task[None]]) -> None:
+    """Raise what a part has failed with, so that the process does not end as if all were well."""
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,8 +1,8 @@
 """TLS of a front that ends it by itself; a proxy before it may do so as well.
 
 A renewed certificate is taken while the centre serves; other authorities of clients from the next
-start on, because one that was taken off the list would stay in force. Clients may be asked for one of their own:
-beside the signature of each request, not in its place.
+start on, because one that was taken off the list would stay in force. Clients may be asked for one
+of their own: beside the signature of each request, not in its place.
 """
 
 import asyncio

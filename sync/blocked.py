@@ -20,8 +20,9 @@ class BlockedCards(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     Attributes:
         epoch: of the change feed; versions of another one mean nothing.
         version: up to which it is told.
-        is_whole: the list begins here: what the till had is over.
+        is_whole: the list begins here: what the till had is over once it is here to its end.
         blocked, lifted: beginnings of the cards' hashes, one after the other.
+        goes_on: that is not all yet, another pull tells more.
     """
 
     epoch: Count
@@ -29,6 +30,7 @@ class BlockedCards(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     is_whole: bool = False
     blocked: Cards = b""
     lifted: Cards = b""
+    goes_on: bool = False
 
 
 def cards_in(told: bytes) -> list[bytes]:

@@ -254,8 +254,10 @@ class WitnessStore:
         return bool(keys)
 
     def size_bytes(self) -> int:
-        """Return how much is kept, for status."""
-        return self._sum("select coalesce(sum(size_bytes), 0) from copy_state")
+        """Return how much is kept that the centre may not have, for status."""
+        return self._sum(
+            "select coalesce(sum(size_bytes), 0) from copy_state where settled_at_ms = 0"
+        )
 
 
 def _head(signed: object) -> SignedHead:

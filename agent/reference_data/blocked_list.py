@@ -13,10 +13,16 @@ _NAME = "blocked"
 
 
 class ToldUpTo(msgspec.Struct, frozen=True):
-    """Up to which version, of which epoch of the change feed, the list is here."""
+    """Up to which version, of which epoch of the change feed, the list is here.
+
+    Attributes:
+        old_place: up to which place cards are of the list before, which counts until this one is
+            here to its end; 0 where it is.
+    """
 
     epoch: int = 0
     version: int = 0
+    old_place: int = 0
 
 
 class BlockedList:
@@ -39,18 +45,32 @@ class BlockedList:
         return self._database.row("select 1 from blocked where card = ?", beginning) is not None
 
     def take(self, told: BlockedCards) -> None:
-        """Keep what has changed, and in the same transaction up to where."""
+        """Keep what has changed, and in the same transaction up to where.
+
+        A list told from its beginning takes the place of the one before when its last piece is
+        here: a line that breaks between two pieces leaves no till without the rest.
+        """
         database = self._database
-        up_to = msgspec.msgpack.encode(ToldUpTo(told.epoch, told.version))
         with database.transaction():
-            if told.is_whole:
-                database.run("delete from blocked")
+            before = self.told() or ToldUpTo()
+            old_place = self._last_place() if told.is_whole else before.old_place
             for card in cards_in(told.lifted):
                 database.run("delete from blocked where card = ?", card)
             for card in cards_in(told.blocked):
-                database.run("insert or replace into blocked (card) values (?)", card)
+                place = self._last_place() + 1  # behind the old ones, even of a card among them
+                database.run("insert or replace into blocked values (?, ?)", place, card)
+            if not told.goes_on:
+                database.run("delete from blocked where place <= ?", old_place)
+                old_place = 0
             database.run(
                 "delete from blocked where place <= (select max(place) from blocked) - ?",
                 BLOCKED_CARDS_MAX,
             )
+            up_to = msgspec.msgpack.encode(ToldUpTo(told.epoch, told.version, old_place))
             database.run("insert or replace into value values (?, ?)", _NAME, up_to)
+
+    def _last_place(self) -> int:
+        row = self._database.row("select coalesce(max(place), 0) from blocked")
+        assert row is not None
+        assert isinstance(row[0], int)
+        return row[0]

@@ -50,7 +50,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- Past a line of the page before. By day first: whoever writes holds the day until commit, so none comes in before it later.
 select number, kind, reference, of_reference, points, not_recovered, occurred_on, day, at_ms from partner_movement
 where client_id = $1 and day between $2 and $3 and (day, number) >
-    (coalesce((select day from partner_movement where client_id = $1 and number = $4), ''), $4)
+    (greatest($2, (select day from partner_movement where client_id = $1 and number = $4)), $4)
 order by day, number limit $5;
 
 -- name: totals

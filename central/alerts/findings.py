@@ -12,7 +12,7 @@ Kind = Literal[
     "database_down", "availability_low", "banner_availability_low", "records_wait",
     "record_quarantined", "receipt_unequal", "uncovered", "pool_low", "clone_suspected",
     "counter_exceeded", "day_not_sealed", "store_silent", "stores_silent", "release_halted",
-    "transaction_runs_on",
+    "transaction_runs_on", "events_wait", "event_dead",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = Kind.__args__  # type: ignore[attr-defined]
 
@@ -26,6 +26,7 @@ STORE_SILENT_MS: Final = 1_800_000
 STORES_TOGETHER: Final = 5
 """Of more silent stores than these nobody is told one by one."""
 TRANSACTION_MS: Final = 60_000
+EVENTS_WAIT_MS: Final = 600_000
 _MILLION: Final = 1_000_000
 
 HOLD_MS: Final[dict[Kind, int]] = {
@@ -38,6 +39,7 @@ HOLD_MS: Final[dict[Kind, int]] = {
     "store_silent": 300_000,
     "stores_silent": 600_000,
     "transaction_runs_on": 120_000,
+    "events_wait": 300_000,
 }
 """So long a thing has to be so before it is an incident; what is not here is one at once."""
 
@@ -72,7 +74,10 @@ def find(figures: Figures | None) -> Findings:
         undecided = frozenset(KINDS) - {"database_down"}
         return Findings((Finding("database_down"),), undecided)
     silent, undecided = _of_stores(figures)
-    ours = (*_of_service(figures.recent), *_of_queue(figures), *_of_ledger(figures))
+    ours = (
+        *_of_service(figures.recent), *_of_queue(figures), *_of_events(figures),
+        *_of_ledger(figures),
+    )  # fmt: skip
     return Findings((*ours, *silent), undecided)
 
 
@@ -87,9 +92,8 @@ def _of_service(recent: Iterable[Recent]) -> Iterator[Finding]:
 
 
 def _is_low(served: Served, ppm_min: int) -> bool:
-    receipts = served.full + served.offline_full + served.degraded + served.none
     ppm = served.available_ppm
-    return receipts >= RECEIPTS_MIN and ppm is not None and ppm < ppm_min
+    return served.receipts >= RECEIPTS_MIN and ppm is not None and ppm < ppm_min
 
 
 def _of_queue(figures: Figures) -> Iterator[Finding]:
@@ -102,6 +106,14 @@ def _of_queue(figures: Figures) -> Iterator[Finding]:
         yield Finding("receipt_unequal", "", queue.unequal_hour)
     if figures.feed.transaction_ms > TRANSACTION_MS:
         yield Finding("transaction_runs_on", "", figures.feed.transaction_ms)
+
+
+def _of_events(figures: Figures) -> Iterator[Finding]:
+    events = figures.events
+    if events.waiting_ms > EVENTS_WAIT_MS:
+        yield Finding("events_wait", "", events.waiting_ms)
+    if events.dead:
+        yield Finding("event_dead", "", events.dead)
 
 
 def _of_ledger(figures: Figures) -> Iterator[Finding]:

@@ -105,9 +105,12 @@ class Watch:
 
 
 async def watch_for_ever(watch: Watch) -> None:
-    """Look every half minute, until cancelled."""
+    """Look every half minute, until cancelled; a look that fails is logged, and the next one is."""
     while True:
-        await watch.look()
+        try:
+            await watch.look()
+        except Exception:
+            log.exception("watch_failed")
         await asyncio.sleep(_LOOK_S)
 
 

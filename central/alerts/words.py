@@ -24,6 +24,8 @@ _TITLES: Final[dict[Language, dict[Kind, str]]] = {
         "stores_silent": "stores none of whose tills is heard: {value}",
         "release_halted": "release {subject} of the rules was halted",
         "transaction_runs_on": "a transaction has been running for {minutes} min",
+        "events_wait": "events have waited {minutes} min for the broker",
+        "event_dead": "events the broker refused too often: {value}",
     },
     "ru": {
         "database_down": "база данных не отвечает",
@@ -41,6 +43,8 @@ _TITLES: Final[dict[Language, dict[Kind, str]]] = {
         "stores_silent": "магазинов, чьих касс не слышно: {value}",
         "release_halted": "выпуск правил {subject} остановлен",
         "transaction_runs_on": "транзакция идёт уже {minutes} мин",
+        "events_wait": "события ждут брокера {minutes} мин",
+        "event_dead": "событий, от которых брокер отказался: {value}",
     },
 }
 _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
@@ -60,6 +64,8 @@ _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
         "stores_silent": "One cause: a carrier, a proxy, a certificate.",
         "release_halted": "tillside-central rules list says why.",
         "transaction_runs_on": "Tills are told nothing newer: see pg_stat_activity.",
+        "events_wait": "The broker is away or full, or no outreach runs (log: events_held_up).",
+        "event_dead": "tillside-central events dead says why; then resend or drop each.",
     },
     "ru": {
         "database_down": "Кассы продают дальше и хранят чеки. Проверьте PostgreSQL.",
@@ -77,6 +83,8 @@ _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
         "stores_silent": "Причина одна: оператор связи, прокси, сертификат.",
         "release_halted": "Причину скажет tillside-central rules list.",
         "transaction_runs_on": "Кассам не сообщают ничего нового: см. pg_stat_activity.",
+        "events_wait": "Брокер недоступен или полон, или нет outreach (журнал: events_held_up).",
+        "event_dead": "tillside-central events dead скажет причину; затем resend или drop.",
     },
 }
 _OCCASIONS: Final[dict[Language, dict[Occasion, str]]] = {

@@ -55,6 +55,7 @@ _REFUSALS: Final = {
     "404": "There is no such thing for this caller",
     "409": "Something else stands there already",
     "422": "The request is readable and not valid; the message names the field",
+    "429": "This partner calls too often; Retry-After says when to come again",
     "503": "More waits here than can be done soon; come again",
 }
 _PARAMETERS: Final[dict[str, _Schema]] = {
@@ -181,15 +182,17 @@ def access_paths() -> dict[str, dict[str, Any]]:
 
 
 def _partner_paths() -> dict[str, dict[str, Any]]:
-    refused = "400 401 403 404 409 422"
+    refused = "400 401 403 404 409 422 429"
     accrue = operation("put", PATH_ACCRUAL, "Give points", Accrual, asks="", refused=refused)
     reverse = operation(
         "put", PATH_REVERSAL, "Take points back", Reversal, asks="", refused=refused
     )
-    read = operation("get", PATH_ACCRUAL, "An accrual", Accrual, asks="", refused="401 403 404 422")
+    read = operation(
+        "get", PATH_ACCRUAL, "An accrual", Accrual, asks="", refused="401 403 404 422 429"
+    )
     statement = operation(
         "get", PATH_STATEMENT, "What was given and taken back", Statement,
-        asks="from to after limit format", refused="401 403 422",
+        asks="from to after limit format", refused="401 403 422 429",
     )  # fmt: skip
     said = statement["responses"]["200"]
     said["content"][CSV] = {"schema": {"type": "string"}}

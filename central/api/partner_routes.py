@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -23,6 +23,7 @@ from central.access.partners import AccrualRequest, ReversalRequest
 from central.access.tokens import read_token
 from central.api.app_routes import bearer, named, page_rows
 from central.api.problems import NAMED, problem_response
+from central.api.till_rates import PARTNER_CALLS_PER_S, TillRates
 from central.api.till_routes import read_body
 from central.database.pool import Pool
 from central.errors import AuthenticationError, BadRequestError, ForbiddenError
@@ -66,6 +67,7 @@ class PartnerRoutes:
     keys: CentreKeys
     token_public: bytes
     system: System
+    rates: TillRates = field(default_factory=lambda: TillRates(PARTNER_CALLS_PER_S))
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -98,12 +100,14 @@ class PartnerRoutes:
         Raises:
             AuthenticationError: nobody who is let in.
             ForbiddenError: the token is not for that.
+            TooManyRequestsError: this partner has called too often.
         """
         now_ms = self.system.now_ms()
         claims = read_token(bearer(request), self.token_public, now_ms=now_ms)
         claims.require(scope)
         if claims.account_id:
             raise ForbiddenError("this token speaks for a customer")
+        self.rates.take(claims.client_id, now_ms=self.system.monotonic_ms())
         programme = await programme_of(self.pool, claims.client_id)
         if programme is None:
             raise AuthenticationError("this partner was revoked")

@@ -1,6 +1,7 @@
 """Errors to HTTP: status and stable code in one table, and the one form of a refusal in JSON."""
 
 from http import HTTPStatus
+from math import ceil
 from typing import Any, Final
 
 import asyncpg
@@ -106,7 +107,7 @@ def problem_json(status: int, error: str, message: str) -> Response:
     title = HTTPStatus(status).phrase
     body = ProblemDetails(title=title, status=status, detail=message, error=error, message=message)
     headers = {}
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(COME_AGAIN_S)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
@@ -116,7 +117,10 @@ def problem_json(status: int, error: str, message: str) -> Response:
 def problem_response(error: Exception) -> Response:
     """Return the answer for a named error, in JSON."""
     status, problem = problem_of(error)
-    return problem_json(status, problem.error, problem.message)
+    answer = problem_json(status, problem.error, problem.message)
+    if isinstance(error, TooManyRequestsError):
+        answer.headers["retry-after"] = str(ceil(error.retry_after_s))
+    return answer
 
 
 def problem_content() -> dict[str, Any]:

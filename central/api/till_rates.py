@@ -1,5 +1,7 @@
 """How often one till may call: enough for a queue of customers, too little to hold up the others.
 
+A partner has a bucket as well, so that its nightly file does not stand before customers' apps.
+
 What a till hands in has a bucket of its own, so that questions never stand in the way of receipts;
 what is refused stays with the till, which is told when to come again. Only tills that have signed
 are counted: nobody can use up another's.
@@ -13,6 +15,9 @@ from central.errors import TooManyRequestsError
 
 TILLS_MAX: Final = 100_000
 """So many are remembered, those that called last; each takes some hundred bytes."""
+PARTNER_CALLS_PER_S: Final = 50.0
+BY_NUMBER_PER_S: Final = 1.0
+"""A till asks for an account by its number when somebody has typed a code: now and then."""
 _BURST_S: Final = 5
 
 
@@ -34,16 +39,17 @@ class TillRates:
         """
         self._per_s = per_s
         self._tills_max = tills_max
-        self._buckets: dict[bool, OrderedDict[int, _Bucket]] = {
+        self._buckets: dict[bool, OrderedDict[int | str, _Bucket]] = {
             False: OrderedDict(),
             True: OrderedDict(),
         }
         self.refused = 0
 
-    def take(self, till_id: int, *, now_ms: int, brings_records: bool) -> None:
-        """Let a till in.
+    def take(self, caller: int | str, *, now_ms: int, brings_records: bool = False) -> None:
+        """Let a till or a partner in.
 
         Args:
+            caller: who has proven to be it: the till's number, the partner's name.
             now_ms: of a clock that never runs back.
 
         Raises:
@@ -51,8 +57,8 @@ class TillRates:
         """
         now_s, most = now_ms / 1000, self._per_s * _BURST_S
         buckets = self._buckets[brings_records]
-        bucket = buckets.pop(till_id, None) or _Bucket(most, now_s)
-        buckets[till_id] = bucket  # now the newest
+        bucket = buckets.pop(caller, None) or _Bucket(most, now_s)
+        buckets[caller] = bucket  # now the newest
         if len(buckets) > self._tills_max:
             buckets.popitem(last=False)
         bucket.tokens = min(most, bucket.tokens + (now_s - bucket.at_s) * self._per_s)

@@ -1,7 +1,7 @@
 """The tills' calls: checked signature in, one message to the desk, signed answer out."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from central.api.problems import NAMED, problem_of
 from central.api.till_claims import claim_of, nonce_of
-from central.api.till_rates import TillRates
+from central.api.till_rates import BY_NUMBER_PER_S, TillRates
 from central.api.traffic import RETRY_AFTER_S
 from central.database.pool import Pool
 from central.errors import AuthenticationError, TooManyRequestsError
@@ -54,12 +54,14 @@ class TillRoutes:
 
     Attributes:
         rates: how often one till may call; None = as often as it likes.
+        by_number: how often it may ask for an account without a card, where `rates` are given.
     """
 
     pool: Pool
     desk: TillDesk
     keys: CentreKeys
     rates: TillRates | None = None
+    by_number: TillRates = field(default_factory=lambda: TillRates(BY_NUMBER_PER_S))
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -93,8 +95,11 @@ class TillRoutes:
                     now_ms = self.desk.system.monotonic_ms()
                     brings = request.url.path in _BRING_RECORDS
                     self.rates.take(caller.till_id, now_ms=now_ms, brings_records=brings)
-                plain = decompress(body, reply.encoding)
-                return reply.answer(200, await say(caller, decode(kind, plain)))
+                message = decode(kind, decompress(body, reply.encoding))
+                if self.rates and isinstance(message, SnapshotRequest) and message.account_id:
+                    now_ms = self.desk.system.monotonic_ms()
+                    self.by_number.take(caller.till_id, now_ms=now_ms)
+                return reply.answer(200, await say(caller, message))
             except TooManyRequestsError as error:
                 answer = reply.answer(*problem_of(error))
                 answer.headers["retry-after"] = str(ceil(error.retry_after_s))

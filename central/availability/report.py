@@ -33,6 +33,11 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     none: int
     available_ppm: int | None
 
+    @property
+    def receipts(self) -> int:
+        """How many they are together."""
+        return self.full + self.offline_full + self.degraded + self.none
+
     @classmethod
     def of(cls, counts: Counts) -> "Served":
         """Return counts with their ratio."""
@@ -115,7 +120,8 @@ async def read_availability(connection: Connection, wanted: Wanted, *, now_ms: i
     """
     wanted.require_sound()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        found = await _counted(connection, wanted, now_ms=now_ms)
+        # Late ones count in their own minute: whenever it was, they may have been posted just now.
+        found = await _counted(connection, wanted, until_ms=now_ms + MINUTE_MS)
     steps: dict[int, Counts] = {}
     banners: dict[str, Counts] = {}
     regions: dict[str, Counts] = {}
@@ -148,9 +154,12 @@ class Recent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         window: how many: `5m` or `1h`.
+        late_ms: how long ago they ended: where very many receipts were posted since the last were
+            folded, those are not counted, and the minutes end before them.
     """
 
     window: str
+    late_ms: int
     total: Served
     banners: dict[str, Served]
     regions: dict[str, Served]
@@ -159,11 +168,22 @@ class Recent(msgspec.Struct, frozen=True, kw_only=True):
 _WINDOWS_MINUTES: Final = {"5m": 5, "1h": 60}
 
 
-async def read_recent(connection: Connection, *, now_ms: int) -> tuple[Recent, ...]:
+RECENT_MAX: Final = 10_000
+"""So many receipts that are not folded yet monitoring counts each time it asks."""
+
+
+async def read_recent(
+    connection: Connection, *, now_ms: int, recent_max: int = RECENT_MAX
+) -> tuple[Recent, ...]:
     """Read how customers were served lately, inside a transaction of one snapshot."""
-    end = now_ms // MINUTE_MS
+    folded_ms: int = await connection.fetchval(_SQL["state"])
+    beyond_ms = await connection.fetchval(
+        _SQL["posted_after_many"], folded_ms, now_ms + MINUTE_MS, recent_max
+    )
+    until_ms = now_ms + MINUTE_MS if beyond_ms is None else folded_ms
+    end = min(until_ms, now_ms) // MINUTE_MS
     wanted = Wanted(begin_minute=end - max(_WINDOWS_MINUTES.values()), end_minute=end)
-    found = await _counted(connection, wanted, now_ms=now_ms)
+    found = await _counted(connection, wanted, until_ms=until_ms)
     recent = []
     for window, minutes in _WINDOWS_MINUTES.items():
         total = NOTHING
@@ -177,6 +197,7 @@ async def read_recent(connection: Connection, *, now_ms: int) -> tuple[Recent, .
         recent.append(
             Recent(
                 window=window,
+                late_ms=now_ms - end * MINUTE_MS,
                 total=Served.of(total),
                 banners={name: Served.of(counts) for name, counts in sorted(banners.items())},
                 regions={name: Served.of(counts) for name, counts in sorted(regions.items())},
@@ -205,12 +226,11 @@ def read_minute(text: str, *, name: str) -> int:
 
 
 async def _counted(
-    connection: Connection, wanted: Wanted, *, now_ms: int
+    connection: Connection, wanted: Wanted, *, until_ms: int
 ) -> list[tuple[int, str, str, Counts]]:
-    """Return minute, banner, region and counts of everything that is asked."""
+    """Return minute, banner, region and counts of everything asked that was posted until then."""
     folded_ms: int = await connection.fetchval(_SQL["state"])
-    # Late ones count in their own minute: whenever it was, they may have been posted just now.
-    since = await tally_posted(connection, folded_ms, now_ms + MINUTE_MS)
+    since = await tally_posted(connection, folded_ms, until_ms)
     found = [
         (minute, place.banner, place.region, counts)
         for (minute, place), counts in _matching(since, wanted)

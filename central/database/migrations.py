@@ -18,7 +18,7 @@ from central.database.pool import Connection
 from central.errors import MigrationError
 
 ADVISORY_LOCK = 0x54494C4C53494445  # "TILLSIDE": one migration at a time in a database
-MIGRATION_S_MAX = 3600
+MIGRATION_S_MAX = 6 * 3600
 DDL_LOCK_WAIT_MS_MAX = 10_000
 """A change of a table that waits for its lock makes everybody else wait behind it."""
 

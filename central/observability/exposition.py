@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import asyncpg
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -20,7 +19,7 @@ from starlette.routing import Route
 from central.database.asking import Asking
 from central.database.pool import Pool
 from central.observability import families
-from central.observability.figures import Figures, OldestTransaction, read_figures
+from central.observability.figures import Figures, LastExposure, OldestTransaction, read_figures
 from central.observability.meters import REGISTRY
 from central.system import System
 
@@ -30,7 +29,8 @@ PATH: Final = "/metrics"
 FRESH_MS: Final = 5_000
 """Figures are read anew when they are older: many that ask cost no more than one."""
 READ_S_MAX: Final = 5.0
-_FAILED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+STALE_MS_MAX: Final = 30_000
+"""While a reading takes long the figures before it are told, with their age, up to this one."""
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class FigureReader:
         pool: what they are read through.
         wait_s: so long whoever asks waits; less than a scrape may take. A reading that takes
             longer goes on: giving up a statement waits for the database, too.
+        figures: the last; None where reading failed.
     """
 
     pool: Pool
@@ -48,6 +49,7 @@ class FigureReader:
     wait_s: float = READ_S_MAX
     figures: Figures | None = None
     _oldest: OldestTransaction = field(default_factory=OldestTransaction)
+    _exposure: LastExposure = field(default_factory=LastExposure)
     _read_ms: int = 0
     _reading: Asking[Figures | None] = field(init=False)
 
@@ -55,19 +57,29 @@ class FigureReader:
         self._reading = Asking(self._read)
 
     async def read(self) -> Figures | None:
-        """Return figures that are fresh; None while the database does not answer."""
-        if self.figures is not None and self.system.monotonic_ms() - self._read_ms < FRESH_MS:
+        """Return the newest figures there are; None while the database does not answer."""
+        if self.figures is not None and self.age_ms() < FRESH_MS:
             return self.figures
-        return await self._reading.answer(wait_s=self.wait_s)
+        if (figures := await self._reading.answer(wait_s=self.wait_s)) is not None:
+            return figures
+        # It takes long, or has failed: then there are none.
+        return self.figures if self.age_ms() < STALE_MS_MAX else None
+
+    def age_ms(self) -> int:
+        """Return how long ago the last figures were read."""
+        return max(self.system.monotonic_ms() - self._read_ms, 0)
 
     async def _read(self) -> Figures | None:
         try:
             async with self.pool.acquire() as connection:
                 self.figures = await read_figures(
-                    connection, now_ms=self.system.now_ms(), oldest=self._oldest
+                    connection,
+                    now_ms=self.system.now_ms(),
+                    oldest=self._oldest,
+                    last=self._exposure,
                 )
                 self._read_ms = self.system.monotonic_ms()
-        except _FAILED as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, old figures are no figures
             log.warning("figures_not_read", why=repr(error))
             self.figures = None
         return self.figures
@@ -108,6 +120,8 @@ class MetricsPage:
         if self.reader is not None:
             figures = await self.reader.read()
             found += families.of_database(figures)
+            if figures is not None:
+                found.append(families.of_age(self.reader.age_ms()))
         moment = CollectorRegistry()
         moment.register(_Snapshot(found))
         return generate_latest(REGISTRY) + generate_latest(moment)

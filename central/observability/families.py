@@ -64,6 +64,15 @@ def of_pools(pools: Mapping[str, Pool]) -> Iterator[GaugeMetricFamily]:
     )
 
 
+def of_age(age_ms: int) -> GaugeMetricFamily:
+    """Return how old the database's figures are."""
+    return _one(
+        "tillside_figures_age_seconds",
+        "How long ago the database's figures on this page were read; while that takes long, old",
+        age_ms / 1000,
+    )
+
+
 def of_database(figures: Figures | None) -> Iterator[GaugeMetricFamily]:
     """Return the database's figures; of one that does not answer only that it does not."""
     up = 0.0 if figures is None else 1.0
@@ -146,7 +155,7 @@ def _of_queue(figures: Figures) -> Iterator[GaugeMetricFamily]:
     )
     yield _one(
         "tillside_receipts_unequal",
-        "Receipts posted as printed that the centre calculates otherwise, ever",
+        "Receipts posted as printed that the centre calculates otherwise, ever; at most 100,000",
         queue.unequal,
     )
     yield _one(
@@ -246,6 +255,12 @@ def _of_server(figures: Figures) -> Iterator[GaugeMetricFamily]:
 
 def _of_service(recent: Iterable[Recent]) -> Iterator[GaugeMetricFamily]:
     recent = tuple(recent)
+    yield _by(
+        "tillside_service_late_seconds",
+        "How long ago the last minute these counts know of ended; of very many receipts minutes",
+        "window",
+        {each.window: each.late_ms / 1000 for each in recent},
+    )
     yield _family(
         "tillside_service_receipts",
         "Receipts of the last minutes by how their customers were served",
@@ -273,6 +288,16 @@ def _of_service(recent: Iterable[Recent]) -> Iterator[GaugeMetricFamily]:
         ("window", "banner"),
         [
             ((each.window, name), _ratio(served))
+            for each in recent
+            for name, served in _lowest(each.banners, BANNERS_MAX)
+        ],
+    )
+    yield _family(
+        "tillside_service_banner_receipts",
+        "Receipts behind that, by banner",
+        ("window", "banner"),
+        [
+            ((each.window, name), served.receipts)
             for each in recent
             for name, served in _lowest(each.banners, BANNERS_MAX)
         ],

@@ -1,4 +1,5 @@
--- What monitoring asks of the database every few seconds: nothing here looks through accounts or receipts.
+-- What monitoring asks of the database every few seconds: nothing here looks through accounts or receipts, and what
+-- may be many is counted up to a bound.
 
 -- name: tills
 -- $1: now; $2: so long without a word a till is silent.
@@ -40,15 +41,19 @@ select (select count(*) from (select from inbox where not applied and parked_for
            order by arrival limit 1), 0)::bigint as waiting_ms,
        coalesce($1::bigint - (select min(received_at_ms) from (select received_at_ms from inbox
            where not applied and parked_for is not null limit $2) o), 0)::bigint as parked_ms,
-       (select count(*) from receipt where not equal) as unequal,
-       (select count(*) from receipt where not equal and posted_at_ms > $1::bigint - 3600000) as unequal_hour,
-       (select count(*) from outcome where outcome = 'rejected_kept' and reason like 'could not be applied%'
-           and decided_at_ms > $1::bigint - 3600000) as quarantined_hour;
+       (select count(*) from (select from receipt where not equal limit $2) u) as unequal,
+       (select count(*) from (select from receipt where not equal
+           and posted_at_ms > $1::bigint - 3600000 limit $2) u) as unequal_hour,
+       (select count(*) from (select from outcome where outcome = 'rejected_kept' and reason like 'could not be applied%'
+           and decided_at_ms > $1::bigint - 3600000 limit $2) q) as quarantined_hour;
 
 -- name: events
-select (select count(*) from (select from outbox limit $2) w) as waiting,
+-- What is published lies below the floor: rows that cannot be taken away yet are not walked through.
+select (select count(*) from (select from outbox where event_id >= s.floor order by event_id limit $2) w) as waiting,
        (select count(*) from (select from outbox_dead limit $2) d) as dead,
-       coalesce($1::bigint - (select at_ms from outbox order by event_id limit 1), 0)::bigint as waiting_ms;
+       coalesce($1::bigint - (select at_ms from outbox where event_id >= s.floor order by event_id limit 1), 0)::bigint
+           as waiting_ms
+from outbox_state s where s.id = 1;
 
 -- name: feed
 -- The feed tells nothing that a running transaction might still precede. Who runs it only the server's owner may see.

@@ -130,7 +130,7 @@ class PartnerPointsMoved(EventData, frozen=True, kw_only=True):
     """
 
     TYPE: ClassVar[str] = "points.partner.v1"
-    NAMED_BY: ClassVar[tuple[str, ...]] = ("partner", "reference", "points")
+    NAMED_BY: ClassVar[tuple[str, ...]] = ("partner", "reference")
 
     account: int
     partner: str
@@ -217,10 +217,12 @@ class Event:
 
     Attributes:
         key: what it happened to, `account/7`: events of one key are told in their order.
+        is_named: its data say which one it is; else that may happen again, and its moment says so.
     """
 
     key: str
     data: EventData
+    is_named: bool = True
 
 
 def account_key(account_id: int) -> str:
@@ -278,7 +280,7 @@ def event_id(event: Event, *, now_ms: int) -> UUID:
     restore it is another one, though its number may be the same.
     """
     data, kind = event.data, event.data.TYPE
-    if data.NAMED_BY:
+    if data.NAMED_BY and event.is_named:
         named: list[object] = [getattr(data, name) for name in data.NAMED_BY]
     else:
         named = [event.key, now_ms, data]

@@ -38,7 +38,7 @@ class Floor:
         """Take the number of the first event there is; the floor is the one told before.
 
         Args:
-            first: what waits behind a refused event counts; where nothing is, the last number.
+            first: refused events that wait count; where there is none, the last one there was.
         """
         self.number, self._next = min(self._next, first), first
         self._marked_ms = now_ms

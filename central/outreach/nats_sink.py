@@ -1,5 +1,6 @@
 """Events to NATS JetStream: a stream keeps them, and drops what comes twice within its window."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -67,12 +68,13 @@ class NatsSink:
     async def _opened(self) -> JetStreamContext:
         if self._jetstream is not None:
             return self._jetstream
-        client = Client()
+        client = self._client = Client()
         # One try: the relay waits and tries again, and no error of a client's own loop is lost.
-        await client.connect(
-            servers=self._servers, connect_timeout=5, allow_reconnect=False, error_cb=_quiet
-        )
-        self._client = client
+        # The client would look for a server that is there for two minutes.
+        async with asyncio.timeout(_ANSWER_S):
+            await client.connect(
+                servers=self._servers, connect_timeout=5, allow_reconnect=False, error_cb=_quiet
+            )
         jetstream = client.jetstream(timeout=_ANSWER_S)
         try:
             await jetstream.stream_info(self._stream)

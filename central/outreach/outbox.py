@@ -120,9 +120,9 @@ async def next_events(
     return [_stored(row) for row in await connection.fetch(_SQL["next"], now_ms, most, from_id)]
 
 
-async def first_number(connection: Connection, *, from_id: int) -> int:
-    """Return the number of the first event from one on; where there is none, the last given."""
-    number: int = await connection.fetchval(_SQL["first_number"], from_id)
+async def first_number(connection: Connection, *, from_id: int) -> int | None:
+    """Return the number of the first event from one on, whether it may go or waits."""
+    number: int | None = await connection.fetchval(_SQL["first_number"], from_id)
     return number
 
 

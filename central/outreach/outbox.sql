@@ -20,9 +20,7 @@ where event_id >= $3 and not exists (select from outbox_waiting w where w.key = 
 order by event_id limit $2;
 
 -- name: first_number
--- Of none there is the last number given, or floors would never rise behind a quiet outbox.
-select coalesce((select event_id from outbox where event_id >= $1 order by event_id limit 1),
-    pg_sequence_last_value(pg_get_serial_sequence('outbox', 'event_id')::regclass), 0);
+select event_id from outbox where event_id >= $1 order by event_id limit 1;
 
 -- name: put_floor
 update outbox_state set floor = $1 where id = 1 and floor <> $1;
@@ -46,7 +44,7 @@ select event_id, id, key, type, data, at_ms, $2, $3 from gone;
 
 -- name: state
 -- Counted up to a bound: a broker that is away leaves millions. What is published lies below the floor.
-select s.wanted, (select count(*) from (select from outbox where event_id >= s.floor limit $1) w) as waiting,
+select s.wanted, (select count(*) from (select from outbox where event_id >= s.floor order by event_id limit $1) w) as waiting,
     (select at_ms from outbox where event_id >= s.floor order by event_id limit 1) as oldest_ms,
     (select count(*) from (select from outbox_waiting limit $1) r) as refused,
     (select count(*) from (select from outbox_dead limit $1) d) as dead

@@ -52,6 +52,7 @@ class Relay:
     buried: int = 0
     sink_s: float = SINK_S
     _floor: Floor = field(default_factory=Floor)
+    _last: int = 0
     _away_s: float = field(default=1.0)
 
     async def run(self) -> None:
@@ -67,6 +68,8 @@ class Relay:
                     is_wanted = True
                 async with self.pool.acquire() as connection:
                     if await outbox.lead(connection, LOCK):
+                        # Another one led meanwhile: where it began says nothing here.
+                        self._floor = Floor()
                         await self._run_leading(connection)
             except _LOST as error:
                 log.warning("events_wait", why=repr(error))
@@ -120,9 +123,10 @@ class Relay:
         events = await outbox.next_events(
             connection, now_ms=self.system.now_ms(), most=AT_ONCE, from_id=from_id
         )
+        self._last = max(self._last, *(event.event_id for event in events), 0)
         if self._floor.wants_mark(at_ms):
-            first = await outbox.first_number(connection, from_id=from_id)
-            self._floor.mark(first, at_ms)
+            first = await outbox.first_number(connection, from_id=self._floor.number)
+            self._floor.mark(self._last if first is None else first, at_ms)
             await outbox.put_floor(connection, self._floor.number)
         return events
 

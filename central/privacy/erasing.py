@@ -263,7 +263,9 @@ async def _forfeit(
         event = PointsAdjusted(
             account=account_id, adjustment=cause.subject, points=debt - points, reason="erasure"
         )
-        await outbox.write(connection, [Event(account_key(account_id), event)], now_ms=now_ms)
+        # Of one erasure there are several: points may come home later.
+        told = Event(account_key(account_id), event, is_named=False)
+        await outbox.write(connection, [told], now_ms=now_ms)
 
 
 # How far it is

@@ -7,7 +7,7 @@ with wallets as (
     select $1::bigint as account_id union
     select o.account_id from card c join card o using (card)
     where c.account_id = $1
-        and not exists (select from card_move m where m.card = c.card and m.undone_at_ms is null))
+        and not exists (select from card_move m where m.card = c.card and (m.undone_at_ms is null or m.undone_by = 'erasure')))
 select account_id from account where account_id in (select account_id from wallets)
     or merged_into in (select account_id from wallets) order by account_id;
 
@@ -101,7 +101,10 @@ update account_merge set moved = '', restored = '', reason = '', undone_at_ms = 
 where from_account = any($1::bigint[]) or into_account = any($1::bigint[]);
 
 -- name: end_card_moves
-update card_move set card = '', reason = '', undone_at_ms = coalesce(undone_at_ms, $2),
+-- Somebody living whose card came from here keeps that it was moved, and not from whom: it leads to others' wallets.
+update card_move set reason = '',
+    card = case when to_account = any($1::bigint[]) then '' else card end,
+    from_account = case when to_account = any($1::bigint[]) then from_account else to_account end, undone_at_ms = coalesce(undone_at_ms, $2),
     undone_by = case when undone_at_ms is null then 'erasure' else undone_by end
 where from_account = any($1::bigint[]) or to_account = any($1::bigint[]);
 

@@ -8,7 +8,7 @@ with wallets as (
     select $1::bigint as account_id union
     select o.account_id from card c join card o using (card)
     where c.account_id = $1
-        and not exists (select from card_move m where m.card = c.card and m.undone_at_ms is null))
+        and not exists (select from card_move m where m.card = c.card and (m.undone_at_ms is null or m.undone_by = 'erasure')))
 select account_id from account where account_id in (select account_id from wallets)
     or merged_into in (select account_id from wallets) order by account_id;
 

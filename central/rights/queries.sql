@@ -276,11 +276,14 @@ where till_id = $1 and cleared_at_ms is null;
 
 -- name: exposure
 select (select json_object_agg(cause, points) from exposure) as causes, p.funded, p.free, p.budgets, p.exposures, p.losses,
-    p.uncovered, (select coalesce(sum(outstanding), 0)::bigint from right_grant where outstanding > 0) as held,
-    (select coalesce(sum(outstanding), 0)::bigint from right_grant where outstanding > 0 and state = 'frozen') as frozen,
+    p.uncovered, r.held, r.frozen,
     (select count(*) from stream_suspicion where cleared_at_ms is null) as clones,
     (select count(*) from shared_counter where given + overdrawn > most and overdrawn > 0) as counters_exceeded
-from risk_pool p where p.id = 1;
+from risk_pool p cross join (
+    select coalesce(sum(outstanding), 0)::bigint as held,
+        coalesce(sum(outstanding) filter (where state = 'frozen'), 0)::bigint as frozen
+    from right_grant where outstanding > 0) r
+where p.id = 1;
 
 -- Where an account is at home
 

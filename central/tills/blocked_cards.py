@@ -52,4 +52,5 @@ async def read_blocked(
         is_whole=is_new,
         blocked=b"".join(row["beginning"] for row in told if row["is_blocked"]),
         lifted=b"".join(row["beginning"] for row in told if not row["is_blocked"]),
+        goes_on=has_more,
     ), has_more

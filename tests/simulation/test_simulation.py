@@ -92,11 +92,12 @@ def test_a_world_that_is_over_takes_no_memory(scratch_databases: ScratchDatabase
     def tills() -> int:
         return sum(isinstance(each, SimulatedTill) for each in gc.get_objects())
 
-    gc.collect()
+    for _ in range(3):  # what other tests left is freed in several passes
+        gc.collect()
     before = tills()
     told = run_in(scratch_databases, World(seed=1, days=1))
     assert told.figures["sales"] > 0
-    assert tills() == before
+    assert tills() <= before
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=[plant.__name__ for plant in PLANTS])

@@ -287,13 +287,13 @@ class RabbitBroker(_Process):
     def _url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
-    async def prepare(self, place: str) -> None:
+    async def prepare(self, place: str, types: str = "#") -> None:
         async with self._channel() as channel:
             exchange = await channel.declare_exchange(
                 place, aio_pika.ExchangeType.TOPIC, durable=True
             )
             queue = await channel.declare_queue(f"{place}.all", durable=True)
-            await queue.bind(exchange, "#")
+            await queue.bind(exchange, types)
 
     async def read(self, place: str, count: int) -> list[Received]:
         messages: list[Received] = []

@@ -357,7 +357,7 @@ _BEGINNING: Final = """\
 # r select, a insert, w update (and lock), d delete; - nothing.
 # pytest tests/unit/central/test_parts.py --update-golden writes it anew.
 """
-_PERSONAL_TABLES: Final = ("customer", "contact", "consent")
+_PERSONAL_TABLES: Final = ("customer", "contact", "consent", "key_in_use")
 
 
 def _bare(sql: str) -> str:

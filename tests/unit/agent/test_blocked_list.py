@@ -46,6 +46,21 @@ def test_the_list_is_what_was_told_last(database: Database) -> None:
     assert (held(blocked), blocked.told()) == ({ONE}, ToldUpTo(2, 1))
 
 
+def test_a_list_told_anew_takes_the_place_of_the_old_one_when_its_last_piece_is_here(
+    database: Database,
+) -> None:
+    blocked = Cache(database).blocked
+    blocked.take(BlockedCards(epoch=1, version=3, is_whole=True, blocked=ONE + TWO))
+    blocked.take(BlockedCards(epoch=2, version=1, is_whole=True, blocked=TWO, goes_on=True))
+    assert held(blocked) == {ONE, TWO}, "the line may break here for days"
+    blocked.take(BlockedCards(epoch=3, version=1, is_whole=True, blocked=THREE, goes_on=True))
+    assert held(blocked) == {ONE, TWO, THREE}
+    blocked.take(BlockedCards(epoch=3, version=2, blocked=TWO))
+    assert (held(blocked), blocked.told()) == ({TWO, THREE}, ToldUpTo(3, 2))
+    blocked.take(BlockedCards(epoch=3, version=3, lifted=THREE))
+    assert held(blocked) == {TWO}
+
+
 def test_it_is_still_there_after_a_restart(tmp_path: Path) -> None:
     path = str(tmp_path / "cache.db")
     first = open_cache_database(path)

@@ -251,6 +251,19 @@ def test_points_by_courier_are_asked_for_the_card_behind_a_code(till: JoinedTill
         assert refused.outcome == Outcome.NOT_IDENTIFIED
 
 
+def test_the_digits_of_two_customers_on_one_receipt_ask_each_for_the_right_card(
+    till: JoinedTill,
+) -> None:
+    other_card = card_hash(CARD_KEY, "the other")
+    till.till.cache.put_accounts((customer(), customer("the other", 8)))
+    first, second = typed(), typed(account_id=8, at_ms=NOON_MS - STEP_MS)
+    for version, digits in enumerate((first, second), start=1):
+        till.update(receipt(card=digits, version=version))
+    for digits, card in ((first, card_hash(CARD_KEY, CARD)), (second, other_card)):
+        answer = CourierService(till.till).ask(RECEIPT, CourierRequest(card=digits, points=80))
+        assert qr.read(CourierAsk, answer.code).card == card[: qr.CARD_BYTES]
+
+
 def test_a_full_disk_stops_no_customer(tmp_path: Path) -> None:
     import apsw
 

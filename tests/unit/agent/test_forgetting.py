@@ -7,6 +7,7 @@ import pytest
 from agent.link.forgetting import Forgetting, Through
 from sync.forgetting import Forgotten, ForgottenAnswer
 from tests.support.till import JoinedTill, customer
+from tests.unit.agent.test_own_counts import calculation, sell
 
 SEVEN, EIGHT = customer("seven", 7), customer("eight", 8)
 
@@ -98,3 +99,17 @@ def test_what_the_file_said_of_a_customer_is_overwritten(till: JoinedTill, tmp_p
     greeted(till, 10).take(ForgottenAnswer(through=10, accounts=(7,)))
     assert SEVEN.card not in said()
     assert EIGHT.card in said()
+
+
+def test_what_a_card_counted_while_nobody_knew_it_and_codes_shown_go_too(till: JoinedTill) -> None:
+    journal = till.till.journal
+    sell(till, "sale-1", calculation(("stamps", 2), account_id=0), card=SEVEN.card)
+    sell(till, "sale-2", calculation(("stamps", 2), account_id=0), card=EIGHT.card)
+    with journal.transaction():
+        journal.shown_codes.use(7, 5, "receipt-1")
+        journal.shown_codes.use(8, 5, "receipt-2")
+    greeted(till, 10).take(ForgottenAnswer(through=10, accounts=(7,)))
+    assert journal.own_counts.of_card(SEVEN.card).purchases == 0
+    assert journal.own_counts.of_card(EIGHT.card).purchases == 1
+    assert journal.shown_codes.receipt_of(7, 5) == ""
+    assert journal.shown_codes.receipt_of(8, 5) == "receipt-2"

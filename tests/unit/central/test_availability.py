@@ -11,7 +11,7 @@ import structlog
 
 from central.availability.counting import HOUR_MINUTES, KEEP_HOURS, SETTLE_MS, fold, sweep
 from central.availability.packing import add, pack, unpack
-from central.availability.report import Availability, Wanted, read_availability
+from central.availability.report import Availability, Wanted, read_availability, read_recent
 from central.availability.service import Service, posted_before, service_of
 from central.errors import BadRequestError, NotFoundError
 from loyalty.account import RedeemRequest, SpendRight
@@ -158,6 +158,23 @@ async def test_posted_receipts_are_there_at_once_and_counted_once_when_folded(
     assert counts(await read(centre)) == (2, 2, 0, 0)
     assert counts(await read(centre, store="store-1")) == (2, 2, 0, 0)
     assert (await read(centre)).total.available_ppm == 1_000_000
+
+
+async def test_monitoring_counts_folded_minutes_alone_where_very_many_were_posted_since(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    await centre.post(till, till.sale("s1", link_up=True), till.sale("s2", link_up=True))
+    centre.system.at_ms += SETTLE_MS + 60_000
+    await fold(centre.pool, now_ms=centre.system.now_ms())
+    await centre.post(till, till.sale("s3", link_up=True), till.sale("s4", link_up=True))
+    async with centre.pool.acquire() as connection:
+        now_ms = centre.system.now_ms()
+        few = await read_recent(connection, now_ms=now_ms, recent_max=2)
+        many = await read_recent(connection, now_ms=now_ms, recent_max=1)
+    assert [each.late_ms < 60_000 for each in few] == [True, True]
+    assert [SETTLE_MS <= each.late_ms < SETTLE_MS + 60_000 for each in many] == [True, True]
+    assert [few[1].total.receipts, many[1].total.receipts] == [4, 2]
 
 
 @pytest.mark.parametrize("once_max", [1, 2, 3, 1_000])

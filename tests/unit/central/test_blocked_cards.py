@@ -154,7 +154,7 @@ async def test_after_a_restore_the_list_begins_anew(centre: JoinedCentre) -> Non
     # What the copy does not know has never happened.
     await centre.pool.execute("delete from blocked_card where version = 2")
     await centre.pool.execute("update blocked_state set version = 1")
-    await begin_epoch(centre.pool)
+    await begin_epoch(centre.pool, now_ms=0)
     await till.pull()
     assert till.blocked_cards == on_the_list(till, "card 7")
     assert till.blocked == (2, 1)
@@ -250,7 +250,7 @@ async def happens(centre: JoinedCentre, what: str, account_id: int, draw: random
             move = "update card set account_id = $1 where account_id = $2"
             await centre.pool.execute(move, draw.randint(1, 20), account_id)
         case _ if draw.random() < 0.2:
-            await begin_epoch(centre.pool)
+            await begin_epoch(centre.pool, now_ms=0)
 
 
 async def test_whatever_happens_a_till_ends_with_the_list_as_it_is(

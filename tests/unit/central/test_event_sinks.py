@@ -4,16 +4,19 @@ import json
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import nats
 import pytest
 import pytest_asyncio
+from nats.js.api import StreamConfig
 
 from central.errors import ConfigurationError
 from central.outreach.events import StoredEvent
 from central.outreach.opening import open_sink
-from central.outreach.port import EventSink, SinkUnavailableError
+from central.outreach.port import TAKEN, EventSink, SinkUnavailableError
 from tests.support.brokers import Broker, KafkaBroker, NatsBroker, RabbitBroker, free_port
 
 BROKERS: dict[str, type[NatsBroker | KafkaBroker | RabbitBroker]] = {
@@ -66,10 +69,19 @@ def event(number: int, *, key: str = "", data: str = "") -> StoredEvent:
     )
 
 
+async def is_held_up(sink: EventSink, one: StoredEvent) -> bool:
+    """Publish; say whether the broker is said to be away, of everything or of this one."""
+    try:
+        (answer,) = await sink.publish([one])
+    except SinkUnavailableError:
+        return True
+    return bool(answer.waits)
+
+
 async def test_what_is_published_arrives_whole_under_its_id(
     broker: Broker, sink: EventSink, place: str
 ) -> None:
-    assert await sink.publish([event(number) for number in range(1, 51)]) == [""] * 50
+    assert await sink.publish([event(number) for number in range(1, 51)]) == [TAKEN] * 50
     received = await broker.read(place, 50)
     assert {each.id for each in received} == {str(uuid.UUID(int=n)) for n in range(1, 51)}
     (one,) = [each for each in received if each.event["sequence"] == "7"]
@@ -92,7 +104,7 @@ async def test_what_was_confirmed_before_comes_before(
 ) -> None:
     for number in range(1, 31, 3):
         batch = [event(number + n, key=f"account/{n}") for n in range(3)]
-        assert await sink.publish(batch) == [""] * 3
+        assert await sink.publish(batch) == [TAKEN] * 3
     received = await broker.read(place, 30)
     for n in range(3):
         told = [
@@ -107,7 +119,7 @@ async def test_published_again_it_has_the_same_id(
     broker: Broker, sink: EventSink, place: str
 ) -> None:
     for _ in range(2):
-        assert await sink.publish([event(1)]) == [""]
+        assert await sink.publish([event(1)]) == [TAKEN]
     await sink.publish([event(2)])
     received = await broker.read(place, 2 if broker.drops_repeats else 3)
     told = [each.id for each in received]
@@ -118,17 +130,16 @@ async def test_published_again_it_has_the_same_id(
 async def test_a_broker_that_is_away_says_so_and_goes_on_when_it_is_back(
     broker: Broker, sink: EventSink, place: str
 ) -> None:
-    assert await sink.publish([event(1)]) == [""]
+    assert await sink.publish([event(1)]) == [TAKEN]
     broker.stop()
     try:
         for _ in range(2):
-            with pytest.raises(SinkUnavailableError):
-                await sink.publish([event(2)])
+            assert await is_held_up(sink, event(2))
     finally:
         broker.start()
     if not broker.has_disk:
         await broker.prepare(place)
-    assert await sink.publish([event(2), event(3)]) == ["", ""]
+    assert await sink.publish([event(2), event(3)]) == [TAKEN, TAKEN]
     kept = [1, 2, 3] if broker.has_disk else [2, 3]
     received = await broker.read(place, len(kept))
     assert sorted(int(each.event["sequence"]) for each in received) == kept
@@ -150,8 +161,8 @@ async def test_an_event_larger_than_the_broker_takes_is_refused_alone(tmp_path: 
     try:
         large = event(2, data=json.dumps({"text": "x" * 2_000_000}))
         one, two, three = await sink.publish([event(1), large, event(3)])
-        assert (one, three) == ("", "")
-        assert "larger" in two
+        assert (one, three) == (TAKEN, TAKEN)
+        assert "larger" in two.refused
         received = await broker.read("large", 2)
         assert sorted(int(each.event["sequence"]) for each in received) == [1, 3]
     finally:
@@ -159,18 +170,47 @@ async def test_an_event_larger_than_the_broker_takes_is_refused_alone(tmp_path: 
         broker.stop()
 
 
-async def test_a_message_that_no_queue_takes_is_not_lost(tmp_path: Path) -> None:
+async def test_a_type_that_no_queue_takes_is_refused_alone(tmp_path: Path) -> None:
     if why_not := RabbitBroker.why_not():
         pytest.skip(why_not)
     broker = RabbitBroker(tmp_path, free_port())
     broker.start()
-    sink = open_sink(broker.address("late"))
+    sink = open_sink(broker.address("some"))
     try:
-        with pytest.raises(SinkUnavailableError, match="no queue is bound"):
-            await sink.publish([event(1)])
-        await broker.prepare("late")
-        assert await sink.publish([event(1)]) == [""]
-        assert [each.id for each in await broker.read("late", 1)] == [event(1).id]
+        (nobody,) = await sink.publish([event(1)])
+        assert "no queue is bound" in nobody.refused
+        await broker.prepare("some", "points.#")
+        one, two, three = await sink.publish(
+            [event(1), replace(event(2), type="receipt.posted.v1"), event(3)]
+        )
+        assert (one, three) == (TAKEN, TAKEN)
+        assert "no queue is bound" in two.refused
+        received = await broker.read("some", 2)
+        assert sorted(int(each.event["sequence"]) for each in received) == [1, 3]
     finally:
+        await sink.close()
+        broker.stop()
+
+
+async def test_a_type_that_the_stream_does_not_keep_is_refused_alone(tmp_path: Path) -> None:
+    if why_not := NatsBroker.why_not():
+        pytest.skip(why_not)
+    broker = NatsBroker(tmp_path, free_port())
+    broker.start()
+    client = await nats.connect(f"nats://127.0.0.1:{broker.port}")
+    stream = StreamConfig(name="some", subjects=["some.points.>"])
+    await client.jetstream().add_stream(stream)
+    sink = open_sink(broker.address("some"))
+    try:
+        one, two = await sink.publish([event(1), replace(event(2), type="receipt.posted.v1")])
+        assert one == TAKEN
+        assert "does not keep" in two.refused
+        # Without the stream nothing is refused: it is made anew.
+        await client.jetstream().delete_stream("some")
+        (gone,) = await sink.publish([event(3)])
+        assert gone.waits
+        assert await sink.publish([event(3)]) == [TAKEN]
+    finally:
+        await client.close()
         await sink.close()
         broker.stop()

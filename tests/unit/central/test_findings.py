@@ -41,7 +41,7 @@ HEALTHY = Figures(
     releases={"open": 1}, halted=(), unsealed_days=1,
     server=Server(connections=5, connections_max=100, bytes=1),
     recent=tuple(
-        Recent(window=window, total=FULL, banners={"red": FULL}, regions={})
+        Recent(window=window, late_ms=0, total=FULL, banners={"red": FULL}, regions={})
         for window in ("5m", "1h")
     ),
 )  # fmt: skip
@@ -63,7 +63,8 @@ def served(ppm: int, receipts: int = 100) -> Served:
 
 
 def recent(window: str, total: Served, banner: Served = FULL) -> tuple[Recent, ...]:
-    return (Recent(window=window, total=total, banners={"red": banner}, regions={}),)
+    banners = {"red": banner}
+    return (Recent(window=window, late_ms=0, total=total, banners=banners, regions={}),)
 
 
 def silent(count: int, minutes: int = 60) -> dict[str, Any]:
@@ -100,6 +101,8 @@ def test_of_a_healthy_centre_nothing_is_found() -> None:
         (silent(STORES_TOGETHER + 1), "stores_silent", "", STORES_TOGETHER + 1),
         ({"halted": (12,)}, "release_halted", "12", 0),
         ({"feed": {"transaction_ms": 60_001}}, "transaction_runs_on", "", 60_001),
+        ({"events": {"waiting_ms": 600_001}}, "events_wait", "", 600_001),
+        ({"events": {"dead": 2}}, "event_dead", "", 2),
     ],
 )  # fmt: skip
 def test_each_thing_that_is_wrong_is_found_alone(
@@ -120,6 +123,7 @@ def test_each_thing_that_is_wrong_is_found_alone(
         {"exposure": pool(free=0, budgets=0, losses=100)},
         silent(1, minutes=30),
         {"feed": {"transaction_ms": 60_000}},
+        {"events": {"waiting_ms": 600_000, "waiting": 9}},
     ],
 )
 def test_at_its_threshold_and_of_too_little_nothing_is_found(parts: dict[str, Any]) -> None:

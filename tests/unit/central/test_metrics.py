@@ -5,7 +5,7 @@ import httpx
 from central.api.traffic import Bounds, TrafficControl
 from central.database.named_sql import load_queries
 from central.database.pool import open_pool
-from central.observability.exposition import FigureReader
+from central.observability.exposition import STALE_MS_MAX, FigureReader
 from central.observability.figures import STORES_MAX
 from central.observability.measured import Measured
 from central.observability.readiness import Readiness
@@ -227,6 +227,31 @@ async def test_a_database_that_answers_late_keeps_nobody_waiting(
         assert (await ready.look()).ready
         ready.is_ending = True
         assert (await ready.look()).why == "ending"
+    finally:
+        await pool.close()
+
+
+async def test_figures_of_a_while_ago_are_told_with_their_age_and_then_no_more(
+    centre: JoinedCentre, database: str
+) -> None:
+    pool = await open_pool(database, connections_max=1)
+    try:
+        page = page_of(centre, pool=pool)
+        assert page.reader is not None
+        page.reader.wait_s = 0.2
+        await page.render()
+        async with centre.pool.acquire() as other, other.transaction():
+            await other.execute("lock table till in access exclusive mode")
+            centre.system.at_ms += STALE_MS_MAX - 1
+            found = Scrape.of((await page.render()).decode())
+            assert found.value("tillside_database_up") == 1
+            assert found.value("tillside_figures_age_seconds") == (STALE_MS_MAX - 1) / 1000
+            centre.system.at_ms += 1
+            found = Scrape.of((await page.render()).decode())
+            assert found.value("tillside_database_up") == 0
+            assert "tillside_figures_age_seconds" not in found.families
+        page.reader.wait_s = 30.0
+        assert await page.reader.read() is not None
     finally:
         await pool.close()
 

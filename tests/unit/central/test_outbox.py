@@ -21,9 +21,19 @@ from central.ledger.adjustments import (
 )
 from central.ledger.merging import merge_accounts, undo_merge
 from central.outreach import outbox
-from central.outreach.events import DATA_TYPES, Event, PointsRedeemed, StoredEvent, event_schema
+from central.outreach.events import (
+    DATA_TYPES,
+    AccountMerged,
+    Event,
+    PointsEarned,
+    PointsRedeemed,
+    StoredEvent,
+    event_id,
+    event_schema,
+)
+from central.outreach.floor import MARKED_MS, WHOLE_LOOK_MS
 from central.outreach.outbox import dead_events, read_state
-from central.outreach.port import SinkUnavailableError
+from central.outreach.port import TAKEN, Answer, SinkUnavailableError
 from central.outreach.relay import ATTEMPTS_MAX, LOCK, Relay
 from central.people.tiers import Tier, TierTerms, put_terms, tend_tiers
 from central.privacy.customers import CustomerDesk
@@ -44,22 +54,30 @@ class Shelf:
         refuses: ids of events it will never take, with why.
         is_away: takes nothing and says so.
         forgets_to_answer: has what it was given, and is gone before it says so, so often.
+        has_no_room: for events of these keys, now.
     """
 
     taken: list[StoredEvent] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
     is_away: bool = False
     forgets_to_answer: int = 0
+    has_no_room: set[str] = field(default_factory=set)
 
-    async def publish(self, events: Sequence[StoredEvent]) -> list[str]:
+    async def publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
         assert len({event.key for event in events}) == len(events), "one of each key at a time"
         if self.is_away:
             raise SinkUnavailableError("away")
-        self.taken += [event for event in events if event.id not in self.refuses]
+        answers = [
+            Answer(waits="no room")
+            if event.key in self.has_no_room
+            else Answer(refused=self.refuses.get(event.id, ""))
+            for event in events
+        ]
+        self.taken += [each for each, said in zip(events, answers, strict=True) if said == TAKEN]
         if self.forgets_to_answer:
             self.forgets_to_answer -= 1
             raise SinkUnavailableError("gone")
-        return [self.refuses.get(event.id, "") for event in events]
+        return answers
 
     async def close(self) -> None:
         """Nothing to leave."""
@@ -221,6 +239,78 @@ async def test_nothing_is_lost_or_out_of_order_whatever_fails(
         own = [event_id for event_id, whose in zip(ids, keys, strict=True) if whose == key]
         # Repeats left out, each key's events are in the order they happened.
         assert [*dict.fromkeys(each for each in told if each in set(own))] == own
+
+
+async def test_what_was_confirmed_is_not_published_again_when_others_wait(
+    told_of: JoinedCentre,
+) -> None:
+    one, two, three = await write(told_of, "account/1", "account/2", "account/1")
+    shelf = Shelf(has_no_room={"account/2"})
+    relay = Relay(told_of.pool, shelf, told_of.system)
+    async with told_of.pool.acquire() as connection:
+        with pytest.raises(SinkUnavailableError, match="no room"):
+            await relay.step(connection)
+        assert [event.id for event in shelf.taken] == [one]
+        shelf.has_no_room = set()
+        while await relay.step(connection):
+            pass
+    assert [event.id for event in shelf.taken] == [one, two, three]
+
+
+async def test_a_client_that_never_answers_is_given_up(told_of: JoinedCentre) -> None:
+    @dataclass(slots=True)
+    class Silent(Shelf):
+        was_left: bool = False
+
+        async def publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+        async def close(self) -> None:
+            self.was_left = True
+
+    await write(told_of, "account/1")
+    silent = Silent()
+    relay = Relay(told_of.pool, silent, told_of.system, sink_s=0.05)
+    async with told_of.pool.acquire() as connection:
+        with pytest.raises(SinkUnavailableError, match="no answer"):
+            await relay.step(connection)
+    assert silent.was_left
+
+
+async def test_the_relay_begins_behind_what_is_published_and_finds_what_came_late(
+    told_of: JoinedCentre,
+) -> None:
+    shelf = Shelf()
+    relay = Relay(told_of.pool, shelf, told_of.system)
+    async with told_of.pool.acquire() as connection, told_of.pool.acquire() as slow:
+        undecided = slow.transaction()
+        await undecided.start()
+        event = Event("account/9", PointsRedeemed(account=9, receipt="late", points=1))
+        await outbox.write(slow, [event], now_ms=1)
+        for number in range(4):
+            await write(told_of, f"account/{number}")
+            await relay.step(connection)
+            told_of.system.at_ms += MARKED_MS
+        floor = await connection.fetchval("select floor from outbox_state")
+        assert 1 < floor <= 5
+        await undecided.commit()
+        assert [event.key for event in shelf.taken] == [f"account/{n}" for n in range(4)]
+        told_of.system.at_ms += WHOLE_LOOK_MS
+        await relay.step(connection)
+    assert shelf.taken[-1].key == "account/9"
+
+
+def test_what_is_told_again_after_a_restore_has_the_same_id() -> None:
+    first = Event("account/7", PointsRedeemed(account=7, receipt="s1", points=5))
+    again = Event("account/8", PointsRedeemed(account=8, receipt="s1", points=5))
+    assert event_id(first, now_ms=1) == event_id(again, now_ms=2)
+    other = Event("account/7", PointsRedeemed(account=7, receipt="s2", points=5))
+    earned = Event("account/7", PointsEarned(account=7, receipt="s1", points=5, lots=()))
+    assert len({event_id(each, now_ms=1) for each in (first, other, earned)}) == 3
+    # A number of the centre's own may be another one's after a restore: the moment tells them.
+    merged = Event("account/7", AccountMerged(merge=1, from_account=8, into_account=7, points=0))
+    assert event_id(merged, now_ms=1) != event_id(merged, now_ms=2)
 
 
 async def test_a_refused_event_holds_up_its_key_alone_and_then_lies_apart(

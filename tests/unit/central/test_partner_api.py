@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from central.access.clients import revoke_client
 from central.access.partners import PartnerTerms, put_terms
+from central.api.till_rates import PARTNER_CALLS_PER_S
 from central.ledger.card_moves import move_card
 from central.ledger.merging import merge_accounts
 from central.outreach import outbox
@@ -20,6 +21,7 @@ from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import NOW_MS, JoinedCentre, LotState, Totals
 from tests.support.outside import program
 from tests.unit.central.test_app_api import assert_as_documented
+from tests.unit.central.test_erasure import erase
 
 CARD = "4000"
 TERMS = PartnerTerms(
@@ -195,6 +197,16 @@ async def test_a_reversal_takes_back_once_in_any_number_of_parts(
     assert stands.json()["reversed_points"] == 300
 
 
+async def test_points_of_somebody_forgotten_are_owed_by_nobody(
+    centre: JoinedCentre, bakery: Partner
+) -> None:
+    await bakery.accrue("r-1", 300)
+    await erase(centre, 7)  # the chain takes them
+    back = (await bakery.reverse("r-1", "back-1")).json()
+    assert (back["points"], back["not_recovered_points"]) == (300, 0)
+    assert (await bakery.statement())["owed_points"] == 0
+
+
 async def test_a_reference_is_of_one_movement(centre: JoinedCentre, bakery: Partner) -> None:
     await bakery.accrue("r-1", 100)
     await bakery.accrue("r-2", 100)
@@ -350,3 +362,16 @@ async def test_other_systems_hear_of_what_moved(centre: JoinedCentre, bakery: Pa
     assert [(row["key"], row["type"], json.loads(row["data"])["points"]) for row in rows] == [
         ("account/7", "points.partner.v1", 300), ("account/7", "points.partner.v1", -100),
     ]  # fmt: skip
+
+
+async def test_a_partner_that_calls_too_often_is_told_when_to_come_again(bakery: Partner) -> None:
+    statement = "/v1/partner/statement"
+    answers = [
+        await bakery.centre.http.get(statement, headers=bakery.headers)
+        for _ in range(int(PARTNER_CALLS_PER_S * 5) + 1)
+    ]
+    refused = [each for each in answers if each.status_code == 429]
+    assert len(refused) == 1
+    assert refused[0].json()["error"] == "too_many_requests"
+    assert refused[0].headers["retry-after"] == "1"
+    assert_as_documented(refused[0], statement)

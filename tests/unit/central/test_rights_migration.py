@@ -1,5 +1,6 @@
 """A base of the release before: its rights, pool and receipts come through the migration whole."""
 
+import asyncio
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import asyncpg
 
 from central.database.migrations import migrate
-from central.database.pool import open_pool
+from central.database.pool import Connection, open_pool
 from central.rights.exposure import read_exposure
 from central.rights.planner import day_number
 
@@ -70,30 +71,36 @@ insert into right_grant (account_id, grant_id, purpose, till_id, incarnation, se
 """  # noqa: E501 - SQL
 
 
+PLACES = """
+insert into store (store_id) values ('store-1');
+insert into till (store_id, slot, public_key, hardware, enrolled_at_ms) values ('store-1', '1', 'k', 'h', 0);
+insert into account (account_id, posted, held) values (7, 50, 40), (8, 50, 40);
+"""  # noqa: E501 - SQL
+
+
+async def migrated_to(connection: Connection, folder: Path, last: str) -> None:
+    """Run the files up to a number."""
+    released = resources.files("central.database") / "migrations"
+    for file in released.iterdir():
+        if file.name.endswith(".sql") and file.name[:4] <= last:
+            with resources.as_file(file) as path:
+                shutil.copy(path, folder)
+    await migrate(connection, now_ms=0, folder=folder)
+
+
 async def test_a_right_made_or_moved_while_the_database_is_migrated_is_found_afterwards(
     empty_database: str, tmp_path: Path
 ) -> None:
-    released = resources.files("central.database") / "migrations"
-    names = sorted(file.name for file in released.iterdir() if file.name.endswith(".sql"))
     connection = await asyncpg.connect(empty_database)
-    for step, made in (("0024", "before"), ("0028", "meanwhile"), ("9999", "afterwards")):
-        for name in names:
-            if name[:4] <= step:
-                with resources.as_file(released / name) as file:
-                    shutil.copy(file, tmp_path)
-        await migrate(connection, now_ms=0, folder=tmp_path)
-        if made == "before":
-            await connection.execute(
-                "insert into store (store_id) values ('store-1'); insert into till (store_id, slot,"
-                " public_key, hardware, enrolled_at_ms) values ('store-1', '1', 'k', 'h', 0);"
-                " insert into account (account_id, posted, held) values (7, 50, 40), (8, 50, 40)"
-            )
-            await connection.execute(RIGHT, "moved", "")
-        if made == "meanwhile":
-            await connection.execute(
-                "update right_grant set account_id = 8 where grant_id = 'moved'"
-            )
-        await connection.execute(RIGHT, made, f"sale of {made}")
+    await migrated_to(connection, tmp_path, "0024")
+    await connection.execute(PLACES)
+    await connection.execute(RIGHT, "moved", "")
+    await connection.execute(RIGHT, "before", "sale of before")
+    await migrated_to(connection, tmp_path, "0028")
+    await connection.execute("update right_grant set account_id = 8 where grant_id = 'moved'")
+    await connection.execute(RIGHT, "meanwhile", "sale of meanwhile")
+    await migrated_to(connection, tmp_path, "9999")
+    await connection.execute(RIGHT, "afterwards", "sale of afterwards")
     rows = await connection.fetch("select key, grant_id, account_id from right_place")
     await connection.close()
     rights = ("before", "meanwhile", "afterwards")
@@ -102,3 +109,25 @@ async def test_a_right_made_or_moved_while_the_database_is_migrated_is_found_aft
         *((name, name, 7) for name in rights),
         *((f"sale:sale of {name}", name, 7) for name in rights),
     }
+
+
+async def test_rights_are_granted_and_moved_while_those_from_before_are_copied(
+    empty_database: str, tmp_path: Path
+) -> None:
+    copying, other = [await asyncpg.connect(empty_database) for _ in range(2)]
+    await migrated_to(copying, tmp_path, "0028")
+    await copying.execute(PLACES)
+    await copying.execute(RIGHT, "moved", "")
+    await copying.execute("delete from right_place")  # as of a right from before
+    copy = resources.files("central.database") / "migrations" / "0029_pre_places_filled.sql"
+    async with copying.transaction():
+        await copying.execute(copy.read_text(encoding="utf-8"))
+        await other.execute(RIGHT, "meanwhile", "")
+        moving = asyncio.create_task(other.execute("update right_grant set account_id = 8"))
+        while not await copying.fetchval("select exists (select from pg_locks where not granted)"):
+            assert not moving.done()
+    await moving
+    rows = await copying.fetch("select key, account_id from right_place order by key")
+    await copying.close()
+    await other.close()
+    assert [tuple(row) for row in rows] == [("meanwhile", 8), ("moved", 8)]

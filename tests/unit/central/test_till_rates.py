@@ -62,6 +62,17 @@ def test_questions_do_not_stand_in_the_way_of_receipts() -> None:
     rates.take(1, now_ms=0, brings_records=True)
 
 
+async def test_accounts_are_asked_for_by_number_now_and_then(pool: Pool) -> None:
+    async with joined_centre(pool, rates=TillRates(1_000)) as centre:
+        till = await centre.till()
+        by_number = SnapshotRequest(card=b"", account_id=7)
+        for _ in range(5):
+            await till.ask(PATH_SNAPSHOT, by_number, SnapshotAnswer)
+        with pytest.raises(RefusedError):
+            await till.ask(PATH_SNAPSHOT, by_number, SnapshotAnswer)
+        await till.ask(PATH_SNAPSHOT, SnapshotRequest(card=b"c" * 32), SnapshotAnswer)
+
+
 def test_memory_is_bounded_and_forgets_who_called_longest_ago() -> None:
     rates = TillRates(PER_S, tills_max=3)
     for till_id in range(100):

@@ -1,0 +1,23 @@
+"""What went wrong is told by name, and whether the call may be made again."""
+
+import asyncpg
+import pytest
+
+from central.api.problems import BUSY, NAMED, problem_response
+
+
+@pytest.mark.parametrize("kind", BUSY)
+def test_a_database_that_is_busy_asks_to_come_again_and_tells_no_rows(
+    kind: type[Exception],
+) -> None:
+    error = kind("Key (card)=(4000) is locked")
+    assert isinstance(error, NAMED)
+    answer = problem_response(error)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert b"4000" not in bytes(answer.body)
+
+
+def test_what_is_wrong_with_a_row_stays_our_bug() -> None:
+    error = asyncpg.CheckViolationError("Failing row contains (4000)")
+    assert not isinstance(error, NAMED)
+    assert problem_response(error).status_code == 500

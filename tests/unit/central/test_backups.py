@@ -58,7 +58,7 @@ async def test_a_copy_comes_to_what_it_was_made_of(
     connection = await asyncpg.connect(empty_database)
     try:
         # Whatever cursors tills have, they compare.
-        assert await connection.fetchval("select epoch from feed_state") == 2
+        assert await connection.fetchval("select epoch from feed_state") == NOW_MS // 1000
     finally:
         await connection.close()
 

@@ -9,7 +9,7 @@ from loyalty import counters
 from loyalty.basket import Basket, BasketLine, line_order
 from loyalty.bundle import ReceiptTerms
 from loyalty.calculation import Reason
-from loyalty.compilation import CompiledOffer, DayIndex
+from loyalty.compilation import CompiledOffer, PlaceIndex
 from loyalty.conditions import Situation, names_codes, obstacle
 from loyalty.coupons import usable
 from loyalty.drawing import Draw, draws_of
@@ -45,7 +45,7 @@ Touching = dict[CompiledOffer, list[int]]
 """Offers that lines bring in, with the indexes of these lines."""
 
 
-def set_scene(basket: Basket, index: DayIndex, terms: ReceiptTerms) -> tuple[Scene, Touching]:
+def set_scene(basket: Basket, index: PlaceIndex, terms: ReceiptTerms) -> tuple[Scene, Touching]:
     """Return the basket's lines, completed from the catalogue, and the offers they bring in.
 
     The lines are in the order of their ids, so that the order of scanning cannot matter.
@@ -74,7 +74,7 @@ def set_scene(basket: Basket, index: DayIndex, terms: ReceiptTerms) -> tuple[Sce
 
 
 def find_candidates(
-    situation: Situation, index: DayIndex, scene: Scene, by_line: Touching
+    situation: Situation, index: PlaceIndex, scene: Scene, by_line: Touching
 ) -> Candidates:
     """Return the offers that may act on the basket.
 
@@ -116,7 +116,7 @@ def find_candidates(
 
 
 def _touching(
-    basket: Basket, index: DayIndex, lines: Sequence[Line], by_line: Touching
+    basket: Basket, index: PlaceIndex, lines: Sequence[Line], by_line: Touching
 ) -> dict[CompiledOffer, Sequence[int]]:
     """Return the offers that some line, a code or nothing at all brings in."""
     touching: dict[CompiledOffer, Sequence[int]] = {**by_line}

@@ -4,6 +4,7 @@ The cost of a receipt then grows with the offers that touch it, not with the off
 (design: receipt 9).
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -120,8 +121,8 @@ class _SkuView(LineView):
 
 
 @dataclass(slots=True)
-class DayIndex:
-    """Offers that can apply at one place on one local day, found by what lines carry.
+class PlaceIndex:
+    """Offers that can apply at one place on some local days, found by what lines carry.
 
     Attributes:
         wholesale: those that act on every line; `anywhere`: those no line attribute can rule out.
@@ -232,7 +233,7 @@ class Rules:
         groups_of: product groups of each SKU.
         compiled: all offers in acting order.
         asked: what of a place some offer asks for.
-        days_kept: how many indexes of a place and a day are kept.
+        indexes_kept: how many indexes of places are kept.
     """
 
     bundle: Bundle
@@ -241,30 +242,44 @@ class Rules:
     offers_by_id: dict[str, Offer]
     compiled: tuple[CompiledOffer, ...]
     asked: tuple[str, ...]
-    days_kept: int
+    indexes_kept: int
+    _starts: list[str] = field(init=False)
+    _ends: list[str] = field(init=False)
     _places: dict[tuple[str, ...], tuple[CompiledOffer, ...]] = field(default_factory=dict)
-    _days: dict[tuple[tuple[str, ...], str, str], DayIndex] = field(default_factory=dict)
+    _indexes: dict[tuple[tuple[str, ...], int, int], PlaceIndex] = field(default_factory=dict)
 
-    def on(self, place: Place, date: str, last: str = "") -> DayIndex:
+    def __post_init__(self) -> None:
+        """Put in order the moments from which other offers are valid than before."""
+        each = [compiled.offer.when for compiled in self.compiled]
+        self._starts = sorted(when.starts[:10] for when in each if when.starts)
+        self._ends = sorted(when.until for when in each if when.until)
+
+    def on(self, place: Place, date: str, last: str = "") -> PlaceIndex:
         """Return the index of offers that can apply at this place on this local day.
 
-        Those used last are kept: a till builds its index once a day. Places that no offer tells
-        apart share one, so that the centre does not build one for every till.
+        Those used last are kept: a till builds its index when an offer begins or ends. Days between
+        which none does, and places that no offer tells apart, share one, so that the centre does
+        not build one for every till and day.
 
         Args:
             last: where the clock leaves it open which day it is, the last one; else empty.
         """
         last = last or date
-        key = (tuple(getattr(place, name) for name in self.asked), date, last)
-        index = self._days.pop(key, None)
+        midnight = f"{date}T00:00:00"
+        key = (
+            tuple(getattr(place, name) for name in self.asked),
+            bisect_right(self._starts, last),
+            bisect_right(self._ends, midnight),
+        )
+        index = self._indexes.pop(key, None)
         if index is None:
-            index = DayIndex(self.bundle, self.groups_of)
+            index = PlaceIndex(self.bundle, self.groups_of)
             for compiled in self._here(key[0], place):
-                if _is_on(compiled.offer.when, date, last):
+                if _is_on(compiled.offer.when, midnight, last):
                     index.add(compiled)
-            if len(self._days) >= self.days_kept:
-                self._days.pop(next(iter(self._days)))
-        self._days[key] = index
+            if len(self._indexes) >= self.indexes_kept:
+                self._indexes.pop(next(iter(self._indexes)))
+        self._indexes[key] = index
         return index
 
     def _here(self, key: tuple[str, ...], place: Place) -> tuple[CompiledOffer, ...]:
@@ -277,12 +292,12 @@ class Rules:
         return here
 
 
-def compile_bundle(bundle: Bundle, bundle_hash: str, *, days_kept: int = 4) -> Rules:
+def compile_bundle(bundle: Bundle, bundle_hash: str, *, indexes_kept: int = 4) -> Rules:
     """Compile a bundle.
 
     Args:
-        days_kept: indexes of a place and a day that stay in memory; a till needs few, the centre
-            one for each place that offers tell apart.
+        indexes_kept: indexes of places that stay in memory; a till needs few, the centre one for
+            each place that offers tell apart.
 
     Raises:
         RuleSetError: the bundle has an error (`checking.errors`); a compiled one never fails at a
@@ -307,7 +322,7 @@ def compile_bundle(bundle: Bundle, bundle_hash: str, *, days_kept: int = 4) -> R
             for rank, offer in enumerate(in_order)
         ),
         tuple(name for name, asked in _WHERE.items() if any(map(asked, bundle.offers))),
-        days_kept,
+        indexes_kept,
     )
 
 
@@ -414,11 +429,11 @@ def _is_here(offer: Offer, place: Place) -> bool:
     )
 
 
-def _is_on(when: When, date: str, last: str) -> bool:
+def _is_on(when: When, midnight: str, last: str) -> bool:
     # Texts of days and moments order like the times they name;
     # a day is touched unless wholly outside.
     return (not when.starts or when.starts[:10] <= last) and (
-        not when.until or when.until > f"{date}T00:00:00"
+        not when.until or when.until > midnight
     )
 
 

@@ -19,7 +19,7 @@ from loyalty.compilation import Rules, compile_bundle
 from loyalty.documents import encode
 from sync.records import CalculationInputs
 
-_DAYS_KEPT = 512
+_INDEXES_KEPT = 512
 
 
 class RealArchive:
@@ -30,7 +30,7 @@ class RealArchive:
         content = canonical_bytes(encode(bundle))
         self.archive = Archive(folder)
         self.rules: Rules = compile_bundle(
-            bundle, sha256(content).hexdigest(), days_kept=_DAYS_KEPT
+            bundle, sha256(content).hexdigest(), indexes_kept=_INDEXES_KEPT
         )
         self.archive.add_bundle(self.rules.bundle_hash, zstandard.compress(content))
 

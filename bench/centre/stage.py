@@ -26,7 +26,7 @@ from loyalty.compilation import Rules, compile_bundle
 from loyalty.documents import encode as encode_document
 from sync import cycle
 from sync.chain import first_link, next_link
-from sync.messages import Hello, HelloAnswer, Push, PushAnswer
+from sync.messages import Hello, Push, PushAnswer
 from sync.records import OpenRecord, encode_record
 from sync.signing import SigningKey, card_hash
 
@@ -69,8 +69,7 @@ class Till:
             acked_seq=0, acked_hash=first_link(self.line.till_id, self.incarnation), clock_ms=1,
             bundle="", software="bench", feed_epoch=1,
         )  # fmt: skip
-        answer = await self.line.ask(cycle.PATH_HELLO, hello, HelloAnswer)
-        self.line.session = answer.session
+        await self.line.greet(hello)
 
     async def push(self, bodies: Sequence[bytes]) -> PushAnswer:
         """Hand records in; they are durable at the centre on return."""
@@ -128,7 +127,7 @@ class Stage:
             rule_key = load_rule_key(self.folder / "keys" / "rules.key")
             published = await publish(connection, document, rule_key, system)
             await connection.execute("vacuum analyze")
-        self.rules = compile_bundle(self.shop.bundle, published.manifest.bundle, days_kept=400)
+        self.rules = compile_bundle(self.shop.bundle, published.manifest.bundle, indexes_kept=400)
         await pool.close()
 
     async def _add_tills(self, connection: Connection) -> None:

@@ -15,7 +15,7 @@ from loyalty.offers import Offer
 if TYPE_CHECKING:
     from central.backtest.touching import Touch
 
-_DAYS_KEPT: Final = 128
+_INDEXES_KEPT: Final = 128
 """Stores come in turn: with fewer indexes each would build its own anew."""
 _PAIRS_KEPT: Final = 4
 
@@ -57,8 +57,8 @@ def make_pair(bundle: Bundle, bundle_hash: str, change: RuleChange) -> RulePair:
         AmountError: the bundle gets too large.
     """
     changed = change.made_to(bundle)
-    without = compile_bundle(bundle, bundle_hash, days_kept=_DAYS_KEPT)
-    with_change = compile_bundle(changed, bundle_hash, days_kept=_DAYS_KEPT)
+    without = compile_bundle(bundle, bundle_hash, indexes_kept=_INDEXES_KEPT)
+    with_change = compile_bundle(changed, bundle_hash, indexes_kept=_INDEXES_KEPT)
     offers = {offer.offer_id for offer in change.offers} | change.removed_offers
     of_before, of_after = without.offers_by_id, with_change.offers_by_id
     others = frozenset(each for each in offers if of_before.get(each) != of_after.get(each))
@@ -87,7 +87,7 @@ def _alone(rules: Rules, offer_ids: frozenset[str]) -> Rules:
         offers_by_id=rules.offers_by_id,
         compiled=tuple(each for each in rules.compiled if each.offer.offer_id in offer_ids),
         asked=rules.asked,
-        days_kept=rules.days_kept,
+        indexes_kept=rules.indexes_kept,
     )
 
 

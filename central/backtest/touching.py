@@ -12,7 +12,7 @@ from typing import Any, Final
 from central.backtest.pairs import RulePair
 from central.backtest.reading import own_attributes, spans_of
 from loyalty.basket import BasketLine, Moment, Place
-from loyalty.compilation import CompiledOffer, DayIndex
+from loyalty.compilation import CompiledOffer, PlaceIndex
 from loyalty.opening import days
 
 _ANY_LINE: Final[Mapping[str, Any]] = {"line_id": "1", "quantity": 1_000, "gross_minor": 0}
@@ -28,7 +28,7 @@ class Touch:
     """
 
     pair: RulePair
-    indexes: tuple[DayIndex, ...]
+    indexes: tuple[PlaceIndex, ...]
     always: bool
     never: bool
     skus: dict[str, bool] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def touch_of(pair: RulePair, place: Place, moment: Moment) -> Touch:
     return touch
 
 
-def _offers_of(index: DayIndex) -> Iterator[CompiledOffer]:
+def _offers_of(index: PlaceIndex) -> Iterator[CompiledOffer]:
     yield from index.wholesale
     yield from index.anywhere
     for found in (index.by_key, index.by_code, index.by_code_prefix):

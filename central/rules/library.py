@@ -16,7 +16,7 @@ from sync.base_rules import base_of
 
 _SQL = load_queries("central.rules", "queries.sql")
 _COMPILED_MAX = 8
-_DAYS_KEPT = 128
+_INDEXES_KEPT = 128
 """Stores come in turn: with fewer indexes each receipt would build its store's anew."""
 _NO_RULES = compile_bundle(EMPTY_BUNDLE, "")
 
@@ -42,7 +42,7 @@ class RuleLibrary:
         if rules is None:
             try:
                 bundle = await _read(connection, bundle_hash)
-                rules = compile_bundle(bundle, bundle_hash, days_kept=_DAYS_KEPT)
+                rules = compile_bundle(bundle, bundle_hash, indexes_kept=_INDEXES_KEPT)
             except (LoyaltyError, msgspec.DecodeError, zstandard.ZstdError) as error:
                 # A bundle this release cannot read any more must not stop its receipts.
                 raise LookupError(f"{bundle_hash}: {error}") from error

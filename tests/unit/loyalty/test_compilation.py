@@ -5,7 +5,7 @@ import pytest
 from loyalty.basket import Place
 from loyalty.bundle import Product
 from loyalty.calculate import calculate
-from loyalty.compilation import DayIndex, compile_bundle
+from loyalty.compilation import PlaceIndex, compile_bundle
 from loyalty.errors import RuleSetError
 from loyalty.offers import (
     AllOf,
@@ -47,7 +47,7 @@ DAY = "2025-03-05"
 EVERYWHERE = ("", "")
 
 
-def found_by(index: DayIndex) -> set[tuple[str, str]]:
+def found_by(index: PlaceIndex) -> set[tuple[str, str]]:
     """Return every key under which the index holds offers."""
     anywhere = {EVERYWHERE} if index.wholesale or index.anywhere else set()
     return {*index.by_key, *(("code", code) for code in index.by_code), *anywhere}

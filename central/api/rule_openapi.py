@@ -7,14 +7,16 @@ from central.api.problems import problem_content
 from central.api.rule_routes import Done, PinRequest, RingRequest, WhyRequest
 from central.rules.comparing import Difference
 from central.rules.drafts import DraftRow
+from central.rules.guards import GuardSettings
 from central.rules.pinning import Pin
 from central.rules.releases import Release
 from central.staff.audit import AuditRow
 from loyalty.checking import Finding
+from sync.roots import RootDocument, SignedRoot
 
 KINDS: Final[tuple[type[Any], ...]] = (
-    DraftRow, Release, Pin, AuditRow, Difference, Finding,
-    RingRequest, WhyRequest, PinRequest, Done,
+    DraftRow, Release, Pin, AuditRow, Difference, Finding, GuardSettings,
+    RingRequest, WhyRequest, PinRequest, Done, SignedRoot, RootDocument,
 )  # fmt: skip
 
 _JSON: Final = "application/json"
@@ -63,11 +65,32 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
      _reference(WhyRequest), _reference(Release)),
     ("post", f"{_RELEASE}/roll-back", "Withdraw a release for good", _reference(WhyRequest),
      _reference(Release)),
+    ("get", "/v1/rules/roots", "Root documents: which keys may sign, the first one first", None,
+     _list(SignedRoot)),
+    ("post", "/v1/rules/roots", "Install the next root document, signed", _reference(SignedRoot),
+     _reference(RootDocument)),
     ("get", "/v1/rules/pins", "List pins", None, _list(Pin)),
     ("put", _PIN, "Give one till or store one release", _reference(PinRequest), _reference(Done)),
     ("delete", _PIN, "Let a till or store follow its rings again", None, _reference(Done)),
     ("get", "/v1/audit", "Who did what, the newest first", None, _list(AuditRow)),
 )  # fmt: skip
+
+_TEXT: Final = {"type": "string"}
+_ASKED: Final[dict[tuple[str, str], dict[str, tuple[str, _Schema]]]] = {
+    ("post", _DRAFT): {"note": ("For whoever reads it later", _TEXT)},
+    ("get", f"{_DRAFT}/release"): {
+        "activate_at": ("Local time of each store, YYYY-MM-DDTHH:MM:SS; else at once", _TEXT),
+    },
+    ("post", "/v1/rules/releases"): {
+        "ring": (
+            "Who gets it first, as POST .../rings takes it; repeat. Without one nobody does yet",
+            {"type": "array", "items": _TEXT},
+        ),
+        "guards": ("What the release may show: a JSON object, GuardSettings", _TEXT),
+    },
+    ("get", "/v1/audit"): {"subject": ("Of this alone, `release:12`", _TEXT)},
+}  # fmt: skip
+"""What stands behind the question mark, by call: what it means, and its schema."""
 
 
 def rule_paths() -> dict[str, dict[str, Any]]:
@@ -88,6 +111,10 @@ def _operation(
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in re.findall(r"{([a-z]+)}", path)
+        ]
+        + [
+            {"name": name, "in": "query", "description": says, "schema": schema}
+            for name, (says, schema) in _ASKED.get((method, path), {}).items()
         ],
         "responses": {
             "200": {"description": "The answer", "content": {_media(answer): {"schema": answer}}},

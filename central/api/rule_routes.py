@@ -22,11 +22,12 @@ from central.errors import AuthenticationError, BadRequestError, ForbiddenError
 from central.keys import CentreKeys
 from central.rules import drafts, pinning, releases
 from central.rules.comparing import Difference, compare_rules
+from central.rules.guards import GuardSettings, read_guards
 from central.rules.library import load_bundle
 from central.rules.publishing import day_of
 from central.rules.release_file import read_file, write_file
 from central.rules.rings import read_ring
-from central.rules.roots import release_keys
+from central.rules.roots import install_root, list_roots, release_keys
 from central.staff.audit import AuditRow, read_audit
 from central.staff.persons import APPROVER, Person, find_person
 from central.system import System
@@ -34,6 +35,7 @@ from loyalty.bundle import Bundle
 from loyalty.canonical import canonical_bytes
 from loyalty.checking import Finding, check_bundle
 from loyalty.documents import encode
+from sync.roots import RootDocument
 
 _DOCUMENT_BYTES_MAX: Final = 64 << 20
 _DIGITS_MAX: Final = 18
@@ -111,6 +113,8 @@ class RuleRoutes:
             ("POST", "/v1/rules/releases/{version}/halt", self._halt),
             ("POST", "/v1/rules/releases/{version}/resume", self._resume),
             ("POST", "/v1/rules/releases/{version}/roll-back", self._roll_back),
+            ("GET", "/v1/rules/roots", self._roots),
+            ("POST", "/v1/rules/roots", self._install),
             ("GET", "/v1/rules/pins", self._pins),
             ("PUT", "/v1/rules/pins/{scope}/{name}", self._pin),
             ("DELETE", "/v1/rules/pins/{scope}/{name}", self._unpin),
@@ -209,6 +213,7 @@ class RuleRoutes:
             rings=[read_ring(each) for each in asked.request.query_params.getlist("ring")],
             by=asked.person(),
             system=self.system,
+            guards=_guards(asked.request),
         )
 
     async def _release(self, asked: Asked) -> releases.Release:
@@ -248,6 +253,17 @@ class RuleRoutes:
             system=self.system,
         )
 
+    # Which keys may sign
+
+    async def _roots(self, asked: Asked) -> tuple[msgspec.Raw, ...]:
+        return tuple(map(msgspec.Raw, await list_roots(asked.connection)))
+
+    async def _install(self, asked: Asked) -> RootDocument:
+        person = asked.person()
+        person.require(APPROVER)
+        content = await read_body(asked.request)
+        return await install_root(asked.connection, content, by=person.name, system=self.system)
+
     # Pins and who did what
 
     async def _pins(self, asked: Asked) -> tuple[pinning.Pin, ...]:
@@ -279,6 +295,11 @@ def _version(request: Request) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise BadRequestError("version", "is a number")
     return int(text)
+
+
+def _guards(request: Request) -> GuardSettings | None:
+    text = request.query_params.get("guards", "")
+    return read_guards(text) if text else None
 
 
 def _scope(request: Request) -> pinning.Scope:

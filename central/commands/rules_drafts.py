@@ -109,7 +109,7 @@ async def _list(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
     from central.bootstrap import opened_database
-    from central.commands.rules_release import release_text
+    from central.commands.rules_release import pin_text, release_text
     from central.rules.drafts import list_drafts
     from central.rules.pinning import list_pins
     from central.rules.releases import list_releases
@@ -120,7 +120,7 @@ async def _list(options: argparse.Namespace, config: "CentralConfig") -> int:
         releases = await list_releases(connection)
         pins = await list_pins(connection)
     lines = [*map(draft_text, drafts), *map(release_text, releases)]
-    lines += [f"{each.scope} {each.name} is pinned to release {each.release}" for each in pins]
+    lines += map(pin_text, pins)
     found = {
         "drafts": msgspec.to_builtins(drafts),
         "releases": msgspec.to_builtins(releases),

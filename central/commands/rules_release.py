@@ -16,7 +16,7 @@ from central.commands.command import (
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
-    from central.rules.pinning import Scope
+    from central.rules.pinning import Pin, Scope
     from central.rules.releases import Release
 
 
@@ -272,7 +272,7 @@ def _report_release(options: argparse.Namespace, release: "Release") -> int:
 
 
 def release_text(release: "Release") -> str:
-    """Return a release's state as one line for people."""
+    """Return a release's state for people: one line, and one more where tills are left behind."""
     text = f"release {release.version}: {release.state}"
     if release.state != "open":
         text += f" ({release.why})" if release.why else ""
@@ -283,4 +283,14 @@ def release_text(release: "Release") -> str:
         text += f", draft {release.draft} by {release.author}, approved by {release.approver}"
     if release.activate_at:
         text += f", active from {release.activate_at}"
-    return f"{text}; {release.tills} tills have it, bundle {release.bundle[:12]}"
+    text += f"; {release.tills} tills have it, bundle {release.bundle[:12]}"
+    if release.left_behind:
+        text += f"\n  CANNOT BE BROUGHT BACK: {release.left_behind} tills, which sell on with it;"
+        text += f" {release.remedy}"
+    return text
+
+
+def pin_text(pin: "Pin") -> str:
+    """Return a pin as one line for people."""
+    text = f"{pin.scope} {pin.name} is pinned to release {pin.release}"
+    return text if pin.counts else f"{text}, which was taken away: its rings decide meanwhile"

@@ -7,7 +7,7 @@ hears of a release, never what it may take: manifests are signed and versions ri
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,14 +16,10 @@ import structlog
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
-from central.programmes.registry import DEFAULT
 from central.rules.deltas import delta_content
 from central.rules.publishing import bundle_content
-from central.rules.releases import ring_of
-from central.rules.rings import Ring
-from sync.errors import MalformedMessageError
+from central.rules.ways import NO_WAYS, Number, TillRules, Ways, read_ways
 from sync.messages import Manifest
-from sync.roots import read_root
 from sync.rule_messages import Delta
 
 log = structlog.get_logger()
@@ -31,52 +27,6 @@ _SQL = load_queries("central.rules", "queries.sql")
 
 _FILES_BYTES_MAX: Final = 64 << 20
 """Of bundles and deltas kept in memory, those asked for last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A manifest and the generation of the key that signed it."""
-
-    generation: int
-    version: int
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An open release of a programme, and its rings."""
-
-    version: int
-    bundle: str
-    rings: tuple[Ring, ...]
-    programme: str = DEFAULT
-
-    def holds(self, *, till_id: int, store_id: str, region: str, programme: str = DEFAULT) -> bool:
-        """Say whether one of the rings holds a till; none holds one of another programme."""
-        return programme == self.programme and any(
-            ring.holds(till_id=till_id, store_id=store_id, region=region, release=self.version)
-            for ring in self.rings
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class TillRules:
-    """A till that asks for its rules.
-
-    Attributes:
-        bundle: what it has, hash.
-        programme: its store's.
-        taken: generation and version of the manifest it took last; None where it does not say.
-        refused: bundle it refused after its self-test.
-    """
-
-    till_id: int
-    store_id: str
-    region: str
-    bundle: str
-    taken: tuple[int, int] | None = None
-    refused: str = ""
-    programme: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +42,8 @@ class _Known:
     """Everything that decides, of one moment."""
 
     number: int = 0
-    standing: Sequence[Standing] = ()
-    pins: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    signed: Mapping[str, Sequence[Signed]] = field(default_factory=dict)
+    ways: Ways = NO_WAYS
+    manifests: Mapping[Number, Manifest] = field(default_factory=dict)
     deltas: Mapping[tuple[str, str], Delta] = field(default_factory=dict)
     roots: tuple[bytes, ...] = ()
     root_version: int = 0
@@ -108,6 +57,7 @@ class RuleDirectory:
         self._known = _Known()
         self._files: OrderedDict[str, bytes] = OrderedDict()
         self._files_bytes = 0
+        self._told: dict[int, tuple[int, int, str]] = {}
 
     async def refresh(self, connection: Connection | None = None) -> bool:
         """Read anew what has changed; says whether anything had."""
@@ -120,42 +70,33 @@ class RuleDirectory:
         self._known = await _read(connection, number)
         return True
 
-    def wanted(self, till: TillRules) -> str:
-        """Return the hash of the bundle a till should have; empty where nothing is for it."""
-        known = self._known
-        for scope, name in (("till", str(till.till_id)), ("store", till.store_id)):
-            if pinned := known.pins.get((scope, name)):
-                return pinned
-        for each in known.standing:
-            if each.holds(
-                till_id=till.till_id,
-                store_id=till.store_id,
-                region=till.region,
-                programme=till.programme,
-            ):
-                return each.bundle
-        return ""
-
     def answer(self, till: TillRules) -> Answer | None:
-        """Return what a till should take next; None where it has what it should have.
+        """Return what a till should take next, and remember that it was told.
 
-        Of the manifests that name it the till gets the first one that it can take: the rest are
-        left for the times after. Where none is left somebody has to publish again; meanwhile
-        the till sells with what it has.
+        Returns:
+            None where it has what it should have, or no manifest is left that it can take: it sells
+            with what it has until somebody publishes again (`central.rules.left_behind` tells).
         """
-        wanted = self.wanted(till)
-        if not wanted or wanted in (till.bundle, till.refused):
+        way = self._known.ways.way(till)
+        if way is None:
             return None
-        signed = self._known.signed.get(wanted, ())
-        if till.taken is None:
-            found = signed[-1] if signed else None
-        else:
-            taken = till.taken
-            newer = (each for each in signed if (each.generation, each.version) > taken)
-            found = next(newer, None)
-        if found is None:
-            return None
-        return Answer(found.manifest, self._known.deltas.get((wanted, till.bundle)))
+        bundle, number = way
+        self._told[till.till_id] = (*number, bundle)
+        return Answer(self._known.manifests[number], self._known.deltas.get((bundle, till.bundle)))
+
+    async def note_told(self, database: Connection | Pool) -> bool:
+        """Keep which manifests tills were told since the last time; says whether any was."""
+        told, self._told = self._told, {}
+        if not told:
+            return False
+        tills = sorted(told)
+        generations, versions, bundles = zip(*(told[each] for each in tills), strict=True)
+        try:
+            await database.execute(_SQL["note_told"], tills, generations, versions, bundles)
+        except BaseException:
+            self._told = told | self._told
+            raise
+        return True
 
     def roots_after(self, version: int) -> tuple[bytes, ...]:
         """Return the root documents that follow the one a till trusts."""
@@ -186,66 +127,30 @@ class RuleDirectory:
 
 
 async def _read(connection: Connection, number: int) -> _Known:
-    rings: dict[int, list[Ring]] = {}
-    for row in await connection.fetch(_SQL["rings"]):
-        rings.setdefault(row["release"], []).append(ring_of(row))
-    standing = [
-        Standing(row["version"], row["bundle"], tuple(rings[row["version"]]), row["programme"])
-        for row in await connection.fetch(_SQL["releases"])
-        if row["state"] == "open" and row["version"] in rings
-    ]
-    standing = _reached(standing)
-    pins = {
-        (row["scope"], row["name"]): row["bundle"] for row in await connection.fetch(_SQL["pins"])
-    }
-    wanted = {each.bundle for each in standing} | set(pins.values())
-    signed: dict[str, list[Signed]] = {}
+    ways = await read_ways(connection)
+    wanted = sorted(ways.signed)
     roots = await connection.fetch(_SQL["roots"])
-    counting = _generations(roots[-1]["document"]) if roots else None
-    for row in await connection.fetch(_SQL["manifests"], sorted(wanted)):
-        # What a key signed that counts no more, no till would take.
-        if counting is None or row["generation"] in counting:
-            try:
-                manifest = msgspec.msgpack.decode(row["manifest"], type=Manifest)
-            except msgspec.DecodeError as error:  # of a later release of this program
-                log.warning("manifest_unreadable", version=row["version"], why=str(error))
-                continue
-            found = Signed(row["generation"], row["version"], manifest)
-            signed.setdefault(row["bundle"], []).append(found)
+    manifests: dict[Number, Manifest] = {}
+    for row in await connection.fetch(_SQL["manifests"], wanted):
+        try:
+            manifest = msgspec.msgpack.decode(row["manifest"], type=Manifest)
+        except msgspec.DecodeError as error:  # of a later release of this program
+            log.warning("manifest_unreadable", version=row["version"], why=str(error))
+            continue
+        manifests[row["generation"], row["version"]] = manifest
     deltas = {
         (row["bundle"], row["base"]): Delta(
             base=row["base"],
             hash=hashlib.sha256(row["content"]).digest(),
             size_bytes=len(row["content"]),
         )
-        for row in await connection.fetch(_SQL["deltas"], sorted(wanted))
+        for row in await connection.fetch(_SQL["deltas"], wanted)
     }
     return _Known(
         number=number,
-        standing=standing,
-        pins=pins,
-        signed=signed,
+        ways=ways.of_manifests(manifests),
+        manifests=manifests,
         deltas=deltas,
         roots=tuple(row["document"] for row in roots),
         root_version=roots[-1]["version"] if roots else 0,
     )
-
-
-def _reached(standing: Sequence[Standing]) -> list[Standing]:
-    """Leave out what stands below a release for everybody of its programme: it is for nobody."""
-    covered: set[str] = set()
-    reached = []
-    for each in standing:
-        if each.programme not in covered:
-            reached.append(each)
-            if Ring("everywhere") in each.rings:
-                covered.add(each.programme)
-    return reached
-
-
-def _generations(root: bytes) -> set[int] | None:
-    try:
-        return set(read_root(root).root().generations().values())
-    except MalformedMessageError as error:  # of a later release of this program
-        log.warning("root_unreadable", why=str(error))
-        return None

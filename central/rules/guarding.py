@@ -35,12 +35,17 @@ _BASELINE_RECEIPTS: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """A release that was halted, and what was known of it then."""
+    """A release that was halted, and what was known of it then.
+
+    Attributes:
+        left_behind: tills that keep it because nothing signed can bring them back.
+    """
 
     version: int
     why: str
     release: Figures
     control: Figures
+    left_behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +117,15 @@ class RuleGuard:
         if not (why := judge(young.settings, ours, theirs)):
             return None
         try:
-            await halt(connection, young.version, why=why, by=GUARD, system=self.system)
+            done = await halt(connection, young.version, why=why, by=GUARD, system=self.system)
         except BadRequestError:  # somebody was quicker
             return None
         RULES_HALTED.inc()
-        log.error("release_halted", release=young.version, why=why, receipts=ours.receipts)
-        return Halted(young.version, why, ours, theirs)
+        log.error(
+            "release_halted", release=young.version, why=why, receipts=ours.receipts,
+            left_behind=done.left_behind,
+        )  # fmt: skip
+        return Halted(young.version, why, ours, theirs, done.left_behind)
 
     async def _baseline(
         self, connection: Connection, young: _Young, not_normal: Collection[str]

@@ -8,8 +8,8 @@ group by r.version having max(g.added_at_ms) >= $1 order by r.version;
 -- name: count_receipts
 insert into rule_count (bundle, bucket_ms, receipts, gross_minor, discount_minor, unequal, in_debt)
 select t.bundle, t.posted_at_ms / $2 * $2 as bucket_ms, count(*), sum(t.gross_minor), sum(t.discount_minor),
-       count(*) filter (where not t.equal), count(*) filter (where a.debt > 0)
-from receipt t left join account a using (account_id)
+       count(*) filter (where not t.equal), count(a.account_id)
+from receipt t left join (select account_id from account where debt > 0) a using (account_id)
 where t.posted_at_ms >= $1 group by 1, 2
 on conflict (bundle, bucket_ms) do update set receipts = excluded.receipts, gross_minor = excluded.gross_minor,
     discount_minor = excluded.discount_minor, unequal = excluded.unequal, in_debt = excluded.in_debt;
@@ -41,8 +41,9 @@ from till_rules where told_at_ms >= $2 group by 1;
 
 -- name: baseline
 select count(*) as receipts, sum(gross_minor)::bigint as gross_minor, sum(discount_minor)::bigint as discount_minor,
-       0 as unequal, count(*) filter (where debt > 0) as in_debt
-from (select t.gross_minor, t.discount_minor, a.debt from receipt t left join account a using (account_id)
+       0 as unequal, count(debtor) as in_debt
+from (select t.gross_minor, t.discount_minor, a.account_id as debtor
+      from receipt t left join (select account_id from account where debt > 0) a using (account_id)
       where t.posted_at_ms < $1 and t.bundle <> $3 and t.bundle <> all($4::text[]) order by t.posted_at_ms desc limit $2) before;
 
 -- name: last_outcome

@@ -8,6 +8,8 @@ from central.database.pool import Connection
 from central.errors import BadRequestError, NotFoundError
 from central.programmes.registry import called, programme_of_store
 from central.rules.releases import authorise, find_release
+from central.rules.rings import till_number
+from central.rules.ways import read_ways
 from central.staff.audit import note
 from central.staff.persons import APPROVER, Person
 from central.system import System
@@ -19,13 +21,18 @@ Scope = Literal["till", "store"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """A till or store that gets one release, whatever rings say."""
+    """A till or store that gets one release, whatever rings say.
+
+    Attributes:
+        counts: not while the release is halted or withdrawn; the rings say then.
+    """
 
     scope: Scope
     name: str
     release: int
     pinned_by: str
     pinned_at_ms: int
+    counts: bool
 
 
 async def pin(
@@ -35,18 +42,21 @@ async def pin(
     """Give a till or a store one release, whatever rings say; a till's own pin goes first.
 
     Raises:
-        BadRequestError: the release is another programme's.
+        BadRequestError: the release is halted, withdrawn or another programme's.
         ForbiddenError: the person is no approver.
-        NotFoundError: there is no such release.
+        NotFoundError: there is no such release, store or till.
     """
     who = await authorise(connection, by, APPROVER)
     release = await find_release(connection, version)
+    if release.state != "open":
+        raise BadRequestError("release", f"{version} is {release.state}: {release.why}")
     if scope == "store":
         whose = await programme_of_store(connection, name)
     else:
-        till_id = int(name) if name.isdecimal() else 0
-        whose = await connection.fetchval(_SQL["programme_of_till"], till_id)
-    if whose not in (None, release.programme):
+        whose = await connection.fetchval(_SQL["programme_of_till"], till_number(name))
+    if whose is None:
+        raise NotFoundError(f"there is no {scope} {name}")
+    if whose != release.programme:
         raise BadRequestError("release", f"{version} is for {called(release.programme)}")
     async with connection.transaction():
         await connection.execute(_SQL["put_pin"], scope, name, version, who, system.now_ms())
@@ -78,6 +88,7 @@ async def unpin(
 
 async def list_pins(connection: Connection) -> tuple[Pin, ...]:
     """Return every pin."""
+    counting = (await read_ways(connection)).pins
     return tuple(
         Pin(
             scope=row["scope"],
@@ -85,6 +96,7 @@ async def list_pins(connection: Connection) -> tuple[Pin, ...]:
             release=row["release"],
             pinned_by=row["pinned_by"],
             pinned_at_ms=row["pinned_at_ms"],
+            counts=(row["scope"], row["name"]) in counting,
         )
         for row in await connection.fetch(_SQL["pins"])
     )

@@ -1,7 +1,9 @@
 -- name: newest
 -- The rules of a programme's tills that are in no ring: the newest release for all of them that stands.
+-- A newer release that was halted or withdrawn takes its content with it (central.rules.ways).
 select b.hash, b.version from rule_release r join bundle b on b.hash = r.bundle
 where r.state = 'open' and b.programme = $1 and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+    and not exists (select from rule_release w where w.bundle = r.bundle and w.version > r.version and w.state <> 'open')
 order by r.version desc limit 1;
 
 -- name: content
@@ -29,6 +31,7 @@ select $1, coalesce((select max(version) from rule_draft where name = $1), 0) + 
        coalesce((select r.bundle from rule_release r join bundle b on b.hash = r.bundle
                  where r.state = 'open' and b.programme = $8
                    and exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
+                   and not exists (select from rule_release w where w.bundle = r.bundle and w.version > r.version and w.state <> 'open')
                  order by r.version desc limit 1), ''),
        $3, $4, $5, $6, $7
 returning version;
@@ -98,6 +101,9 @@ left join rule_approval a on a.name = r.draft and a.version = r.draft_version
 left join person q on q.person_id = a.approver_id
 order by r.version desc;
 
+-- name: release_states
+select r.version, r.bundle, r.state, b.programme from rule_release r join bundle b on b.hash = r.bundle order by r.version desc;
+
 -- name: rings
 select release, kind, names, basis_points, added_by, added_at_ms from rule_ring order by ring_id;
 
@@ -107,6 +113,9 @@ update rule_release set state = $2, why = $3, changed_at_ms = $4 where version =
 -- name: manifests
 select generation, version, bundle, release, manifest from rule_manifest where bundle = any($1)
 order by generation, version;
+
+-- name: signed
+select generation, version, bundle from rule_manifest where bundle = any($1) order by generation, version;
 
 -- name: manifest_of_bundle
 select manifest from rule_manifest where bundle = $1 order by generation desc, version desc limit 1;
@@ -123,17 +132,13 @@ set release = excluded.release, pinned_by = excluded.pinned_by, pinned_at_ms = e
 -- name: delete_pin
 delete from rule_pin where scope = $1 and name = $2 returning release;
 
--- name: good_bundles
--- What a programme's tills may be sent back to: releases for all that stand, the newest first, and what somebody is pinned to.
-select bundle from (
-    select r.bundle, max(r.version) as version from rule_release r join bundle b on b.hash = r.bundle
-    where r.state = 'open' and b.programme = $2 and (exists (select from rule_ring g where g.release = r.version and g.kind = 'everywhere')
-                                or exists (select from rule_pin p where p.release = r.version))
-    group by r.bundle) good
-order by version desc limit $1;
-
 -- name: stores_by_name
-select store_id, programme from store where store_id = any($1);
+select store_id as name, programme from store where store_id = any($1);
+
+-- name: regions_by_name
+-- One row each: of this programme where any of its stores is.
+select region as name, case when bool_or(programme = $2) then $2 else min(programme) end as programme from store
+where region = any($1) group by region;
 
 -- name: some_stores
 select store_id from store where programme = $3 order by md5(store_id || $1) limit $2;
@@ -141,8 +146,8 @@ select store_id from store where programme = $3 order by md5(store_id || $1) lim
 -- name: programme_of_till
 select s.programme from till t join store s using (store_id) where t.till_id = $1;
 
--- name: programmes_of_tills
-select t.till_id, s.programme from till t join store s using (store_id) where t.till_id = any($1::bigint[]);
+-- name: tills_by_number
+select t.till_id as name, s.programme from till t join store s using (store_id) where t.till_id = any($1::bigint[]);
 
 -- name: change_number
 select number from rule_change;
@@ -174,11 +179,16 @@ where not t.revoked and b.programme = $2 group by t.bundle order by tills desc l
 select bundle, count(*) as tills from till where not revoked group by bundle;
 
 -- name: tell_rules
-insert into till_rules (till_id, version, bundle, refused, why, calculated, slow, dropped, told_at_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-on conflict (till_id) do update set version = excluded.version, bundle = excluded.bundle, refused = excluded.refused,
-    why = excluded.why, calculated = excluded.calculated, slow = excluded.slow, dropped = excluded.dropped,
-    told_at_ms = excluded.told_at_ms;
+insert into till_rules (till_id, generation, version, bundle, refused, why, calculated, slow, dropped, told_at_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (till_id) do update set generation = excluded.generation, version = excluded.version, bundle = excluded.bundle,
+    refused = excluded.refused, why = excluded.why, calculated = excluded.calculated, slow = excluded.slow,
+    dropped = excluded.dropped, told_at_ms = excluded.told_at_ms, told_generation = 0, told_version = 0, told_bundle = '';
+
+-- name: note_told
+update till_rules r set told_generation = v.generation, told_version = v.version, told_bundle = v.bundle
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as v (till_id, generation, version, bundle)
+where r.till_id = v.till_id;
 
 -- name: bundle_names
 select hash as bundle, '' as base from bundle union all select bundle, base from bundle_delta order by bundle, base;

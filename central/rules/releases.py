@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import asyncpg
 import msgspec
+import structlog
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
@@ -23,22 +24,23 @@ from central.programmes.registry import DEFAULT, called, programme_of_rules
 from central.rules.deltas import insert_deltas, make_deltas
 from central.rules.drafts import DraftRow, load_draft
 from central.rules.guards import GUARD, GuardSettings
+from central.rules.left_behind import NOBODY, LeftBehind, find_left_behind
 from central.rules.publishing import base_hash, bundle_content, check_rules, day_of, pack_bundle
 from central.rules.release_file import ReleaseFile, check_file, spare_manifests
 from central.rules.rings import Ring, SomeStores
+from central.rules.ways import read_ways, ring_of
 from central.staff.audit import note
 from central.staff.persons import APPROVER, COMMAND_LINE, Person, are_there_people
 from central.system import System
 from loyalty.bundle import Bundle
 from sync.messages import Manifest
 
+log = structlog.get_logger()
 _SQL = load_queries("central.rules", "queries.sql")
 
 State = Literal["open", "halted", "withdrawn"]
 
 _MOMENT_CHARACTERS: Final = len("2026-12-01T06:00:00")
-GOOD_MAX: Final = 2
-"""So many contents beside its own a release is signed for, to send tills back to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class Release:
         why: of the last change of its state.
         tills: that have its content now, as they said last.
         programme: whose tills it is for; empty = the default one's.
+        left_behind: tills that have its content though it was taken away, and that nothing signed
+            can bring back; `remedy` says what does.
     """
 
     version: int
@@ -71,6 +75,8 @@ class Release:
     changed_at_ms: int
     tills: int
     programme: str = DEFAULT
+    left_behind: int = 0
+    remedy: str = ""
 
 
 async def authorise(connection: Connection, by: Person | None, role: str) -> str:
@@ -135,8 +141,8 @@ async def build_release(
 
 
 async def _to_go_back_to(connection: Connection, programme: str) -> list[Manifest]:
-    good = await connection.fetch(_SQL["good_bundles"], GOOD_MAX, programme)
-    return [await _manifest_of(connection, row["bundle"]) for row in good]
+    good = (await read_ways(connection)).to_go_back_to(programme)
+    return [await _manifest_of(connection, bundle) for bundle in good]
 
 
 def _is_moment(text: str) -> bool:
@@ -262,7 +268,7 @@ async def add_ring(
 
     Raises:
         ForbiddenError: the person is no approver.
-        BadRequestError: it was halted or withdrawn, or a store is unknown.
+        BadRequestError: it was halted or withdrawn, or a till, store or region is unknown.
         NotFoundError: there is no such release.
     """
     name = await authorise(connection, by, APPROVER)
@@ -286,20 +292,7 @@ async def _add_ring(
     by: str,
     now_ms: int,
 ) -> None:
-    if isinstance(ring, SomeStores):
-        rows = await connection.fetch(_SQL["some_stores"], str(version), ring.count, programme)
-        ring = Ring("stores", tuple(sorted(row["store_id"] for row in rows)))
-    elif ring.kind == "stores":
-        rows = await connection.fetch(_SQL["stores_by_name"], list(ring.names))
-        if unknown := set(ring.names) - {row["store_id"] for row in rows}:
-            raise BadRequestError("ring", f"there is no store {', '.join(sorted(unknown))}")
-        others = {row["store_id"] for row in rows if row["programme"] != programme}
-        _refuse_others("store", others, programme)
-    elif ring.kind == "tills":
-        till_ids = [int(name) for name in ring.names]
-        rows = await connection.fetch(_SQL["programmes_of_tills"], till_ids)
-        others = {str(row["till_id"]) for row in rows if row["programme"] != programme}
-        _refuse_others("till", others, programme)
+    ring = await _looked_up(connection, version, ring, programme)
     await connection.execute(
         _SQL["insert_ring"], version, ring.kind, list(ring.names), ring.basis_points, by, now_ms
     )
@@ -309,9 +302,38 @@ async def _add_ring(
     )  # fmt: skip
 
 
-def _refuse_others(what: str, others: Iterable[str], programme: str) -> None:
-    if names := ", ".join(sorted(others)):
-        raise BadRequestError("ring", f"{what} {names} is not of {called(programme)}")
+async def _looked_up(
+    connection: Connection, version: int, ring: Ring | SomeStores, programme: str
+) -> Ring:
+    """Return a ring whose stores, tills and regions are all there, of this programme."""
+    if isinstance(ring, SomeStores):
+        rows = await connection.fetch(_SQL["some_stores"], str(version), ring.count, programme)
+        if len(rows) < ring.count:
+            raise BadRequestError(
+                "ring", f"there are {len(rows)} stores of {called(programme)}, not {ring.count}"
+            )
+        return Ring("stores", tuple(sorted(row["store_id"] for row in rows)))
+    if ring.kind == "stores":
+        rows = await connection.fetch(_SQL["stores_by_name"], list(ring.names))
+        _refuse_strangers("store", ring, rows, programme)
+    elif ring.kind == "tills":
+        rows = await connection.fetch(_SQL["tills_by_number"], [int(name) for name in ring.names])
+        _refuse_strangers("till", ring, rows, programme)
+    elif ring.kind == "regions":
+        rows = await connection.fetch(_SQL["regions_by_name"], list(ring.names), programme)
+        _refuse_strangers("region", ring, rows, programme)
+    return ring
+
+
+def _refuse_strangers(
+    what: str, ring: Ring, rows: Iterable[asyncpg.Record], programme: str
+) -> None:
+    """Refuse names nobody has, and those of another programme."""
+    found = {str(row["name"]): row["programme"] for row in rows}
+    if unknown := ", ".join(name for name in ring.names if name not in found):
+        raise BadRequestError("ring", f"there is no {what} {unknown}")
+    if others := ", ".join(name for name in ring.names if found[name] != programme):
+        raise BadRequestError("ring", f"{what} {others} is not of {called(programme)}")
 
 
 async def halt(
@@ -359,8 +381,8 @@ async def roll_back(
     """
     name = await authorise(connection, by, APPROVER)
     release = await find_release(connection, version)
-    good = await connection.fetch(_SQL["good_bundles"], GOOD_MAX + 1, release.programme)
-    if not [row for row in good if row["bundle"] != release.bundle]:
+    good = (await read_ways(connection)).to_go_back_to(release.programme)
+    if not set(good) - {release.bundle}:
         raise BadRequestError("release", f"there is nothing before {version} to go back to")
     return await _change(
         connection, version, ("open", "halted"), "withdrawn", why=why, by=name,
@@ -382,10 +404,10 @@ async def _change(
     now_ms = system.now_ms()
     release = await find_release(connection, version)
     async with connection.transaction():
-        changed = await connection.fetchval(
+        is_changed = await connection.fetchval(
             _SQL["change_state"], version, after, why, now_ms, list(before)
         )
-        if changed is None:
+        if is_changed is None:
             raise BadRequestError("release", f"{version} is {release.state}")
         await note(
             connection, person=by, action=action, subject=f"release:{version}",
@@ -395,7 +417,12 @@ async def _change(
             release=version, bundle=release.bundle, state=after, by_guard=by == GUARD
         )
         await outbox.write(connection, [Event(RULES_KEY, event)], now_ms=now_ms)
-    return await find_release(connection, version)
+    changed = await find_release(connection, version)
+    if changed.left_behind:
+        log.error(
+            "tills_left_behind", release=version, tills=changed.left_behind, remedy=changed.remedy
+        )
+    return changed
 
 
 # Looking
@@ -421,18 +448,19 @@ async def list_releases(connection: Connection) -> tuple[Release, ...]:
     for row in await connection.fetch(_SQL["rings"]):
         rings.setdefault(row["release"], []).append(str(ring_of(row)))
     tills = {row["bundle"]: row["tills"] for row in await connection.fetch(_SQL["holders"])}
+    left = await find_left_behind(connection)
     return tuple(
-        _release(row, tuple(rings.get(row["version"], ())), tills.get(row["bundle"], 0))
+        _release(
+            row,
+            tuple(rings.get(row["version"], ())),
+            tills.get(row["bundle"], 0),
+            NOBODY if row["state"] == "open" else left.get(row["bundle"], NOBODY),
+        )
         for row in await connection.fetch(_SQL["releases"])
     )
 
 
-def ring_of(row: asyncpg.Record) -> Ring:
-    """Return a ring as it is kept."""
-    return Ring(row["kind"], tuple(row["names"]), row["basis_points"])
-
-
-def _release(row: asyncpg.Record, rings: tuple[str, ...], tills: int) -> Release:
+def _release(row: asyncpg.Record, rings: tuple[str, ...], tills: int, left: LeftBehind) -> Release:
     draft = f"{row['draft']}@{row['draft_version']}" if row["draft"] else ""
     return Release(
         version=row["version"],
@@ -451,4 +479,6 @@ def _release(row: asyncpg.Record, rings: tuple[str, ...], tills: int) -> Release
         changed_at_ms=row["changed_at_ms"],
         tills=tills,
         programme=row["programme"],
+        left_behind=left.tills,
+        remedy=left.remedy() if left.tills else "",
     )

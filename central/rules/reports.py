@@ -11,6 +11,6 @@ async def note_report(connection: Connection, till_id: int, hello: Hello, *, now
     """Keep what a till said of its rules in place of what it said before."""
     rules = hello.rules
     await connection.execute(
-        _SQL["tell_rules"], till_id, rules.version, hello.bundle, rules.refused, rules.why,
-        rules.calculated, rules.slow, rules.dropped, now_ms,
+        _SQL["tell_rules"], till_id, rules.generation, rules.version, hello.bundle, rules.refused,
+        rules.why, rules.calculated, rules.slow, rules.dropped, now_ms,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from central.errors import BadRequestError
 Kind = Literal["tills", "stores", "share", "regions", "everywhere"]
 
 _PARTS: Final = 10_000
+_DIGITS_MAX: Final = 18
 _SHARE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?%")
 _FORMS: Final = "till:12, store:367,368, stores:5, share:1%, region:north or everywhere"
 
@@ -68,6 +69,12 @@ def part_of(till_id: int, release: int) -> int:
     return int.from_bytes(digest[:8], "big") % _PARTS
 
 
+def till_number(name: str) -> int:
+    """Return a till's number as people write it; 0, which no till has, where it cannot be one."""
+    is_number = name.isascii() and name.isdecimal() and len(name) <= _DIGITS_MAX
+    return int(name) if is_number else 0
+
+
 def read_ring(text: str) -> Ring | SomeStores:
     """Return a ring as people write it.
 
@@ -76,9 +83,11 @@ def read_ring(text: str) -> Ring | SomeStores:
     """
     kind, _, rest = text.strip().partition(":")
     names = tuple(sorted({name.strip() for name in rest.split(",") if name.strip()}))
+    if "\0" in text:  # which no name in the database can hold
+        names = ()
     if kind == "everywhere" and not rest:
         return EVERYWHERE
-    if kind == "till" and names and all(name.isdecimal() for name in names):
+    if kind == "till" and names and all(map(till_number, names)):
         return Ring("tills", tuple(sorted(names, key=int)))
     if kind == "store" and names:
         return Ring("stores", names)

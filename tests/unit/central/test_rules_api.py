@@ -11,6 +11,7 @@ from central.rules.release_file import read_file, sign_file, write_file
 from central.staff.persons import add_person
 from loyalty.bundle import Bundle
 from loyalty.documents import encode
+from sync.roots import ReleaseKey, RootDocument, new_root, write_root
 from tests.support.builders import bundle, offer, percent
 from tests.support.centre import BUNDLE, KEYS, RULE_KEY, JoinedCentre
 from tests.support.command_line import central
@@ -34,6 +35,22 @@ async def token(centre: JoinedCentre, name: str, *roles: str) -> dict[str, str]:
     async with centre.pool.acquire() as connection:
         made = await add_person(connection, name, roles, by="test", system=centre.system)
     return bearer(made)
+
+
+async def published(centre: JoinedCentre, who: dict[str, str], signed: bytes) -> int:
+    """Publish for a store, with a guard of its own."""
+    template = "/v1/rules/releases"
+    path = f"{template}?ring=store:store-1&guards="
+    unread = await centre.http.post(f'{path}{{"colour":1}}', headers=who, content=signed)
+    assert_as_documented(unread, template)
+    assert (unread.status_code, "colour" in unread.text) == (422, True)
+    done = await centre.http.post(f'{path}{{"receipts_min":7}}', headers=who, content=signed)
+    assert_as_documented(done, template)
+    version: int = done.json()["version"]
+    assert done.json()["rings"] == ["store:store-1"]
+    kept = await centre.pool.fetchval("select guards from rule_release where version = $1", version)
+    assert json.loads(kept)["receipts_min"] == 7
+    return version
 
 
 async def test_the_whole_way_over_http(centre: JoinedCentre) -> None:
@@ -63,17 +80,13 @@ async def test_the_whole_way_over_http(centre: JoinedCentre) -> None:
     assert approved.json()["approver"] == "boris"
     made = await http.get("/v1/rules/drafts/summer/release", headers=boris)
     signed = write_file(sign_file(read_file(made.content), RULE_KEY))
-    done = await call(
-        "POST", "/v1/rules/releases?ring=store:store-1", "/v1/rules/releases", boris, signed
-    )
-    version = done.json()["version"]
-    assert done.json()["rings"] == ["store:store-1"]
+    version = await published(centre, boris, signed)
     path = f"/v1/rules/releases/{version}"
     await call("POST", f"{path}/rings", f"{RELEASE}/rings", boris, b'{"ring": "share:1%"}')
     halted = await call("POST", f"{path}/halt", f"{RELEASE}/halt", boris, b'{"why": "cold"}')
     assert (halted.json()["state"], halted.json()["why"]) == ("halted", "cold")
     await call("POST", f"{path}/resume", f"{RELEASE}/resume", boris, b"{}")
-    pin = f"/v1/rules/pins/till/{version}"
+    pin = f"/v1/rules/pins/till/{(await centre.till()).identity.till_id}"
     await call("PUT", pin, PIN, boris, json.dumps({"release": version}).encode())
     await call("GET", "/v1/rules/pins", "/v1/rules/pins", office)
     await call("DELETE", pin, PIN, boris)
@@ -84,6 +97,30 @@ async def test_the_whole_way_over_http(centre: JoinedCentre) -> None:
     await call("GET", path, RELEASE, office)
     audit = await call("GET", f"/v1/audit?subject=release:{version}", "/v1/audit", office)
     assert [row["action"] for row in audit.json()][:2] == ["rules.roll-back", "rules.resume"]
+
+
+async def test_keys_change_over_http(centre: JoinedCentre) -> None:
+    boris = await token(centre, "boris", "approver")
+    path, office = "/v1/rules/roots", bearer(KEYS.office_token)
+    assert (await centre.http.get(path, headers=office)).json() == []
+    first = new_root(
+        RootDocument(
+            version=1, root_keys=(RULE_KEY.public.hex(),), threshold=1,
+            release_keys=(ReleaseKey(key=RULE_KEY.public.hex(), generation=1),),
+        )
+    )  # fmt: skip
+    unsigned = await centre.http.post(path, headers=boris, content=write_root(first))
+    assert_as_documented(unsigned, path)
+    assert unsigned.status_code == 422
+    signed = write_root(first.signed_by(RULE_KEY))
+    nobody = await centre.http.post(path, headers=await token(centre, "ann"), content=signed)
+    assert nobody.status_code == 403
+    done = await centre.http.post(path, headers=boris, content=signed)
+    assert_as_documented(done, path)
+    assert done.json()["version"] == 1
+    shown = await centre.http.get(path, headers=office)
+    assert_as_documented(shown, path)
+    assert shown.json() == [json.loads(signed)]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +135,17 @@ async def test_a_write_needs_a_person(
 
 
 # The command line
+
+
+def assert_pinned(file: Path, by: tuple[str | Path, ...], at: tuple[str | Path, ...]) -> None:
+    """A store that is there is pinned and let go; a till that is not is named."""
+    file.write_text('{"kind": "store", "store": "store-1"}\n')
+    assert central("load", file, *at).code == 0
+    assert central("rules", "pin", "--store", "store-1", "1", *by).code == 0
+    assert "store store-1 is pinned to release 1" in central("rules", "list", *at).said
+    assert central("rules", "unpin", "--store", "store-1", *by).code == 0
+    nowhere = central("rules", "pin", "--till", "7", "1", *by)
+    assert (nowhere.code, "there is no till 7" in nowhere.complained) == (1, True)
 
 
 def assert_exported(folder: Path, *at: str | Path) -> None:
@@ -142,9 +190,7 @@ def test_the_whole_way_on_the_command_line(database: str, tmp_path: Path) -> Non
     assert "everywhere" in central("rules", "ring", version, "everywhere", *by).said
     assert "halted (cold)" in central("rules", "halt", version, "--why", "cold", *by).said
     assert "open" in central("rules", "resume", version, *by).said
-    assert central("rules", "pin", "--till", "7", "1", *by).code == 0
-    assert "till 7 is pinned to release 1" in central("rules", "list", *at).said
-    assert central("rules", "unpin", "--till", "7", *by).code == 0
+    assert_pinned(tmp_path / "stores.jsonl", by, at)
     assert "withdrawn" in central("rules", "roll-back", version, *by).said
     assert_exported(tmp_path / "www", *at)
     assert "rules.roll-back" in central("audit", "--subject", f"release:{version}", *at).said

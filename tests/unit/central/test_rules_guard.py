@@ -115,6 +115,43 @@ async def test_a_planted_bad_rule_is_halted_in_its_first_ring(chain: Chain) -> N
     assert min(versions) > bad.version
 
 
+async def test_what_a_bad_rule_touches_in_a_burst_and_at_a_till_without_a_line(
+    chain: Chain,
+) -> None:
+    """Beyond what the guard has to see: what is sold until it looks, and until each till hears."""
+    good = await chain.publish(GOOD, "everywhere")
+    for _ in range(3):
+        await chain.trade()
+    bad = await chain.publish(BAD, "store:store-1")
+    await chain.trade()  # every till talks; those of the store sell one receipt each with it
+    burst, alone = 10, 7
+    on_line, cut = chain.tills["store-1"]
+    for till in (on_line, cut):
+        for _ in range(burst):
+            await till.sell(receipt())
+        await till.talk()
+    await chain.centre.apply()
+    (halted,) = await chain.guard.look()
+    assert halted.release.receipts == TILLS_OF_A_STORE * (1 + burst) > GUARDS.receipts_min
+    assert halted.left_behind == 0
+    cut.line_is_cut, cut.joined.till.link_up = True, False
+    await on_line.talk()
+    for _ in range(alone):
+        for till in (on_line, cut):
+            await till.sell(receipt())
+    cut.line_is_cut = False
+    await cut.talk()
+    assert chain.bundles("store-1") == {good.bundle}
+    await cut.sell(receipt())
+    for till in (on_line, cut):
+        await till.talk()
+    await chain.centre.apply()
+    touched = await chain.centre.pool.fetchval(
+        "select count(*) from receipt where bundle = $1", bad.bundle
+    )
+    assert touched == TILLS_OF_A_STORE * (1 + burst) + alone
+
+
 async def test_a_halt_is_sticky_and_only_a_person_lifts_it(chain: Chain) -> None:
     await chain.publish(GOOD, "everywhere")
     await chain.trade()

@@ -12,6 +12,7 @@ SYNC_ARGS ?=
 RULES_ARGS ?=
 MUTATE_ARGS ?=
 PYTEST_ARGS ?=
+MORE_ARGS ?=
 CRASH_ARGS ?=
 BACKTEST_ARGS ?=
 CENTRE_ARGS ?=
@@ -27,7 +28,7 @@ COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help environment nanomsg promtool spark demo replay test check receipts package simulate soak crash netem bench bench-engine bench-till bench-sync bench-rules bench-centre bench-backtest mutate golden \
+.PHONY: help environment nanomsg promtool spark demo replay test test-more check style types receipts package simulate soak crash netem bench bench-engine bench-till bench-sync bench-rules bench-centre bench-backtest mutate golden \
 	lock clean
 
 help: ## Say what can be made
@@ -67,13 +68,24 @@ replay: $(ENVIRONMENT) ## A year of 50 real stores, calculated and compared with
 test: $(ENVIRONMENT) ## Run the tests (PYTEST_ARGS='tests/unit -k chain')
 	$(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--numprocesses=auto --dist=worksteal)
 
+test-more: $(ENVIRONMENT) ## Draw more: 10 times the examples, 30 seeds (MORE_ARGS='tests/oracle --seeds 100')
+	$(PY) -m pytest --numprocesses=auto --dist=worksteal $(if $(MORE_ARGS),$(MORE_ARGS),--times=10 --seeds=30 \
+		tests/property tests/oracle tests/unit/loyalty tests/unit/central/test_batches.py \
+		tests/unit/central/test_store_journeys.py)
+
 check: $(ENVIRONMENT) ## Everything CI checks: format, lint, types, import rules, tests
-	$(PY) -m ruff format --check .
-	$(PY) -m ruff check .
-	$(PY) -m mypy
-	.venv/bin/lint-imports --no-logo
+	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory receipts
+
+style: $(ENVIRONMENT) ## Check format and lint
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: $(ENVIRONMENT) ## Check types and import rules
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
 
 receipts: $(ENVIRONMENT) ## Calculate the golden receipts on every supported Python that is installed
 	$(PY) tests/golden/on_every_python.py
@@ -87,7 +99,7 @@ promtool: ## Fetch Debian's promtool, which tests the centre's alert rules, into
 	cd build/promtool && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 
 simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one world per seed (SEEDS=10000)
-	$(PY) -m bench.simulate --seeds $(SEEDS)
+	$(PY) -m bench.simulate --seeds $(SEEDS) --plants
 
 soak: $(ENVIRONMENT) ## Keep a centre and its tills busy for long and watch them (SOAK_ARGS=...)
 	$(PY) -m bench.soak $(SOAK_ARGS)

@@ -1,4 +1,4 @@
-"""Keeps simulated worlds running for long: `python -m bench.soak --minutes 60`.
+"""Keeps simulated worlds of a month running for long: `python -m bench.soak --minutes 60`.
 
 Everything else is `bench.simulate`'s.
 """
@@ -10,4 +10,4 @@ from bench.simulate.__main__ import main
 MINUTES_DEFAULT = 60.0
 
 if __name__ == "__main__":
-    sys.exit(main(minutes_default=MINUTES_DEFAULT))
+    sys.exit(main(minutes_default=MINUTES_DEFAULT, profile_default="years"))

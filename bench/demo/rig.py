@@ -246,9 +246,16 @@ def free_port() -> int:
 
 
 def wait_until(
-    holds: Callable[[], bool], otherwise: str, process: subprocess.Popen[bytes] | None = None
+    holds: Callable[[], bool],
+    otherwise: str,
+    process: subprocess.Popen[bytes] | None = None,
+    *,
+    every_s: float = _POLL_S,
 ) -> None:
     """Wait for a condition.
+
+    Args:
+        every_s: how often it is looked at.
 
     Raises:
         RigError: it does not come to hold, or the process ended.
@@ -257,7 +264,7 @@ def wait_until(
     while not holds():
         if time.monotonic() > deadline or (process is not None and process.poll() is not None):
             raise RigError(otherwise)
-        time.sleep(_POLL_S)
+        time.sleep(every_s)
 
 
 def stop_process(process: subprocess.Popen[bytes] | None) -> None:

@@ -45,7 +45,8 @@ class World:
 
     Attributes:
         days: virtual days; 0 = as the profile has it.
-        plant: name of a planted bug's class; empty = the product as built.
+        plant: name of a planted bug's class, found in worlds of its own size; empty = the product
+            as built.
     """
 
     seed: int
@@ -124,8 +125,9 @@ def run_in(databases: ScratchDatabases, world: World) -> Told:
 
 def _told(databases: ScratchDatabases, world: World) -> Told:
     faults, size = PROFILES[world.profile]
-    size = replace(size, days=world.days or size.days)
     plant = {each.__name__: each for each in PLANTS}[world.plant]() if world.plant else AsBuilt()
+    size = plant.size if world.plant else size
+    size = replace(size, days=world.days or size.days)
     dsn = databases.create()
     try:
         run = _loop_run(_run(dsn, world.seed, faults=faults, size=size, plant=plant))

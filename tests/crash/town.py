@@ -20,10 +20,13 @@ from bench.demo.cut_proxy import CutProxy
 from bench.demo.rig import CentreProcess, TillProcess, free_port, wait_until
 from loyalty.documents import encode
 from pos_adapters.ports import Receipt, ScannedLine, TillAnswer
+from tests.support.command_line import central
 
 POINTS = 400
 POOL_POINTS = 10_000
 MOMENT = "2026-03-04T12:00:00"
+_TALKS_EVERY_S = 0.1
+"""While something is waited for: each talk keeps a till, the centre and its database busy."""
 _ONCE = """
 select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem')
     group by subject, kind having count(*) > 1) twice
@@ -67,7 +70,8 @@ class DrilledTill(TillProcess):
             self.talk()
             return holds(self.figures()[name])
 
-        wait_until(is_so, f"{self.name}: {name} is {self.figures()[name]}", self.process)
+        otherwise = f"{self.name}: {name} is {self.figures()[name]}"
+        wait_until(is_so, otherwise, self.process, every_s=_TALKS_EVERY_S)
 
     def sell(self, number: int, redeem: int = 0) -> int:
         """Sell; returns how many points could be redeemed."""
@@ -140,8 +144,18 @@ class Town:
         self.url = self.centre.start()
         rules = self.folder / "rules.json"
         rules.write_text(json.dumps(encode(RULES)), encoding="utf-8")
-        self.centre.run("rules", "publish", rules)
-        self.centre.run("fund-pool", POOL_POINTS)
+        self.command("rules", "publish", rules)
+        self.command("fund-pool", POOL_POINTS)
+
+    def command(self, *arguments: object) -> str:
+        """Run a command of the centre in this process: one of its own takes a second to start.
+
+        Returns:
+            What it said.
+        """
+        ended = central(*map(str, arguments), "--data", self.centre.folder)
+        assert ended.code == 0, ended.complained
+        return ended.said
 
     @property
     def port(self) -> int:
@@ -160,7 +174,7 @@ class Town:
         ]  # fmt: skip
         people = self.folder / f"{store}.jsonl"
         people.write_text("".join(json.dumps(each) + "\n" for each in lines), encoding="utf-8")
-        self.centre.run("load", people)
+        self.command("load", people)
         return store, card
 
     def till(self, store: str, card: str, *, slot: int = 1, has_bus: bool = False) -> DrilledTill:
@@ -173,7 +187,7 @@ class Town:
         )  # fmt: skip
         self.tills.append(till)
         no_vault = ["--no-vault"] if slot > 1 else []
-        made = self.centre.run("enrol", "--store", store, "--slot", slot, *no_vault, "--json")
+        made = self.command("enrol", "--store", store, "--slot", slot, *no_vault, "--json")
         assert till.proxy is not None
         till.enrol(f"http://127.0.0.1:{till.proxy.port}", json.loads(made)["code"])
         if has_bus:
@@ -227,7 +241,7 @@ class Town:
                 return not waiting and not books.unfinished(ids)
 
             for _ in range(3):
-                wait_until(is_quiet, "no agreement")
+                wait_until(is_quiet, "no agreement", every_s=_TALKS_EVERY_S)
 
     def losses(self) -> int:
         """Return what the risk pool has paid."""

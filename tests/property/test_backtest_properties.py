@@ -17,12 +17,13 @@ from loyalty.checking import errors_of
 from loyalty.compilation import compile_bundle
 from loyalty.opening import days
 from tests.support.archived import HASH, batch_of, changes, pairs_of, posted_of
+from tests.support.effort import examples
 from tests.support.receipt_strategies import Receipt, receipts
 
 RECALCULATE = Terms(recalculate=True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(120))
 @given(receipts, st.data())
 def test_a_receipt_that_is_left_out_comes_out_the_same_to_the_byte(
     receipt: Receipt, data: st.DataObject
@@ -77,6 +78,7 @@ def test_the_floor_of_a_line_is_the_engine_s(receipt: Receipt) -> None:
         assert found == floor
 
 
+@settings(max_examples=examples(60))
 @given(st.lists(receipts, min_size=1, max_size=4), st.data())
 def test_partial_sums_add_up_however_the_receipts_are_split(
     drawn: list[Receipt], data: st.DataObject
@@ -98,6 +100,7 @@ def test_partial_sums_add_up_however_the_receipts_are_split(
     assert added == backtest_batch(batch, pairs, terms=RECALCULATE)
 
 
+@settings(max_examples=examples(60))
 @given(receipts, st.data())
 def test_what_the_centre_confirmed_need_not_be_calculated_again(
     receipt: Receipt, data: st.DataObject

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache, partial
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from loyalty.documents import decode, encode
 from loyalty.matching import Line, LineView, compile_match
 from loyalty.offers import LineMatch, Need, When
 from tests.support.builders import bundle, moment, offer
+from tests.support.effort import examples
 from tests.support.offer_strategies import GROUPS, one_of
 from tests.support.published import publishable
 from tests.support.receipt_strategies import Receipt, baskets, products, receipts
@@ -109,27 +111,39 @@ def windows(draw: st.DrawFn) -> When:
     )
 
 
-def is_open(when: When, at: datetime) -> bool:
-    """Ask the engine."""
-    local = at.isoformat(timespec="seconds")
-    situation = Situation(Basket(lines=()), [], 0, NOBODY, Moment(local=local))
-    return obstacle(offer(when=when), None, situation, (), gives_points=False) is None
+@cache
+def quarters_of_a_month() -> tuple[Situation, ...]:
+    """Return a situation at every quarter of an hour, days before and after all windows too."""
+    first = datetime(2025, 2, 20)  # noqa: DTZ001
+    moments = (first + timedelta(minutes=15 * at) for at in range(30 * 96))
+    return tuple(
+        Situation(Basket(lines=()), [], 0, NOBODY, Moment(local=at.isoformat(timespec="seconds")))
+        for at in moments
+    )
 
 
-@settings(max_examples=60)
+def found_open(when: When) -> set[int]:
+    """Ask the engine in which of the situations an offer of this window is open."""
+    shut = partial(obstacle, offer(when=when), None)
+    return {
+        number
+        for number, situation in enumerate(quarters_of_a_month())
+        if shut(situation, (), gives_points=False) is None
+    }
+
+
+@settings(max_examples=examples(60))
 @given(windows(), windows())
 def test_windows_meet_where_the_engine_finds_both_open(one: When, other: When) -> None:
     ours, theirs = window_of(one), window_of(other)
-    days = [datetime(2025, 2, 20) + timedelta(minutes=15 * at) for at in range(30 * 96)]  # noqa: DTZ001
-    open_one = {at for at in days if is_open(one, at)}
-    open_other = {at for at in days if is_open(other, at)}
+    open_one, open_other = found_open(one), found_open(other)
     assert ours.is_empty == (not open_one)
     assert ours.meets(theirs) == bool(open_one & open_other)
     if ours.holds(theirs):
         assert open_other <= open_one
 
 
-@settings(max_examples=200, suppress_health_check=SLOW)
+@settings(max_examples=examples(100), suppress_health_check=SLOW)
 @given(any_bundles(), one_of("", A_DAY))
 def test_a_check_always_ends_with_words(rules: Bundle, today: str) -> None:
     found = check_bundle(rules, today=today)
@@ -149,7 +163,7 @@ receipts_of_published_rules = st.builds(
 )
 
 
-@settings(max_examples=300, suppress_health_check=SLOW)
+@settings(max_examples=examples(150), suppress_health_check=SLOW)
 @given(receipts_of_published_rules)
 def test_rules_that_pass_the_checks_never_raise_at_a_till(receipt: Receipt) -> None:
     result = receipt.calculate()

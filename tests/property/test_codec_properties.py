@@ -18,6 +18,7 @@ from sync.errors import MalformedMessageError
 from sync.messages import Message
 from sync.records import Record, decode_record, encode_record
 from tests.golden.wire.examples import MESSAGES, RECORDS
+from tests.support.effort import examples
 from tests.support.receipt_strategies import baskets, rights
 
 NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
@@ -137,7 +138,7 @@ def read(kind: type[Message], body: bytes) -> None:
     assert decode(kind, encode(message)) == message
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(messages)
 def test_message_arrives_as_it_was_sent(message: Message) -> None:
     event(type(message).__name__)
@@ -147,7 +148,7 @@ def test_message_arrives_as_it_was_sent(message: Message) -> None:
     assert encode(arrived) == body
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(records)
 def test_record_is_read_as_it_was_written(record: Record) -> None:
     event(type(record).__name__)
@@ -156,26 +157,26 @@ def test_record_is_read_as_it_was_written(record: Record) -> None:
     assert encode_record(decode_record(body)) == body
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(list(MESSAGES)), st.binary(max_size=200))
 def test_garbage_is_malformed_and_nothing_else(kind: type[Message], body: bytes) -> None:
     read(kind, body)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(list(MESSAGES)), damaged(messages.map(encode)))
 def test_damaged_message_is_read_or_malformed(kind: type[Message], body: bytes) -> None:
     read(kind, body)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_damaged_message_of_the_kind_is_read_or_malformed(data: st.DataObject) -> None:
     message = data.draw(messages)
     read(type(message), data.draw(damaged(st.just(encode(message)))))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(messages, st.sampled_from(list(MESSAGES)))
 def test_message_taken_for_another_is_read_or_malformed(
     message: Message, kind: type[Message]
@@ -195,7 +196,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_message_with_any_value_in_a_field_is_read_or_malformed(data: st.DataObject) -> None:
     message = data.draw(messages)
@@ -204,7 +205,7 @@ def test_message_with_any_value_in_a_field_is_read_or_malformed(data: st.DataObj
     read(type(message), msgspec.msgpack.encode(fields))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.one_of(st.binary(max_size=100), damaged(records.map(encode_record))))
 def test_damaged_record_is_read_or_malformed(body: bytes) -> None:
     try:
@@ -216,7 +217,7 @@ def test_damaged_record_is_read_or_malformed(body: bytes) -> None:
     assert type(record) in RECORDS
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.one_of(
         st.binary(max_size=100),

@@ -14,6 +14,7 @@ from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
 from loyalty.documents import decode, encode
 from loyalty.errors import DocumentError, RuleSetError
+from tests.support.effort import examples
 from tests.support.receipt_strategies import Receipt, receipts
 
 KINDS = (Basket, Bundle, AccountSnapshot, SpendRight, RedeemRequest, Moment, Place, Calculation)
@@ -39,7 +40,7 @@ garbage = st.recursive(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(document=garbage)
 def test_garbage_raises_a_document_error_that_names_a_path(
     kind: type[object], document: object
@@ -81,7 +82,7 @@ def spoilt(document: object, data: st.DataObject) -> object:
     return copied
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts, st.data())
 def test_a_spoilt_bundle_is_refused_or_calculates(receipt: Receipt, data: st.DataObject) -> None:
     try:
@@ -94,7 +95,7 @@ def test_a_spoilt_bundle_is_refused_or_calculates(receipt: Receipt, data: st.Dat
         assert canonical_bytes(decode(Calculation, json.loads(canonical_bytes(result))))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(receipts, st.data())
 def test_a_spoilt_basket_is_refused_or_calculates(receipt: Receipt, data: st.DataObject) -> None:
     try:
@@ -105,7 +106,7 @@ def test_a_spoilt_basket_is_refused_or_calculates(receipt: Receipt, data: st.Dat
         assert replace(receipt, basket=basket).calculate().totals.gross_minor >= 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(receipts, st.data())
 def test_a_spoilt_calculation_is_refused_or_read(receipt: Receipt, data: st.DataObject) -> None:
     stored = json.loads(canonical_bytes(receipt.calculate()))

@@ -35,6 +35,7 @@ from loyalty.offers import (
     SameLines,
 )
 from tests.support.builders import basket, bundle, moment, place
+from tests.support.effort import examples
 from tests.support.offer_strategies import (
     GROUPS,
     PER_LINE,
@@ -129,7 +130,7 @@ def _by_line(reward: PriceReward) -> PriceReward:
 catalogues = st.dictionaries(one_of(*SKUS), products, max_size=2)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     growing_baskets(),
     offers_of(line_rewards.map(_by_line), st.one_of(alone, per_line), line_limits),
@@ -145,7 +146,7 @@ def test_a_line_more_makes_no_other_line_dearer_where_offers_act_line_by_line(
         assert after[line_id] <= left
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     growing_baskets(),
     offers_of(st.builds(Percent, rate_ppm=rates), st.just(Combines()), st.just(Limits())),
@@ -182,7 +183,7 @@ multi_buys: st.SearchStrategy[PriceReward] = st.one_of(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     growing_baskets(),
     offers_of(
@@ -197,7 +198,7 @@ def test_a_line_more_never_makes_the_discount_of_multi_buys_smaller(
     assert many.totals.discount_minor + many.gap_minor >= few.totals.discount_minor
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(receipts, st.integers(1, 300), one_of("", *GROUPS))
 def test_a_lot_more_never_redeems_less(receipt: Receipt, points: int, restriction: str) -> None:
     lots = (*receipt.right.lots, LotPart(lot_id=99, points=points, restriction=restriction))

@@ -39,6 +39,7 @@ from pos_adapters.simulated_register.sessions import (
 )
 from sync.records import SaleRecord
 from tests.support.builders import A_WEDNESDAY, lot
+from tests.support.effort import examples
 from tests.support.offer_strategies import CODES, GROUPS, one_of, some
 from tests.support.receipt_strategies import Receipt, accounts, basket_lines, bundles, receipts
 from tests.support.till import (
@@ -55,7 +56,7 @@ from tests.support.till import (
 # The engine alone
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts, st.data())
 def test_the_order_of_scanning_changes_no_byte(receipt: Receipt, data: st.DataObject) -> None:
     scanned = Basket(
@@ -67,7 +68,7 @@ def test_the_order_of_scanning_changes_no_byte(receipt: Receipt, data: st.DataOb
     assert canonical_bytes(again.calculate()) == canonical_bytes(receipt.calculate())
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts, st.data())
 def test_the_order_of_offers_and_lots_and_lists_changes_no_byte(
     receipt: Receipt, data: st.DataObject
@@ -90,7 +91,7 @@ def test_the_order_of_offers_and_lots_and_lists_changes_no_byte(
     assert canonical_bytes(again.calculate()) == canonical_bytes(receipt.calculate())
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_a_code_presented_twice_counts_once(receipt: Receipt) -> None:
     twice = replace(receipt.basket, codes=receipt.basket.codes * 2)
@@ -98,7 +99,7 @@ def test_a_code_presented_twice_counts_once(receipt: Receipt) -> None:
     assert canonical_bytes(again.calculate()) == canonical_bytes(receipt.calculate())
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(receipts, st.lists(receipts, min_size=1, max_size=2))
 def test_what_was_calculated_before_under_the_same_rules_changes_no_byte(
     receipt: Receipt, earlier: list[Receipt]
@@ -262,7 +263,7 @@ def sold(sale: Sale, steps: Sequence[Step]) -> tuple[SaleRecord, DirectClient]:
         return records[0], client
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(40))
 @given(sales())
 def test_no_detour_of_the_cashier_changes_a_byte(sale: Sale) -> None:
     straight, _ = sold(sale, sale.straight())

@@ -25,6 +25,7 @@ from loyalty.returns import (
 )
 from sync.messages import ReceiptAnswer
 from sync.records import RefundRecord
+from tests.support.effort import examples
 from tests.support.return_strategies import made_up_receipts
 from tests.support.till import FakeCentre, JoinedTill
 
@@ -153,7 +154,7 @@ def judge(
     shop.post(return_id, posted)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(made_up_receipts(), st.data())
 def test_a_preview_is_what_is_recorded_and_what_the_centre_posts(
     sold: Calculation, data: st.DataObject

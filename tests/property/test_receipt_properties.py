@@ -34,12 +34,13 @@ from loyalty.offers import (
     only_qualifies,
 )
 from loyalty.redemption import value_minor
+from tests.support.effort import examples
 from tests.support.receipt_strategies import Receipt, receipts
 
 T = TypeVar("T")
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_sums_over_lines_are_the_totals_and_nothing_is_negative(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -67,7 +68,7 @@ def test_sums_over_lines_are_the_totals_and_nothing_is_negative(receipt: Receipt
             assert not ("earn" in product.barred and one.earned_points)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_no_line_goes_below_what_must_be_left(receipt: Receipt) -> None:
     programme = receipt.bundle.programme
@@ -83,7 +84,7 @@ def test_no_line_goes_below_what_must_be_left(receipt: Receipt) -> None:
             assert one.paid_minor >= programme.redemption.line_left_minor_min
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_maxima_of_offers_and_of_the_receipt_are_kept(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -103,7 +104,7 @@ def test_maxima_of_offers_and_of_the_receipt_are_kept(receipt: Receipt) -> None:
     assert totals.discount_minor * PPM <= totals.gross_minor * share
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_redemption_stays_within_the_right_and_the_caps(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -131,7 +132,7 @@ def test_redemption_stays_within_the_right_and_the_caps(receipt: Receipt) -> Non
             assert one.redeemed_minor * PPM <= before * terms.line_share_max_ppm
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_no_lot_gives_more_than_it_holds_or_for_what_it_may_not_pay(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -157,7 +158,7 @@ def through_json(kind: type[T], value: T) -> T:
     return decode(kind, json.loads(json.dumps(encode(value))))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_inputs_that_went_through_json_give_the_same_bytes(receipt: Receipt) -> None:
     again = Receipt(
@@ -175,7 +176,7 @@ def test_inputs_that_went_through_json_give_the_same_bytes(receipt: Receipt) -> 
     assert canonical_bytes(decode(Calculation, json.loads(first))) == first
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_every_considered_offer_has_one_reason(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -195,7 +196,7 @@ def acting_in(result: Calculation) -> set[str]:
     return on_lines | {given.offer_id for given in result.hand_outs}
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_offers_that_exclude_each_other_never_act_together(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -209,7 +210,7 @@ def test_offers_that_exclude_each_other_never_act_together(receipt: Receipt) -> 
     assert not [name for name in acting for other in offers[name].not_with if other in acting]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_only_customers_are_counted_and_each_counter_once(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -228,7 +229,7 @@ def test_only_customers_are_counted_and_each_counter_once(receipt: Receipt) -> N
     assert {name for name in names if name.startswith("uses:")} == limited
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_only_what_is_not_proven_has_a_gap(receipt: Receipt) -> None:
     result = receipt.calculate()
@@ -237,7 +238,7 @@ def test_only_what_is_not_proven_has_a_gap(receipt: Receipt) -> None:
     assert result.proven == (result.gap_minor == 0)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(receipts)
 def test_the_index_leaves_out_nothing_that_touches_the_basket(receipt: Receipt) -> None:
     considered = {reason.offer_id for reason in receipt.calculate().reasons}
@@ -279,7 +280,7 @@ def lacks_code(need: Need, basket: Basket) -> bool:
 weights = st.lists(st.integers(0, 50), min_size=1, max_size=8)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(weights, st.data())
 def test_shares_are_fair_and_add_up(weights: list[int], data: st.DataObject) -> None:
     ceilings = data.draw(st.lists(st.integers(0, 60), min_size=len(weights), max_size=len(weights)))

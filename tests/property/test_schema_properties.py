@@ -16,6 +16,7 @@ from loyalty.documents import decode, encode
 from loyalty.errors import DocumentError
 from loyalty.schema_facts import FACTS
 from loyalty.schemas import DOCUMENTS, schema_of
+from tests.support.effort import examples
 from tests.support.receipt_strategies import Receipt, receipts
 from tests.support.schema_strategies import NUMBERS, TEXTS, documents_of
 
@@ -31,7 +32,7 @@ SAID_BY_SCHEMAS = (
 # Bounds of one field: what asks for them is to be told in `schema_facts`.
 BOUND = re.compile(r"(be|have) \d+ to \d+\b|must be at least|must not be negative|be positive")
 
-slow = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=examples(80), suppress_health_check=[HealthCheck.too_slow])
 
 
 def refused(kind: type[object], document: object) -> DocumentError | None:
@@ -139,7 +140,7 @@ def beyond_bounds(kind: type[object]) -> Iterator[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("kind", FACTS)
-@settings(max_examples=5, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(5), suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_nothing_beyond_a_bound_is_read(kind: type[object], data: st.DataObject) -> None:
     document = data.draw(drawn_of(kind))
@@ -148,7 +149,7 @@ def test_nothing_beyond_a_bound_is_read(kind: type[object], data: st.DataObject)
         assert refused(kind, {**document, name: value}), (name, value)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(receipts)
 def test_inputs_and_calculations_fit_their_schemas(receipt: Receipt) -> None:
     documents = {

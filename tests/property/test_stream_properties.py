@@ -54,6 +54,7 @@ from sync.records import (
     decode_record,
     encode_record,
 )
+from tests.support.effort import examples
 from tests.support.till import KeptMark
 from tests.unit.sync.modelled_centre import ModelledCentre
 
@@ -61,7 +62,7 @@ TILL_ID = 17
 TABLES = ("stream", "record")
 Image = dict[str, list[Row]]
 WISHES_MAX = 200
-MACHINES = settings(max_examples=200, stateful_step_count=30)
+MACHINES = settings(max_examples=examples(200), stateful_step_count=30)
 SEEN: Counter[str] = Counter()
 """Verdicts given since it was cleared: a run that never sees one has proven nothing about it."""
 
@@ -447,7 +448,7 @@ def test_till_that_is_set_back_is_found_out_and_loses_no_fact_it_still_has() -> 
 faults = st.sampled_from(("", "", "request lost", "answer lost", "sent twice"))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(faults, max_size=6)), min_size=1, max_size=6))
 def test_conversations_cut_anywhere_bring_every_record_once(
     days: list[tuple[int, list[str]]],
@@ -467,7 +468,7 @@ def test_conversations_cut_anywhere_bring_every_record_once(
 sizes = st.sampled_from((0, 1_000, BATCH_BYTES_MAX // 3, BATCH_BYTES_MAX // 2, RECORD_BYTES_MAX))
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(st.tuples(sizes, st.sampled_from((1, 1, 2, 600))), max_size=4))
 def test_batches_keep_the_limits_whatever_the_records(groups: list[tuple[int, int]]) -> None:
     till, centre = JournalSide(), ModelledCentre(TILL_ID)

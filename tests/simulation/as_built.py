@@ -11,7 +11,7 @@ from agent.till_service.till import Till
 from central.database.named_sql import Queries
 from central.streams.apply import Applier
 from tests.simulation.centre import Request, Response, SimulatedCentre
-from tests.simulation.faults import Faults
+from tests.simulation.faults import Faults, Size
 
 SOFTWARE = "simulated"
 
@@ -22,13 +22,13 @@ class AsBuilt:
     Attributes:
         journal_pragmas: of the journal's file; none = the product's.
         faults: the world in which a bug shows soonest; none = the world as asked for.
-        days: of the worlds it has to be found in.
+        size: of the worlds it has to be found in.
     """
 
     name = "as built"
     journal_pragmas: tuple[str, ...] = ()
     faults: Faults | None = None
-    days = 2
+    size = Size(days=2)
 
     def planted(self) -> AbstractContextManager[object]:
         """Return what is exchanged in the product while a world runs."""

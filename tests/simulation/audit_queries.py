@@ -1,5 +1,7 @@
 """What the auditor asks of the centre's tables: what must never be there, and rare things."""
 
+from tests.simulation.centre import RIGHTS
+
 ALWAYS = {
     "an entry does not add up to zero": """
         select count(*) from (
@@ -44,10 +46,17 @@ ALWAYS = {
         where funded <> free + budgets + exposures + losses""",
     "the pool's budgets are not those of the tills": """
         select count(*) from risk_pool where budgets <> (
-            select sum(risk_points_total - risk_points_settled) from till_stream)""",
+            select sum(risk_points_total - risk_points_settled - risk_points_kept
+                - risk_points_home) from till_stream)""",
+    "a till has more risk budget unsettled, over all its streams, than a till may have": f"""
+        select count(*) from (
+            select till_id, sum(risk_points_total - risk_points_settled - risk_points_kept
+                - risk_points_home) as points from till_stream group by till_id) t
+        where points > {RIGHTS.risk_points_per_till}""",
     "the pool keeps back other than what was written off": """
         select count(*) from risk_pool where exposures <> (
-            select coalesce(sum(exposure), 0) from right_grant)""",
+            select coalesce(sum(exposure), 0) from right_grant) + (
+            select coalesce(sum(risk_points_kept), 0) from till_stream)""",
     "the pool's losses are not those of the ledger": """
         select count(*) from risk_pool where losses + uncovered <> (
             select coalesce(-sum(points), 0) from ledger_posting
@@ -112,9 +121,15 @@ NEW_RECORDS = """
     order by till_id, incarnation, i.seq"""
 """Records of the streams' prefixes behind given heads."""
 
+POINTS_OVER = """
+    select account_id, sum(available)::bigint as points from lot, business_day d
+    where expires_on <> '' and expires_on <= d.day and available > 0
+    group by account_id, expires_on order by account_id, expires_on"""
+"""Points whose time is over, by account and day: they are still posted."""
+
 STREAMS = """
     select till_id, incarnation, last_seq, last_hash,
-        risk_points_total - risk_points_settled as risk, array(
+        risk_points_total - risk_points_settled - risk_points_home as risk, array(
             select seq from inbox i where i.till_id = s.till_id
             and i.incarnation = s.incarnation and not branch and not applied) as waiting
     from till_stream s order by till_id, incarnation"""
@@ -175,6 +190,11 @@ union all select 'stranded transfer recovered', count(*) from right_transfer whe
 union all select 'late spend on a written-off right', count(*) from outcome
     where reason like 'spent from a right that was written off before%'
 union all select 'right written off', count(*) from right_grant where written_off > 0
+union all select 'till quarantined', count(*) from till where quarantined_at_ms is not null
+union all select 'risk budget written off', count(*) from till_stream
+    where risk_written_off_at_ms is not null
+union all select 'risk budget of a revoked till home', count(*) from till_stream
+    where risk_points_home > 0
 union all select 'right by courier spent', count(*) from right_grant g
     where ask_number is not null and state = 'settled'
 union all select 'debt', count(*) from ledger_posting where ledger_account = 'debt' and points < 0

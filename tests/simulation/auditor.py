@@ -25,6 +25,7 @@ from tests.simulation.audit_queries import (
     LINES_SOLD,
     NEW_RECORDS,
     PAID_BEYOND_RISK,
+    POINTS_OVER,
     RARE,
     STREAMS,
 )
@@ -33,6 +34,15 @@ from tests.simulation.paper import Paper, PaperReturn
 
 _TAKEN_ANEW = {"open", "grant_in", "counter_in"}
 """Records with which a stream begins; of what they take the centre knows without them."""
+
+_BEGINS_ANEW = (
+    "image restored", "journal spoiled", "machine copied", "copy switched off", "machine lost",
+)  # fmt: skip
+STREAMS_PER_FAULT = 8
+"""Of a copy both machines begin anew, more than once, until the centre has understood."""
+
+_SHARED = ("campaign.", "account.")
+"""How counters begin that tills draw on by grants."""
 
 USES_MAX = 2
 """Of the offer `welcome` by one account; tills that do not hear of each other may give more."""
@@ -125,6 +135,7 @@ class Auditor:
             require(counts[number] == 0, f"{text} ({counts[number]})")
         streams = await pool.fetch(STREAMS)
         await self._chains(streams)
+        self._streams_are_explained(streams)
         await self._rights_are_covered(streams)
         await self._the_pool_pays_no_more_than_was_risked()
         await self._posted_was_completed()
@@ -152,6 +163,16 @@ class Auditor:
             head = self._head(row["till_id"], row["incarnation"])
             told = row["last_seq"], row["last_hash"]
             require(told == head, f"till {row['till_id']}: head of its stream")
+
+    def _streams_are_explained(self, streams: Iterable[Any]) -> None:
+        """A till has begun no more streams than what befell its disk, or the centre, explains."""
+        chronicle = self._world.chronicle
+        befell: Counter[int] = Counter()
+        for till in self._world.tills.values():
+            befell[till.number] += sum(chronicle.touched[kind, till.name] for kind in _BEGINS_ANEW)
+        for till_id, begun in Counter(row["till_id"] for row in streams).items():
+            most = 1 + STREAMS_PER_FAULT * (befell[till_id] + chronicle.faults["failover"])
+            require(begun <= most, f"till {till_id} has begun {begun} streams, {most} explained")
 
     def _head(self, till_id: int, incarnation: bytes) -> tuple[int, bytes]:
         """Return number and hash of the last record of a stream that was looked at."""
@@ -493,7 +514,14 @@ class Auditor:
             sometimes[row["what"]] += row["times"]
 
     async def _caches_are_true(self) -> None:
-        """Every till knows the accounts its store keeps as the centre has them."""
+        """Every till knows the accounts its store keeps as the centre has them.
+
+        Nobody tells a till that the time of points is over: what it shows was so on some day.
+        """
+        over: dict[int, list[int]] = defaultdict(list)
+        for row in await self._world.pool.fetch(POINTS_OVER):
+            before = over[row["account_id"]][-1:] or [0]
+            over[row["account_id"]].append(before[0] + row["points"])
         for number, till in self._world.tills.items():
             if self._revoked(till) or number in self._world.dead:
                 continue
@@ -503,17 +531,16 @@ class Auditor:
             ):
                 known[card] = points, tier
             rows = await self._world.pool.fetch(
-                # Points whose time is over are still posted; tills are told without them.
-                "select c.card, a.account_id, a.tier, a.posted - coalesce((select sum(available)"
-                " from lot l, business_day d where l.account_id = a.account_id"
-                " and expires_on <> '' and expires_on <= d.day), 0)::bigint as posted from card c"
+                "select c.card, a.account_id, a.tier, a.posted from card c"
                 " join account a using (account_id) join store_interest s using (account_id)"
                 " join till t using (store_id) where t.till_id = $1",
                 till.number,
             )
             for row in rows:
+                points, tier = known.get(row["card"], (-1, ""))
+                gone = row["posted"] - points
                 require(
-                    known.get(row["card"]) == (row["posted"], row["tier"]),
+                    tier == row["tier"] and gone in (0, *over[row["account_id"]]),
                     f"{till.name} takes account {row['account_id']} for {known.get(row['card'])},"
                     f" it has {row['posted']}",
                 )
@@ -556,10 +583,11 @@ class Auditor:
             if row["overdrawn"]:
                 is_past = self._world.restored or self._world.failed_over_ms >= 0
                 require(is_past, f"{name} was overdrawn by {row['overdrawn']}")
-        self._world.chronicle.sometimes["campaign offer given"] += sum(used.values())
+        for name, uses in used.items():
+            self._world.chronicle.sometimes[f"{name.partition('.')[0]} offer given"] += uses
 
     async def _campaign_uses(self) -> tuple[Counter[str], Counter[str]]:
-        """Return uses of campaigns on posted receipts, and those of receipts that came back whole.
+        """Return uses of shared limits on posted receipts, and of those that came back whole.
 
         As printed; of a receipt nobody holds in hand, as posted.
         """
@@ -580,10 +608,10 @@ class Auditor:
                 posted = json.loads(row["body"])
                 counted = {each["counter"]: each["plus"] for each in posted["counted"]}
                 sold = {line["line_id"]: line["quantity"] for line in posted["lines"]}
-            of_campaigns = {k: v for k, v in counted.items() if k.startswith("campaign.")}
-            used.update(of_campaigns)
+            of_shared = {k: v for k, v in counted.items() if k.startswith(_SHARED)}
+            used.update(of_shared)
             if all(gone[key][line_id] == quantity for line_id, quantity in sold.items()):
-                came_back.update(of_campaigns)
+                came_back.update(of_shared)
         return used, came_back
 
     async def _own_counts_are_told(self) -> None:

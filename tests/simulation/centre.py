@@ -38,6 +38,8 @@ RIGHTS = RightsSettings(
     risk_points_per_till=60,
     grant_days=1,
     grants_per_pull_max=20,
+    till_points_max=400,
+    offline_points_max=150,
     loss_days=1,
 )
 """Tight and short-lived, so that rights run out, expire and are asked back within days."""

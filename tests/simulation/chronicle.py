@@ -17,6 +17,7 @@ class Chronicle:
 
     Attributes:
         faults: injected, by kind.
+        touched: those of the machines, by kind and the machine's name.
         sometimes: rare events that did happen; each must be seen in a large run.
         figures: plain counts, such as sales.
         tail: the last events, for whoever looks for a cause.
@@ -27,6 +28,7 @@ class Chronicle:
         self._kernel = kernel
         self._digest = hashlib.sha256()
         self.faults: Counter[str] = Counter()
+        self.touched: Counter[tuple[str, str]] = Counter()
         self.sometimes: Counter[str] = Counter()
         self.figures: Counter[str] = Counter()
         self.error: BaseException | None = None
@@ -41,6 +43,7 @@ class Chronicle:
     def fault(self, kind: str, text: str = "") -> None:
         """Write and count an injected fault."""
         self.faults[kind] += 1
+        self.touched[kind, text.partition(" ")[0].rstrip(",")] += 1
         self.note(f"FAULT {kind} {text}")
 
     def digest(self) -> str:

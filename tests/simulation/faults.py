@@ -1,6 +1,6 @@
 """How bad the world is: rates of every fault, as plain figures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +23,14 @@ class Faults:
         failovers_per_day: the centre goes on with a copy that is minutes behind.
         dead_disks_per_till_day: the machine is gone for good; another till takes its place.
         lone_restores_per_day: an image comes back with its anchor while nobody can tell, in the
-            middle of busy hours.
+            middle of busy hours. Of them these shares: the store's line is down already when the
+            image is made, its LAN is, and the anchor comes back, too.
         clones_per_day: a copy of a till's disk runs in a second machine beside the first.
         lost_and_found_per_day: a machine that sold offline is given up, and turns up again.
         stalls_per_day: the centre keeps records and applies none for hours.
+        phones_ms: how long a customer may take to show what the centre has sent.
         revoked_tills: how many tills are revoked during the run.
+        blocks_per_day: an account is blocked for hours, some of them for good.
     """
 
     lost_requests: int = 0
@@ -43,12 +46,17 @@ class Faults:
     restored_images_per_till_day: float = 0.0
     clock_jumps_per_till_day: float = 0.0
     stalls_per_day: float = 0.0
+    phones_ms: tuple[int, ...] = (1_000, 5_000, 600_000)
     failovers_per_day: float = 0.0
     dead_disks_per_till_day: float = 0.0
     lone_restores_per_day: float = 0.0
+    lone_restores_off_line: float = 0.6
+    lone_restores_off_lan: float = 0.5
+    lone_restores_with_anchor: float = 0.8
     clones_per_day: float = 0.0
     lost_and_found_per_day: float = 0.0
     revoked_tills: int = 0
+    blocks_per_day: float = 0.0
 
 
 NONE = Faults()
@@ -83,8 +91,22 @@ USUAL = Faults(
     clones_per_day=0.1,
     lost_and_found_per_day=0.1,
     revoked_tills=1,
+    blocks_per_day=1.0,
 )
 """Everything at once, far worse than a chain would bear."""
+
+SOUND_DISKS = replace(
+    USUAL,
+    spoiled_journals_per_till_day=0.0,
+    restored_images_per_till_day=0.0,
+    failovers_per_day=0.0,
+    dead_disks_per_till_day=0.0,
+    lone_restores_per_day=0.0,
+    clones_per_day=0.0,
+    lost_and_found_per_day=0.0,
+    revoked_tills=0,
+)
+"""Lines and processes fail as usual; nobody's memory is lost or comes back."""
 
 YEARS = Faults(
     lost_requests=20,
@@ -106,6 +128,7 @@ YEARS = Faults(
     clones_per_day=0.03,
     lost_and_found_per_day=0.04,
     revoked_tills=1,
+    blocks_per_day=0.2,
 )
 """About what a bad year brings (design: sync 7.3)."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from tests.simulation.centre import RIGHTS
 from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor
 from tests.simulation.kernel import sleep
 from tests.simulation.stage import HOUR_MS, Stage
@@ -89,7 +90,9 @@ class Images:
 
     def count(self, till_id: int, old: OldJournal) -> None:
         """Have the auditor know what may be spent a second time (design: sync 5, I1)."""
-        audited, points = self._stage.audited, sum((*old.rights.values(), *old.asks.values()))
+        audited = self._stage.audited
+        # Between two HELLOs a till spends no more than it was told, whatever it holds.
+        points = min(sum(old.rights.values()), RIGHTS.offline_points_max) + sum(old.asks.values())
         audited.restored[till_id] += points
         audited.uncovered += points
         audited.rights_seen_twice.update(old.rights)
@@ -126,11 +129,13 @@ class Images:
         mark = DiskAnchor(till.disk, anchor).read()
         till.disk.restore(image, but="" if with_anchor else anchor)
         till.newest_bundle = 0
-        self.count(till.number, old)
         if seen > old.seq:
             stage.audited.overtaken[old.incarnation] = "centre"
         if mark and not with_anchor and mark.incarnation == old.incarnation and mark.seq > old.seq:
+            # It finds out before it spends again, so nothing of this is spent twice.
             stage.audited.overtaken[old.incarnation] = "anchor"
+        else:
+            self.count(till.number, old)
         told = "with its anchor" if with_anchor else "and not its anchor"
         stage.chronicle.fault("image restored", f"{till.name} {told}, {len(lost)} keys lost")
         stage.kernel.at(stage.kernel.now_ms + 300_000, till.restart)
@@ -149,12 +154,12 @@ class Images:
 
         What was sold before the centre has seen, a sibling, both or nobody.
         """
-        stage, draws = self._stage, self._draws
+        stage, draws, faults = self._stage, self._draws, self._stage.faults
         stage.busy.add(till.machine_number)
         before_ms, after_ms = draws.randint(1, 3) * HOUR_MS, draws.randint(1, 4) * HOUR_MS
-        if draws.random() < 0.6:
+        if draws.random() < faults.lone_restores_off_line:
             stage.cut_line(till.store, before_ms / HOUR_MS)
-        if draws.random() < 0.5:
+        if draws.random() < faults.lone_restores_off_lan:
             stage.cut_lan(till.store, before_ms / HOUR_MS)
         stage.rush(till.store, (before_ms + after_ms) / HOUR_MS, at=till)
         taken = self.take(till)
@@ -162,6 +167,8 @@ class Images:
         if taken is not None and not stage.is_healed:
             stage.cut_line(till.store, after_ms / HOUR_MS)
             stage.cut_lan(till.store, after_ms * draws.choice((0.3, 1.0, 1.2)) / HOUR_MS)
-            await self._restore(till, *taken, with_anchor=draws.random() < 0.8)
+            await self._restore(
+                till, *taken, with_anchor=draws.random() < faults.lone_restores_with_anchor
+            )
             await sleep(after_ms)
         stage.busy.discard(till.machine_number)

@@ -4,6 +4,8 @@ import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from central.rights import budgets
+from central.rights.suspicion import clear_till
 from central.rights.write_offs import held_by, write_off
 from tests.simulation.images import Image, Images
 from tests.simulation.kernel import really, sleep
@@ -92,6 +94,9 @@ class Machines:
         self._stage.paper.destroyed |= lost
         self._bury(twin)
         self._stage.chronicle.fault("copy switched off", f"{twin.name}, {len(lost)} keys")
+        # Somebody has looked.
+        now_ms = self._stage.centre.system.now_ms()
+        await really(clear_till(self._stage.centre.pool, twin.number, now_ms=now_ms))
 
     def _bury(self, till: SimulatedTill) -> None:
         if till.is_up:
@@ -139,6 +144,7 @@ class Machines:
         pool = stage.centre.pool
         held = await really(held_by(pool, till.number))
         done = await really(write_off(pool, held, now_ms=stage.centre.system.now_ms()))
+        await really(budgets.write_off(pool, till.number, now_ms=stage.centre.system.now_ms()))
         stage.centre.refused += done.refused
         stage.chronicle.note(f"{till.name}: {done.rights} rights written off, {done.refused} not")
 

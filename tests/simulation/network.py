@@ -136,7 +136,7 @@ class Network:
         kind = request.path.rsplit("/", 1)[-1][:12]
         response = await really(self._centre.handle(request))
         self._chronicle.fault("request repeated", f"{store} {kind} {response.status}")
-        if kind == "push" and response.status == 200:
+        if kind in ("push", "lines") and response.status == 200:
             self._chronicle.sometimes["batch pushed twice"] += 1
 
     def _happens(self, per_thousand: int) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from collections.abc import Sequence
 
 from central.errors import CentralError
 from central.rights.courier import Carried, CourierDesk
@@ -16,12 +17,19 @@ class Phones:
     """The way from a register over a telephone to the centre; it needs no line of the store."""
 
     def __init__(
-        self, desk: CourierDesk, card_key: bytes, *, chronicle: Chronicle, draws: random.Random
+        self,
+        desk: CourierDesk,
+        card_key: bytes,
+        *,
+        chronicle: Chronicle,
+        draws: random.Random,
+        answers_ms: Sequence[int],
     ) -> None:
         self._desk = desk
         self._card_key = card_key
         self._chronicle = chronicle
         self._draws = draws
+        self._answers_ms = answers_ms
         self._receipts: dict[str, deque[str]] = {}
         self._codes: dict[str, str] = {}
         self._grants: dict[str, str] = {}
@@ -49,7 +57,7 @@ class Phones:
             return ""
         self._chronicle.sometimes[f"courier: {carried.outcome}"] += 1
         self._chronicle.sometimes["receipt heard of by courier"] += carried.receipts_heard
-        await sleep(self._draws.choice((1_000, 5_000, 600_000)))
+        await sleep(self._draws.choice(self._answers_ms))
         if self._draws.random() < 0.15:
             self._chronicle.fault("courier's code lost")
             return ""

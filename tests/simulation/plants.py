@@ -25,11 +25,14 @@ from sync.records import GrantInRecord, LotTaken, VoidRecord
 from sync.signing import HEADER_TILL
 from tests.simulation.as_built import SOFTWARE, AsBuilt, Instead
 from tests.simulation.centre import Request, Response, SimulatedCentre
-from tests.simulation.faults import USUAL
-from tests.simulation.plants_of_rights import PLANTS_OF_RIGHTS
+from tests.simulation.faults import SOUND_DISKS, USUAL, Size
+from tests.simulation.plants_of_rights import MANY_SALES, ONLINE, PLANTS_OF_RIGHTS
 from tests.simulation.plants_of_streams import PLANTS_OF_STREAMS
 
 __all__ = ["PLANTS", "AsBuilt"]
+
+
+_TWO_STORES = Size(stores=2, days=1)
 
 
 class _ForgetfulSide(JournalTillSide):
@@ -51,6 +54,7 @@ class GrantTakenAgain(AsBuilt):
     """A grant delivered twice is worth its points twice (design: sync N4)."""
 
     name = "a grant that comes twice is taken twice"
+    faults = replace(USUAL, late_repeats=300)
 
     def till_side(self, till: Till) -> JournalTillSide:
         """Return a side without the check for grants it has."""
@@ -98,6 +102,7 @@ class AckedWhenSent(AsBuilt):
     """The acknowledged pointer moves when a batch is sent, and never back."""
 
     name = "records count as acknowledged when they are sent"
+    size = _TWO_STORES
 
     def till_side(self, till: Till) -> JournalTillSide:
         """Return a side that moves the pointer too early."""
@@ -164,6 +169,8 @@ class VoidIgnored(AsBuilt):
     """What was authorised for a receipt that was given up stays set aside (design: sync 4.6)."""
 
     name = "a void releases nothing"
+    faults = ONLINE
+    size = MANY_SALES
 
     def applier(self, centre: SimulatedCentre) -> Applier:
         """Return an applier that does not act on voids."""
@@ -230,7 +237,7 @@ class OwnUsesForgotten(AsBuilt):
         lone_restores_per_day=0.0,
         clones_per_day=0.0,
     )
-    days = 3
+    size = replace(_TWO_STORES, days=2)
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal that looks at the wrong mark."""
@@ -250,7 +257,14 @@ class AnchorIgnored(AsBuilt):
     """A journal restored from an image keeps its rights (design: sync N12)."""
 
     name = "a restored journal goes on in its old stream"
-    faults = replace(USUAL, restored_images_per_till_day=4.0, cuts_per_store_day=2.0)
+    faults = replace(
+        SOUND_DISKS,
+        lone_restores_per_day=4.0,
+        lone_restores_off_line=1.0,
+        lone_restores_off_lan=1.0,
+        lone_restores_with_anchor=0.0,
+    )
+    size = Size(stores=1, tills_per_store=3, customers=10, days=1, minutes_between_customers=120.0)
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal that never asks its anchor."""
@@ -272,7 +286,7 @@ class RightsTakenAlong(AsBuilt):
 
     name = "a till that lost its memory keeps its rights"
     faults = replace(USUAL, restored_images_per_till_day=1.0, lone_restores_per_day=4.0)
-    days = 3
+    size = _TWO_STORES
 
     def till_side(self, till: Till) -> JournalTillSide:
         """Return a side that voids nothing."""
@@ -309,6 +323,7 @@ class GivenAndKept(AsBuilt):
 
     name = "a transfer is not debited"
     faults = replace(USUAL, cuts_per_store_day=2.0)
+    size = _TWO_STORES
 
     def journal(self, database: Database, till_id: int, anchor: Anchor) -> Journal:
         """Return a journal that gives and keeps."""
@@ -320,6 +335,7 @@ class FreeOfCharge(AsBuilt):
 
     name = "a write-off reserves nothing"
     faults = replace(USUAL, lost_and_found_per_day=2.0)
+    size = replace(_TWO_STORES, days=2)
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that gives lost points again at once."""

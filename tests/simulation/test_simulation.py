@@ -109,7 +109,7 @@ async def test_a_planted_bug_is_found(
         dsn = scratch_databases.create()
         pool = await open_simulation_pool(dsn)
         try:
-            run = await run_world(pool, seed, size=Size(days=plant.days), plant=plant())
+            run = await run_world(pool, seed, size=plant.size, plant=plant())
         finally:
             await pool.close()
             scratch_databases.drop(dsn)

@@ -21,10 +21,11 @@ from agent.till_service.courier import CourierService
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
 from agent.till_service.till import Till, TillSettings, join_till
-from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse
+from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse, hear, tell
 from sync.errors import LinkError, SyncError
 from sync.messages import HelloAnswer, Message, PushAnswer
 from sync.neighbours import AskSibling, SignedHead
+from sync.points import PATH_POINTS
 from sync.signing import NO_SESSION
 from tests.simulation.centre import BEGINNING_MS
 from tests.simulation.chronicle import Chronicle, require
@@ -317,7 +318,7 @@ class SimulatedTill:
             return await self.lan.ask(self, ask) if self.lan is not None else None
         if not till.link_up or till.session == NO_SESSION:
             return None
-        ms_max = _AUTHORISE_MS if ask.path == PATH_AUTHORISE else _ASK_MS
+        ms_max = _AUTHORISE_MS if ask.path in (PATH_AUTHORISE, PATH_POINTS) else _ASK_MS
         try:
             return await self._network.ask(self.identity, ask, session=till.session, ms_max=ms_max)
         except SyncError as error:
@@ -355,9 +356,13 @@ class SimulatedTill:
         till = self.till
         assert till is not None
         now_ms = self._kernel.now_ms
-        greet = till.session == NO_SESSION or now_ms >= self._hello_at_ms
+        is_over = till.session == NO_SESSION or till.quarantined
+        greet = is_over or now_ms >= self._hello_at_ms
         try:
-            await self._drive(converse(self._side, greet=greet), life)
+            if greet or self._draws.random() < 0.5:
+                await self._drive(converse(self._side, greet=greet), life)
+            else:
+                await self._listen(life)
             await self._drive(deliver(till), life)
             await self._drive(stock(till), life)
         except SyncError as error:
@@ -369,6 +374,18 @@ class SimulatedTill:
         if greet:
             self.greeted_ms = now_ms
             self._hello_at_ms = now_ms + self._talk_ms * 2 // 3
+
+    async def _listen(self, life: int) -> None:
+        """Push, and pull in few bytes, as a till does that waits at the centre for news."""
+        await self._drive(tell(self._side), life)
+        ask = self._guarded(lambda: self._side.listen(0))
+        reply = await self._answer(ask)
+        assert isinstance(reply, Message)
+        if self.life != life:
+            raise MachineOffError
+        answer = self._guarded(lambda: self._side.listened(ask.message, reply))
+        self._chronicle.sometimes["pull in few bytes"] += 1
+        await self._drive(hear(self._side, answer), life)
 
     async def _drive(self, steps: Conversation, life: int) -> None:
         done, wish = self._guarded(lambda: _advance(steps, None))

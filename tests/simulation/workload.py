@@ -27,6 +27,7 @@ from loyalty.offers import (
     Attribute,
     Combines,
     Limits,
+    LotTerms,
     NeedsLines,
     Offer,
     Percent,
@@ -38,6 +39,7 @@ from loyalty.offers import (
     Who,
 )
 from loyalty.returns import ReturnItem
+from tests.simulation.centre import BEGINNING_MS
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.kernel import Kernel, sleep
 from tests.simulation.paper import Paper, PaperLine, PaperReturn, PaperSale
@@ -55,12 +57,17 @@ _RUSH_MINUTES = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody with cards; `is_late` when the centre hears of him only during the run."""
+    """Somebody with cards; `is_late` when the centre hears of him only during the run.
+
+    Attributes:
+        half_expires_on: last day before which one half of the opening points counts.
+    """
 
     account_id: int
     cards: tuple[str, ...]
     home_store: str
     opening_points: int
+    half_expires_on: str
     is_late: bool
 
 
@@ -72,10 +79,16 @@ def make_customers(draws: random.Random, count: int, stores: list[str]) -> list[
             cards=tuple(f"card-{number}-{n}" for n in range(1 + (draws.random() < 0.25))),
             home_store=draws.choice(stores),
             opening_points=draws.randint(20, 400),
+            half_expires_on=_day(draws.randint(0, 30)) if draws.random() < 0.6 else "2025-12-31",
             is_late=number % 10 == 0,
         )
         for number in range(1, count + 1)
     ]
+
+
+def _day(number: int) -> str:
+    at = datetime.fromtimestamp((BEGINNING_MS + number * DAY_MS) / 1000, UTC)
+    return at.date().isoformat()
 
 
 def account_line(customer: Customer) -> dict[str, Any]:
@@ -86,7 +99,7 @@ def account_line(customer: Customer) -> dict[str, Any]:
         {
             "points": customer.opening_points - half,
             "active_from": "2025-01-01",
-            "expires_on": "2025-12-31",
+            "expires_on": customer.half_expires_on,
         },
     ]
     return {
@@ -116,7 +129,7 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
         ),
         Offer(
             offer_id="each",
-            gives=PointsPerItem(points=draws.randint(1, 4)),
+            gives=PointsPerItem(points=draws.randint(1, 4), lot=SHORT_LIVED),
             who=Who(identified=True),
         ),
         Offer(
@@ -128,6 +141,12 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
             offer_id="first-sixty",
             gives=AmountOff(amount_minor=50),
             limits=Limits(campaign=SharedLimit(uses_max=CAMPAIGN_USES_MAX)),
+        ),
+        Offer(
+            offer_id="three-each",
+            gives=AmountOff(amount_minor=30),
+            who=Who(identified=True),
+            limits=Limits(account=SharedLimit(uses_max=3)),
         ),
         Offer(
             offer_id="third",
@@ -151,6 +170,9 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
         catalogue={sku: Product(department=f"department-{i % 3}") for i, sku in enumerate(SKUS)},
     )
 
+
+SHORT_LIVED = LotTerms(name="short", lifetime_days=3)
+"""Points that are over before the world is."""
 
 CAMPAIGN_USES_MAX = 60
 """Of the offer `first-sixty` by all customers together, in all versions of the rules."""

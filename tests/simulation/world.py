@@ -30,6 +30,7 @@ from tests.simulation.lan import Lan
 from tests.simulation.machines import Machines
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import Network
+from tests.simulation.office import Office
 from tests.simulation.paper import Paper
 from tests.simulation.phones import Phones
 from tests.simulation.plants import AsBuilt
@@ -160,6 +161,7 @@ class World:
             centre.joined.keys.card_key,
             chronicle=chronicle,
             draws=self._stream("phones"),
+            answers_ms=faults.phones_ms,
         )
         return Stage(
             seed_stream=self._stream,
@@ -240,6 +242,7 @@ class World:
             if customer.is_late:
                 self.kernel.at(stage.some_moment(), partial(self._introduce, customer))
         Mishaps(stage).schedule()
+        Office(stage).schedule()
         self._images.schedule()
         FailOvers(
             stage, self._images, database=self._database, bring_rules=self._publish_again

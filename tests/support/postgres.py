@@ -9,11 +9,12 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -42,6 +43,32 @@ _IN_PARTITIONS = bool(os.environ.get("TILLSIDE_TEST_PARTITIONS"))
 STAND_IN = Path(__file__).with_name("citus_stand_in.sql").read_text(encoding="utf-8")
 
 
+_OWN_TYPES_END = 16_384
+"""From here on numbers of types are a database's own."""
+_ask_types = asyncpg.Connection._introspect_types  # type: ignore[attr-defined] # noqa: SLF001
+_told_types: dict[frozenset[int], object] = {}
+
+
+async def _types_told_once(
+    connection: "asyncpg.Connection[asyncpg.Record]", numbers: Collection[int], timeout_s: float
+) -> tuple[object, object]:
+    """Ask what PostgreSQL's own arrays hold once a run, not again on every connection.
+
+    The answer is the same everywhere, and the question costs more than most tests' statements.
+    """
+    wanted = frozenset(numbers)
+    if wanted in _told_types:
+        # The name says that no statement waits to be prepared again because of a question.
+        return _told_types[wanted], SimpleNamespace(name="told before")
+    types, statement = await _ask_types(connection, numbers, timeout_s)
+    if max(wanted) < _OWN_TYPES_END:
+        _told_types[wanted] = types
+    return types, statement
+
+
+asyncpg.Connection._introspect_types = _types_told_once  # type: ignore[attr-defined] # noqa: SLF001
+
+
 class ScratchDatabases:
     """Makes databases on one server, quickly: copies of a template that was migrated once.
 
@@ -64,7 +91,10 @@ class ScratchDatabases:
         if migrated:
             self._template = template = self._template or self._create_template()
         name = f"{self._run_name}_{next(self._numbers)}"
-        self._execute(f'create database "{name}" template "{template}" encoding utf8')
+        # Copied as files, not through the log: half the processor's time.
+        self._execute(
+            f'create database "{name}" template "{template}" encoding utf8 strategy file_copy'
+        )
         return self._dsn(name)
 
     def drop(self, dsn: str) -> None:

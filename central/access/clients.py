@@ -192,6 +192,17 @@ async def programme_of(pool: Pool, client_id: str) -> str | None:
     return programme
 
 
+async def require_client(connection: Connection, client_id: str, kind: Kind) -> None:
+    """Refuse a name no program of a kind has; one that was revoked is still known.
+
+    Raises:
+        NotFoundError: there is no such program of this kind.
+    """
+    rows = await connection.fetch(_SQL["clients"], kind, 0)
+    if client_id not in (row["client_id"] for row in rows):
+        raise NotFoundError(f"there is no {kind} {client_id!r}; {kind}s list shows them")
+
+
 async def list_clients(connection: Connection, kind: Kind, *, now_ms: int) -> list[ClientRow]:
     """Return all programs of a kind, by name."""
     rows = await connection.fetch(_SQL["clients"], kind, now_ms)

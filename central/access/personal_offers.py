@@ -67,7 +67,7 @@ async def read_offers(
     found = []
     for row in rows:
         offer = shown.personal.get(row["offer_id"])
-        if offer is None or (offer.when.until and offer.when.until <= today):
+        if offer is None or _is_over(offer, today):
             continue
         found.append(_offer(offer, language, "acts" if row["is_active"] else "to_activate"))
     return PersonalOffers(offers=tuple(found))
@@ -83,6 +83,21 @@ def _offer(offer: Offer, language: str, state: State) -> PersonalOffer:
         weekdays=offer.when.weekdays,
         stores=offer.where.stores,
     )
+
+
+def require_shown(shown: ShownRules, offer_id: str, *, today: str) -> None:
+    """Refuse an offer that `read_offers` would leave out: one that is over, or in no rules.
+
+    Raises:
+        NotFoundError: it is.
+    """
+    offer = shown.personal.get(offer_id)
+    if offer is None or _is_over(offer, today):
+        raise NotFoundError("no such offer was made to this customer")
+
+
+def _is_over(offer: Offer, today: str) -> bool:
+    return bool(offer.when.until) and offer.when.until <= today
 
 
 async def activate(

@@ -182,6 +182,8 @@ async def find_customer(pool: Pool, claims: Claims, *, now_ms: int) -> Customer:
     )
     if row is None:
         raise AuthenticationError("the customer is signed out; sign in again")
+    row = await pool.fetchrow(_SQL["customer"], row["account_id"], row["card"])
+    assert row is not None
     return Customer(row["account_id"], bytes(row["card"]), row["blocked"], row["programme"])
 
 

@@ -27,10 +27,14 @@ update app_session set ended = true where not ended and account_id in (
     select account_id from account where account_id = $1 or merged_into = $1);
 
 -- name: session
--- The account as it is now: another one where it was merged; a card of it, the one signed in with where it still is.
-select a.account_id, a.blocked, a.programme, coalesce((
-    select card from card where account_id = a.account_id order by card <> s.card, card limit 1), '\x') as card
+-- With the account that the one signed in is by now: another one where it was merged.
+select coalesce(o.merged_into, o.account_id) as account_id, s.card
 from app_session s join api_client c using (client_id) join account o using (account_id)
-     join account a on a.account_id = coalesce(o.merged_into, o.account_id)
 where s.account_id = $1 and s.session_id = $2 and s.client_id = $3 and not s.ended and s.ends_at_ms > $4
   and not c.disabled;
+
+-- name: customer
+-- With a card of the account, the one signed in with where it still is.
+select a.account_id, a.blocked, a.programme, coalesce((
+    select c.card from account_card c where c.account_id = a.account_id order by c.card <> $2, c.card limit 1), '\x') as card
+from account a where a.account_id = $1;

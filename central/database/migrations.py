@@ -3,10 +3,20 @@
 `migrations/NNNN_pre_name.sql` may run while the last release's code still works on the database: it
 adds. `NNNN_post_name.sql` runs when that code is gone: it takes away. Files run in the order of
 their numbers, are never changed once released, and hold no BEGIN or COMMIT.
+
+A file that begins with `-- concurrently` builds indexes of tables that are written all the time:
+each by `create index concurrently if not exists`, outside a transaction, while everybody reads and
+writes. What such a file has not finished is done at the next start.
+
+Within a file the search path is the schema that is migrated: a function that keeps it (`set
+search_path from current`) works wherever the tables stand.
 """
 
+import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -27,6 +37,17 @@ _TRANSACTION_CONTROL = re.compile(
     r"^\s*(begin|start\s+transaction|commit|rollback)(\s+(work|transaction))?\s*;",
     re.IGNORECASE | re.MULTILINE,
 )
+_CONCURRENTLY = "-- concurrently"
+_INDEX = re.compile(
+    r"create\s+(?:unique\s+)?index\s+concurrently\s+if\s+not\s+exists\s+(\w+)\s+on\s[^;]+",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+_AGAIN_S = 0.2
+_IS_HALF_BUILT = (
+    "select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)"
+)
+_OWN_SCHEMA = "select set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)"
 _CREATE_TABLE = """
 create table if not exists migration (
     name text primary key,
@@ -48,6 +69,28 @@ class _Migration:
     @property
     def is_post(self) -> bool:
         return self.name[5:].startswith("post_")
+
+    @property
+    def is_concurrent(self) -> bool:
+        return self.sql.startswith(_CONCURRENTLY)
+
+    def indexes(self) -> list[tuple[str, str]]:
+        """Return name and statement of each index a concurrent file builds.
+
+        Raises:
+            MigrationError: something else stands in it.
+        """
+        found = []
+        for statement in _COMMENT.sub("", self.sql).split(";"):
+            if not statement.strip():
+                continue
+            if (index := _INDEX.fullmatch(statement.strip())) is None:
+                raise MigrationError(
+                    f"{self.name} holds `{statement.strip()[:60]}`: a file that runs concurrently"
+                    " holds `create index concurrently if not exists` alone"
+                )
+            found.append((index[1], statement.strip()))
+        return found
 
     @property
     def sha256(self) -> bytes:
@@ -121,6 +164,8 @@ def _load(folder: Traversable | None) -> list[_Migration]:
                 f"{file.name} holds `{found[0].strip()}`: each file is one transaction already",
             )
         migrations.append(_Migration(file.name, sql))
+        if migrations[-1].is_concurrent:
+            migrations[-1].indexes()
     for one, other in pairwise(migrations):
         if one.number == other.number:
             raise MigrationError(f"{one.name} and {other.name} have the same number: renumber one")
@@ -154,32 +199,68 @@ async def _find_pending(connection: Connection, known: list[_Migration]) -> list
 
 async def _apply(connection: Connection, migration: _Migration, *, now_ms: int) -> bool:
     """Run one file unless another process has run it meanwhile; say whether it was run here."""
-    async with connection.transaction():
-        await connection.execute("set local statement_timeout = 0; set local lock_timeout = 0")
-        await connection.execute(
-            "select pg_advisory_xact_lock($1)",
-            ADVISORY_LOCK,
-            timeout=MIGRATION_S_MAX,
-        )
-        # Not guarded by to_regclass: it may still remember what was true before the wait above.
+    async with _alone(connection):
         await connection.execute(_CREATE_TABLE)
         is_applied = "select exists (select from migration where name = $1)"
         if await connection.fetchval(is_applied, migration.name):
             return False
-        await connection.execute(f"set local lock_timeout = {DDL_LOCK_WAIT_MS_MAX}")
+        if migration.is_concurrent:
+            await _build_indexes(connection, migration)
+            await _note(connection, migration, now_ms)
+            return True
+        async with connection.transaction():
+            await connection.execute(f"set local lock_timeout = {DDL_LOCK_WAIT_MS_MAX}")
+            await connection.execute(_OWN_SCHEMA)
+            try:
+                await connection.execute(migration.sql, timeout=MIGRATION_S_MAX)
+            except asyncpg.PostgresError as error:
+                raise MigrationError(
+                    f"{_place(migration, error)}: {error}; nothing of this file was kept",
+                ) from error
+            await _note(connection, migration, now_ms)
+    return True
+
+
+@asynccontextmanager
+async def _alone(connection: Connection) -> AsyncIterator[None]:
+    """Hold the lock of whoever migrates, for as long as it takes.
+
+    It is asked for again and again: whoever waited within a statement would hold up an index that
+    is built concurrently, which waits for everybody's statements.
+    """
+    while not await connection.fetchval(  # noqa: ASYNC110 - another process has it
+        "select pg_try_advisory_lock($1)", ADVISORY_LOCK
+    ):
+        await asyncio.sleep(_AGAIN_S)
+    try:
+        await connection.execute("set statement_timeout = 0; set lock_timeout = 0")
+        yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute("reset statement_timeout; reset lock_timeout")
+            await connection.execute("select pg_advisory_unlock($1)", ADVISORY_LOCK)
+
+
+async def _build_indexes(connection: Connection, migration: _Migration) -> None:
+    for name, statement in migration.indexes():
         try:
-            await connection.execute(migration.sql, timeout=MIGRATION_S_MAX)
+            if await connection.fetchval(_IS_HALF_BUILT, name):
+                # Of a start that was ended in the middle.
+                await connection.execute(f"drop index concurrently {name}", timeout=MIGRATION_S_MAX)
+            await connection.execute(statement, timeout=MIGRATION_S_MAX)
         except asyncpg.PostgresError as error:
             raise MigrationError(
-                f"{_place(migration, error)}: {error}; nothing of this file was kept",
+                f"{migration.name}, index {name}: {error}; the next start builds it anew"
             ) from error
-        await connection.execute(
-            "insert into migration (name, sha256, applied_at_ms) values ($1, $2, $3)",
-            migration.name,
-            migration.sha256,
-            now_ms,
-        )
-    return True
+
+
+async def _note(connection: Connection, migration: _Migration, now_ms: int) -> None:
+    await connection.execute(
+        "insert into migration (name, sha256, applied_at_ms) values ($1, $2, $3)",
+        migration.name,
+        migration.sha256,
+        now_ms,
+    )
 
 
 def _place(migration: _Migration, error: asyncpg.PostgresError) -> str:

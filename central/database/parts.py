@@ -27,6 +27,7 @@ _LENT: Final[dict[str, tuple[Part, ...]]] = {
     "keep_ledger_still()": ("processing",),
     "forget_people(bigint[])": ("processing",),
     "count_till_rights(bigint[], bigint[])": ("front", "app", "office", "processing"),
+    "note_blocked_card(bytea, text, boolean)": ("office", "processing"),
 }
 """Functions that do what their callers may not do otherwise."""
 

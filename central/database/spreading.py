@@ -46,7 +46,7 @@ GROUPS: Final = (
     Group("card", ("card",)),
     Group("key", ("right_place",)),
 )  # fmt: skip
-REPLICATED: Final = ("store",)
+REPLICATED: Final = ("store", "business_day")
 
 _COLUMN_OF: Final = {table: group.column for group in GROUPS for table in group.tables}
 

@@ -61,9 +61,29 @@ begin
     end loop;
 end
 $$;
+create or replace function lock_free_accounts(wanted bigint[]) returns setof bigint language plpgsql as $$
+declare
+    one bigint;
+begin
+    for one in select w from unnest(wanted) as w order by w loop
+        return query select a.account_id from account a where a.account_id = one for update skip locked;
+    end loop;
+end
+$$;
+create or replace function lock_free_rights(of_accounts bigint[], wanted text[]) returns table (account_id bigint, grant_id text)
+language plpgsql as $$
+declare
+    one record;
+begin
+    for one in select w.its_account, w.its_grant from unnest(of_accounts, wanted) as w (its_account, its_grant) loop
+        return query select g.account_id, g.grant_id from right_grant g
+            where g.account_id = one.its_account and g.grant_id = one.its_grant for update skip locked;
+    end loop;
+end
+$$;
 -- No trigger counts it: those of a spread table run on another machine.
 create or replace function count_till_rights(of_tills bigint[], leaving bigint[]) returns void language plpgsql
-    security definer set search_path = public, pg_temp as $$
+    security definer set search_path from current as $$
 begin
     insert into till_rights (till_id, outstanding) select w, 0 from unnest(of_tills) as w on conflict do nothing;
     perform from till_rights r where r.till_id = any(of_tills) order by r.till_id for update;

@@ -12,8 +12,11 @@ where account_id = any($1::bigint[]) and (available > 0 or held > 0) order by ac
 lock table ledger_entry in row exclusive mode;
 
 -- name: new_ids
-select array(select nextval(pg_get_serial_sequence('lot', 'lot_id')) from generate_series(1, $1::int)) as lots,
-       array(select nextval(pg_get_serial_sequence('ledger_entry', 'entry_id')) from generate_series(1, $2::int)) as entries;
+-- The sequences are looked up once, not for each number.
+select array(select nextval(s.lots) from generate_series(1, $1::int)) as lots,
+       array(select nextval(s.entries) from generate_series(1, $2::int)) as entries
+from (select pg_get_serial_sequence('lot', 'lot_id')::regclass as lots,
+             pg_get_serial_sequence('ledger_entry', 'entry_id')::regclass as entries offset 0) s;
 
 -- name: insert_lots
 insert into lot (account_id, lot_id, name, restriction, active_from, expires_on, sale_key, offer_id, issued, available,

@@ -21,6 +21,7 @@ from central.outreach import outbox
 from central.outreach.events import Event, PointsAdjusted, account_key
 from central.rights.planner import wish_for_home
 from central.staff.audit import note
+from central.staff.roles import require_roles
 from loyalty import entries
 from loyalty.limits import POINTS_MAX
 
@@ -239,6 +240,7 @@ async def put_limit(
     connection: Connection, limit: AdjustmentLimit, *, person: str, now_ms: int
 ) -> None:
     """Say how much a role may move in a day; 0 = nothing."""
+    require_roles((limit.role,))
     await connection.execute(_SQL["put_limit"], limit.role, limit.points_per_day)
     await note(
         connection, person=person, action="adjustment.limit", subject=f"role:{limit.role}",

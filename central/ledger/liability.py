@@ -15,6 +15,7 @@ from central.errors import BadRequestError
 from central.programmes.registry import DEFAULT, require_programme
 
 _SQL = load_queries("central.ledger", "liability.sql")
+_FORM = "write it YYYY-MM-DD"
 
 
 class OpenPoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,22 @@ def day_of(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
+def asked_day(given: str, *, now_ms: int) -> str:
+    """Return the day that is asked for: today where none is given.
+
+    Raises:
+        BadRequestError: it is no day, or still to come: nobody knows what will be owed then.
+    """
+    today = day_of(now_ms)
+    try:
+        is_to_come = bool(given) and date.fromisoformat(given) > date.fromisoformat(today)
+    except ValueError as error:
+        raise BadRequestError("day", _FORM) from error
+    if is_to_come:
+        raise BadRequestError("day", f"it is still to come: give one until today, {today}, UTC")
+    return given or today
+
+
 async def read_liability(connection: Connection, day: str, programme: str = DEFAULT) -> Liability:
     """Return what was owed in a programme at the end of a day, from one snapshot.
 
@@ -68,7 +85,7 @@ async def read_liability(connection: Connection, day: str, programme: str = DEFA
             date.fromisoformat(day) + timedelta(days=1), datetime.min.time(), UTC
         )
     except (ValueError, OverflowError) as error:
-        raise BadRequestError("day", "write it YYYY-MM-DD") from error
+        raise BadRequestError("day", _FORM) from error
     end_ms = int(after.timestamp()) * 1000
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await require_programme(connection, programme)

@@ -18,6 +18,7 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, NotFoundError
+from central.ledger import moving
 from central.ledger.books import Cause, lock_account, write
 from central.ledger.places import follow
 from central.outreach import outbox
@@ -166,7 +167,6 @@ async def _merge(
     blocked = await lock_both(connection, from_account, into_account)
     if len(blocked) == 1:
         raise BadRequestError("$", f"account {blocked[0]} is blocked, the other one is not")
-    await connection.execute(_SQL["defer"])
     moved = await _take(connection, from_account, into_account)
     merge_id = await connection.fetchval(
         _SQL["insert_merge"], from_account, into_account, person, reason, now_ms,
@@ -211,12 +211,13 @@ async def _take(connection: Connection, from_account: int, into_account: int) ->
     lots = await connection.fetch(_SQL["lots"], from_account)
     parts = await connection.fetchrow(_SQL["account_parts"], from_account)
     assert parts is not None
-    await connection.execute(_SQL["join_lots"], *both)
-    await connection.execute(_SQL["move_lots"], *both)
-    grants = await connection.fetchval(_SQL["move_rights"], *both)
+    rights = await moving.take_rights(connection, both)
+    await moving.move_lots(connection, both)
+    await moving.put_rights(connection, rights)
+    await moving.move_redemptions(connection, both)
     receipts = await connection.fetchval(_SQL["move_receipts"], *both)
     cards = await connection.fetchval(_SQL["move_cards"], *both)
-    await follow(connection, *both, cards=cards, grants=grants)
+    await follow(connection, *both, cards=cards, grants=rights.grants)
     counters = [
         MovedCounter(**row) for row in await connection.fetch(_SQL["take_counters"], from_account)
     ]
@@ -236,7 +237,7 @@ async def _take(connection: Connection, from_account: int, into_account: int) ->
         held=parts["held"],
         debt=parts["debt"],
         purchases=parts["purchases"],
-        grants=tuple(grants),
+        grants=rights.grants,
         receipts=tuple(receipts),
         cards=tuple(cards),
         counters=tuple(counters),
@@ -273,7 +274,6 @@ async def _undo(connection: Connection, merge_id: int, *, person: str, now_ms: i
     later = await connection.fetchval(_SQL["later_merge"], merge_id, both[0])
     if later is not None:
         raise BadRequestError("$.merge", f"merge {later} came later and has to be undone before")
-    await connection.execute(_SQL["defer"])
     into = await lock_account(connection, both[0])
     moved = msgspec.json.decode(row["moved"], type=Moved)
     # Locked too: from now on the other number means its own account again.
@@ -283,6 +283,7 @@ async def _undo(connection: Connection, merge_id: int, *, person: str, now_ms: i
     points = sum(part[1] for part in lots)
     debt = min(into.debt, moved.debt)
     counted = await connection.fetchval(_SQL["receipts_back"], *both, list(moved.receipts))
+    await moving.move_redemptions(connection, both, moved.receipts)
     cards = await connection.fetchval(_SQL["cards_back"], *both, list(moved.cards))
     await follow(connection, *both, cards=cards, grants=moved.grants)
     cause = Cause(f"merge:{merge_id}:undone", None, now_ms)
@@ -340,25 +341,28 @@ async def _lots_back(
         Number, points and of them held of each lot that went back, and what stays held by rights
         issued since.
     """
-    into_account, from_account = both
     grants, lot_ids = list(moved.grants), [lot_id for lot_id, _ in moved.lots]
-    rows = await connection.fetch(
-        _SQL["stay_with"], into_account, lot_ids, grants, list(moved.receipts)
-    )
+    rows = await connection.fetch(_SQL["stay_with"], both[0], lot_ids, grants, list(moved.receipts))
     back: list[tuple[int, int, int]] = []
+    whole: list[int] = []
+    split: list[tuple[int, int, int]] = []
     for row in rows:
         held_since, redeemed_since = row["held_since"], row["redeemed_since"]
         rest = sum(row[name] for name in ("available", "held", "redeemed", "taken_back"))
         if rest > held_since + redeemed_since:
-            await connection.execute(
-                _SQL["give_back_lot"], into_account, from_account, row["lot_id"], held_since,
-                redeemed_since,
-            )  # fmt: skip
+            if held_since or redeemed_since:
+                split.append((row["lot_id"], held_since, redeemed_since))
+            else:
+                whole.append(row["lot_id"])
             held = row["held"] - held_since
             back.append((row["lot_id"], row["available"] + held, held))
     gone = [lot_id for lot_id, _, _ in back]
-    await connection.execute(_SQL["forget_settled"], into_account, gone, grants)
-    await connection.execute(_SQL["rights_back"], into_account, from_account, grants)
+    await connection.execute(_SQL["forget_settled"], both[0], gone, grants)
+    rights = await moving.take_rights(connection, both, grants)
+    await moving.move_lots(connection, both, whole)
+    for lot_id, held, redeemed in split:
+        await moving.split_lot(connection, both, lot_id, held=held, redeemed=redeemed)
+    await moving.put_rights(connection, rights)
     return back, sum(row["held_since"] for row in rows)
 
 

@@ -1,41 +1,10 @@
 -- Two accounts become one, and one becomes two again. Both are locked.
 
--- name: defer
-set constraints right_grant_lot_of_grant, right_grant_lot_of_lot, right_transfer_of_grant deferred;
-
 -- name: lots
 select lot_id, available + held as points, held from lot where account_id = $1 order by lot_id;
 
--- name: join_lots
--- Parts of one lot that an undone merge had left on both sides.
-with gone as (
-    delete from lot l where account_id = $1
-        and exists (select from lot o where o.account_id = $2 and o.lot_id = l.lot_id) returning *
-)
-update lot o set issued = o.issued + g.issued, available = o.available + g.available, held = o.held + g.held,
-    redeemed = o.redeemed + g.redeemed, taken_back = o.taken_back + g.taken_back
-from gone g where o.account_id = $2 and o.lot_id = g.lot_id;
-
--- name: move_lots
-update lot set account_id = $2 where account_id = $1;
-
--- name: move_rights
-with rights as (
-    update right_grant set account_id = $2, recalled = recalled or outstanding > 0 and purpose = 'grant' where account_id = $1
-    returning grant_id
-), lots as (
-    update right_grant_lot set account_id = $2 where account_id = $1
-), transfers as (
-    update right_transfer set account_id = $2 where account_id = $1
-)
-select coalesce(array_agg(grant_id order by grant_id), '{}') from rights;
-
 -- name: move_receipts
-with receipts as (
-    update receipt set account_id = $2 where account_id = $1 returning sale_key
-), lots as (
-    update redemption_lot set account_id = $2 where account_id = $1
-)
+with receipts as (update receipt set account_id = $2 where account_id = $1 returning sale_key)
 select coalesce(array_agg(sale_key order by sale_key), '{}') from receipts;
 
 -- name: move_cards
@@ -145,37 +114,14 @@ select l.lot_id, l.available, l.held, l.redeemed, l.taken_back,
         where r.account_id = $1 and r.lot_id = l.lot_id and r.sale_key <> all($4::text[])), 0)::bigint as redeemed_since
 from lot l where l.account_id = $1 and l.lot_id = any($2::bigint[]) order by l.lot_id;
 
--- name: give_back_lot
--- All of it but what stays; what stays is a lot of its own with the same number.
-with back as (
-    update lot set account_id = $2, issued = issued - $4::bigint - $5::bigint, held = held - $4,
-        redeemed = redeemed - $5 where account_id = $1 and lot_id = $3 returning *
-)
-insert into lot (account_id, lot_id, name, restriction, active_from, expires_on, sale_key, offer_id, issued, available,
-    held, redeemed)
-overriding system value
-select $1, lot_id, name, restriction, active_from, expires_on, sale_key, offer_id, $4::bigint + $5::bigint, 0, $4, $5
-from back where $4::bigint + $5::bigint > 0;
-
 -- name: forget_settled
 -- Rights that are settled hold nothing: neither those issued since of lots that go back, nor the others of lots that stay.
 delete from right_grant_lot
 where account_id = $1 and points = 0 and (lot_id = any($2::bigint[])) <> (grant_id = any($3::text[]));
 
--- name: rights_back
-with rights as (
-    update right_grant set account_id = $2, recalled = recalled or outstanding > 0 and purpose = 'grant'
-    where account_id = $1 and grant_id = any($3::text[])
-), lots as (
-    update right_grant_lot set account_id = $2 where account_id = $1 and grant_id = any($3::text[])
-)
-update right_transfer set account_id = $2 where account_id = $1 and grant_id = any($3::text[]);
-
 -- name: receipts_back
 with receipts as (
     update receipt set account_id = $2 where account_id = $1 and sale_key = any($3::text[]) returning counted
-), lots as (
-    update redemption_lot set account_id = $2 where account_id = $1 and sale_key = any($3::text[])
 )
 select count(*) filter (where counted) from receipts;
 

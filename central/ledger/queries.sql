@@ -34,10 +34,12 @@ order by expires_on = '', expires_on, lot_id;
 select lot_id, offer_id, available from lot where account_id = $1 and sale_key = $2 order by lot_id;
 
 -- name: hold
-update lot set available = available - $3, held = held + $3 where account_id = $1 and lot_id = $2;
+update lot l set available = l.available - p.points, held = l.held + p.points
+from unnest($2::bigint[], $3::bigint[]) as p (lot_id, points) where l.account_id = $1 and l.lot_id = p.lot_id;
 
 -- name: unhold
-update lot set available = available + $3, held = held - $3 where account_id = $1 and lot_id = $2;
+update lot l set available = l.available + p.points, held = l.held - p.points
+from unnest($2::bigint[], $3::bigint[]) as p (lot_id, points) where l.account_id = $1 and l.lot_id = p.lot_id;
 
 -- name: give_back
 update lot set available = available + $3, redeemed = redeemed - $3 where account_id = $1 and lot_id = $2;
@@ -65,10 +67,12 @@ where n % $1 = 0 order by account_id;
 
 -- name: verify_entries
 -- Of a range of accounts, as the next three; also how many postings were added up.
-select count(*) filter (where total <> 0) as broken, coalesce(sum(legs), 0)::bigint as rows from (
-    select coalesce(sum(p.points), 1) as total, count(*) as legs
-    from ledger_entry e left join ledger_posting p using (account_id, entry_id)
-    where e.account_id > $1 and e.account_id <= $2 group by e.account_id, e.entry_id
+select count(*) filter (where total <> 0 or not has_entry) as broken, coalesce(sum(legs), 0)::bigint as rows from (
+    select coalesce(sum(p.points), 1) as total, count(*) as legs, bool_and(e.is_there is not null) as has_entry
+    from (select account_id, entry_id, true as is_there from ledger_entry where account_id > $1 and account_id <= $2) e
+    full join (select account_id, entry_id, points from ledger_posting where account_id > $1 and account_id <= $2) p
+        using (account_id, entry_id)
+    group by account_id, entry_id
 ) t;
 
 -- name: verify_accounts
@@ -93,9 +97,11 @@ where a.account_id > $1 and a.account_id <= $2;
 
 -- name: verify_lots
 select count(*) filter (
-    where lot.available + lot.held <> coalesce(p.points, 0) or lot.held <> coalesce(g.points, 0)) as broken,
+    where lot.available + lot.held <> coalesce(p.points, 0) or lot.held <> coalesce(g.points, 0)
+        or a.account_id is null) as broken,
     count(*) as rows
 from lot
+left join account a using (account_id)
 left join (
     select account_id, lot_id, sum(points) as points from ledger_posting
     where ledger_account = 'member' and account_id > $1 and account_id <= $2 group by account_id, lot_id
@@ -129,6 +135,10 @@ where r.account_id is not null
        or r.qualifying_points > 0 and r.qualifying_points < (
            select coalesce(sum(f.qualifying_points), 0) from refund f where f.sale_key = r.sale_key));
 
+-- name: verify_records
+select count(*) from (select arrival from receipt union all select arrival from outcome) e
+left join inbox i using (arrival) where i.arrival is null;
+
 -- name: verify_returns
 -- Lines of which more came back than was sold, and returns that moved other points than they say.
 select (
@@ -154,17 +164,22 @@ select (
 select count(*) from risk_pool p, (
     select coalesce(-sum(points), 0) as losses from ledger_posting where ledger_account = 'losses'
 ) l, (
-    select coalesce(sum(risk_points_total - risk_points_settled), 0) as budgets from till_stream
+    select coalesce(sum(risk_points_total - risk_points_settled - risk_points_kept - risk_points_home), 0) as budgets,
+        coalesce(sum(risk_points_kept), 0) as kept from till_stream
 ) b, (
     select coalesce(sum(exposure), 0) as exposures from right_grant where exposure > 0
 ) e
-where p.losses + p.uncovered <> l.losses or p.budgets <> b.budgets or p.exposures <> e.exposures or p.uncovered <> 0;
+where p.losses + p.uncovered <> l.losses or p.budgets <> b.budgets or p.exposures <> e.exposures + b.kept or p.uncovered <> 0;
 
 -- name: verify_tills
--- Tills that hold other points in grants than is counted for them.
+-- Tills that hold other points in grants, or have other risk budgets unsettled, than is counted for them.
 select count(*) from till_rights r left join (
     select till_id, sum(outstanding) as outstanding from right_grant where purpose = 'grant' group by till_id
-) g using (till_id) where r.outstanding <> coalesce(g.outstanding, 0);
+) g using (till_id) left join (
+    select till_id, sum(risk_points_total - risk_points_settled - risk_points_kept - risk_points_home) as risk_points
+    from till_stream group by till_id
+) s using (till_id)
+where r.outstanding <> coalesce(g.outstanding, 0) or r.risk_points <> coalesce(s.risk_points, 0);
 
 -- name: verify_counters
 select count(*) from shared_counter c where c.given > c.most or c.given + c.taken_back <> c.swept_used + coalesce((

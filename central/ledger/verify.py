@@ -12,11 +12,12 @@ from central.ledger.sealing import broken_seals
 _SQL = load_queries("central.ledger", "queries.sql")
 
 CHECKS = {
-    "entries": "every entry's postings add up to zero",
+    "entries": "every entry's postings add up to zero, and no posting stands alone",
     "accounts": "every account's totals equal its postings, its lots and its open grants",
-    "lots": "every lot equals its postings and the grants that hold it",
+    "lots": "every lot equals its postings and the grants that hold it, and has an account",
     "grants": "every grant's outstanding points equal its lots",
     "receipts": "every receipt redeemed and earned in the ledger what it says",
+    "records": "every receipt and every outcome has the record it came from",
     "returns": "no more came back of a line than was sold, and each return moved what it says",
     "pool": "the risk pool equals budgets, exposures and losses, and paid for everything",
     "tills": "every till holds in grants what is counted for it, and no more than it may",

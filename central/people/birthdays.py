@@ -44,7 +44,16 @@ async def turn_birthdays(pool: Pool, *, now_ms: int, days: int) -> int:
     Accounts somebody else has locked are left for the next time.
     """
     turned = 0
-    for name in ("open_windows", "close_windows"):
-        while count := await pool.fetchval(_SQL[name], window(now_ms, days), _AT_ONCE):
+    for name, is_open in (("windows_to_open", True), ("windows_to_close", False)):
+        while rows := await pool.fetch(_SQL[name], window(now_ms, days), _AT_ONCE):
+            found = [account_id for (account_id,) in rows]
+            async with pool.acquire() as connection, connection.transaction():
+                free = await connection.fetch(_SQL["lock_free_accounts"], found)
+                accounts = [account_id for (account_id,) in free]
+                done = await connection.execute(_SQL["turn_windows"], accounts, is_open)
+                await connection.execute(_SQL["tell_stores_of_all"], accounts)
+            count = int(done.rpartition(" ")[2])
             turned += count
+            if count < _AT_ONCE:
+                break
     return turned

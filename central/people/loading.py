@@ -12,10 +12,12 @@ from central.database.pool import Connection, Pool
 from central.errors import BadRequestError
 from central.ledger import books
 from central.ledger.books import Cause, current_account, lock_account
+from central.ledger.places import add_cards
 from central.people.birthdays import DAYS_DEFAULT, is_month_and_day, window
 from central.programmes.registry import (
     DEFAULT,
     called,
+    keep_programmes,
     programme_of_account,
     programme_of_new_store,
     programme_of_store,
@@ -160,8 +162,10 @@ async def load_lines(
             is_new = await _put_account(connection, line, programme)
             if not is_new:
                 # First of all, as whoever else changes an account does.
-                await lock_account(connection, line.account_id)
-            is_changed = await _put_cards(connection, line, programme, card_key=card_key)
+                line = await _locked(connection, line)
+            is_changed = await _put_cards(
+                connection, line, programme, card_key=card_key, is_new=is_new
+            )
             is_changed |= await _put_birthday(connection, line, birthdays)
             if not isinstance(line.offers_to_activate, UnsetType):
                 offers = sorted(set(line.offers_to_activate))
@@ -181,13 +185,31 @@ async def load_lines(
 async def _followed(connection: Connection, line: AccountLine) -> AccountLine:
     """Return the line; of an account that was merged only its cards, for the other one."""
     if await connection.fetchval(_SQL["is_erased"], line.account_id):
-        raise BadRequestError(
-            "$.account_id", "this customer was erased; a new one gets another number"
-        )
-    current = await current_account(connection, line.account_id)
+        raise _erased()
+    return _for(await current_account(connection, line.account_id), line)
+
+
+async def _locked(connection: Connection, line: AccountLine) -> AccountLine:
+    """Lock a known account; returns the line for what it is by now.
+
+    Whoever erases or merges customers may have had it until this moment.
+    """
+    account = await lock_account(connection, line.account_id)
+    if account.erased:
+        raise _erased()
+    return _for(account.account_id, line)
+
+
+def _for(current: int, line: AccountLine) -> AccountLine:
     if current == line.account_id:
         return line
     return AccountLine(account_id=current, home_store=line.home_store, cards=line.cards)
+
+
+def _erased() -> BadRequestError:
+    return BadRequestError(
+        "$.account_id", "this customer was erased; a new one gets another number"
+    )
 
 
 async def _put_store(connection: Connection, line: StoreLine) -> None:
@@ -204,6 +226,7 @@ async def _programme_of(connection: Connection, line: AccountLine) -> str:
         BadRequestError: the line says another programme than the account has, or its home store.
         NotFoundError: there is no such programme.
     """
+    await keep_programmes(connection)
     known = await programme_of_account(connection, line.account_id)
     home = await programme_of_store(connection, line.home_store)
     if isinstance(line.programme, UnsetType):
@@ -230,7 +253,7 @@ async def _put_account(connection: Connection, line: AccountLine, programme: str
 
 
 async def _put_cards(
-    connection: Connection, line: AccountLine, programme: str, *, card_key: bytes
+    connection: Connection, line: AccountLine, programme: str, *, card_key: bytes, is_new: bool
 ) -> bool:
     """Keep the account's cards; returns whether one of them is new."""
     some_new = False
@@ -238,7 +261,7 @@ async def _put_cards(
         card = card_hash(card_key, number)
         if await connection.fetchval(_SQL["put_card"], card, line.account_id, programme):
             some_new = True
-            await connection.execute(_SQL["put_account_card"], line.account_id, card)
+            await add_cards(connection, line.account_id, [card], is_new=is_new)
         # Receipts may have been waiting for somebody to be known by this card.
         await connection.execute(_STREAMS["unpark"], wait_for_card(card.hex(), programme))
     return some_new

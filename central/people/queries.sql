@@ -26,38 +26,29 @@ delete from account_birthday where account_id = $1;
 update account set in_birthday_window = $2, version = version + 1
 where account_id = $1 and in_birthday_window <> $2 returning account_id;
 
--- name: open_windows
-with turned as (
-    update account set in_birthday_window = true, version = version + 1 where account_id in (
-        select a.account_id from account_birthday b join account a using (account_id)
-        where b.month_day = any($1::text[]) and not a.in_birthday_window
-        order by a.account_id limit $2 for update of a skip locked)
-    returning account_id
-), told as (
-    insert into feed (scope, account_id) select 'store:' || store_id, account_id
-    from turned join store_interest using (account_id)
-)
-select count(*) from turned;
+-- name: windows_to_open
+select a.account_id from account_birthday b join account a using (account_id)
+where b.month_day = any($1::text[]) and not a.in_birthday_window
+order by a.account_id limit $2;
 
--- name: close_windows
-with turned as (
-    update account set in_birthday_window = false, version = version + 1 where account_id in (
-        select a.account_id from account a where a.in_birthday_window and not exists (
-            select from account_birthday b where b.account_id = a.account_id and b.month_day = any($1::text[]))
-        order by a.account_id limit $2 for update of a skip locked)
-    returning account_id
-), told as (
-    insert into feed (scope, account_id) select 'store:' || store_id, account_id
-    from turned join store_interest using (account_id)
-)
-select count(*) from turned;
+-- name: windows_to_close
+select a.account_id from account a where a.in_birthday_window and not exists (
+    select from account_birthday b where b.account_id = a.account_id and b.month_day = any($1::text[]))
+order by a.account_id limit $2;
+
+-- name: lock_free_accounts
+select lock_free_accounts($1::bigint[]);
+
+-- name: turn_windows
+update account set in_birthday_window = $2, version = version + 1
+where account_id = any($1::bigint[]) and in_birthday_window <> $2;
+
+-- name: tell_stores_of_all
+insert into feed (scope, account_id) select 'store:' || store_id, account_id from store_interest
+where account_id = any($1::bigint[]);
 
 -- name: put_card
 insert into card (card, account_id, programme) values ($1, $2, $3) on conflict do nothing returning true;
-
--- name: put_account_card
--- The same, found by the account; where accounts are spread no trigger does it.
-insert into account_card (account_id, card) values ($1, $2) on conflict do nothing;
 
 -- name: is_erased
 select erased from account where account_id = $1;

@@ -6,10 +6,11 @@ select pg_advisory_xact_lock_shared(hashtextextended('tillside erasure', 0));
 
 -- name: account
 -- Whose account a number stands for; gone as soon as it was asked for, of it or of the one it was merged into.
-select c.account_id, a.erased or c.erased or exists (
-    select from erasure e where e.done_at_ms is null and e.number is null and e.accounts && array[a.account_id, c.account_id]
+with asked as (select coalesce(merged_into, account_id) as current, erased from account where account_id = $1)
+select c.account_id, c.erased or (select erased from asked) or exists (
+    select from erasure where done_at_ms is null and number is null and accounts && array[$1, (select current from asked)]
 ) as erased
-from account a join account c on c.account_id = coalesce(a.merged_into, a.account_id) where a.account_id = $1;
+from account c where c.account_id = (select current from asked);
 
 -- name: put
 insert into personal.customer (account_id, key_name, wrapped_key, sealed, changed_at_ms) values ($1, $2, $3, $4, $5)

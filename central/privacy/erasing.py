@@ -17,6 +17,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.books import Cause, lock_account, write
+from central.ledger.places import drop_cards
 from central.outreach import outbox
 from central.outreach.events import AccountErased, Event, PointsAdjusted, account_key
 from central.privacy.customers import CustomerDesk, find_living
@@ -27,7 +28,6 @@ from loyalty import entries
 _SQL = load_queries("central.privacy", "erasing.sql")
 _CUSTOMERS = load_queries("central.privacy", "customers.sql")
 _LEDGER = load_queries("central.ledger", "queries.sql")
-_PLACES = load_queries("central.ledger", "places.sql")
 
 REASON_CHARACTERS_MAX: Final = 200
 _LISTED_MAX: Final = 1_000
@@ -235,7 +235,7 @@ async def _take_cards(connection: Connection, accounts: list[int], number: int) 
     cards = await connection.fetch(_SQL["cards_of"], accounts)
     await connection.execute(_SQL["take_cards"], accounts, number)
     for row in cards:
-        await connection.execute(_PLACES["drop_account_cards"], row["account_id"], row["cards"])
+        await drop_cards(connection, row["account_id"], row["cards"], programme=row["programme"])
 
 
 async def _drop(connection: Connection, accounts: list[int]) -> None:

@@ -7,7 +7,7 @@ with wallets as (
     select $1::bigint as account_id union
     select o.account_id from card c join card o using (card)
     where c.account_id = $1
-        and not exists (select from card_move m where m.card = c.card and (m.undone_at_ms is null or m.undone_by = 'erasure')))
+        and c.card not in (select card from card_move where undone_at_ms is null or undone_by = 'erasure'))
 select account_id from account where account_id in (select account_id from wallets)
     or merged_into in (select account_id from wallets) order by account_id;
 
@@ -55,7 +55,8 @@ update erasure set number = $2 where erasure_id = $1;
 update erased_card set number = $2 where number = $1;
 
 -- name: cards_of
-select account_id, array_agg(card) as cards from card where account_id = any($1::bigint[]) group by account_id;
+select account_id, programme, array_agg(card) as cards from card where account_id = any($1::bigint[])
+group by account_id, programme;
 
 -- name: take_cards
 with gone as (delete from card where account_id = any($1::bigint[]) returning card, account_id)

@@ -8,7 +8,7 @@ with wallets as (
     select $1::bigint as account_id union
     select o.account_id from card c join card o using (card)
     where c.account_id = $1
-        and not exists (select from card_move m where m.card = c.card and (m.undone_at_ms is null or m.undone_by = 'erasure')))
+        and c.card not in (select card from card_move where undone_at_ms is null or undone_by = 'erasure'))
 select account_id from account where account_id in (select account_id from wallets)
     or merged_into in (select account_id from wallets) order by account_id;
 
@@ -45,7 +45,7 @@ select coalesce(jsonb_agg(to_jsonb(t) order by t.return), '[]')::text from (
     select f.refund_key as return, f.sale_key as receipt, f.money_back_minor, f.deducted_minor, f.deducted_points,
         f.points_back, f.taken_back, (
             select jsonb_agg(jsonb_build_object('line', l.line_id, 'quantity', l.quantity) order by l.line_id)
-            from returned_line l where l.refund_key = f.refund_key) as lines
+            from returned_line l where l.sale_key = f.sale_key and l.refund_key = f.refund_key) as lines
     from refund f join receipt r using (sale_key) where r.account_id = any($1::bigint[])) t;
 
 -- name: counters

@@ -36,7 +36,7 @@ create table personal.consent (
 create table personal.key_in_use (name text primary key, value bytea not null);
 
 -- Who empties accounts reads nobody's data and deletes what was written since it was asked for, or of accounts merged since.
-create function forget_people(accounts bigint[]) returns void language sql security definer set search_path = public, pg_temp
+create function forget_people(accounts bigint[]) returns void language sql security definer set search_path from current
 as $$
     delete from personal.customer where account_id = any(accounts);
     delete from personal.consent where account_id = any(accounts);

@@ -1,9 +1,5 @@
 -- Operations: what monitoring asks of receipts, service as customers had it, incidents people are told of by mail.
 
-create index receipt_unequal on receipt (posted_at_ms) where not equal;
-create index outcome_quarantined on outcome (decided_at_ms)
-    where outcome = 'rejected_kept' and reason like 'could not be applied%';
-
 -- How the customer of a receipt was served (central/availability/service.py); empty: posted by a release that did not say.
 alter table receipt add column service text not null default '';
 

@@ -73,7 +73,7 @@ $$;
 -- Call it before rights of tills change, with what leaves them: a trigger counts that here, so this keeps the order alone
 -- in which tills are locked.
 create function count_till_rights(of_tills bigint[], leaving bigint[]) returns void language plpgsql
-    security definer set search_path = public, pg_temp as $$
+    security definer set search_path from current as $$
 begin
     perform from till_rights where till_id = any(of_tills) order by till_id for update;
 end

@@ -174,6 +174,9 @@ def _status(options: argparse.Namespace) -> int:
 def _print_status(report: dict[str, object]) -> None:
     waiting = report["records_waiting"]
     print(f"till {report['till_id']} of store {report['store']}: link {report['link']}")
+    if report.get("quarantined"):  # unknown to a service not restarted since it was upgraded
+        print("  QUARANTINED       another machine runs as this till: enrol one of them anew;")
+        print("                    sales are recorded, points are not redeemed")
     if report["last_link_error"]:
         print(f"  last link error   {report['last_link_error']}")
     print(f"  rules             version {report['bundle_version']}, {report['offers']} offers")

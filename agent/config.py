@@ -74,8 +74,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     language: str = "en"
     pull_interval_s: float = 15.0
     hello_interval_s: float = 60.0
-    hold_s_max: float = 300.0
-    hello_interval_held_s: float = 1800.0
+    hold_s_max: float = 600.0
+    hello_interval_held_s: float = 3600.0
     retry_delay_s_max: float = 600.0
     request_timeout_s: float = 20.0
     ask_budget_ms: int = 150

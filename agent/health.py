@@ -32,6 +32,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """State of a till.
 
     Attributes:
+        quarantined: another machine runs as this till; it gets no rights until somebody has looked.
         last_contact_ms: trusted time of the last answer of the centre;
             None if there was none since the start.
         conversations: conversations with the centre brought to their end since the start.
@@ -74,6 +75,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     rules_age: str = "fresh"
     rules_waiting: str = ""
     rules_refused: str = ""
+    quarantined: bool = False
 
 
 class Health:
@@ -122,6 +124,7 @@ class Health:
             rules_age=till.books.age_state(),
             rules_waiting=rules.waiting,
             rules_refused=f"{rules.refused} {rules.why}".strip(),
+            quarantined=till.quarantined,
         )
 
     def _siblings(self) -> SiblingsReport:

@@ -76,11 +76,11 @@ class TillSide(Protocol):
         ...
 
     def as_lines(self, push: Push) -> Lines | None:
-        """Return a batch in fewer bytes, where the centre takes it so."""
+        """Return a batch in fewer bytes, where the centre takes it so; None: push it as it is."""
         ...
 
     def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
-        """Return what a push that was taken would have been answered; None: push it as it is."""
+        """Return what a push that was taken would have been answered; None: say it plainer."""
         ...
 
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
@@ -181,7 +181,7 @@ def _greet(till: TillSide) -> Conversation:
 def _push_all(till: TillSide) -> Conversation:
     while push := till.next_push():
         answer: Message | bytes | None = None
-        if lines := till.as_lines(push):
+        while answer is None and (lines := till.as_lines(push)):
             said = yield Ask(PATH_LINES, lines, LinesAnswer)
             assert isinstance(said, LinesAnswer)
             answer = till.lines_answered(push, said)

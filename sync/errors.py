@@ -6,6 +6,7 @@ SyncError
 ├─ SignatureError          the sender is not who it says; final
 ├─ LinkError               no answer; try again by the schedule
 │  └─ BusyError            the centre asks to wait; carries the delay
+├─ RestartsError           the till's stream began anew too often; carries the delay
 └─ RefusedError            the centre answered with a named refusal; carries its code
 """
 
@@ -35,6 +36,14 @@ class BusyError(LinkError):
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"the centre asks to wait {retry_after_s:g} s")
+        self.retry_after_s = retry_after_s
+
+
+class RestartsError(SyncError):
+    """The till's stream began anew too often to say so at once."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("this till's stream began anew too often: does another machine run as it?")
         self.retry_after_s = retry_after_s
 
 

@@ -16,6 +16,9 @@ ROOT_BYTES_MAX: Final = 16_384
 PULL_BYTES_DEFAULT: Final = 262_144
 """Aim for one pull answer; the centre stops adding rows past it."""
 
+PREVIOUS_MAX: Final = 8
+"""Streams before its own that a till names in HELLO."""
+
 ASKS_OPEN_MAX: Final = 16
 """Asks for points by courier that one till has out at once."""
 

@@ -1,7 +1,8 @@
 """Live records on the line: packed against the records before them, proven by the chain.
 
 What a till sells looks like what it sold before. The last records that the centre has are known to
-both sides, so a new one is packed against their forms (`sync.line_form`). Nothing is trusted: the
+both sides, so a new one is packed against their forms (`sync.moulds`; of older tills and centres,
+`sync.line_form`). Nothing is trusted: the
 centre turns the packed bytes back into records and compares the chain's link; where anything does
 not come out, it says so and the till sends the records as they are (docs: wire-protocol).
 """
@@ -27,6 +28,8 @@ BEFORE_BYTES_MAX: Final = 65_536
 PROOF_BYTES: Final = 16
 PROOF_SHORT_BYTES: Final = 8
 """Enough: it tells what came out otherwise by mistake; who signs what is said by the request."""
+PROOF_LEAST_BYTES: Final = 5
+"""Of records in moulds: of a million million mistakes one would pass, and the next HELLO tells."""
 _LEVEL: Final = 13
 _LEVEL_LONG: Final = 6
 _LONG_BYTES: Final = 16_384
@@ -38,12 +41,14 @@ class Lines(Message, frozen=True, kw_only=True, array_like=True):
     Attributes:
         before: how many of the records before them they are packed against.
         proof: beginning of the link of the last one.
+        moulds: they are packed as `sync.moulds` does; else as `pack_forms`.
     """
 
     from_seq: Positive
     before: Annotated[int, Meta(ge=0, le=BEFORE_MAX)]
-    proof: Annotated[bytes, Meta(min_length=PROOF_SHORT_BYTES, max_length=PROOF_BYTES)]
+    proof: Annotated[bytes, Meta(min_length=PROOF_LEAST_BYTES, max_length=PROOF_BYTES)]
     packed: bytes
+    moulds: bool = False
 
 
 class LinesAnswer(Message, frozen=True, kw_only=True, array_like=True):

@@ -14,8 +14,9 @@ from loyalty.returns import ReturnMade
 from sync.blocked import BlockedCards
 from sync.fields import Count, CounterName, Hash, Incarnation, Positive, PublicKey
 from sync.fingerprints import FINGERPRINT_BYTES
-from sync.limits import ASKS_OPEN_MAX, COUNTERS_ASKED_MAX
+from sync.limits import ASKS_OPEN_MAX, COUNTERS_ASKED_MAX, PREVIOUS_MAX
 from sync.rule_messages import NO_REPORT, Delta, RulesReport
+from sync.session_key import OFFER_BYTES, SEALED_BYTES
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,10 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
             `asks_made` one ever will be (design: sync 4.9, rule R2).
         forgotten: number up to which erased customers are forgotten here (`sync.forgetting`);
             None = it does not say.
+        offer: public key for this HELLO alone, 32 bytes, for which the centre may seal the
+            session's key (`sync.session_key`); empty = the till signs everything.
+        previous: the streams this one went on from, the last ones first, while the centre has
+            acknowledged nothing of it; others that are newer tell of a second machine of the till.
     """
 
     incarnation: Incarnation
@@ -68,6 +73,8 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
     feed_epoch: Count = 0
     rules: RulesReport = NO_REPORT
     forgotten: Count | None = None
+    offer: Annotated[bytes, Meta(max_length=OFFER_BYTES)] = b""
+    previous: Annotated[tuple[Incarnation, ...], Meta(max_length=PREVIOUS_MAX)] = ()
 
 
 Verdict = Literal["ok", "epoch", "rewind", "amnesia", "revoked"]
@@ -89,6 +96,9 @@ class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
         roots: signed root documents after the one the till trusts, in order.
         short: it reads the short header (`sync.short_header`).
         erasures: newest number there is, for a till that says how far it has forgotten.
+        sealed: the session's key, for the till's offer; empty = requests are to be signed.
+        moulds: it reads lines that are packed so (`sync.moulds`).
+        quarantined: two machines run as this till; no rights until somebody has looked.
     """
 
     verdict: Verdict
@@ -107,6 +117,9 @@ class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
     roots: tuple[bytes, ...] = ()
     erasures: Count = 0
     short: bool = False
+    sealed: Annotated[bytes, Meta(max_length=SEALED_BYTES)] = b""
+    moulds: bool = False
+    quarantined: bool = False
 
 
 class Push(Message, frozen=True, kw_only=True):

@@ -67,6 +67,9 @@ def _packed(text: bytes, level: int) -> bytes:
     return packed
 
 
+_unpacking: Final[list[zstandard.ZstdDecompressor]] = []
+
+
 def unpack_sent(packed: bytes, *, bytes_max: int) -> bytes:
     """Undo `pack_to_send`.
 
@@ -81,7 +84,12 @@ def unpack_sent(packed: bytes, *, bytes_max: int) -> bytes:
             raise MalformedMessageError(
                 f"a body says its size and unpacks to at most {bytes_max} bytes"
             )
-        unpacking = zstandard.ZstdDecompressor(dict_data=_dictionary(0))
-        return unpacking.decompress(packed, allow_extra_data=False)
+        try:
+            unpacking = _unpacking.pop()  # as with compressors
+        except IndexError:
+            unpacking = zstandard.ZstdDecompressor(dict_data=_dictionary(0))
+        text = unpacking.decompress(packed, allow_extra_data=False)
+        _unpacking.append(unpacking)
+        return text
     except zstandard.ZstdError as error:
         raise MalformedMessageError(f"damaged packed bytes: {error}") from error

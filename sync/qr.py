@@ -172,14 +172,28 @@ def read(kind: type[D], text: str) -> D:
     return document  # type: ignore[return-value]
 
 
+def read_any(text: str) -> Document:
+    """Read a document of whichever kind its text says; its signature is not checked yet.
+
+    Raises:
+        QrTextError: the text is not exactly what `write` returns for some document.
+    """
+    for kind, form in _FORMS.items():
+        if text.strip().startswith(form.prefix):
+            found: Document = read(kind, text)  # type: ignore[type-var, assignment]
+            return found
+    known = ", ".join(f"{form.prefix} ({form.says})" for form in _FORMS.values())
+    raise QrTextError(f"a code begins with one of: {known}")
+
+
+def is_code(text: str) -> bool:
+    """Say whether a text claims to be a document of any kind."""
+    return text.strip().startswith(tuple(form.prefix for form in _FORMS.values()))
+
+
 def is_customer_code(text: str) -> bool:
     """Say whether a text claims to be a customer's code."""
     return text.strip().startswith(_FORMS[CustomerCode].prefix)
-
-
-def is_receipt_code(text: str) -> bool:
-    """Say whether a text claims to be a receipt's proof."""
-    return text.strip().startswith(_FORMS[ReceiptProof].prefix)
 
 
 # Forms

@@ -28,13 +28,19 @@ class HelloJudgement:
 
 
 def judge_hello(
-    hello: Hello, stream: StreamState | None, *, newest_incarnation_number: int
+    hello: Hello,
+    stream: StreamState | None,
+    *,
+    newest_incarnation_number: int,
+    has_copies: bool = False,
 ) -> HelloJudgement:
     """Judge where a till's stream stands.
 
     Args:
         stream: what the centre has of the till's incarnation; None if nothing.
         newest_incarnation_number: the highest of this till's streams, 0 if there is none.
+        has_copies: two machines run as this till (it is quarantined): a later stream is the other
+            one's, and ends none. Else they would end each other's without end.
     """
     if stream is None:
         if hello.incarnation_number <= newest_incarnation_number:
@@ -42,7 +48,8 @@ def judge_hello(
         # Nothing is known, so nothing can disagree;
         # but acknowledged records that vanished must come again.
         return HelloJudgement("rewind" if hello.acked_seq else "ok", verified=not hello.acked_seq)
-    if hello.incarnation_number < newest_incarnation_number or hello.seq < stream.last_seq:
+    is_over = hello.incarnation_number < newest_incarnation_number and not has_copies
+    if is_over or hello.seq < stream.last_seq:
         return HelloJudgement("amnesia", verified=False)
     known = {hello.seq: hello.head, hello.acked_seq: hello.acked_hash}
     seen = known.get(stream.last_seq)

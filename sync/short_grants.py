@@ -1,4 +1,4 @@
-"""A grant of the session that is told it, in few bytes: what both sides know is left out.
+"""A grant of the session that is told it, or an authorisation, in few bytes: the rest is known.
 
 Nothing of what is signed changes: the till puts it back and checks the signature over the whole.
 """
@@ -16,7 +16,7 @@ from sync.messages import Grant
 
 
 class ShortGrant(msgspec.Struct, frozen=True, array_like=True):
-    """A grant of points to the session's till and incarnation.
+    """A grant of points, or an authorisation, to the session's till and incarnation.
 
     Attributes:
         grant_id: bytes of a UUID.
@@ -40,13 +40,17 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 def short_grants(
-    grants: Sequence[Grant], holder: Holder
+    grants: Sequence[Grant], holder: Holder, *, sale_key: str = ""
 ) -> tuple[tuple[ShortGrant, ...], tuple[Grant, ...]]:
-    """Return grants in few bytes, and those that cannot be told so."""
+    """Return grants in few bytes, and those that cannot be told so.
+
+    Args:
+        sale_key: of the receipt they are authorisations for; empty for grants.
+    """
     short, plain = [], []
     for grant in grants:
         told = _short(grant)
-        if told is not None and long_grants([told], holder) == (grant,):
+        if told is not None and long_grants([told], holder, sale_key=sale_key) == (grant,):
             short.append(told)
         else:
             plain.append(grant)
@@ -64,12 +68,14 @@ def _short(grant: Grant) -> ShortGrant | None:
     )
 
 
-def long_grants(grants: Sequence[ShortGrant], holder: Holder) -> tuple[Grant, ...]:
-    """Return grants as they were signed."""
+def long_grants(
+    grants: Sequence[ShortGrant], holder: Holder, *, sale_key: str = ""
+) -> tuple[Grant, ...]:
+    """Return grants as they were signed; with a key, the authorisations for that receipt."""
     return tuple(
         Grant(
             grant_id=str(UUID(bytes=each.grant_id)),
-            purpose="grant",
+            purpose="authorisation" if sale_key else "grant",
             account_id=each.account_id,
             till_id=holder.till_id,
             incarnation=holder.incarnation,
@@ -80,6 +86,7 @@ def long_grants(grants: Sequence[ShortGrant], holder: Holder) -> tuple[Grant, ..
                 for lot_id, points, day, restriction in each.lots
             ),
             not_after_ms=each.not_after_ms,
+            sale_key=sale_key,
             signature=each.signature,
         )
         for each in grants

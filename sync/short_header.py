@@ -1,14 +1,17 @@
 """One short header in place of four, for what tills say most (`docs/wire-protocol.md`).
 
 Bytes in base64: nonce, beginning of the session, signature, till id without leading zeros. What is
-signed is the same as with long headers: the centre knows the session's other bytes.
+signed is the same as with long headers: the centre knows the session's other bytes. In a session
+that has a key (`sync.session_key`) a MAC stands where the signature would, told by the length.
 """
 
-from base64 import b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from dataclasses import dataclass
 from typing import Final
 
 from sync.errors import MalformedMessageError
+from sync.session_key import MAC_BYTES
 
 HEADER_SHORT: Final = "tillside"
 NONCE_BYTES: Final = 12
@@ -16,12 +19,18 @@ TAG_BYTES: Final = 4
 """Of the session: tells the live one from others; the signature proves it."""
 _SIGNATURE_BYTES: Final = 64
 _TILL_BYTES_MAX: Final = 8
-_BEFORE_TILL: Final = NONCE_BYTES + TAG_BYTES + _SIGNATURE_BYTES
+_BEFORE_SIGNATURE: Final = NONCE_BYTES + TAG_BYTES
+_PLAIN: Final = bytes.maketrans(b"-_", b"+/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortHeader:
-    """What a short header says; `tag` is the beginning of the session."""
+    """What a short header says.
+
+    Attributes:
+        tag: the beginning of the session.
+        signature: 64 bytes, or the 16 of a MAC.
+    """
 
     till_id: int
     nonce: bytes
@@ -42,29 +51,31 @@ def read_short(text: str) -> ShortHeader:
         MalformedMessageError: it is none.
     """
     said = _bytes(text)
-    if not 0 < len(said) - _BEFORE_TILL <= _TILL_BYTES_MAX:
-        raise MalformedMessageError(f"the header {HEADER_SHORT} has not the bytes it should")
-    return ShortHeader(
-        till_id=int.from_bytes(said[_BEFORE_TILL:], "big"),
-        nonce=said[:NONCE_BYTES],
-        tag=said[NONCE_BYTES : NONCE_BYTES + TAG_BYTES],
-        signature=said[NONCE_BYTES + TAG_BYTES : _BEFORE_TILL],
-    )
+    for signature_bytes in (MAC_BYTES, _SIGNATURE_BYTES):
+        till_at = _BEFORE_SIGNATURE + signature_bytes
+        if 0 < len(said) - till_at <= _TILL_BYTES_MAX:
+            return ShortHeader(
+                till_id=int.from_bytes(said[till_at:], "big"),
+                nonce=said[:NONCE_BYTES],
+                tag=said[NONCE_BYTES:_BEFORE_SIGNATURE],
+                signature=said[_BEFORE_SIGNATURE:till_at],
+            )
+    raise MalformedMessageError(f"the header {HEADER_SHORT} has not the bytes it should")
 
 
 def write_signature(signature: bytes) -> str:
-    """Return the text of an answer's signature."""
+    """Return the text of an answer's signature or MAC."""
     return _text(signature)
 
 
 def read_signature(text: str) -> bytes:
-    """Read an answer's signature.
+    """Read an answer's signature or MAC.
 
     Raises:
         MalformedMessageError: it is none.
     """
     signature = _bytes(text)
-    if len(signature) != _SIGNATURE_BYTES:
+    if len(signature) not in (MAC_BYTES, _SIGNATURE_BYTES):
         raise MalformedMessageError(f"the header {HEADER_SHORT} of an answer is no signature")
     return signature
 
@@ -75,6 +86,7 @@ def _text(content: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     try:
-        return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        plain = text.encode("ascii").translate(_PLAIN) + b"=" * (-len(text) % 4)
+        return a2b_base64(plain, strict_mode=True)
     except ValueError as error:
         raise MalformedMessageError(f"the header {HEADER_SHORT} is not base64: {error}") from error

@@ -8,7 +8,7 @@ from agent.journal.anchor import Mark
 from agent.journal.database import Database
 from sync.chain import first_link, next_link
 from sync.errors import MalformedMessageError
-from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX
+from sync.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, PREVIOUS_MAX, RECORD_BYTES_MAX
 from sync.messages import OutcomeRow, Push
 from sync.packing import pack, unpack
 from sync.records import (
@@ -70,6 +70,14 @@ class Stream:
                 raise LookupError("no stream yet")
             self._head = StreamHead(*row)  # type: ignore[arg-type]
         return self._head
+
+    def previous(self) -> tuple[bytes, ...]:
+        """Return the incarnations before the current one, the last ones first."""
+        rows = self._database.rows(
+            "select incarnation from stream order by incarnation_number desc limit ? offset 1",
+            PREVIOUS_MAX,
+        )
+        return tuple(bytes(row[0]) for row in rows)  # type: ignore[arg-type]
 
     def is_open(self) -> bool:
         """Say whether the journal has a stream at all."""

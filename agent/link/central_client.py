@@ -4,10 +4,12 @@ The only module of the agent that imports httpx.
 """
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -32,7 +34,9 @@ from sync.errors import (
 )
 from sync.lines import PATH_LINES
 from sync.listening import PATH_FRESH, PATH_LISTEN
-from sync.messages import HelloAnswer, Message, Problem
+from sync.messages import Hello, HelloAnswer, Message, Problem
+from sync.points import PATH_POINTS
+from sync.session_key import MAC_BYTES, KeyOffer, check_mac, mac_of
 from sync.short_header import (
     HEADER_SHORT,
     NONCE_BYTES,
@@ -46,13 +50,14 @@ from sync.signing import (
     HEADER_SESSION,
     HEADER_SIGNATURE,
     HEADER_TILL,
+    NO_SESSION,
     SigningKey,
     answer_content,
     check,
     request_content,
 )
 
-_PLAIN = frozenset({PATH_LINES, PATH_LISTEN, PATH_FRESH})
+_PLAIN = frozenset({PATH_LINES, PATH_LISTEN, PATH_FRESH, PATH_POINTS})
 """Their messages are packed, or too short to be, already."""
 _OK = 200
 _PARTIAL = 206
@@ -90,6 +95,8 @@ class CentralClient:
         self._http = open_http(identity.centre_url, tls=tls)
         self._files = open_http(bundles_url, tls=tls) if bundles_url else None
         self._manner = Manner()
+        self._session_key = (NO_SESSION, b"")
+        """The session that has a key, and the key."""
 
     async def ask(self, ask: Ask, *, session: bytes, timeout_s: float) -> Message:
         """Send a message and return its answer.
@@ -102,18 +109,28 @@ class CentralClient:
             SignatureError: the answer is not signed by the centre.
         """
         packed = "" if ask.path in _PLAIN else PACKED
-        body, encoding = compress(encode(ask.message), packed)
+        message = ask.message
+        offer: KeyOffer | None = None
+        if isinstance(message, Hello):
+            offer = KeyOffer(self._system.random_bytes(32))
+            message = msgspec.structs.replace(message, offer=offer.public)
+        body, encoding = compress(encode(message), packed)
         is_short = self._manner.is_short
+        key = self._key_of(session) if is_short else b""
         nonce = self._system.random_bytes(NONCE_BYTES if is_short else 16)
-        sign = self._signed_shortly if is_short else self._signed
-        headers = sign("POST", ask.path, session=session, nonce=nonce, body=body)
+        content = request_content(
+            "POST", ask.path, till_id=self._identity.till_id, session=session, nonce=nonce,
+            body=body,
+        )  # fmt: skip
+        signature = mac_of(key, content) if key else self._key.sign(content)
+        headers = self._headers(session, nonce, signature, is_short=is_short)
         if encoding:
             headers["content-encoding"] = encoding
         response = await self._send(
             "POST", ask.path, headers=headers, content=body, timeout_s=timeout_s
         )
         try:
-            self._check(response, nonce)
+            self._check(response, nonce, key)
         except (LinkError, SignatureError):
             self._manner.failed(shortly=is_short)
             raise
@@ -121,7 +138,14 @@ class CentralClient:
         answer = decode(ask.answer, _body_or_refusal(response))
         if isinstance(answer, HelloAnswer):
             self._manner.greeted(short=answer.short)
+            if offer is not None and answer.sealed:
+                with suppress(SignatureError):  # without a key everything is signed
+                    self._session_key = (answer.session, offer.open(answer.sealed, answer.session))
         return answer
+
+    def _key_of(self, session: bytes) -> bytes:
+        known, key = self._session_key
+        return key if session == known != NO_SESSION else b""
 
     async def fetch_piece(self, fetch: Fetch, *, timeout_s: float) -> bytes:
         """Fetch a piece of a bundle, packed; a broken download goes on where it stopped.
@@ -175,35 +199,21 @@ class CentralClient:
         if is_all:
             got[:] = got[fetch.piece * CHUNK_BYTES :][:CHUNK_BYTES]
 
-    def _signed(
-        self, method: str, path: str, *, session: bytes, nonce: bytes, body: bytes
+    def _headers(
+        self, session: bytes, nonce: bytes, signature: bytes, *, is_short: bool
     ) -> dict[str, str]:
         till_id = self._identity.till_id
-        content = request_content(
-            method, path, till_id=till_id, session=session, nonce=nonce, body=body
-        )
+        if is_short:
+            tag = session[:TAG_BYTES]
+            said = ShortHeader(till_id=till_id, nonce=nonce, tag=tag, signature=signature)
+            return {HEADER_SHORT: write_short(said)}
         return {
             "content-type": CONTENT_TYPE,
             HEADER_TILL: str(till_id),
             HEADER_SESSION: session.hex(),
             HEADER_NONCE: nonce.hex(),
-            HEADER_SIGNATURE: self._key.sign(content).hex(),
+            HEADER_SIGNATURE: signature.hex(),
         }
-
-    def _signed_shortly(
-        self, method: str, path: str, *, session: bytes, nonce: bytes, body: bytes
-    ) -> dict[str, str]:
-        till_id = self._identity.till_id
-        content = request_content(
-            method, path, till_id=till_id, session=session, nonce=nonce, body=body
-        )
-        said = ShortHeader(
-            till_id=till_id,
-            nonce=nonce,
-            tag=session[:TAG_BYTES],
-            signature=self._key.sign(content),
-        )
-        return {HEADER_SHORT: write_short(said)}
 
     async def _send(
         self,
@@ -215,9 +225,14 @@ class CentralClient:
     ) -> httpx.Response:
         return await _send(self._http, method, path, timeout_s=timeout_s, **request)
 
-    def _check(self, response: httpx.Response, nonce: bytes) -> None:
+    def _check(self, response: httpx.Response, nonce: bytes, key: bytes) -> None:
+        """Check who answers; with the session's key only what was asked with it."""
         content = answer_content(nonce, response.status_code, response.content)
-        check(self._identity.centre_key, _signature_of(response), content)
+        signature = _signature_of(response)
+        if key and len(signature) == MAC_BYTES:
+            check_mac(key, signature, content)
+        else:
+            check(self._identity.centre_key, signature, content)
 
     async def close(self) -> None:
         """Close the connections."""

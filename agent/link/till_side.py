@@ -6,27 +6,17 @@ import structlog
 from agent.journal.stream import REPEATED_AT_ONCE
 from agent.link.fetching import RuleFetching
 from agent.link.forgetting import Forgetting
+from agent.link.restart_pace import RestartPace
+from agent.link.telling import Telling
 from agent.reference_data.blocked_list import ToldUpTo
 from agent.till_service import allowances
 from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
-from sync.chain import links
 from sync.cycle import PATH_PULL, Ask
-from sync.errors import SignatureError, SyncError
+from sync.errors import RestartsError, SignatureError, SyncError
 from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.limits import PULL_BYTES_DEFAULT
-from sync.line_form import form_of
-from sync.lines import (
-    BEFORE_MAX,
-    LINES_RECORDS_MAX,
-    PROOF_BYTES,
-    PROOF_SHORT_BYTES,
-    Forms,
-    Lines,
-    LinesAnswer,
-    fitting,
-    pack_forms,
-)
+from sync.lines import Lines, LinesAnswer
 from sync.listening import (
     NAME_BYTES,
     PATH_LISTEN,
@@ -83,7 +73,6 @@ class JournalTillSide:
     def __init__(self, till: Till, *, software: str) -> None:
         self.brought_news = False
         self.hold_s = 0
-        self._forms = Forms(1)
         self._asks_told = 0
         self._till = till
         self._software = software
@@ -91,11 +80,18 @@ class JournalTillSide:
         self._forgetting = Forgetting(till)
         self._must_compare = False
         self._pace = PushPace()
-        self._proof_bytes = PROOF_BYTES
+        self._restarts = RestartPace()
+        self._telling = Telling(till)
 
     def hello(self) -> Hello:
-        """Say where the stream stands; from now on no session is live (rule R2)."""
+        """Say where the stream stands; from now on no session is live (rule R2).
+
+        Raises:
+            RestartsError: the stream began anew too often to say so at once.
+        """
         till = self._till
+        if rest_s := self._restarts.rest_s(till.system.monotonic_ms()):
+            raise RestartsError(rest_s)
         till.session = NO_SESSION
         till.neighbours.requests.close_all()
         till.clock.asking()
@@ -121,6 +117,7 @@ class JournalTillSide:
             feed_epoch=till.cache.cursor().epoch,
             rules=till.books.report(),
             forgotten=self._forgetting.begin(),
+            previous=() if head.acked_seq else till.journal.stream.previous(),
         )
 
     def hello_answered(self, answer: HelloAnswer) -> None:
@@ -129,7 +126,8 @@ class JournalTillSide:
         self._take_time(answer.server_time_ms)
         self.hold_s = answer.hold_s
         till.takes_lines = answer.lines
-        self._proof_bytes = PROOF_SHORT_BYTES if answer.short else PROOF_BYTES
+        till.takes_moulds = answer.moulds
+        self._telling.greeted(answer)
         self._follow(answer.roots)
         self._forgetting.hear_hello(answer.erasures)
         # Whoever speaks in this session takes nothing that siblings were asked for before it: the
@@ -143,6 +141,7 @@ class JournalTillSide:
                 till.journal.counter_rights.withdraw()
             return
         till.revoked = False
+        self._heed_copies(answer)
         self._must_compare = self._must_compare or answer.verdict == "epoch"
         if answer.verdict == "rewind":
             with till.journal.transaction():
@@ -167,6 +166,17 @@ class JournalTillSide:
                 if answer.offline_points_max is not None:
                     till.journal.rights.limits.begin(answer.offline_points_max)
 
+    def _heed_copies(self, answer: HelloAnswer) -> None:
+        """Two machines run as this till: points here go home, and none are asked for."""
+        if answer.quarantined and not self._till.quarantined:
+            log.error("till_quarantined", why="another machine runs as this till: enrol one anew")
+        if self._till.quarantined and not answer.quarantined:
+            self._restarts = RestartPace()  # somebody has looked
+        self._till.quarantined = answer.quarantined
+        if answer.quarantined and answer.verdict != "amnesia":
+            with self._till.journal.transaction():
+                self._give_up_rights("another machine runs as this till")
+
     def _follow(self, roots: tuple[bytes, ...]) -> None:
         """Trust the next root documents; what is wrong with one is for people to hear of."""
         try:
@@ -185,18 +195,19 @@ class JournalTillSide:
         self._till.journal.witness.unsettle()
         self._till.journal.stream.doubt_earlier()
 
-    def _give_up_rights(self) -> None:
-        """The centre lost records, so it may have lost grants too and given their points again."""
+    def _give_up_rights(self, why: str = "the centre went back") -> None:
+        """Send all rights home: by default because the centre may have given their points again."""
         for grant_id in self._till.journal.rights.held_grants():
-            self._send_home(grant_id, "the centre went back")
+            self._send_home(grant_id, why)
         self._till.journal.rights.withdraw()
-        allowances.send_all_home(self._till, "the centre went back")
+        allowances.send_all_home(self._till, why)
 
     def _restart(self, why: str, number_min: int) -> None:
         """Begin a new incarnation; the session was for the old one."""
         log.warning("stream_restarted", why=why)
         self._till.session = NO_SESSION
         self._till.start_incarnation(why, number_min=number_min)
+        self._restarts.restarted(self._till.system.monotonic_ms())
 
     def wants_hello(self) -> bool:
         """Say whether anything that a HELLO brings home or counts anew has changed since the last.
@@ -225,43 +236,11 @@ class JournalTillSide:
 
     def as_lines(self, push: Push) -> Lines | None:
         """Return a live batch packed against what the centre has."""
-        if not self._till.takes_lines or len(push.records) > LINES_RECORDS_MAX:
-            return None
-        acked = push.from_seq - 1
-        stream = self._till.journal.stream
-        wanted = min(BEFORE_MAX, acked)
-        known = self._forms.find(push.incarnation, acked, wanted)
-        if known is None:
-            bodies = stream.bodies_after(acked - wanted, wanted)
-            known = push.previous_hash, [form_of(body) for body in bodies]
-            self._forms.keep(push.incarnation, acked, push.previous_hash, known[1])
-        before = fitting(known[1])
-        forms = [form_of(body) for body in push.records]
-        return Lines(
-            from_seq=push.from_seq,
-            before=len(before),
-            proof=links(push.previous_hash, push.records)[-1][: self._proof_bytes],
-            packed=pack_forms(forms, before),
-        )
+        return self._telling.as_lines(push)
 
     def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
-        """Return what the centre has; a centre that got something else is told plainly for now."""
-        if not answer.taken:
-            self._till.takes_lines = False
-            return None
-        last_seq = push.from_seq + len(push.records) - 1
-        last_hash = links(push.previous_hash, push.records)[-1]
-        wanted = min(BEFORE_MAX, push.from_seq - 1)
-        if before := self._forms.find(push.incarnation, push.from_seq - 1, wanted):
-            forms = [*before[1], *map(form_of, push.records)]
-            self._forms.keep(push.incarnation, last_seq, last_hash, forms)
-        return PushAnswer(
-            verdict="ack",
-            last_seq=last_seq,
-            last_hash=last_hash,
-            durable_seq=last_seq,
-            incarnation_number_min=self._till.journal.stream.head().incarnation_number + 1,
-        )
+        """Return what the centre has; a centre that got something else is told plainer for now."""
+        return self._telling.answered(push, answer)
 
     def push_answered(self, push: Push, answer: PushAnswer) -> None:
         """Move the acknowledged pointer to what the centre has; after a gap that is back."""

@@ -17,7 +17,7 @@ from agent.till_service.allowances import stock
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
 from sync.cycle import Ask, Conversation, Fetch, compare_streams, converse, hear, tell
-from sync.errors import BusyError, LinkError, SyncError
+from sync.errors import BusyError, LinkError, RestartsError, SyncError
 from sync.messages import Message, PullAnswer
 from sync.retry_schedule import retry_delay_s
 from sync.signing import NO_SESSION
@@ -44,8 +44,8 @@ class LinkSettings:
 
     pull_interval_s: float = 15.0
     hello_interval_s: float = 60.0
-    hold_s_max: float = 300.0
-    hello_interval_held_s: float = 1800.0
+    hold_s_max: float = 600.0
+    hello_interval_held_s: float = 3600.0
     retry_delay_s_max: float = 600.0
     request_timeout_s: float = 20.0
     ask_budget_ms: int = 150
@@ -161,7 +161,7 @@ class LinkWorker:
         try:
             answer = held.result()
         except LinkError:
-            self._must_rest = not self._holding.broke(waited_s)
+            self._must_rest = not self._holding.broke(waited_s, wait_s)
             self._in_doubt(is_down=True)
             raise
         except SyncError:
@@ -208,7 +208,9 @@ class LinkWorker:
 
     async def _talk(self) -> None:
         now_ms = self._till.system.monotonic_ms()
-        greet = self._till.session == NO_SESSION or now_ms >= self._hello_at_ms
+        # Of two machines of one till each ends the other's session.
+        is_over = self._till.session == NO_SESSION or self._till.quarantined
+        greet = is_over or now_ms >= self._hello_at_ms
         self._must_talk = False
         self._side.brought_news = False
         await self._drive(converse(self._side, greet=greet))
@@ -273,7 +275,7 @@ class LinkWorker:
 
     def _delay_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, BusyError):
+        if isinstance(error, BusyError | RestartsError):
             return error.retry_after_s * (1 + self._till.system.jitter())
         return retry_delay_s(
             state.attempt_number,

@@ -60,7 +60,8 @@ def take_known(till: Till, known: SignedHead | None) -> Standing:
         last_seq=head.seq,
         hash_at=stream.hash_at,
     )
-    if standing == "amnesia" and known.incarnation != head.incarnation and not _holds(till):
+    is_later = standing == "amnesia" and known.incarnation != head.incarnation
+    if is_later and (till.quarantined or not _holds(till)):
         # A later stream of this till, and no right here that was given to two. Two machines with
         # one key would else outbid each other's streams at every heartbeat; the centre ends it.
         return "silent"

@@ -17,6 +17,7 @@ from agent.till_service.messages import (
     ReturnAnswer,
     ReturnRequest,
 )
+from agent.till_service.receipt_codes import RecordedCode
 from loyalty.calculation import Calculation
 from loyalty.returns import ReturnCalculation
 
@@ -65,6 +66,14 @@ _CALLS: tuple[tuple[str, str, str, type[Any] | None, type[Any], str], ...] = (
         CourierRequest,
         CourierAnswer,
         "Ask for points by the customer's telephone",
+    ),
+    (
+        "get",
+        "/v1/receipts/{receipt_id}/code",
+        "code",
+        None,
+        RecordedCode,
+        "The code of a recorded receipt, to print it once more",
     ),
     (
         "post",

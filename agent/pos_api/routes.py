@@ -31,6 +31,7 @@ from agent.till_service.messages import (
     ReturnAnswer,
     ReturnRequest,
 )
+from agent.till_service.receipt_codes import recorded_code
 from agent.till_service.returns import ReturnService, ReturnSteps
 from agent.till_service.service import Steps, TillService
 from agent.till_service.till import Till
@@ -40,6 +41,7 @@ from loyalty.outcomes import Outcome
 from sync.cycle import PATH_AUTHORISE, PATH_COUNTERS, Ask
 from sync.messages import Message
 from sync.neighbours import AskSibling
+from sync.points import PATH_POINTS
 
 _UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -121,6 +123,7 @@ class PosApi:
             ("POST", f"/v1/receipts/{_UUID}/complete", self._complete),
             ("POST", f"/v1/receipts/{_UUID}/cancel", self._cancel),
             ("POST", f"/v1/receipts/{_UUID}/courier", self._ask_courier),
+            ("GET", f"/v1/receipts/{_UUID}/code", self._code),
             ("POST", "/v1/courier", self._take_grant),
             ("POST", f"/v1/returns/{_UUID}", self._return),
             ("GET", "/v1/health", self._health),
@@ -149,6 +152,20 @@ class PosApi:
         answer = await self._said(lambda: self.thread.run(self.receipts.cancel, receipt_id))
         self.link.tell()
         return answer
+
+    async def _code(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - handlers are called alike
+        receipt_id: str,
+    ) -> HttpResponse:
+        try:
+            found = await self.thread.run(recorded_code, self.till, receipt_id)
+        except JournalUnavailableError as error:
+            return problem(503, Outcome.JOURNAL_UNAVAILABLE, message=str(error))
+        if found is None:
+            message = "no such receipt is kept here as recorded, or it has no code"
+            return problem(404, Outcome.RECEIPT_UNKNOWN, message=message)
+        return HttpResponse(200, msgspec.json.encode(found))
 
     async def _ask_courier(self, request: HttpRequest, receipt_id: str) -> HttpResponse:
         body = _read(request, CourierRequest)
@@ -215,7 +232,7 @@ class PosApi:
         settings = self.link_settings
         budget_ms = (
             settings.authorise_budget_ms
-            if ask.path in (PATH_AUTHORISE, PATH_COUNTERS)
+            if ask.path in (PATH_AUTHORISE, PATH_POINTS, PATH_COUNTERS)
             else settings.ask_budget_ms
         )
         return await self.link.ask_in_time(ask, budget_ms=budget_ms)

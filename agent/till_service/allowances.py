@@ -85,7 +85,7 @@ class Allowances:
             return
         used = dict(before.used_codes) if before else {}
         memory.show(case.receipt_id, Shown(case.content, names, None, used))
-        if request.training or not self._till.link_up or self._till.revoked:
+        if request.training or not self._till.link_up or not self._till.gets_rights:
             return
         if wishes := self._wishes(case, names):
             answer = yield from _ask(self._till, wishes)
@@ -196,7 +196,7 @@ def stock(till: Till) -> Generator[Ask, Message | bytes | None, None]:
 
     What is thrown in (no answer) ends it; nothing is lost by ending anywhere.
     """
-    if till.revoked or till.session == NO_SESSION:
+    if not till.gets_rights or till.session == NO_SESSION:
         return
     _send_idle_home(till)
     if wishes := _shares_wished(till):

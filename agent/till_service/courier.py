@@ -97,7 +97,7 @@ class CourierService:
             grant.till_id == till.identity.till_id
             and grant.incarnation == ask.incarnation == till.journal.stream.head().incarnation
             and grant.not_after_ms > till.clock.now_ms()
-            and not till.revoked
+            and till.gets_rights
         )
 
     def _receive(self, ask: OpenAsk, grant: CourierGrant) -> None:

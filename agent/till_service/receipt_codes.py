@@ -7,6 +7,8 @@ key, and shows the centre how far a stream must reach (design: sync 2.5, 4.6, 4.
 from enum import Enum
 from functools import lru_cache
 
+import msgspec
+
 from agent.till_service.till import Till
 from loyalty.calculation import Calculation
 from sync import qr
@@ -46,6 +48,22 @@ def receipt_code(till: Till, record: SaleRecord, calculation: Calculation, seq: 
         return qr.sealed_text(proof, _key(till.identity.key_seed))
     except QrTextError:
         return ""
+
+
+class RecordedCode(msgspec.Struct, frozen=True, kw_only=True):
+    """The code of a receipt that was recorded here."""
+
+    receipt_id: str
+    receipt_code: str = ""
+
+
+def recorded_code(till: Till, receipt_id: str) -> RecordedCode | None:
+    """Return a receipt's code as it was answered when it was recorded; None where it has none."""
+    row = till.journal.receipt(receipt_id)
+    if row is None or row.state != "recorded":
+        return None
+    found = msgspec.json.decode(row.answer, type=RecordedCode)
+    return found if found.receipt_code else None
 
 
 class Verdict(Enum):

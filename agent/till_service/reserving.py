@@ -16,6 +16,8 @@ from sync.cycle import PATH_AUTHORISE, Ask
 from sync.errors import SignatureError
 from sync.messages import AuthoriseAnswer, AuthoriseRequest, Message
 from sync.neighbours import AskSibling
+from sync.points import PATH_POINTS, PointsAnswer, lengthened_rights, points_request
+from sync.short_grants import Holder
 from sync.signing import check_message
 
 
@@ -65,9 +67,8 @@ class Reserving:
         return row is not None and row.state == "reserved"
 
     def _may_ask(self, case: Case) -> bool:
-        return (
-            self._till.link_up and bool(case.person.account.account_id) and not case.person.blocked
-        )
+        may_get = self._till.link_up and not self._till.quarantined
+        return may_get and bool(case.person.account.account_id) and not case.person.blocked
 
     def _first(self, case: Case, wanted: int) -> int:
         """Give back what another customer took; note durably that an authorisation is asked for.
@@ -107,8 +108,8 @@ class Reserving:
             points=missing + already,
             incarnation=incarnation,
         )
-        answer = yield Ask(PATH_AUTHORISE, request, AuthoriseAnswer)
-        if not isinstance(answer, AuthoriseAnswer):
+        answer = yield from _asked(till, request)
+        if answer is None:
             return 0
         if not self._is_reserved(case) or incarnation != till.journal.stream.head().incarnation:
             # Finished or begun anew while the answer was on its way;
@@ -138,7 +139,7 @@ class Reserving:
         """Have a sibling give what is missing of the customer's points; needs no line."""
         account_id = case.person.account.account_id
         missing = self._missing(case, wanted)
-        if missing and account_id and not case.person.blocked and not self._till.revoked:
+        if missing and account_id and not case.person.blocked and self._till.gets_rights:
             yield from ask_holders(
                 self._till, receipt_id=case.receipt_id, account_id=account_id, points=missing
             )
@@ -178,3 +179,18 @@ class Reserving:
                 updated_at_ms=self._till.clock.now_ms(),
             )
         )
+
+
+def _asked(
+    till: Till, request: AuthoriseRequest
+) -> Generator[Ask, Message | None, AuthoriseAnswer | None]:
+    """Ask the centre for an authorisation; in few bytes where it takes it so."""
+    brief = points_request(request) if till.takes_moulds else None
+    if brief is None:
+        answer = yield Ask(PATH_AUTHORISE, request, AuthoriseAnswer)
+        return answer if isinstance(answer, AuthoriseAnswer) else None
+    holder = Holder(till.identity.till_id, request.incarnation, till.session)
+    short = yield Ask(PATH_POINTS, brief, PointsAnswer)
+    if not isinstance(short, PointsAnswer):
+        return None
+    return lengthened_rights(short, request.key, holder)

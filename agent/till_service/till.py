@@ -43,7 +43,9 @@ class Till:
         neighbours: the other tills of the store.
         bus_address: where this till listens to them; empty for nowhere.
         takes_lines: the centre takes and tells in few bytes (`sync.lines`, `sync.listening`).
+        takes_moulds: it reads records in moulds, and authorises in few bytes (`sync.points`).
         revoked: the centre no longer knows this till's key; it goes on selling and recording.
+        quarantined: another machine runs as this till; it goes on selling, and gets no rights.
         allowances: what open receipts were shown of what is limited over all customers.
     """
 
@@ -59,12 +61,19 @@ class Till:
     session: bytes = NO_SESSION
     link_up: bool = False
     takes_lines: bool = False
+    takes_moulds: bool = False
     revoked: bool = False
+    quarantined: bool = False
     allowances: AllowanceMemory = field(default_factory=AllowanceMemory)
 
     def card_hash(self, card: str) -> bytes:
         """Return the keyed hash that stands for a card; empty for no card."""
         return card_hash(self.identity.card_key, card) if card.strip() else b""
+
+    @property
+    def gets_rights(self) -> bool:
+        """Whether the centre, or a sibling, gives rights to this till."""
+        return not self.revoked and not self.quarantined
 
     def start_incarnation(self, reason: str, *, number_min: int = 1) -> None:
         """Begin a new stream in one transaction: rights are void, unacknowledged facts repeat."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.link.holding import Holding
+from agent.link.till_side import Compared
 from agent.link.worker import LinkSettings
 from bench.grocery.customers import card_number
 from bench.sync.counting import Traffic
@@ -44,7 +45,7 @@ class Day:
 async def measure(shop: Shop, day: Day, *, seed: int, folder: Path) -> dict[str, Any]:
     """Play the day; returns the figures."""
     people = list(_people(shop, day, seed=seed))
-    rights = RightsSettings(grants_per_pull_max=500)
+    rights = RightsSettings(grants_per_pull_max=500, grant_points_min=25)
     async with joined_store(folder, shop.bundle, people, rights) as store:
         for number in range(TILLS):
             await store.enrol(shop.store, is_vault=number == 0)
@@ -133,7 +134,10 @@ async def _first_contact(store: JoinedStore) -> dict[str, int]:
                 break
         bar.step()
     bar.end()
-    for till in store.tills:  # what the grants to the vault changed in the accounts
+    for till in store.tills:
+        # What the grants to the vault changed in the accounts: no feed tells of that, but each till
+        # compares them once a day.
+        till.core.till.cache.put_value("compared", Compared(at_ms=0))
         await till.talk(hello=False)
     sizes = [till.traffic.body_bytes for till in store.tills]
     return {"vault": sizes[0], "other_till": sizes[-1]}
@@ -187,16 +191,18 @@ class _Pulls:
         self._rng = rng
         self._holding = Holding(most_s=LinkSettings().hold_s_max)
         self._greeted_s = 0.0
+        self._waits_s = 0
 
     async def begin(self, at_s: float) -> None:
         """Have a pull wait."""
-        wait_s = self._holding.wait_s(self.till.side.hold_s, self._rng.random())
-        await self.till.listen(wait_s, self._apply)
-        self.ends_at_s = at_s + wait_s
+        self._waits_s = self._holding.wait_s(self.till.side.hold_s, self._rng.random())
+        await self.till.listen(self._waits_s, self._apply)
+        self.ends_at_s = at_s + self._waits_s
 
     async def end(self, at_s: float) -> None:
         """Take the answer, compare streams if that is due, and have another one wait."""
         await self.till.hear()
+        self._holding.answered(self._waits_s, self._waits_s, brought_news=False)
         ago_s = at_s - self._greeted_s
         if ago_s >= self._day.hello_interval_held_s or (
             ago_s >= self._day.hello_interval_s and self.till.side.wants_hello()

@@ -163,7 +163,9 @@ class _Chain:
             return  # what a till without a line holds stays where it is
         best = max(account.weights.items(), key=lambda each: (each[1], each[0] == account.home))
         account.home = best[0]
-        account.held = min(self._rights.grant_points_max, account.posted)
+        more = min(self._rights.grant_points_max, account.posted) - account.held
+        if more < 0 or more >= self._rights.grant_points_min:
+            account.held += more
 
     # The line is down
 

@@ -49,7 +49,7 @@ from sync.neighbours import AskSibling
 from sync.signing import NO_SESSION, SigningKey, enrol_content
 
 R = TypeVar("R")
-HOLD_S = 240
+HOLD_S = 540
 """The centre's default."""
 _TIMEOUT_S = 600.0
 

@@ -5,7 +5,7 @@ kept before the chain's link is the same. Then a batch is as any other (`central
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
@@ -16,8 +16,10 @@ from sync.chain import first_link, links
 from sync.errors import MalformedMessageError
 from sync.limits import BATCH_BYTES_MAX
 from sync.line_form import body_of, form_of, with_calculation
-from sync.lines import Forms, Lines, fitting, unpack_forms
-from sync.messages import Push
+from sync.lines import LINES_RECORDS_MAX, Forms, Lines, fitting, unpack_forms
+from sync.messages import AccountRow, Push
+from sync.moulds import Named, Told, form_of_parts, unpack_parts
+from sync.record_parts import Parts, joined, parts_of
 from sync.records import SaleRecord, decode_record
 
 _SQL = load_queries("central.streams", "queries.sql")
@@ -27,12 +29,21 @@ STREAMS_KEPT: Final = 20_000
 """Whose last records a process remembers, about 6 KB each; those of others it reads."""
 
 
+class Customers(Protocol):
+    """Who knows what tills were told."""
+
+    async def find(self, till_id: int, named: Named) -> AccountRow | None:
+        """Return the account that is named, as the till was told it, or None."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LineReader:
     """Reads lines of all tills."""
 
     pool: Pool
     library: RuleLibrary
+    customers: Customers
     _forms: Forms = field(default_factory=lambda: Forms(STREAMS_KEPT))
 
     async def read(self, till_id: int, incarnation: bytes, lines: Lines) -> Push | None:
@@ -47,14 +58,23 @@ class LineReader:
         if known is None:
             return None
         link, before = known
-        forms = unpack_forms(lines.packed, before[len(before) - lines.before :])
-        bodies = [await self._body(form) for form in forms]
+        near = before[len(before) - lines.before :]
+        if lines.moulds:
+            came = unpack_parts(lines.packed, near, records_max=LINES_RECORDS_MAX)
+            whole = [await self._with_customer(till_id, each) for each in came]
+            forms = list(map(form_of_parts, whole))
+            bodies = [await self._calculated(*joined(parts)) for parts in whole]
+        else:
+            forms = unpack_forms(lines.packed, near)
+            bodies = [await self._calculated(*body_of(form)) for form in forms]
+        if not bodies:
+            return None
         chain = links(link, bodies)
         if not chain[-1].startswith(lines.proof) or sum(map(len, bodies)) > BATCH_BYTES_MAX:
             return None
         last_seq = lines.from_seq + len(bodies) - 1
         known_now = fitting([*before, *forms])
-        self._forms.keep(till_id, (incarnation, last_seq), chain[-1], known_now)
+        self._forms.keep(till_id, (incarnation, last_seq, lines.moulds), chain[-1], known_now)
         return Push(
             incarnation=incarnation,
             from_seq=lines.from_seq,
@@ -72,20 +92,30 @@ class LineReader:
         acked = lines.from_seq - 1
         if not acked:
             return (first_link(till_id, incarnation), []) if not lines.before else None
-        if known := self._forms.find(till_id, (incarnation, acked), lines.before):
+        if known := self._forms.find(till_id, (incarnation, acked, lines.moulds), lines.before):
             return known
         first = max(1, lines.from_seq - max(1, lines.before))
         rows = await self.pool.fetch(_SQL["bodies_before"], till_id, incarnation, first, acked)
         if len(rows) < max(1, lines.before) or rows[-1]["seq"] != acked:
             return None
-        return rows[-1]["hash"], [form_of(row["body"]) for row in rows]
+        bodies = [row["body"] for row in rows]
+        if lines.moulds:
+            return rows[-1]["hash"], [form_of_parts(parts_of(body)) for body in bodies]
+        return rows[-1]["hash"], list(map(form_of, bodies))
 
-    async def _body(self, form: bytes) -> bytes:
-        body, is_short = body_of(form)
+    async def _with_customer(self, till_id: int, came: Told) -> Parts:
+        if came.named is None:
+            return came.parts
+        row = await self.customers.find(till_id, came.named)
+        if row is None:
+            raise LookupError("an account that is another by now")
+        return came.of(row)
+
+    async def _calculated(self, body: bytes, is_short: bool) -> bytes:  # noqa: FBT001 - as it came
         if not is_short:
             return body
         sale = decode_record(body)
         assert isinstance(sale, SaleRecord)
         async with self.pool.acquire() as connection:
-            calculation = await recalculate(connection, sale.inputs, self.library)
-        return with_calculation(body, calculation)
+            repeated = await recalculate(connection, sale.inputs, self.library)
+        return with_calculation(body, repeated.content)

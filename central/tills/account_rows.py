@@ -21,21 +21,23 @@ _ROW_BYTES_PLAIN = 400
 
 async def find_account(pool: Pool, card: bytes, programme: str = "") -> AccountRow | None:
     """Return the account behind a card's keyed hash in a programme, as it is now."""
-    row = await pool.fetchrow(_SQL["account_row_of_card"], card, programme)
+    account_id = await pool.fetchval(_SQL["account_of_card"], card, programme)
+    row = await pool.fetchrow(_SQL["account_row_of_card"], account_id, card)
     return account_row(row) if row else None
 
 
-def snapshot_answer(row: asyncpg.Record, incarnation: bytes) -> SnapshotAnswer:
-    """Return the account behind a card as a till is told it, beside its records (`snapshot_rows`).
+def snapshot_answer(row: asyncpg.Record, streams: str, incarnation: bytes) -> SnapshotAnswer:
+    """Return the account behind a card as a till is told it, beside its records.
 
     Args:
+        streams: the till's, a JSON array of incarnation, last record applied and those waiting.
         incarnation: of the till's live session.
     """
-    streams = [
+    links = [
         (bytes.fromhex(link), last_seq, waiting)
-        for link, last_seq, waiting in msgspec.json.decode(row["streams"])
+        for link, last_seq, waiting in msgspec.json.decode(streams)
     ]
-    return SnapshotAnswer(account=account_row(row), applied=_applied(streams, incarnation))
+    return SnapshotAnswer(account=account_row(row), applied=_applied(links, incarnation))
 
 
 async def find_applied(

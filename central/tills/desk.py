@@ -12,14 +12,15 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
-from central.errors import AuthenticationError, TillRevokedError
 from central.privacy.telling import note_forgotten, tell_next
 from central.rights import counters, courier
 from central.rights.counters import CounterDesk
 from central.rights.grants import Holder
 from central.rights.issuing import RightsDesk
-from central.rules.directory import Answer, RuleDirectory, TillRules
+from central.rights.suspicion import lock_past, note_greeting
+from central.rules.directory import Answer, RuleDirectory
 from central.rules.reports import note_report
+from central.rules.ways import TillRules
 from central.streams import transfers
 from central.streams.business_date import note_caught_up
 from central.streams.deliveries import take_delivery
@@ -29,24 +30,19 @@ from central.streams.refunds import returnable_points, returns_of
 from central.system import System
 from central.tills.account_rows import find_applied
 from central.tills.budgets import AnswerBudget, ByteClass
+from central.tills.caller import TillCaller, caller_of
 from central.tills.feed import compare, find_epoch
 from central.tills.front import TillFront
 from central.tills.roster import find_roster
 from central.tills.telling import Asker, in_turn, measure, measure_rules, read_news, size_of, within
+from central.tills.told_accounts import ToldAccounts
 from central.tills.waiting import CLOSED, REPLACED, RULES, Seat, WaitingRoom
 from sync import short_grants
 from sync.codec import encode
 from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.limits import PULL_BYTES_DEFAULT
 from sync.lines import Lines, LinesAnswer
-from sync.listening import (
-    Fresh,
-    FreshAnswer,
-    Listen,
-    ListenAnswer,
-    shortened,
-    stamp_of,
-)
+from sync.listening import Fresh, FreshAnswer, Listen, ListenAnswer, shortened, stamp_of
 from sync.messages import (
     AuthoriseAnswer,
     AuthoriseRequest,
@@ -70,7 +66,6 @@ from sync.messages import (
 )
 from sync.neighbours import Delivery, DeliveryAnswer
 from sync.packing import pack_to_send
-from sync.signing import NO_SESSION
 
 _SQL = load_queries("central.tills", "queries.sql")
 
@@ -80,86 +75,9 @@ _UNSEEN_HOLD_S = 5
 """How long a pull is held that could not be looked at first: news may be older than its seat."""
 
 
-class SessionUnknownError(AuthenticationError):
-    """The session is not live; the till has to say HELLO."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TillCaller:
-    """An authenticated till and the session it speaks in."""
-
-    till_id: int
-    store_id: str
-    revoked: bool
-    session: bytes
-    live_session: bytes
-    verified: bool
-    incarnation: bytes
-    region: str = ""
-    refused_bundle: str = ""
-    bundle: str = ""
-    forgotten: int | None = None
-    programme: str = ""
-    erasures: int = 0
-
-    def to_forget(self) -> int:
-        """Return the newest number of a customer to forget; 0 where it has, or cannot say so."""
-        return self.erasures if self.forgotten is not None and self.forgotten < self.erasures else 0
-
-    def holder(self, incarnation: bytes) -> Holder:
-        """Return whom rights may be given to: the verified live session, nobody else (rule R2).
-
-        Raises:
-            SessionUnknownError: the session is not live and verified, or is another incarnation's.
-        """
-        self.require_session()
-        if not self.verified or self.revoked or incarnation != self.incarnation:
-            raise SessionUnknownError
-        return Holder(till_id=self.till_id, incarnation=incarnation, session=self.session)
-
-    def require_trust(self) -> None:
-        """Refuse what a copied request or a revoked till must not learn.
-
-        Raises:
-            SessionUnknownError: the session is not the live one.
-            TillRevokedError: the till was revoked.
-        """
-        self.require_session()
-        if self.revoked:
-            raise TillRevokedError
-
-    def require_session(self) -> None:
-        """Refuse a session that is not the live one.
-
-        Raises:
-            SessionUnknownError: it is not.
-        """
-        if self.session == NO_SESSION or self.session != self.live_session:
-            raise SessionUnknownError
-
-
 async def find_till(pool: Pool, till_id: int) -> asyncpg.Record | None:
     """Return a till's row with its key and session."""
     return await pool.fetchrow(_SQL["tills"], [till_id])
-
-
-def caller_of(row: asyncpg.Record, session: bytes) -> TillCaller:
-    """Return a till that speaks in a session, as its row says."""
-    return TillCaller(
-        till_id=row["till_id"],
-        store_id=row["store_id"],
-        revoked=row["revoked"],
-        session=session,
-        live_session=row["session"],
-        verified=row["session_verified"],
-        incarnation=row["session_incarnation"],
-        region=row["region"],
-        refused_bundle=row["refused_bundle"],
-        bundle=row["bundle"],
-        programme=row["programme"],
-        forgotten=row["forgotten"],
-        erasures=row["erasures"],
-    )
 
 
 def is_urgent(answer: PullAnswer) -> bool:
@@ -184,6 +102,7 @@ class TillDesk:
         front: what a purchase asks, for many tills at once.
         room: where pulls wait for news.
         lines: reads records that travel packed; without it tills push them as they are.
+        told: the customers those name.
     """
 
     pool: Pool
@@ -195,21 +114,35 @@ class TillDesk:
     front: TillFront
     room: WaitingRoom = field(default_factory=WaitingRoom)
     lines: LineReader | None = None
+    told: ToldAccounts | None = None
 
     async def hello(self, caller: TillCaller, hello: Hello) -> HelloAnswer:
         """Compare streams and open a new session; a verified one gets its risk budget."""
         session = self.system.random_bytes(16)
         now_ms = self.system.now_ms()
         async with self.pool.acquire() as connection, connection.transaction():
-            answer = await greet(connection, caller.till_id, hello, self.system)
+            past = await lock_past(connection, caller.till_id, hello.previous)
+            answer = await greet(
+                connection, caller.till_id, hello, self.system, has_copies=past.is_quarantined
+            )
+            quarantined = past.is_quarantined
+            if answer.verdict != "amnesia":
+                quarantined = await note_greeting(
+                    connection, caller.till_id, hello.incarnation, past, now_ms=now_ms,
+                    settings=self.rights.settings,
+                )  # fmt: skip
             answer = msgspec.structs.replace(
                 answer,
                 session=session,
-                hold_s=self.room.hold_s_max,
+                # The next HELLO of the other machine would end the wait at once.
+                hold_s=0 if quarantined else self.room.hold_s_max,
                 lines=self.lines is not None,
                 short=True,
+                moulds=self.lines is not None,
+                quarantined=quarantined,
             )
-            verified = answer.verified and answer.verdict == "ok" and not caller.revoked
+            verified = answer.verified and answer.verdict == "ok"
+            verified = verified and not caller.revoked and not quarantined
             await connection.execute(
                 _SQL["open_session"], caller.till_id, session, verified, hello.incarnation, now_ms,
                 hello.bundle, hello.software, hello.receipts_waiting, hello.rights_points,
@@ -224,7 +157,7 @@ class TillDesk:
                 holder = Holder(
                     till_id=caller.till_id, incarnation=hello.incarnation, session=session
                 )
-                total = await self.rights.give_budget(connection, holder)
+                total = await self.rights.give_budget(connection, holder, seq=hello.seq)
                 cap = await self.rights.begin_cycle(connection, holder, seq=hello.seq)
                 answer = msgspec.structs.replace(
                     answer, risk_points_total=total, offline_points_max=cap
@@ -244,7 +177,9 @@ class TillDesk:
     async def push(self, caller: TillCaller, push: Push) -> PushAnswer:
         """Keep records; a batch that reaches the centre's last record verifies the session."""
         caller.require_session()
-        may_verify = push.incarnation == caller.incarnation and not caller.revoked
+        may_verify = push.incarnation == caller.incarnation
+        may_verify = may_verify and not caller.revoked and not caller.quarantined
+        may_verify = may_verify and caller.push_is_news(self.system.now_ms())
         answer = await self.front.push(
             caller.till_id, push, session=caller.session if may_verify else b""
         )
@@ -289,6 +224,8 @@ class TillDesk:
     async def fresh(self, caller: TillCaller, asked: Fresh) -> FreshAnswer:
         """Tell an account, unless it is as the till was told."""
         answer = await self.snapshot(caller, SnapshotRequest(card=asked.card))
+        if self.told is not None and answer.account is not None:
+            self.told.note(caller.till_id, answer.account)
         if answer.account is not None and stamp_of(answer.account) == asked.known:
             return FreshAnswer()
         return FreshAnswer(snapshot=pack_to_send(encode(answer)))
@@ -379,6 +316,7 @@ class TillDesk:
             )  # fmt: skip
             answer = await read_news(connection, asker, pull, budget)
         await self.pool.execute(_SQL["seen"], caller.till_id, self.system.now_ms(), pull.bundle)
+        await self.directory.note_told(self.pool)
         return msgspec.structs.replace(
             answer, grants=grants, recalls=recalls, roster=roster,
             manifest=told_rules[0], delta=told_rules[1], erasures=caller.to_forget(),
@@ -456,11 +394,17 @@ class TillDesk:
 
     async def authorise(self, caller: TillCaller, request: AuthoriseRequest) -> AuthoriseAnswer:
         """Set points aside for one receipt."""
+        if caller.quarantined:
+            caller.require_session()
+            return AuthoriseAnswer()
         holder = caller.holder(request.incarnation)
         return await self.rights.authorise(request, holder, programme=caller.programme)
 
     async def hand_out(self, caller: TillCaller, request: CounterRequest) -> CounterAnswer:
         """Set aside what is limited over all customers."""
+        if caller.quarantined:
+            caller.require_session()
+            return CounterAnswer()
         holder = caller.holder(request.incarnation)
         return await self.counters.hand_out(
             request, holder, store=caller.store_id, programme=caller.programme

@@ -7,6 +7,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, EnrolmentError
 from central.keys import CentreKeys
+from central.programmes.registry import keep_programmes
 from central.rights.planner import wish_for_new_vault
 from central.system import System
 from loyalty.basket import Place
@@ -108,6 +109,7 @@ async def enrol(
                 raise EnrolmentError(
                     "this key belongs to a till already; a new till makes a new key"
                 )
+            await keep_programmes(connection)
             till_id = await connection.fetchval(
                 _SQL["insert_till"], code["store_id"], code["slot"], request.public_key,
                 request.hardware, code["is_vault"], system.now_ms(),

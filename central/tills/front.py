@@ -15,7 +15,7 @@ from central.database.pool import Pool
 from central.ledger.account_books import columns
 from central.streams.ingest import Pushed, StreamBusyError, ingest_together
 from central.system import System
-from central.tills.account_rows import snapshot_answer
+from central.tills.snapshots import Shown, read_spread, read_together
 from sync.messages import Push, PushAnswer, SnapshotAnswer
 
 _SQL = load_queries("central.tills", "queries.sql")
@@ -33,16 +33,6 @@ class _Handed:
     session: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A card shown at a till."""
-
-    card: bytes
-    till_id: int
-    incarnation: bytes
-    programme: str
-
-
 class TillFront:
     """The three questions of a purchase."""
 
@@ -53,7 +43,8 @@ class TillFront:
         self._pushes: Gathering[_Handed, PushAnswer] = Gathering(
             self._keep, size_of=lambda each: sum(map(len, each.pushed.push.records))
         )
-        self._cards: Gathering[_Shown, SnapshotAnswer] = Gathering(self._tell)
+        self._is_spread: bool | None = None
+        self._cards: Gathering[Shown, SnapshotAnswer] = Gathering(self._tell)
 
     async def find_till(self, till_id: int) -> asyncpg.Record | None:
         """Return a till's row with its key and session, as it is now.
@@ -95,7 +86,7 @@ class TillFront:
         Raises:
             OverloadedError: too many ask.
         """
-        return await self._cards.ask(_Shown(card, till_id, incarnation, programme))
+        return await self._cards.ask(Shown(card, till_id, incarnation, programme))
 
     async def _find(self, till_ids: Sequence[int]) -> list[asyncpg.Record | None]:
         rows = await self._pool.fetch(_SQL["tills"], till_ids)
@@ -115,22 +106,11 @@ class TillFront:
             await self._pool.execute(_SQL["verify_sessions"], *columns(rows), now_ms)
         return answers
 
-    async def _tell(self, shown: Sequence[_Shown]) -> list[SnapshotAnswer]:
-        rows = await self._pool.fetch(
-            _SQL["snapshot_rows"],
-            list(range(len(shown))),
-            [each.card for each in shown],
-            [each.till_id for each in shown],
-            [each.incarnation for each in shown],
-            [each.programme for each in shown],
-        )
-        found = {row["number"]: row for row in rows}
-        return [
-            snapshot_answer(found[number], each.incarnation)
-            if number in found
-            else SnapshotAnswer()
-            for number, each in enumerate(shown)
-        ]
+    async def _tell(self, shown: Sequence[Shown]) -> list[SnapshotAnswer]:
+        if self._is_spread is None:
+            self._is_spread = await self._pool.fetchval(_SQL["is_spread"])
+        read = read_spread if self._is_spread else read_together
+        return await read(self._pool, shown)
 
 
 def _proves_chain(pushed: Pushed, answer: PushAnswer | Exception) -> bool:

@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 CHANNEL = "tillside_wake"
 _ALIVE_S = 30.0
+_TOLD_S = 2.0
+"""While tills are being told of rules, that is written down so often, many at a time."""
 _AGAIN_S = 2.0
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _CONNECTIONS_MIN = 3
@@ -61,16 +63,20 @@ async def _listen(connection: Connection, room: WaitingRoom, directory: RuleDire
         hear(room, str(payload))
 
     await connection.add_listener(CHANNEL, heard)
+    pause_s = _ALIVE_S
     try:
         room.open()
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_ALIVE_S):
+                async with asyncio.timeout(pause_s):
                     await rules.wait()
             rules.clear()
             # Also proves that the connection is alive; tills are told from memory, all at once.
-            if await directory.refresh(connection):
+            has_changed = await directory.refresh(connection)
+            if has_changed:
                 room.wake_all(RULES)
+            were_told = await directory.note_told(connection)
+            pause_s = _TOLD_S if has_changed or were_told else _ALIVE_S
     finally:
         if not connection.is_closed():
             await connection.remove_listener(CHANNEL, heard)

@@ -23,6 +23,7 @@ returning till_id;
 -- name: tills
 select t.till_id, t.store_id, t.public_key, t.revoked, t.session, t.session_verified, t.session_incarnation,
        s.region, s.banner, s.programme, coalesce(r.refused, '') as refused_bundle, t.bundle, f.through as forgotten,
+       t.last_seen_ms, t.receipts_waiting, t.quarantined_at_ms is not null as quarantined,
        (select coalesce(max(number), 0) from erasure) as erasures
 from till t join store s using (store_id) left join till_rules r using (till_id)
 left join till_forgotten f using (till_id) where till_id = any($1::bigint[]);
@@ -46,7 +47,7 @@ update till set revoked = true where till_id = $1;
 
 -- name: fleet
 select t.till_id, t.store_id, t.slot, t.revoked, t.last_seen_ms, t.bundle, t.software, t.receipts_waiting,
-       t.rights_points, coalesce(sum(s.last_seq), 0)::bigint as records
+       t.rights_points, t.quarantined_at_ms is not null as quarantined, coalesce(sum(s.last_seq), 0)::bigint as records
 from till t left join till_stream s using (till_id) group by t.till_id order by t.store_id, t.till_id;
 
 -- name: pull_rows
@@ -63,15 +64,18 @@ select * from account_told where account_id = any($1::bigint[]) order by account
 select t.* from store_interest s join account_told t using (account_id)
 where s.store_id = $1 and account_id = any($2::bigint[]) order by account_id, card;
 
+-- name: account_of_card
+select account_id from card where card = $1 and programme = $2;
+
 -- name: account_row_of_card
-select a.* from card p join account_told a on a.account_id = p.account_id and a.card = p.card
-where p.card = $1 and p.programme = $2;
+select * from account_told where account_id = $1 and card = $2;
 
 -- name: card_of_account
 select card from card where account_id = $1 and programme = $2 order by card limit 1;
 
 -- name: snapshot_rows
--- One statement, so that each account and what is applied of the till's records are of one moment.
+-- One statement, so that each account and what is applied of the till's records are of one moment. Where accounts are spread
+-- there is none: central/tills/snapshots.py.
 select w.number, a.*, coalesce((
     select jsonb_agg(jsonb_build_array(encode(s.incarnation, 'hex'), s.last_seq, to_jsonb(s.waiting)))
     from stream_waiting s
@@ -79,6 +83,20 @@ select w.number, a.*, coalesce((
 from unnest($1::int[], $2::bytea[], $3::bigint[], $4::bytea[], $5::text[])
     as w (number, card, till_id, incarnation, programme)
 join card p on p.card = w.card and p.programme = w.programme join account_told a on a.account_id = p.account_id and a.card = p.card;
+
+-- name: is_spread
+select is_spread();
+
+-- name: accounts_of_cards
+select card, programme, account_id from card where card = any($1::bytea[]);
+
+-- name: streams_shown
+-- Of each till what is applied of its records.
+select w.till_id, w.incarnation, coalesce((
+    select jsonb_agg(jsonb_build_array(encode(s.incarnation, 'hex'), s.last_seq, to_jsonb(s.waiting)) order by s.incarnation)
+    from stream_waiting s
+    where s.till_id = w.till_id and (s.incarnation = w.incarnation or cardinality(s.waiting) > 0)), '[]')::text as streams
+from unnest($1::bigint[], $2::bytea[]) as w (till_id, incarnation);
 
 -- name: applied_streams
 select incarnation, last_seq, waiting from stream_waiting
@@ -140,7 +158,7 @@ where programme = $4 and version > $1 and (is_blocked or $2) order by version li
 
 -- name: accounts_held
 select c.card, a.account_id, a.version
-from store_interest s join account a using (account_id) join card c using (account_id) where s.store_id = $1;
+from store_interest s join account a using (account_id) join account_card c using (account_id) where s.store_id = $1;
 
 -- name: rows_of_buckets
 select t.* from store_interest s join account_told t using (account_id)

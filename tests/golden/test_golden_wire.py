@@ -20,10 +20,12 @@ import sync.lines
 import sync.listening
 import sync.messages
 import sync.neighbours
+import sync.points
 from sync.codec import decode, encode
 from sync.messages import Message
 from sync.neighbours import content_of, head_content
 from sync.records import Record, decode_record, encode_record
+from sync.session_key import check_mac, mac_of
 from sync.signing import answer_content, check, check_message, enrol_content, request_content
 from tests.golden.wire import examples
 
@@ -80,6 +82,9 @@ def signed() -> dict[str, str]:
         "answer: signed text": answer[:-32].decode(),
         "answer: signed hash": answer[-32:].hex(),
         "answer: signature": examples.centre_key.sign(answer).hex(),
+        "session: key": examples.session_key.hex(),
+        "request: MAC": mac_of(examples.session_key, request).hex(),
+        "answer: MAC": mac_of(examples.session_key, answer).hex(),
         "enrolment: signed bytes": enrol_content(examples.unsigned_enrolment).hex(),
         "grant: signature": examples.grant.signature.hex(),
         "counter grant: signature": examples.counter_grant.signature.hex(),
@@ -166,7 +171,7 @@ def test_every_message_between_tills_has_an_example() -> None:
 
 
 def test_every_short_message_has_an_example() -> None:
-    modules = (vars(sync.lines), vars(sync.listening))
+    modules = (vars(sync.lines), vars(sync.listening), vars(sync.points))
     classes = {kind for names in modules for kind in names.values() if isinstance(kind, type)}
     messages = {kind for kind in classes if issubclass(kind, Message)} - {Message}
     assert messages - set(examples.MESSAGES) == set(examples.SHORT_MESSAGES)
@@ -208,6 +213,15 @@ def test_golden_signatures_hold() -> None:
         )
         signature = bytes.fromhex(golden[f"{name}: signature"])
         check(bytes.fromhex(golden[f"public key: {public}"]), signature, content)
+        key, mac = bytes.fromhex(golden["session: key"]), bytes.fromhex(golden[f"{name}: MAC"])
+        check_mac(key, mac, content)
     check_message(examples.grant, bytes.fromhex(golden["public key: centre"]))
     check_message(examples.counter_grant, bytes.fromhex(golden["public key: centre"]))
     check_message(examples.manifest, bytes.fromhex(golden["public key: rules"]))
+
+
+def test_the_sealed_key_of_the_examples_opens() -> None:
+    greeted = examples.MESSAGES[sync.messages.HelloAnswer]
+    assert isinstance(greeted, sync.messages.HelloAnswer)
+    opened = examples.key_offer.open(greeted.sealed, greeted.session)
+    assert opened.hex() == json.loads(SIGNED.read_text())["session: key"]

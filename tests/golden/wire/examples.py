@@ -61,6 +61,7 @@ from sync.neighbours import (
     content_of,
     sign_head,
 )
+from sync.points import PointsAnswer, PointsRequest
 from sync.records import (
     CalculationInputs,
     CounterDrawn,
@@ -81,6 +82,7 @@ from sync.records import (
 )
 from sync.roots import ReleaseKey, RootDocument, new_root, write_root
 from sync.rule_messages import Delta, RulesReport
+from sync.session_key import KeyOffer, SessionKeys, seal
 from sync.short_grants import ShortGrant
 from sync.signing import SigningKey, card_hash, enrol_content, sign_message
 from tests.golden.codes import examples as codes
@@ -104,6 +106,8 @@ NOON_MS = 1_741_176_000_000
 
 till_key = SigningKey(b"the till's key, of 32 bytes here")
 centre_key = SigningKey(b"the centre's key, of 32 bytes ..")
+key_offer = KeyOffer(b"for one HELLO alone, of 32 bytes")
+session_key = SessionKeys(centre_key.seed()).key_of(TILL_ID, SESSION)
 rule_key = SigningKey(b"the rules' key, of 32 bytes too.")
 
 card = card_hash(CARD_KEY, CARD)
@@ -398,6 +402,8 @@ MESSAGES: dict[type[Message], Message] = {
             dropped=9,
         ),
         forgotten=1_741_176_000_003,
+        offer=key_offer.public,
+        previous=(b"incarna1", b"incarna0"),
     ),
     HelloAnswer: HelloAnswer(
         verdict="rewind",
@@ -416,6 +422,11 @@ MESSAGES: dict[type[Message], Message] = {
         roots=(root,),
         erasures=1_741_176_000_007,
         short=True,
+        moulds=True,
+        quarantined=True,
+        sealed=seal(
+            session_key, key_offer.public, session=SESSION, seed=b"for one answer alone, 32 bytes.."
+        ),
     ),
     Push: Push(incarnation=INCARNATION, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
     PushAnswer: PushAnswer(
@@ -514,7 +525,9 @@ signed_head = sign_head(
 )
 
 SHORT_MESSAGES: dict[type[Message], Message] = {
-    Lines: Lines(from_seq=3, before=2, proof=chain[2][:16], packed=b"as zstd packs them"),
+    Lines: Lines(
+        from_seq=3, before=2, proof=chain[2][:16], packed=b"as zstd packs them", moulds=True
+    ),
     LinesAnswer: LinesAnswer(taken=True),
     Listen: Listen(
         epoch=1,
@@ -554,6 +567,21 @@ SHORT_MESSAGES: dict[type[Message], Message] = {
     ),
     Fresh: Fresh(card=card, known=b"vers"),
     FreshAnswer: FreshAnswer(snapshot=b"as zstd packs it"),
+    PointsRequest: PointsRequest(key=bytes(range(16)), account_id=7, points=500),
+    PointsAnswer: PointsAnswer(
+        rights=(
+            ShortGrant(
+                bytes(range(16)),
+                7,
+                90,
+                1_741_780_800_000,
+                bytes(range(64)),
+                ((31, 90, "2026-03-01", "dairy"),),
+            ),
+        ),
+        held_elsewhere_points=380,
+        others=AuthoriseAnswer(authorisations=(grant,)),
+    ),
 }
 """Messages that travel as arrays."""
 

@@ -20,6 +20,7 @@ from sync.messages import (
     ReceiptRequest,
     SnapshotRequest,
 )
+from sync.session_key import mac_of
 from sync.short_header import HEADER_SHORT, read_short, write_signature
 from sync.signing import HEADER_NONCE, HEADER_SIGNATURE, SigningKey, answer_content
 from tests.support.till import CENTRE_KEY, FakeCentre
@@ -80,13 +81,18 @@ def signed(
     return reply
 
 
-def signed_shortly(message: Message) -> Callable[[Heard], bytes]:
-    """Say a message as the centre does to who sends a short header."""
+def signed_shortly(message: Message, *, key: bytes = b"") -> Callable[[Heard], bytes]:
+    """Say a message as the centre does to who sends a short header.
+
+    Args:
+        key: of the session: a MAC stands in place of the signature.
+    """
 
     def reply(heard: Heard) -> bytes:
         body, encoding = compress(encode(message))
         nonce = read_short(heard.headers[HEADER_SHORT]).nonce
-        signature = write_signature(CENTRE_KEY.sign(answer_content(nonce, 200, body)))
+        content = answer_content(nonce, 200, body)
+        signature = write_signature(mac_of(key, content) if key else CENTRE_KEY.sign(content))
         more = [f"tillside-encoding: {encoding}"] if encoding else []
         return raw(200, body, f"{HEADER_SHORT}: {signature}", *more)
 

@@ -30,7 +30,8 @@ from sync.errors import (
     RefusedError,
     SignatureError,
 )
-from sync.messages import HelloAnswer, SnapshotAnswer, SnapshotRequest
+from sync.messages import Hello, HelloAnswer, SnapshotAnswer, SnapshotRequest
+from sync.session_key import check_mac, seal
 from sync.short_header import HEADER_SHORT, read_short
 from sync.signing import (
     HEADER_NONCE,
@@ -183,6 +184,95 @@ async def test_a_short_answer_signed_by_nobody_is_refused() -> None:
         await asked(wrong)
     with pytest.raises(SignatureError):
         await asked(always(raw(200, b"", f"{HEADER_SHORT}: none")))
+
+
+# The session's key
+
+KEY = b"k" * 32
+HELLO = Hello(
+    incarnation=bytes(8), incarnation_number=1, seq=0, head=bytes(32), acked_seq=0,
+    acked_hash=bytes(32), clock_ms=1, bundle="", software="agent/1",
+)  # fmt: skip
+GREETING_IN_EARNEST = Ask(PATH_HELLO, HELLO, HelloAnswer)
+
+
+def sealing(session: bytes = SESSION, *, opens: bool = True) -> Reply:
+    """Answer HELLO with the session's key, sealed for what it offers."""
+
+    def reply(heard: Heard) -> bytes | None:
+        body = decompress(heard.body, heard.headers["content-encoding"])
+        sealed = seal(KEY, decode(Hello, body).offer, session=session, seed=b"r" * 32)
+        sealed = sealed if opens else sealed[:-1] + b"!"
+        answer = msgspec.structs.replace(greeted(short=True), session=session, sealed=sealed)
+        return signed(answer)(heard)
+
+    return reply
+
+
+async def asked_with_key(greeting: Reply, *replies: Reply, session: bytes = SESSION) -> list[Heard]:
+    """Say HELLO, then ask in a session; returns what the centre heard after HELLO."""
+    async with (
+        scripted_centre(greeting, *replies) as centre,
+        client_of(centre.url) as client,
+    ):
+        await client.ask(GREETING_IN_EARNEST, session=NO_SESSION, timeout_s=20)
+        for _ in replies:
+            await client.ask(QUESTION, session=session, timeout_s=20)
+        return centre.heard[1:]
+
+
+def question_of(heard: Heard, session: bytes) -> tuple[bytes, bytes]:
+    """Return what stands for a signature, and over what."""
+    said = read_short(heard.headers[HEADER_SHORT])
+    content = request_content(
+        "POST", PATH_SNAPSHOT, till_id=TILL_ID, session=session, nonce=said.nonce, body=heard.body
+    )
+    return said.signature, content
+
+
+async def test_in_a_session_with_a_key_a_mac_stands_for_the_signature_both_ways() -> None:
+    (heard,) = await asked_with_key(sealing(), signed_shortly(ANSWER, key=KEY))
+    check_mac(KEY, *question_of(heard, SESSION))
+    assert len(heard.headers[HEADER_SHORT]) < 50
+
+
+async def test_what_the_centre_signs_is_believed_in_a_session_with_a_key_too() -> None:
+    (heard,) = await asked_with_key(sealing(), signed_shortly(ANSWER))
+    check_mac(KEY, *question_of(heard, SESSION))
+
+
+async def test_a_mac_by_another_key_is_refused() -> None:
+    with pytest.raises(SignatureError):
+        await asked_with_key(sealing(), signed_shortly(ANSWER, key=b"e" * 32))
+
+
+async def test_a_mac_is_no_answer_to_what_was_signed() -> None:
+    with pytest.raises(SignatureError):
+        await asked_with_key(signed(greeted(short=True)), signed_shortly(ANSWER, key=KEY))
+    with pytest.raises(SignatureError):
+        await asked_with_key(signed(greeted(short=True)), signed_shortly(ANSWER, key=b"\x00"))
+
+
+@pytest.mark.parametrize("session", [SESSION, b"another session!"])
+async def test_a_key_that_is_none_or_of_another_session_is_not_used(session: bytes) -> None:
+    greeting = sealing(opens=session != SESSION)
+    (heard,) = await asked_with_key(greeting, signed_shortly(ANSWER), session=session)
+    check(SigningKey(TILL_SEED).public, *question_of(heard, session))
+
+
+async def test_what_is_not_the_centres_answer_ends_the_use_of_the_key_until_the_next_hello() -> (
+    None
+):
+    portal = always(raw(403, PORTAL))
+    async with (
+        scripted_centre(sealing(), portal, signed(ANSWER)) as centre,
+        client_of(centre.url) as client,
+    ):
+        await client.ask(GREETING_IN_EARNEST, session=NO_SESSION, timeout_s=20)
+        with pytest.raises(LinkError):
+            await client.ask(QUESTION, session=SESSION, timeout_s=20)
+        await client.ask(QUESTION, session=SESSION, timeout_s=20)
+    assert HEADER_SIGNATURE in centre.heard[2].headers
 
 
 async def test_a_large_request_travels_packed_and_is_signed_as_it_travels() -> None:

@@ -163,6 +163,16 @@ async def test_the_status_of_a_running_service(
     assert json.loads(capsys.readouterr().out)["records_waiting"] == 1
 
 
+async def test_the_status_says_that_another_machine_runs_as_this_till(
+    running: tuple[Path, RunningAgent], capsys: Output
+) -> None:
+    data, agent = running
+    agent.till.quarantined = True
+    assert await asyncio.to_thread(main, ["status", "--data", str(data)]) == EXIT_OK
+    said = capsys.readouterr().out
+    assert "QUARANTINED       another machine runs as this till: enrol one of them anew" in said
+
+
 async def test_the_registers_token_never_goes_to_a_proxy(
     running: tuple[Path, RunningAgent], capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

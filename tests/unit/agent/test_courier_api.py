@@ -1,6 +1,9 @@
 """Courier and receipt codes over the register's API; every answer is the documented one."""
 
+import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 
 from sync import qr
 from sync.qr import CourierAsk, ReceiptProof
+from tests.architecture.source_tree import ROOT
 from tests.support.builders import A_WEDNESDAY
 from tests.support.till import CARD, OTHER_RECEIPT, RECEIPT, RETURN
 from tests.unit.agent.register import PAID, UPDATE, Register, register_of
@@ -87,3 +91,26 @@ async def test_the_paper_carries_a_code_and_a_return_stands_on_it(register: Regi
     assert (shown["claim"]["is_proven"], shown["claim"]["paid_minor"]) == (True, 950)
     status, wrong = await register.call("POST", path, {**BACK, "receipt_code": of_other[:-3]})
     assert (status, wrong["outcome"]) == (422, "code_wrong")
+
+
+async def test_the_code_of_a_recorded_receipt_can_be_had_once_more(
+    register: Register, tmp_path: Path
+) -> None:
+    path = f"/v1/receipts/{RECEIPT}/code"
+    assert (await register.call("GET", path))[0] == 404
+    _, recorded = await register.call("POST", f"{UPDATE}/complete", PAID)
+    status, again = await register.call("GET", path)
+    assert (status, again["receipt_code"]) == (200, recorded["receipt_code"])
+    folder = str(tmp_path / "till")
+    said = await asyncio.to_thread(printed, "receipt", "print", RECEIPT, "--data", folder)
+    assert said.startswith(f"{recorded['receipt_code']}\n  receipt   {RECEIPT}\n")
+    refused = await asyncio.to_thread(printed, "receipt", "print", OTHER_RECEIPT, "--data", folder)
+    assert "no such receipt is kept here" in refused
+
+
+def printed(*arguments: str) -> str:
+    """Return what a command of the agent prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", *arguments], cwd=ROOT, capture_output=True, check=False
+    )
+    return (done.stdout + done.stderr).decode()

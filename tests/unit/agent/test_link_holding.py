@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from agent.link.holding import LEAST_S, Holding
 from agent.link.worker import LinkSettings
 from sync.codec import decode, decompress
@@ -105,7 +107,7 @@ async def test_streams_are_compared_seldom_while_a_pull_waits(
         holding.let_go()
         await said.until(lambda: len(holding.held) == 2)
         assert len(centre.asked(Hello)) == 1
-        system.let_pass(1_500_000)
+        system.let_pass(3_300_000)
         at_work.link.tell()
         await said.until(lambda: len(centre.asked(Hello)) == 2)
 
@@ -194,23 +196,54 @@ async def test_sales_ask_the_centre_while_a_pull_waits(
 
 
 def test_a_pull_waits_as_long_as_the_centre_the_settings_and_the_line_allow() -> None:
-    holding = Holding(most_s=300)
-    assert holding.wait_s(240, 0) == 240
-    assert holding.wait_s(240, 1) == 216
+    holding = Holding(most_s=600)
+    assert holding.wait_s(200, 0) == 200
+    assert holding.wait_s(200, 1) == 180
     assert holding.wait_s(0, 0) == 0
     assert Holding(most_s=100).wait_s(240, 0) == 100
     assert Holding(most_s=0).wait_s(240, 0) == 0
 
 
+def test_a_pull_waits_longer_while_the_line_lets_it() -> None:
+    holding = Holding(most_s=600)
+    waits = []
+    for _ in range(6):
+        waits.append(holding.wait_s(540, 0))
+        assert holding.answered(waits[-1], waits[-1], brought_news=False)
+    assert waits == [240, 300, 375, 468, 540, 540]
+
+
 def test_a_pull_is_asked_shorter_after_a_cut_and_longer_again_while_none_comes() -> None:
-    holding = Holding(most_s=300)
-    assert holding.broke(60)
+    holding = Holding(most_s=600)
+    assert holding.broke(60, 240)
     assert holding.wait_s(240, 0) == 30
-    for _ in range(20):
-        assert holding.answered(30, 30, brought_news=False)
+    for _ in range(30):
+        wait_s = holding.wait_s(240, 0)
+        assert holding.answered(wait_s, wait_s, brought_news=False)
     assert holding.wait_s(240, 0) == 240
-    assert not holding.broke(2)
+    assert not holding.broke(2, 240)
     assert holding.wait_s(240, 0) == LEAST_S
+
+
+@pytest.mark.parametrize("lets_through_s", [45, 60, 100, 240, 300, 350])
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_what_is_always_cut_at_the_same_length_is_soon_left_alone(
+    lets_through_s: int, *, is_silent: bool
+) -> None:
+    """A till finds the longest wait by being cut, then is cut ever more seldom."""
+    holding = Holding(most_s=600)
+    waits: list[tuple[int, bool]] = []
+    for _ in range(400):
+        wait_s = holding.wait_s(540, 0)
+        lasts = wait_s < lets_through_s
+        waits.append((wait_s, lasts))
+        if lasts:
+            holding.answered(wait_s, wait_s, brought_news=False)
+        else:
+            holding.broke(wait_s + 20 if is_silent else lets_through_s, wait_s)
+    later = waits[200:]
+    assert sum(not lasts for _, lasts in later) <= 5
+    assert sum(wait_s for wait_s, _ in later) >= 200 * 0.7 * lets_through_s
 
 
 def test_an_answer_that_came_early_without_news_is_no_reason_to_ask_at_once() -> None:

@@ -6,9 +6,19 @@ import msgspec
 import pytest
 
 from sync.chain import links
+from sync.codec import decode
 from sync.errors import MalformedMessageError
 from sync.line_form import body_of, form_of, with_calculation
-from sync.lines import BEFORE_MAX, LINES_RECORDS_MAX, Forms, fitting, pack_forms, unpack_forms
+from sync.lines import (
+    BEFORE_MAX,
+    LINES_RECORDS_MAX,
+    PROOF_SHORT_BYTES,
+    Forms,
+    Lines,
+    fitting,
+    pack_forms,
+    unpack_forms,
+)
 from sync.records import SaleRecord, encode_record
 from tests.golden.wire import examples
 
@@ -125,3 +135,10 @@ def test_forms_are_known_for_the_streams_used_last() -> None:
     assert forms.find("b", 8, 1) is None
     assert forms.find("b", 9, 3) is None
     assert forms.find("c", 9, 0) == (link, [])
+
+
+def test_lines_of_a_till_that_knows_no_moulds_are_read() -> None:
+    older = msgspec.msgpack.encode([3, 2, bytes(PROOF_SHORT_BYTES), b"packed"])
+    assert decode(Lines, older) == Lines(
+        from_seq=3, before=2, proof=bytes(PROOF_SHORT_BYTES), packed=b"packed", moulds=False
+    )

@@ -215,8 +215,8 @@ def test_what_makes_no_sense_is_refused_when_read(document: Document) -> None:
 
 def test_the_refusal_is_one_the_api_knows() -> None:
     assert issubclass(QrTextError, MalformedMessageError)
-    assert qr.is_receipt_code(examples.CODES["receipt"])
-    assert not qr.is_receipt_code(examples.CODES["grant"])
+    assert all(qr.is_code(code) for code in examples.CODES.values())
+    assert not qr.is_code("receipt.txt")
 
 
 @given(st.one_of(asks, grants, customers, proofs))

@@ -140,6 +140,29 @@ def test_hello(row: Row) -> None:
     assert (judgement.verdict, verified) == (row["verdict"], row["verified"])
 
 
+@pytest.mark.parametrize(
+    ("till", "centre", "verdict"),
+    [("abcd", "abc", "ok"), ("abc", "abcd", "amnesia"), ("abX", "abc", "amnesia")],
+)
+def test_of_two_machines_each_goes_on_in_its_own_stream(
+    till: str, centre: str, verdict: str
+) -> None:
+    hello = Hello(
+        incarnation=INCARNATION,
+        incarnation_number=1,
+        seq=len(till),
+        head=chain(till)[-1],
+        acked_seq=len(till) - 1,
+        acked_hash=chain(till)[-2],
+        clock_ms=0,
+        bundle="",
+        software="",
+    )
+    alone = judge_hello(hello, state(centre), newest_incarnation_number=5)
+    beside = judge_hello(hello, state(centre), newest_incarnation_number=5, has_copies=True)
+    assert (alone.verdict, beside.verdict) == ("amnesia", verdict)
+
+
 @pytest.mark.parametrize("row", rows(PUSHES), ids=str)
 def test_push(row: Row) -> None:
     first, last = (int(seq) for seq in row["sent"].split("-"))

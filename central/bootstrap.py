@@ -50,13 +50,14 @@ from central.system import System
 from central.tills.desk import TillDesk
 from central.tills.feed import sweep, watch_epoch
 from central.tills.front import TillFront
+from central.tills.told_accounts import ToldAccounts
 from central.tills.waiting import WaitingRoom
 
 log = structlog.get_logger()
 
 _IDLE_S = 1.0
-_FEW = 50
-_MOMENT_S = 0.02
+_FEW = 150
+_MOMENT_S = 0.1
 _BIRTHDAYS_S = 3600.0
 _RIGHTS_S = 60.0
 _SEALS_S = 900.0
@@ -114,6 +115,7 @@ def join_centre(
     tokens = token_key(keys.centre)
     counters = CounterDesk(pool, system, keys.centre, rights, library)
     directory = RuleDirectory(pool)
+    told = ToldAccounts(pool)
     desk = TillDesk(
         pool,
         RightsDesk(pool, system, keys.centre, rights),
@@ -123,7 +125,8 @@ def join_centre(
         directory,
         TillFront(pool, system),
         WaitingRoom() if room is None else room,
-        LineReader(pool, library),
+        LineReader(pool, library, told),
+        told,
     )
     app = make_app(
         TillRoutes(pool, desk, keys, rates),

@@ -28,6 +28,7 @@ from central.commands.serving import add_serving
 from central.commands.tiers import add_tiers
 from central.commands.tills import add_enrol, add_revoke
 from central.errors import CentralError
+from sync.errors import MalformedMessageError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -78,6 +79,12 @@ def main(arguments: list[str] | None = None) -> int:
     except CentralError as error:
         print(f"tillside-central: {error}", file=sys.stderr)
         return error.exit_code
+    except MalformedMessageError as error:
+        print(
+            f"tillside-central: what was given is not of the form asked for: {error}",
+            file=sys.stderr,
+        )
+        return 1
     except OSError as error:
         said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         print(f"tillside-central: {said}", file=sys.stderr)

@@ -28,6 +28,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         database: PostgreSQL address; empty starts an embedded one in the data folder.
         host, port: where the API and the status page are served; port 0 takes a free one.
         grant_points_max: the most set aside of one account for its home store.
+        grant_points_min: fewer stay at the centre until they are as many.
         risk_points_per_till: unsettled overdraft budget of one till; 0 = none ever.
         till_points_max: the most one till may hold in grants.
         offline_points_max: the most a till may spend between two conversations' beginnings.
@@ -42,8 +43,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             between tills and centre has to let a request be silent for so long.
         connections_max: to the database, for the tills' traffic; beside it those for apps, for the
             back office, and for posting what arrived.
-        metrics_port: where metrics and readiness are told on a port of their own; 0 = a front tells
-            metrics on its own port, and other parts tell none.
+        metrics_host, metrics_port: where metrics and readiness are told, never where tills and apps
+            come; port 0 = metrics are told nowhere.
         mail_server, mail_from, mail_to: what mails about incidents go through, and to whom,
             separated by commas; without a server there are none.
         mail_user, mail_password_file: the account at the server, and the file with its password.
@@ -68,6 +69,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     port: int = 7700
     connections_max: int = 8
     grant_points_max: int = 500
+    grant_points_min: int = 25
     risk_points_per_till: int = 500
     grant_days: int = 14
     till_points_max: int = 5_000_000
@@ -78,7 +80,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     recall_wait_ms: int = 500
     counter_parts: int = 4
     counter_amount_min: int = 1_000
-    hold_s: int = 240
+    hold_s: int = 540
     app_connections_max: int = 4
     office_connections_max: int = 3
     processing_connections_max: int = 4
@@ -92,6 +94,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tls_key: str = ""
     tls_client_authorities: str = ""
     tls_min: Literal["1.2", "1.3"] = "1.2"
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     mail_server: str = ""
     mail_from: str = ""
@@ -109,9 +112,9 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"port and metrics_port must be 0 to {_PORT_MAX}")
         if (
             min(
-                self.grant_points_max, self.risk_points_per_till, self.till_points_max,
-                self.offline_points_max, self.loss_days, self.exposure_days, self.recall_wait_ms,
-                self.alert_repeat_min,
+                self.grant_points_max, self.grant_points_min - 1, self.risk_points_per_till,
+                self.till_points_max, self.offline_points_max, self.loss_days, self.exposure_days,
+                self.recall_wait_ms, self.alert_repeat_min,
             ) < 0
             or min(
                 self.grant_days, self.connections_max, self.app_connections_max,
@@ -137,6 +140,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Return the part the rights desk needs."""
         return RightsSettings(
             grant_points_max=self.grant_points_max,
+            grant_points_min=self.grant_points_min,
             risk_points_per_till=self.risk_points_per_till,
             grant_days=self.grant_days,
             till_points_max=self.till_points_max,

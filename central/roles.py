@@ -10,7 +10,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -121,10 +121,7 @@ async def _serve_front(
 ) -> None:
     control = TrafficControl(centre.app)
     readiness = Readiness(pools.till, config.role)
-    metrics = _front_metrics(centre, config, pools, control=control, room=room)
     centre.app.router.routes.extend(readiness.routes())
-    if not config.metrics_port:
-        centre.app.router.routes.extend(metrics.routes())
     app = Measured(control, centre.app.routes)
     settings = uvicorn.Config(
         StrictTransport(app) if config.tls_certificate else app,
@@ -147,6 +144,7 @@ async def _serve_front(
     if config.tls_certificate:
         beside.append(renew_for_ever(settings, config))
     if config.metrics_port:
+        metrics = _front_metrics(centre, config, pools, control=control, room=room)
         beside.append(_beside(config, metrics, readiness))
     if config.role == "all":
         beside += [
@@ -154,11 +152,22 @@ async def _serve_front(
             *_behind(centre, config),
             *_outreach(pools.outreach, centre.system, config),
         ]
-    tasks = [asyncio.create_task(each) for each in beside]
-    for task in tasks:
-        task.add_done_callback(lambda ended: _part_ended(ended, server))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _tell_to_end, server)
+    await serve_with_parts(server, beside)
+
+
+async def serve_with_parts(
+    server: uvicorn.Server, parts: Sequence[Coroutine[Any, Any, None]]
+) -> None:
+    """Serve, and do beside it what goes on behind, until the server is told to end.
+
+    A part that fails ends the server, and its error is raised: a centre that has stopped posting or
+    telling must not look well.
+    """
+    tasks = [asyncio.create_task(each) for each in parts]
+    for task in tasks:
+        task.add_done_callback(lambda ended: _part_ended(ended, server))
     try:
         await server.serve()
         _raise_failure(tasks)
@@ -173,7 +182,7 @@ def _tell_to_end(server: uvicorn.Server) -> None:
 
 
 def _part_ended(task: asyncio.Task[None], server: uvicorn.Server) -> None:
-    """A centre of which a part has failed must not look well: it ends, and is started anew."""
+    """End with a part that has failed; whatever looks after processes starts this one anew."""
     if not task.cancelled() and (error := task.exception()) is not None:
         part = getattr(task.get_coro(), "__qualname__", "")
         log.error("part_ended", part=part, why=repr(error), exc_info=error)
@@ -216,7 +225,7 @@ def _beside(
 ) -> Coroutine[Any, Any, None]:
     """Return what serves metrics and readiness on their own port."""
     routes = [*metrics.routes(), *readiness.routes()]
-    return serve_beside(routes, host=config.host, port=config.metrics_port)
+    return serve_beside(routes, host=config.metrics_host, port=config.metrics_port)
 
 
 async def _announce(server: uvicorn.Server, config: CentralConfig) -> None:

@@ -11,21 +11,20 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.support.effort import examples, try_times
+
 pytest_plugins = ["tests.support.postgres"]
 
 RUN = pytest.StashKey[int]()
 """What all fresh seeds of a run are drawn from."""
 
-# Timing decides no test; a failing example prints the line that repeats it.
-hypothesis.settings.register_profile("tillside", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("tillside")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--seed`, `--seeds` and `--update-golden`."""
+    """Add `--seed`, `--seeds`, `--times` and `--update-golden`."""
     group = parser.getgroup("tillside")
     group.addoption("--seed", type=int, help="run each random test with this one seed")
     group.addoption("--seeds", type=int, default=3, help="how many fresh seeds per random test")
+    group.addoption("--times", type=int, default=1, help="so many times the examples CI draws")
     group.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
@@ -34,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--seeds") < 1:
         message = "--seeds must be 1 or more"
         raise pytest.UsageError(message)
+    try_times(max(1, config.getoption("--times")))
+    # Timing decides no test; a failing example prints the line that repeats it.
+    hypothesis.settings.register_profile(
+        "tillside", deadline=None, print_blob=True, max_examples=examples(100)
+    )
+    hypothesis.settings.load_profile("tillside")
     # Fresh in every run, and the same in all its processes: they must find the same tests.
     workerinput = getattr(config, "workerinput", {})
     config.stash[RUN] = workerinput.get("run") or random.SystemRandom().getrandbits(32)

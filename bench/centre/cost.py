@@ -47,7 +47,8 @@ async def cost_of_posting(pool: Pool, trade: Trade, stage: Stage) -> dict[str, A
 
 def _repeating(connection: Any, library: RuleLibrary) -> Callable[[SaleRecord], Awaitable[bytes]]:  # noqa: ANN401
     async def repeat(sale: SaleRecord) -> bytes:
-        return await recalculate(connection, sale.inputs, library, printed=bytes(sale.calculation))
+        printed = bytes(sale.calculation)
+        return (await recalculate(connection, sale.inputs, library, printed=printed)).content
 
     return repeat
 

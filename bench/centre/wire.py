@@ -1,14 +1,21 @@
-"""A till's line, as thin as can be: one connection, one request at a time, signed as tills sign.
+"""A till's line, as thin as can be: one connection, one request at a time, proven as tills do it.
 
-Answers' signatures are not checked: that is the till's work, and not on the centre's machine.
+HELLO is signed and agrees on the session's key; what follows carries a MAC. What proves the answers
+is not checked: that is the till's work, and not on the centre's machine.
 """
 
 import asyncio
 import itertools
+import os
 from typing import TypeVar, cast
 
+import msgspec
+
 from sync.codec import PACKED, compress, decode, decompress, encode
-from sync.messages import Message, Problem
+from sync.cycle import PATH_HELLO
+from sync.messages import Hello, HelloAnswer, Message, Problem
+from sync.session_key import KeyOffer, mac_of
+from sync.short_header import NONCE_BYTES, TAG_BYTES, ShortHeader, write_short
 from sync.signing import NO_SESSION, SigningKey, request_content
 
 M = TypeVar("M", bound=Message)
@@ -86,8 +93,24 @@ class TillLine:
         self.till_id = till_id
         self.session = NO_SESSION
         self._key = key
+        self._session_key = b""
         self._address = (host, port)
         self._line: Line | None = None
+
+    async def greet(self, hello: Hello) -> HelloAnswer:
+        """Say HELLO; the session is the new one from now on.
+
+        Raises:
+            RefusedError: the centre refuses.
+            OSError: there is no connection.
+        """
+        self.session, self._session_key = NO_SESSION, b""
+        offer = KeyOffer(os.urandom(32))
+        hello = msgspec.structs.replace(hello, offer=offer.public)
+        answer = await self.ask(PATH_HELLO, hello, HelloAnswer)
+        self.session = answer.session
+        self._session_key = offer.open(answer.sealed, answer.session)
+        return answer
 
     async def ask(self, path: str, message: Message, kind: type[M]) -> M:
         """Ask the centre.
@@ -97,15 +120,20 @@ class TillLine:
             OSError: there is no connection.
         """
         body, encoding = compress(encode(message), PACKED)
-        nonce = next(_nonces).to_bytes(16, "big")
+        nonce = next(_nonces).to_bytes(NONCE_BYTES, "big")
         content = request_content(
             "POST", path, till_id=self.till_id, session=self.session, nonce=nonce, body=body
         )
+        key = self._session_key
+        said = ShortHeader(
+            till_id=self.till_id,
+            nonce=nonce,
+            tag=self.session[:TAG_BYTES],
+            signature=mac_of(key, content) if key else self._key.sign(content),
+        )
         head = (
             f"POST {path} HTTP/1.1\r\nhost: centre\r\ncontent-length: {len(body)}\r\n"
-            f"tillside-till: {self.till_id}\r\ntillside-session: {self.session.hex()}\r\n"
-            f"tillside-nonce: {nonce.hex()}\r\ncontent-encoding: {encoding}\r\n"
-            f"tillside-signature: {self._key.sign(content).hex()}\r\n\r\n"
+            f"content-encoding: {encoding}\r\ntillside: {write_short(said)}\r\n\r\n"
         )
         if self._line is None:
             self._line = await Line.open(*self._address)

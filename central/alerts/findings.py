@@ -11,8 +11,10 @@ from central.observability.figures import Figures
 Kind = Literal[
     "database_down", "availability_low", "banner_availability_low", "records_wait",
     "record_quarantined", "receipt_unequal", "uncovered", "pool_low", "clone_suspected",
+    "till_quarantined",
     "counter_exceeded", "day_not_sealed", "store_silent", "stores_silent", "release_halted",
-    "transaction_runs_on", "events_wait", "event_dead",
+    "tills_left_behind",
+    "transaction_runs_on", "events_wait", "event_dead", "receipt_rejected",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = Kind.__args__  # type: ignore[attr-defined]
 
@@ -102,6 +104,8 @@ def _of_queue(figures: Figures) -> Iterator[Finding]:
         yield Finding("records_wait", "", queue.waiting_ms)
     if queue.quarantined_hour:
         yield Finding("record_quarantined", "", queue.quarantined_hour)
+    if queue.rejected_hour:
+        yield Finding("receipt_rejected", "", queue.rejected_hour)
     if queue.unequal_hour:
         yield Finding("receipt_unequal", "", queue.unequal_hour)
     if figures.feed.transaction_ms > TRANSACTION_MS:
@@ -125,12 +129,16 @@ def _of_ledger(figures: Figures) -> Iterator[Finding]:
         yield Finding("pool_low", "", pool.free)
     if exposure.clones:
         yield Finding("clone_suspected", "", exposure.clones)
+    for till_id in figures.quarantined:
+        yield Finding("till_quarantined", str(till_id))
     if exposure.counters_exceeded:
         yield Finding("counter_exceeded", "", exposure.counters_exceeded)
     if figures.unsealed_days > 1:
         yield Finding("day_not_sealed", "", figures.unsealed_days)
     for version in figures.halted:
         yield Finding("release_halted", str(version))
+    for each in figures.left_behind:
+        yield Finding("tills_left_behind", str(each.release), each.tills)
 
 
 def _of_stores(figures: Figures) -> tuple[tuple[Finding, ...], frozenset[Kind]]:

@@ -58,6 +58,7 @@ _REFUSALS: Final = {
     "429": "This partner calls too often; Retry-After says when to come again",
     "503": "More waits here than can be done soon; come again",
 }
+_TRIED: Final = "Too many secrets were tried for this name; Retry-After says when to come again"
 _PARAMETERS: Final[dict[str, _Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MAX, "default": PAGE_ROWS},
     "after": {"type": "string", "description": "`next` of the page before"},
@@ -224,6 +225,7 @@ def _oauth(name: str, summary: str, form: _Schema, answer: type[Any]) -> dict[st
             },
             "400": {"description": "RFC 6749, 5.2", **refused},
             "401": {"description": "No client has this name and secret", **refused},
+            "429": {"description": _TRIED, "content": problem_content()},
             **refusals(""),
         },
     }

@@ -143,6 +143,8 @@ class AppRoutes:
         customer = await self._customer(request, ACTIVATE)
         offer_id = named(request, "offer")
         async with self.pool.acquire() as connection:
+            shown = await self.shelf.newest(connection, customer.programme)
+            personal_offers.require_shown(shown, offer_id, today=self._today())
             return await personal_offers.activate(
                 connection, customer, offer_id, now_ms=self.system.now_ms()
             )

@@ -129,7 +129,8 @@ class LedgerRoutes:
     # The ledger's days
 
     async def _liability(self, request: Request, _: Person | None) -> liability.Liability:
-        day = request.query_params.get("day") or liability.day_of(self.system.now_ms())
+        given = request.query_params.get("day", "")
+        day = liability.asked_day(given, now_ms=self.system.now_ms())
         async with self.pool.acquire() as connection:
             return await liability.read_liability(connection, day, _programme(request))
 

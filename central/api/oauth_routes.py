@@ -6,7 +6,7 @@ itself, the service behind the app one for the customer it names by `card`, whic
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -19,7 +19,9 @@ from central.access.clients import Client, find_client
 from central.access.sessions import GrantError, SignedIn, refresh, sign_in, sign_out
 from central.access.tokens import ACCESS_S, Claims, make_token
 from central.api.problems import NAMED, problem_response
+from central.api.secret_tries import SecretTries
 from central.api.till_routes import read_body
+from central.api.traffic import PROVEN, address_of
 from central.database.pool import Pool
 from central.keys import CentreKeys
 from central.system import System
@@ -92,6 +94,7 @@ class OauthRoutes:
     keys: CentreKeys
     token_key: SigningKey
     system: System
+    secrets: SecretTries = field(default_factory=SecretTries)
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -133,7 +136,11 @@ class OauthRoutes:
         return Nothing()
 
     async def _client(self, request: Request, form: Form) -> Client:
-        """Return who calls, by HTTP Basic or by fields of the form, never by both."""
+        """Return who calls, by HTTP Basic or by fields of the form, never by both.
+
+        Raises:
+            TooManyRequestsError: too many secrets were tried for this name from there.
+        """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
             if "client_secret" in form:
@@ -143,9 +150,14 @@ class OauthRoutes:
             client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
         client = None
         if client_id and secret and "\0" not in client_id:
+            came_from = address_of(request.scope)
+            at_ms = self.system.monotonic_ms()
+            self.secrets.try_one(client_id, secret, came_from, now_ms=at_ms)
             client = await find_client(self.pool, client_id, secret, now_ms=self.system.now_ms())
+            self.secrets.note(client_id, secret, is_right=client is not None)
         if client is None:
             raise _RefusedError("invalid_client", "no client has this name and secret")
+        request.scope[PROVEN] = True
         return client
 
     async def _by_credentials(self, client: Client, form: Form) -> TokenAnswer:

@@ -22,7 +22,7 @@ from central.api.problems import ProblemDetails, problem_content
 from central.ledger.verify import LedgerProof
 from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
-from sync import cycle, enrolling, forgetting, lines, listening, messages, neighbours
+from sync import cycle, enrolling, forgetting, lines, listening, messages, neighbours, points
 from sync.codec import CONTENT_TYPE
 from sync.short_header import HEADER_SHORT
 from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
@@ -48,6 +48,7 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
         messages.AuthoriseAnswer,
         "Set points aside for a receipt",
     ),
+    (points.PATH_POINTS, points.PointsRequest, points.PointsAnswer, "Set points aside, in short"),
     (
         cycle.PATH_COUNTERS,
         messages.CounterRequest,

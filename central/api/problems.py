@@ -25,7 +25,7 @@ from central.errors import (
 )
 from central.observability.meters import PROBLEMS
 from central.streams.ingest import StreamUnknownError
-from central.tills.desk import SessionUnknownError
+from central.tills.caller import SessionUnknownError
 from sync.errors import MalformedMessageError, SignatureError
 from sync.messages import Problem
 

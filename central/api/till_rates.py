@@ -1,6 +1,7 @@
 """How often one till may call: enough for a queue of customers, too little to hold up the others.
 
-A partner has a bucket as well, so that its nightly file does not stand before customers' apps.
+A partner has a bucket as well, so that its nightly file does not stand before customers' apps; so
+have wrong secrets by where they come from.
 
 What a till hands in has a bucket of its own, so that questions never stand in the way of receipts;
 what is refused stays with the till, which is told when to come again. Only tills that have signed
@@ -30,14 +31,18 @@ class _Bucket:
 class TillRates:
     """A bucket of calls for each till and kind, filled at a steady rate."""
 
-    def __init__(self, per_s: float, *, tills_max: int = TILLS_MAX) -> None:
+    def __init__(
+        self, per_s: float, *, burst_s: int = _BURST_S, tills_max: int = TILLS_MAX
+    ) -> None:
         """Make the buckets.
 
         Args:
-            per_s: calls of one till in a second; five seconds' worth may come at once.
+            per_s: calls of one till in a second.
+            burst_s: so many seconds' worth may come at once.
             tills_max: of each kind that are remembered.
         """
         self._per_s = per_s
+        self._most = per_s * burst_s
         self._tills_max = tills_max
         self._buckets: dict[bool, OrderedDict[int | str, _Bucket]] = {
             False: OrderedDict(),
@@ -55,7 +60,7 @@ class TillRates:
         Raises:
             TooManyRequestsError: it has called too often; says when to come again.
         """
-        now_s, most = now_ms / 1000, self._per_s * _BURST_S
+        now_s, most = now_ms / 1000, self._most
         buckets = self._buckets[brings_records]
         bucket = buckets.pop(caller, None) or _Bucket(most, now_s)
         buckets[caller] = bucket  # now the newest
@@ -67,6 +72,11 @@ class TillRates:
             self.refused += 1
             raise TooManyRequestsError((1 - bucket.tokens) / self._per_s)
         bucket.tokens -= 1
+
+    def has(self, caller: int | str, *, now_ms: int) -> bool:
+        """Say whether the next call would be let in; takes nothing."""
+        bucket = self._buckets[False].get(caller)
+        return bucket is None or bucket.tokens + (now_ms / 1000 - bucket.at_s) * self._per_s >= 1
 
     def __len__(self) -> int:
         """Return how many buckets there are."""

@@ -1,23 +1,25 @@
 """The tills' calls: checked signature in, one message to the desk, signed answer out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any
 
-import structlog
+import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from central.api.problems import NAMED, problem_of
-from central.api.till_claims import claim_of, nonce_of
+from central.api.problems import NAMED, problem_of, problem_response
+from central.api.till_claims import Claim, long_claim, nonce_of, short_claim
 from central.api.till_rates import BY_NUMBER_PER_S, TillRates
-from central.api.traffic import RETRY_AFTER_S
+from central.api.traffic import RETRY_AFTER_S, Receive, Scope, Send
 from central.database.pool import Pool
 from central.errors import AuthenticationError, TooManyRequestsError
 from central.keys import CentreKeys
-from central.tills.desk import TillCaller, TillDesk, caller_of
+from central.tills.caller import TillCaller, caller_of
+from central.tills.desk import TillDesk
+from central.tills.points import give_points
 from sync import cycle
 from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.errors import MalformedMessageError
@@ -30,6 +32,7 @@ from sync.messages import (
     Compare,
     CounterRequest,
     Hello,
+    HelloAnswer,
     Message,
     Pull,
     Push,
@@ -37,10 +40,10 @@ from sync.messages import (
     SnapshotRequest,
 )
 from sync.neighbours import PATH_DELIVER, Delivery
+from sync.points import PATH_POINTS, PointsRequest
+from sync.session_key import SessionKeys, check_mac, mac_of, seal
 from sync.short_header import HEADER_SHORT, write_signature
 from sync.signing import HEADER_SIGNATURE, answer_content, check, request_content
-
-log = structlog.get_logger()
 
 _UNAVAILABLE = 503
 _BRING_RECORDS = frozenset({cycle.PATH_PUSH, PATH_LINES, PATH_DELIVER})
@@ -76,81 +79,186 @@ class TillRoutes:
             (PATH_DELIVER, Delivery, self.desk.deliver),
             (cycle.PATH_SNAPSHOT, SnapshotRequest, self.desk.snapshot),
             (cycle.PATH_AUTHORISE, AuthoriseRequest, self.desk.authorise),
+            (PATH_POINTS, PointsRequest, partial(give_points, self.desk)),
             (cycle.PATH_COUNTERS, CounterRequest, self.desk.hand_out),
             (cycle.PATH_RECEIPT, ReceiptRequest, self.desk.receipt),
             (PATH_FORGOTTEN, Forgotten, self.desk.forget),
         )
+        sessions = SessionKeys(self.keys.centre.seed())
         return [
-            Route(path, self._endpoint(kind, say), methods=["POST"]) for path, kind, say in calls
+            Route(path, TillCall(self, sessions, path, kind, say), methods=["POST"])
+            for path, kind, say in calls
         ]
 
-    def _endpoint(self, kind: type[Message], say: Say) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            reply = _Reply(self.keys, request)
-            try:
-                reply.nonce = nonce_of(request.headers)
-                body = await read_body(request)
-                caller = await self._authenticate(request, body)
-                if self.rates is not None:
-                    now_ms = self.desk.system.monotonic_ms()
-                    brings = request.url.path in _BRING_RECORDS
-                    self.rates.take(caller.till_id, now_ms=now_ms, brings_records=brings)
-                message = decode(kind, decompress(body, reply.encoding))
-                if self.rates and isinstance(message, SnapshotRequest) and message.account_id:
-                    now_ms = self.desk.system.monotonic_ms()
-                    self.by_number.take(caller.till_id, now_ms=now_ms)
-                return reply.answer(200, await say(caller, message))
-            except TooManyRequestsError as error:
-                answer = reply.answer(*problem_of(error))
-                answer.headers["retry-after"] = str(ceil(error.retry_after_s))
-                return answer
-            except NAMED as error:
-                return reply.answer(*problem_of(error))
 
-        return endpoint
+class TillCall:
+    """One call of tills: an ASGI application without anything between it and the server."""
 
-    async def _authenticate(self, request: Request, body: bytes) -> TillCaller:
-        claim = claim_of(request.headers)
-        row = await self.desk.front.find_till(claim.till_id)
+    def __init__(
+        self, part: TillRoutes, sessions: SessionKeys, path: str, kind: type[Message], say: Say
+    ) -> None:
+        self._part = part
+        self._sessions = sessions
+        self._path = path
+        self._kind = kind
+        self._say = say
+        self._brings = path in _BRING_RECORDS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; nobody is answered who has gone."""
+        reply = _Reply(self._part.keys, _headers_of(scope))
+        try:
+            answer = await self._answer(reply, receive)
+        except _GoneError:
+            return
+        except Exception as error:
+            await problem_response(error)(scope, receive, send)
+            raise
+        await send(answer.start())
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, reply: "_Reply", receive: Receive) -> "_Answer":
+        part = self._part
+        try:
+            claim = reply.claim()
+            body = await _body_of(receive)
+            caller = await self._authenticate(claim, body, reply)
+            if part.rates is not None:
+                now_ms = part.desk.system.monotonic_ms()
+                part.rates.take(caller.till_id, now_ms=now_ms, brings_records=self._brings)
+            message = decode(self._kind, decompress(body, reply.encoding))
+            if part.rates and isinstance(message, SnapshotRequest) and message.account_id:
+                now_ms = part.desk.system.monotonic_ms()
+                part.by_number.take(caller.till_id, now_ms=now_ms)
+            said = await self._say(caller, message)
+            if isinstance(message, Hello) and message.offer and isinstance(said, HelloAnswer):
+                said = self._sealed(caller, message.offer, said)
+            return reply.answer(200, said)
+        except TooManyRequestsError as error:
+            answer = reply.answer(*problem_of(error))
+            answer.headers.append((b"retry-after", b"%d" % ceil(error.retry_after_s)))
+            return answer
+        except NAMED as error:
+            return reply.answer(*problem_of(error))
+
+    async def _authenticate(self, claim: Claim, body: bytes, reply: "_Reply") -> TillCaller:
+        claim.require_possible()
+        row = await self._part.desk.front.find_till(claim.till_id)
         if row is None:
             raise AuthenticationError("there is no such till; enrol it")
         session = claim.session_of(row["session"])
         content = request_content(
-            request.method,
-            request.url.path,
+            "POST",
+            self._path,
             till_id=claim.till_id,
             session=session,
             nonce=claim.nonce,
             body=body,
         )
-        check(row["public_key"], claim.signature, content)
+        if claim.is_mac:
+            key = self._sessions.key_of(claim.till_id, session)
+            check_mac(key, claim.signature, content)
+            reply.key = key
+        else:
+            check(row["public_key"], claim.signature, content)
         return caller_of(row, session)
+
+    def _sealed(self, caller: TillCaller, offer: bytes, answer: HelloAnswer) -> HelloAnswer:
+        """Return the answer to a HELLO with the new session's key."""
+        session, random_bytes = answer.session, self._part.desk.system.random_bytes
+        key = self._sessions.key_of(caller.till_id, session)
+        sealed = seal(key, offer, session=session, seed=random_bytes(32))
+        return msgspec.structs.replace(answer, sealed=sealed)
+
+
+class _GoneError(Exception):
+    """Who asked has hung up before all was said."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+    def start(self) -> Scope:
+        return {"type": "http.response.start", "status": self.status, "headers": self.headers}
 
 
 class _Reply:
-    """The answer to one request: signed with its nonce, in the form it came in."""
+    """The answer to one request: signed with its nonce, in the form it came in.
 
-    def __init__(self, keys: CentreKeys, request: Request) -> None:
+    Attributes:
+        key: of the session, when the request has proven to know it.
+    """
+
+    def __init__(self, keys: CentreKeys, headers: Mapping[str, str]) -> None:
         self.nonce = b""
-        self.encoding = request.headers.get("content-encoding", "")
+        self.key = b""
+        self.encoding = headers.get("content-encoding", "")
         self._keys = keys
-        self._is_short = HEADER_SHORT in request.headers
+        self._headers = headers
+        self._is_short = HEADER_SHORT in headers
 
-    def answer(self, status: int, message: Message) -> Response:
+    def claim(self) -> Claim:
+        """Return who the request says it is from.
+
+        Raises:
+            AuthenticationError: a header is missing or wrong.
+            MalformedMessageError: the short one is.
+        """
+        if short := self._headers.get(HEADER_SHORT):
+            claim = short_claim(short)
+            self.nonce = claim.nonce
+            return claim
+        self.nonce = nonce_of(self._headers)
+        return long_claim(self._headers, self.nonce)
+
+    def answer(self, status: int, message: Message) -> _Answer:
         """Return a message, signed."""
         body, encoding = compress(encode(message), self.encoding)
-        signature = self._keys.centre.sign(answer_content(self.nonce, status, body))
-        headers = {HEADER_SIGNATURE: signature.hex()}
+        content = answer_content(self.nonce, status, body)
+        signature = mac_of(self.key, content) if self.key else self._keys.centre.sign(content)
+        headers = [(b"content-length", b"%d" % len(body))]
         if self._is_short:
-            headers = {HEADER_SHORT: write_signature(signature)}
+            headers.append((HEADER_SHORT.encode(), write_signature(signature).encode()))
+        else:
+            headers.append((HEADER_SIGNATURE.encode(), signature.hex().encode()))
+            headers.append((b"content-type", CONTENT_TYPE.encode()))
         if status == _UNAVAILABLE:
-            headers["retry-after"] = str(RETRY_AFTER_S)
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
         if encoding:
             # Not Content-Encoding: a proxy that unpacks it would break the signature over the
             # bytes.
-            headers["tillside-encoding"] = encoding
-        media_type = None if self._is_short else CONTENT_TYPE
-        return Response(body, status_code=status, media_type=media_type, headers=headers)
+            headers.append((b"tillside-encoding", encoding.encode()))
+        return _Answer(status, body, headers)
+
+
+def _headers_of(scope: Scope) -> dict[str, str]:
+    # Of a header that comes twice the first one counts.
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])
+    }
+
+
+async def _body_of(receive: Receive) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        MalformedMessageError: it is longer than a message may be.
+        _GoneError: it ends before its end.
+    """
+    body = bytearray()
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise _GoneError
+        body += event.get("body", b"")
+        if len(body) > MESSAGE_BYTES_MAX:
+            raise MalformedMessageError(f"a body has at most {MESSAGE_BYTES_MAX} bytes")
+        if not event.get("more_body"):
+            return bytes(body)
 
 
 async def read_body(request: Request, *, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:

@@ -4,26 +4,39 @@ Each class has its own bounds; a storm in a lower one is told to come again, wit
 whoever does not heed that is told late. While tills wait for this process at all the lower classes
 stand back. Tills are not held up here: what they wait for is bounded where it is answered
 (`database.gathering`).
+
+Signing in stands apart from what is done then, so that a flood of wrong secrets moves no customer's
+app; an address it comes from gets a narrower door, shared by all such.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final, Literal
 
 import msgspec
 
 from central.api.problems import PROBLEM_JSON, ProblemDetails
+from central.api.till_rates import TillRates
+from central.errors import TooManyRequestsError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Kind = Literal["till", "app", "office"]
+Kind = Literal["till", "app", "sign_in", "office"]
 
-_TILL: Final = ("/v1/till/", "/v1/enrol", "/v1/bundles/", "/v1/health", "/v1/ready", "/metrics")
-_APP: Final = ("/v1/app/", "/v1/partner/", "/v1/oauth/")
+_TILL: Final = ("/v1/till/", "/v1/enrol", "/v1/bundles/", "/v1/health", "/v1/ready")
+_APP: Final = ("/v1/app/", "/v1/partner/")
+_SIGN_IN: Final = "/v1/oauth/"
+PROVEN: Final = "tillside.proven"
+"""Set in the scope of a request whose caller has shown a secret that counts."""
 RETRY_AFTER_S: Final = 1
+_TURNED_AWAY: Final = 503
+_IPV4: Final = 4
+_IPV6_HOST_BITS: Final = 64
 _HELD_S: Final = 0.5
 _HELD_MAX: Final = 2_000
 """So many refusals are held back at a time; whoever comes again at once comes seldom."""
@@ -63,6 +76,15 @@ class Bounds:
 APP: Final = Bounds(
     per_s_max=200.0, running_max=4, waiting_max=64, wait_s_max=2.0, late_ms_max=25.0
 )
+SIGN_IN: Final = Bounds(
+    per_s_max=200.0, running_max=2, waiting_max=64, wait_s_max=2.0, late_ms_max=25.0
+)
+STRANGERS: Final = Bounds(
+    per_s_max=5.0, running_max=1, waiting_max=8, wait_s_max=2.0, late_ms_max=25.0
+)
+"""Those addresses share that bring wrong secrets again and again."""
+WRONG_PER_S: Final = 4.0
+WRONG_FROM_MAX: Final = 10_000
 OFFICE: Final = Bounds(
     per_s_max=50.0, running_max=2, waiting_max=16, wait_s_max=10.0, late_ms_max=100.0
 )
@@ -72,7 +94,24 @@ def kind_of(path: str) -> Kind:
     """Return the class of a path; what nobody has named is the back office's."""
     if path.startswith(_TILL):
         return "till"
+    if path.startswith(_SIGN_IN):
+        return "sign_in"
     return "app" if path.startswith(_APP) else "office"
+
+
+def address_of(scope: Scope) -> str:
+    """Return whom an address is taken for: of IPv6 the network one customer of a provider has."""
+    client = scope.get("client")
+    text = str(client[0]) if client else ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    return text if address.version == _IPV4 else str(int(address) >> _IPV6_HOST_BITS)
+
+
+def _now_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)
 
 
 class Lateness:
@@ -143,24 +182,46 @@ class _Gate:
 class TrafficControl:
     """An ASGI application before another one: who may come in."""
 
-    def __init__(self, app: AsgiApp, *, app_bounds: Bounds = APP, office: Bounds = OFFICE) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        app_bounds: Bounds = APP,
+        sign_in: Bounds = SIGN_IN,
+        strangers: Bounds = STRANGERS,
+        office: Bounds = OFFICE,
+    ) -> None:
         self._app = app
         self.lateness = Lateness()
-        self._gates = {"app": _Gate(app_bounds), "office": _Gate(office)}
+        self._gates = {
+            "app": _Gate(app_bounds), "sign_in": _Gate(sign_in), "office": _Gate(office),
+        }  # fmt: skip
+        self._strangers = _Gate(strangers)
+        self._wrong = TillRates(WRONG_PER_S, tills_max=WRONG_FROM_MAX)
         self._held = 0
 
     def refused(self) -> dict[str, int]:
         """Return how many requests of each class were told to come again."""
-        return {kind: gate.refused for kind, gate in self._gates.items()}
+        refused = {kind: gate.refused for kind, gate in self._gates.items()}
+        refused["sign_in"] += self._strangers.refused
+        return refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or tell it to come again."""
-        gate = self._gates.get(kind_of(scope["path"])) if scope["type"] == "http" else None
-        if scope["type"] == "http":
-            self.lateness.begin()
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self.lateness.begin()
+        kind = kind_of(scope["path"])
+        gate = self._gates.get(kind)
         if gate is None:
             await self._app(scope, receive, send)
             return
+        if kind == "sign_in":
+            came_from = address_of(scope)
+            send = self._counting_wrong(scope, came_from, send)
+            if not self._wrong.has(came_from, now_ms=_now_ms()):
+                gate = self._strangers
         if not await gate.enter(self.lateness):
             await self._refuse(send)
             return
@@ -168,6 +229,19 @@ class TrafficControl:
             await self._app(scope, receive, send)
         finally:
             gate.running.release()
+
+    def _counting_wrong(self, scope: Scope, came_from: str, send: Send) -> Send:
+        """Return a sender that notes an answer to somebody who has proven nothing."""
+
+        async def sending(message: Scope) -> None:
+            is_wrong = message["type"] == "http.response.start" and not scope.get(PROVEN)
+            # What the database had no time for says nothing of its address.
+            if is_wrong and message["status"] != _TURNED_AWAY:
+                with suppress(TooManyRequestsError):
+                    self._wrong.take(came_from, now_ms=_now_ms())
+            await send(message)
+
+        return sending
 
     async def _refuse(self, send: Send) -> None:
         """Tell to come again, late: a client that knows no pause gets one."""

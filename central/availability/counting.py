@@ -6,6 +6,7 @@ themselves, so that a minute is complete as soon as its receipts are here. A rec
 late, after an outage, is counted in the minute it was sold in.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -13,6 +14,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
+import structlog
 
 from central.availability.packing import NOTHING, Counts, add, pack, unpack
 from central.availability.service import Service, posted_before
@@ -20,6 +22,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.ledger.account_books import columns
 
+log = structlog.get_logger()
 _SQL = load_queries("central.availability", "availability.sql")
 
 SETTLE_MS: Final = 300_000
@@ -108,10 +111,23 @@ async def _places(
 
 def _service(row: asyncpg.Record) -> Service:
     if row["service"]:
-        return Service(row["service"])
+        return _named(row["service"])
     return posted_before(
         bundle="known" if row["has_rules"] else "", is_equal=row["equal"], link_up=row["link_up"]
     )
+
+
+@functools.cache
+def _named(service: str) -> Service:
+    """Return what a receipt says; a name of a later release is taken for the worst that was given.
+
+    After going back a release counting must go on. Once in a process it is said in the log.
+    """
+    try:
+        return Service(service)
+    except ValueError:
+        log.warning("service_unknown", service=service, counted_as=Service.DEGRADED.value)
+        return Service.DEGRADED
 
 
 def _minute(local: str, zone: tzinfo) -> int:

@@ -64,9 +64,12 @@ def read_period(text: str) -> Period:
 
 
 def _date(text: str) -> str:
-    if date.fromisoformat(text).isoformat() != text:
-        raise ValueError(f"{text!r} is not YYYY-MM-DD")
-    return text
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not YYYY-MM-DD")
 
 
 @dataclass(frozen=True, slots=True)

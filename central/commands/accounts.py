@@ -9,8 +9,11 @@ from central.commands.command import (
     add_centre_command,
     add_centre_options,
     add_json_option,
+    read_number,
     report,
+    whole,
 )
+from loyalty.limits import POINTS_MAX
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
@@ -40,8 +43,12 @@ def _add_merge(actions: Commands) -> None:
         _merge,
         example='account merge 1001 1002 --reason "one customer"',
     )
-    merge.add_argument("from_account", type=int, metavar="FROM", help="the account that is emptied")
-    merge.add_argument("into_account", type=int, metavar="INTO", help="the account that stays")
+    merge.add_argument(
+        "from_account", type=read_number, metavar="FROM", help="the account that is emptied"
+    )
+    merge.add_argument(
+        "into_account", type=read_number, metavar="INTO", help="the account that stays"
+    )
     merge.add_argument("--reason", required=True, help="why, for whoever reads it later")
     undo = add_centre_command(
         actions,
@@ -50,7 +57,7 @@ def _add_merge(actions: Commands) -> None:
         _undo_merge,
         example="account undo-merge 17",
     )
-    undo.add_argument("merge", type=int, help="its number, as account merges shows it")
+    undo.add_argument("merge", type=read_number, help="its number, as account merges shows it")
     merges = add_centre_command(
         actions,
         "merges",
@@ -58,7 +65,7 @@ def _add_merge(actions: Commands) -> None:
         _merges,
         example="account merges 1002",
     )
-    merges.add_argument("account", type=int, help="the account's number")
+    merges.add_argument("account", type=read_number, help="the account's number")
     for each in (merge, undo, merges):
         add_json_option(each)
     for each in (merge, undo):
@@ -74,7 +81,7 @@ def _add_cards(actions: Commands) -> None:
         example='account move-card 2200001001 --to 1002 --reason "it is hers"',
     )
     move.add_argument("card", help="the card's number")
-    move.add_argument("--to", type=int, required=True, help="the account's number")
+    move.add_argument("--to", type=read_number, required=True, help="the account's number")
     move.add_argument("--reason", required=True, help="why, for whoever reads it later")
     undo = add_centre_command(
         actions,
@@ -83,7 +90,7 @@ def _add_cards(actions: Commands) -> None:
         _undo_move,
         example="account undo-move 5",
     )
-    undo.add_argument("move", type=int, help="its number, as move-card said it")
+    undo.add_argument("move", type=read_number, help="its number, as move-card said it")
     for each in (move, undo):
         add_token_option(each)
         add_json_option(each)
@@ -94,7 +101,7 @@ def _add_cards(actions: Commands) -> None:
         _wallets,
         example="account wallets 1001",
     )
-    wallets.add_argument("account", type=int, help="the number of any of them")
+    wallets.add_argument("account", type=read_number, help="the number of any of them")
     add_json_option(wallets)
 
 
@@ -106,8 +113,10 @@ def _add_adjust(actions: Commands) -> None:
         _adjust,
         example="account adjust 1001 200 --reason goodwill --token-file ann.token",
     )
-    adjust.add_argument("account", type=int, help="the account's number")
-    adjust.add_argument("points", type=int, help="how many; below zero they are taken")
+    adjust.add_argument("account", type=read_number, help="the account's number")
+    adjust.add_argument(
+        "points", type=whole(-POINTS_MAX, POINTS_MAX), help="how many; below zero they are taken"
+    )
     adjust.add_argument("--reason", required=True, help="a code, as ledger reasons shows them")
     adjust.add_argument("--note", default="", help="what else there is to say")
     adjust.add_argument(

@@ -3,7 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from central.commands.command import Commands, add_centre_command, add_json_option, report
+from central.commands.command import (
+    ROWS_MAX,
+    Commands,
+    add_centre_command,
+    add_json_option,
+    report,
+    whole,
+)
 
 if TYPE_CHECKING:
     from central.alerts.incidents import Incident
@@ -17,15 +24,18 @@ def add_alerts(commands: Commands) -> None:
     listing = add_centre_command(
         actions, "list", "list incidents, those that go on first", _list, example="alerts list"
     )
-    listing.add_argument("--rows", type=int, default=20, help="so many at most (default 20)")
+    listing.add_argument(
+        "--rows", type=whole(1, ROWS_MAX), default=20, help="so many at most (default 20)"
+    )
     add_json_option(listing)
-    add_centre_command(
+    test_mail = add_centre_command(
         actions,
         "test-mail",
         "send a mail as incidents do, and say what the server says",
         _test_mail,
         example="alerts test-mail",
     )
+    add_json_option(test_mail)
 
 
 async def _list(options: argparse.Namespace, config: "CentralConfig") -> int:
@@ -55,7 +65,7 @@ def _told(incident: "Incident") -> str:
 
 
 async def _test_mail(
-    options: argparse.Namespace,  # noqa: ARG001 - commands are called alike
+    options: argparse.Namespace,
     config: "CentralConfig",
 ) -> int:
     from central.alerts.mail import Letter, send
@@ -70,5 +80,6 @@ async def _test_mail(
     subject, body = TEST[config.mail_language]
     name = f"tillside-test-{system.new_uuid7()}"
     await send(settings, Letter(name=name, subject=subject, body=body, at_ms=system.now_ms()))
-    print(f"{settings.server} took it for {', '.join(settings.recipients)}")
+    found = {"server": settings.server, "recipients": list(settings.recipients)}
+    report(options, found, f"{settings.server} took it for {', '.join(settings.recipients)}")
     return 0

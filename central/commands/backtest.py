@@ -3,21 +3,25 @@
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from central.commands.command import Commands, add_centre_command, add_json_option
+from central.commands.command import Commands, add_centre_command, add_json_option, whole
 from central.errors import CentralError, ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from central.backtest.archive import Period
     from central.backtest.change import RuleChange
-    from central.backtest.processes import Task
+    from central.backtest.processes import Ran, Task
     from central.config import CentralConfig
     from loyalty.bundle import Bundle
 
 _PERCENT_MAX = 100
+_JOBS_MAX = 1_024
 _PPM_A_PERCENT = 10_000
 _EXAMPLE = "rules backtest summer.json --period 2026-03-01..2026-03-31 --archive archive"
 
@@ -58,7 +62,9 @@ def add_backtest(actions: Commands) -> None:
     backtest.add_argument(
         "--stores", default="", help="these stores alone, with commas (default: all)"
     )
-    backtest.add_argument("--jobs", type=int, default=0, help="processes (default: one a core)")
+    backtest.add_argument(
+        "--jobs", type=whole(1, _JOBS_MAX), default=0, help="processes (default: one a core)"
+    )
     backtest.add_argument(
         "--sample", type=float, default=100.0, metavar="PERCENT", help="so many of the receipts"
     )
@@ -100,11 +106,30 @@ def period_of(options: argparse.Namespace) -> "Period":
     try:
         return read_period(options.period)
     except ValueError as error:
-        raise CentralError(f"--period {options.period}: {error}") from error
+        said = "give two business dates, such as 2026-03-01..2026-03-31, or one"
+        raise CentralError(f"--period {options.period}: {error}; {said}") from error
+
+
+def _spark_job() -> "Callable[[Task], Ran]":
+    """Return what runs a back-test as a job of Spark.
+
+    Raises:
+        ConfigurationError: Spark's library is not installed.
+    """
+    try:
+        from central.backtest.spark_job import backtest_with_spark
+    except ModuleNotFoundError as error:
+        if error.name not in ("pyspark", "pandas"):
+            raise
+        raise ConfigurationError(
+            f"--spark needs {error.name}: install tillside[spark], and Java 17 or newer"
+        ) from error
+    return backtest_with_spark
 
 
 async def _backtest(options: argparse.Namespace, config: "CentralConfig") -> int:
     period = period_of(options)
+    spark_job = _spark_job() if options.spark else None
     from central.backtest.batch import Terms
     from central.backtest.change import NO_CHANGE
     from central.backtest.processes import Task
@@ -115,6 +140,7 @@ async def _backtest(options: argparse.Namespace, config: "CentralConfig") -> int
         change = _change_in_files(options, None)  # nothing is asked of the centre
     else:
         change, rules_of = await _change_at_centre(options, config, period, folder)
+    _require_known(options.remove, change, Path(folder))
     change = change.without_offers(options.remove)
     if change == NO_CHANGE:
         raise CentralError(f"{options.draft} changes nothing")
@@ -126,7 +152,28 @@ async def _backtest(options: argparse.Namespace, config: "CentralConfig") -> int
     )
     stores = frozenset(store for store in options.stores.split(",") if store)
     task = Task(folder=folder, period=period, change=change, stores=stores, terms=terms)
-    return _run(options, task)
+    return _run(options, task, spark_job)
+
+
+def _require_known(offer_ids: Iterable[str], change: "RuleChange", folder: Path) -> None:
+    """Refuse to take offers away that nobody has, by name.
+
+    Raises:
+        CentralError: neither the draft nor rules of the archive's receipts have one.
+    """
+    from central.backtest.archive import Archive
+
+    unknown = set(offer_ids) - {offer.offer_id for offer in change.offers}
+    if not folder.is_dir():  # an archive elsewhere, which Spark reads
+        return
+    archive = Archive(folder)
+    for bundle_hash in archive.bundle_hashes():
+        if not unknown:
+            return
+        unknown -= {offer.offer_id for offer in archive.read_bundle(bundle_hash).offers}
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise CentralError(f"--remove {names}: no rules of {folder} have such an offer")
 
 
 def _is_in_files(options: argparse.Namespace) -> bool:
@@ -148,6 +195,10 @@ def _change_in_files(options: argparse.Namespace, base: "Bundle | None") -> "Rul
     source = read_rules(Path(options.draft))
     drafted = source.bundle
     if "version" in source.lacks:
+        if options.base:
+            raise CentralError(
+                f"--base goes with a whole rule document; {options.draft} holds parts to put in"
+            )
         return RuleChange(
             offers=drafted.offers,
             groups=drafted.groups,
@@ -210,7 +261,9 @@ def _programme_in_files(options: argparse.Namespace) -> str:
     return "" if "programme" in source.lacks else source.bundle.programme.programme_id
 
 
-def _run(options: argparse.Namespace, task: "Task") -> int:
+def _run(
+    options: argparse.Namespace, task: "Task", spark_job: "Callable[[Task], Ran] | None"
+) -> int:
     """Run, print, write."""
     from central.backtest.processes import backtest_archive
     from central.backtest.report import csv_files, document_of, text_of
@@ -218,10 +271,8 @@ def _run(options: argparse.Namespace, task: "Task") -> int:
 
     jobs = options.jobs or os.cpu_count() or 1
     with Progress("receipts") as progress:
-        if options.spark:
-            from central.backtest.spark_job import backtest_with_spark
-
-            ran = backtest_with_spark(task)
+        if spark_job is not None:
+            ran = spark_job(task)
         else:
             ran = backtest_archive(task, jobs=jobs, told=progress.told)
     if not ran.figures.stores:

@@ -8,10 +8,17 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from central.errors import CentralError
+from loyalty.limits import POINTS_MAX
+from sync.limits import COUNT_MAX
+
 if TYPE_CHECKING:
     from central.config import CentralConfig
 
 DATA_DEFAULT = "/var/lib/tillside-central"
+ROWS_MAX = 10_000
+"""Of one listing."""
+_DIGITS_MAX = 40
 
 # argparse names what `add_subparsers` returns in no other way.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -19,6 +26,29 @@ Run = Callable[[argparse.Namespace], int]
 """What a command does; returns its exit status."""
 RunAtCentre = Callable[[argparse.Namespace, "CentralConfig"], Awaitable[int]]
 """What a command does that works on a centre's data folder and database."""
+
+
+def whole(at_least: int, at_most: int) -> Callable[[str], int]:
+    """Return what reads an argument that is a whole number within bounds, both inside."""
+
+    def read(text: str) -> int:
+        try:
+            # Beyond some thousand digits Python itself would refuse, in words of its own.
+            number = int(text) if len(text) <= _DIGITS_MAX else at_most + 1
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+        if not at_least <= number <= at_most:
+            said = text if len(text) <= _DIGITS_MAX else "this"
+            raise argparse.ArgumentTypeError(f"{said} is not from {at_least} to {at_most}")
+        return number
+
+    return read
+
+
+read_number = whole(1, COUNT_MAX)
+"""Reads what the database has numbered: an account, a till, a merge, an event."""
+read_points = whole(0, POINTS_MAX)
+"""Reads points of which there may be none."""
 
 
 def add_command(
@@ -95,12 +125,30 @@ def _run_piped(run: Run, options: argparse.Namespace) -> int:
 
 def run_at_centre(run: RunAtCentre, options: argparse.Namespace) -> int:
     """Run what works on a centre's data folder and database, with its settings."""
+    from asyncpg import DataError
+
     from central.config import make_config
     from central.logs import set_up_logs
 
     set_up_logs()
     config = make_config({"data": DATA_DEFAULT, **_given(options)}, os.environ)
-    return asyncio.run(_awaited(run(options, config)))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(_awaited(run(options, config)))
+        except DataError as error:
+            said = str(error).removeprefix("invalid input for query argument ")
+            raise CentralError(
+                f"the database has no place for one of these values: {said}"
+            ) from error
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    """Return uvloop's, which takes less CPU for whatever waits; there is none for Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _awaited(work: Awaitable[int]) -> int:

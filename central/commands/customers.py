@@ -17,6 +17,7 @@ from central.commands.command import (
     add_centre_command,
     add_centre_options,
     add_json_option,
+    read_number,
     report,
 )
 
@@ -65,7 +66,7 @@ def add_customers(commands: Commands) -> None:
         _erasures,
         example="customer erasures 3",
     )
-    erasures.add_argument("erasure", type=int, nargs="?", help="this one, with its tills")
+    erasures.add_argument("erasure", type=read_number, nargs="?", help="this one, with its tills")
     rewrap = add_centre_command(
         actions,
         "rewrap",
@@ -80,7 +81,7 @@ def add_customers(commands: Commands) -> None:
 
 def _action(actions: Commands, name: str, says: str, run: RunAtCentre) -> argparse.ArgumentParser:
     command = add_centre_command(actions, name, says, run, example=f"customer {name} 1001 ...")
-    command.add_argument("account", type=int, help="the account's number")
+    command.add_argument("account", type=read_number, help="the account's number")
     add_token_option(command)
     add_json_option(command)
     return command

@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from central.commands.acting import note_command
 from central.commands.command import (
@@ -13,13 +13,19 @@ from central.commands.command import (
     add_centre_options,
     add_command,
     add_json_option,
+    read_number,
     report,
 )
-from central.errors import NotFoundError
+from central.commands.progress import Progress
+from central.errors import BadRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
     from central.database.pool import Pool
+    from central.outreach.outbox import DeadOnes
+
+_NUMBER: Final = "its number, as `events dead` lists it"
+_MINUTE_MS: Final = 60_000
 
 
 def add_events(commands: Commands) -> None:
@@ -41,22 +47,36 @@ def add_events(commands: Commands) -> None:
         ("on", "write events from now on", _on),
         ("off", "write no more events; those that wait stay", _off),
     ):
-        add_centre_command(actions, name, says, run, example=f"events {name}")
+        add_json_option(add_centre_command(actions, name, says, run, example=f"events {name}"))
     dead = add_centre_command(
         actions, "dead", "list events the broker refused too often", _dead, example="events dead"
     )
     add_json_option(dead)
-    for name, says, run in (
-        ("resend", "put a dead event behind all that wait", _resend),
-        ("drop", "forget a dead event", _drop),
-    ):
-        one = add_centre_command(actions, name, says, run, example=f"events {name} 4711")
-        one.add_argument("event", type=int, help="its number, as `events dead` lists it")
+    _add_resend(actions)
+    drop = add_centre_command(
+        actions, "drop", "forget a dead event", _drop, example="events drop 4711"
+    )
+    drop.add_argument("event", type=read_number, help=_NUMBER)
+    add_json_option(drop)
     schema = add_command(
         actions, "schema", "print the JSON Schema of an event", _schema,
         example="events schema receipt.posted.v1",
     )  # fmt: skip
     schema.add_argument("type", nargs="?", help="which type; without it the types are listed")
+
+
+def _add_resend(actions: Commands) -> None:
+    resend = add_centre_command(
+        actions, "resend", "put dead events behind all that wait", _resend,
+        example="events resend --type receipt.posted.v1 --from 2026-03-05T08:00Z",
+    )  # fmt: skip
+    resend.add_argument("event", type=read_number, nargs="?", help=_NUMBER)
+    resend.add_argument("--all", action="store_true", help="all dead ones")
+    resend.add_argument("--type", default="", help="those of a type: receipt.posted.v1")
+    resend.add_argument("--key", default="", help="those of a key: account/7")
+    resend.add_argument("--from", dest="begin", help="those given up since then, UTC")
+    resend.add_argument("--to", dest="end", help="those given up before then, UTC")
+    add_json_option(resend)
 
 
 @asynccontextmanager
@@ -91,9 +111,15 @@ async def _off(options: argparse.Namespace, config: "CentralConfig") -> int:
     return await _want(options, config, wanted=False)
 
 
-async def _note(pool: "Pool", options: argparse.Namespace, action: str, subject: str) -> None:
+async def _note(
+    pool: "Pool",
+    options: argparse.Namespace,
+    action: str,
+    subject: str,
+    detail: "Mapping[str, object] | None" = None,
+) -> None:
     async with pool.acquire() as connection:
-        await note_command(connection, options, action, subject, {})
+        await note_command(connection, options, action, subject, detail or {})
 
 
 async def _want(options: argparse.Namespace, config: "CentralConfig", *, wanted: bool) -> int:
@@ -102,7 +128,8 @@ async def _want(options: argparse.Namespace, config: "CentralConfig", *, wanted:
     async with _opened(config) as pool:
         await want(pool, wanted=wanted)
         await _note(pool, options, "events.on" if wanted else "events.off", "events")
-    print("events are written" if wanted else "no more events are written")
+    text = "events are written" if wanted else "no more events are written"
+    report(options, {"wanted": wanted}, text)
     return 0
 
 
@@ -121,10 +148,61 @@ async def _dead(options: argparse.Namespace, config: "CentralConfig") -> int:
 async def _resend(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.outreach.outbox import resend
 
+    wanted = _wanted(options)
     async with _opened(config) as pool:
+        if wanted is not None:
+            return await _resend_many(options, pool, wanted)
         number = await resend(pool, options.event)
         await _note(pool, options, "events.resend", f"event:{options.event}")
-    print(f"waits again, as {number}")
+    report(options, {"resent": 1, "event_id": number}, f"waits again, as {number}")
+    return 0
+
+
+def _wanted(options: argparse.Namespace) -> "DeadOnes | None":
+    """Return which dead events are meant; None for one by its number.
+
+    Raises:
+        BadRequestError: it is not said which, or said twice, or no time is given as a time is.
+    """
+    from central.availability.report import read_minute
+    from central.outreach.outbox import DeadOnes
+
+    chosen = (options.type, options.key, options.begin, options.end)
+    if (options.event is not None) + options.all + any(chosen) != 1:
+        raise BadRequestError(
+            "event", "say which: a number, or --all, or --type, --key, --from and --to"
+        )
+    if options.event is not None:
+        return None
+    return DeadOnes(
+        type=options.type,
+        key=options.key,
+        since_ms=read_minute(options.begin, name="--from") * _MINUTE_MS if options.begin else None,
+        until_ms=read_minute(options.end, name="--to") * _MINUTE_MS if options.end else None,
+    )
+
+
+async def _resend_many(options: argparse.Namespace, pool: "Pool", wanted: "DeadOnes") -> int:
+    import msgspec
+
+    from central.outreach.outbox import count_dead, resend_some
+
+    total, newest = await count_dead(pool, wanted)
+    resent = 0
+    try:
+        with Progress("events") as progress:
+            while some := await resend_some(pool, wanted, newest):
+                resent += some
+                progress.told(resent, total)
+    finally:
+        if resent:
+            detail = {**msgspec.structs.asdict(wanted), "resent": resent}
+            await _note(pool, options, "events.resend", "events", detail)
+    report(
+        options,
+        {"resent": resent},
+        f"{resent} events wait again" if resent else "none of these is dead",
+    )
     return 0
 
 
@@ -134,7 +212,7 @@ async def _drop(options: argparse.Namespace, config: "CentralConfig") -> int:
     async with _opened(config) as pool:
         await drop_dead(pool, options.event)
         await _note(pool, options, "events.drop", f"event:{options.event}")
-    print("forgotten")
+    report(options, {"event_id": options.event, "dropped": True}, "forgotten")
     return 0
 
 

@@ -4,8 +4,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from central.commands.acting import note_command
-from central.commands.command import Commands, add_centre_command, add_json_option, report
-from central.errors import CentralError
+from central.commands.command import Commands, add_centre_command, add_json_option, report, whole
+from loyalty.limits import POINTS_MAX
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
@@ -16,7 +16,11 @@ def add_ledger(commands: Commands) -> None:
     fund = add_centre_command(
         commands, "fund-pool", "put points into the risk pool", _fund, example="fund-pool 20000"
     )
-    fund.add_argument("points", type=int, help="how many points the chain is ready to lose at most")
+    fund.add_argument(
+        "points",
+        type=whole(1, POINTS_MAX),
+        help="how many points the chain is ready to lose at most",
+    )
     verify = add_centre_command(
         commands,
         "verify-ledger",
@@ -36,8 +40,6 @@ async def _fund(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.database.named_sql import load_queries
     from central.system import System
 
-    if options.points <= 0:
-        raise CentralError("points must be above zero")
     async with (
         opened_database(config, System()) as pool,
         pool.acquire() as connection,

@@ -12,9 +12,13 @@ from central.commands.command import (
     add_centre_options,
     add_command,
     add_json_option,
+    read_points,
     report,
+    whole,
 )
 from central.errors import BadRequestError, CentralError
+from central.staff.roles import ROLES
+from loyalty.limits import LOT_DAYS_MAX, POINTS_MAX
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
@@ -100,9 +104,14 @@ def _add_terms(actions: Commands) -> None:
     )
     reason.add_argument("code", help="small letters, digits and _")
     reason.add_argument("title", help="for people")
-    reason.add_argument("--points-max", type=int, required=True, help="of one adjustment")
     reason.add_argument(
-        "--days", type=int, default=0, help="after which points given end; 0 = never"
+        "--points-max", type=whole(1, POINTS_MAX), required=True, help="of one adjustment"
+    )
+    reason.add_argument(
+        "--days",
+        type=whole(0, LOT_DAYS_MAX),
+        default=0,
+        help="after which points given end; 0 = never",
     )
     limit = add_centre_command(
         actions,
@@ -115,22 +124,25 @@ def _add_terms(actions: Commands) -> None:
         # `role` alone is the setting: what part of the centre a process serves.
         "whose_role",
         metavar="role",
-        help="as tillside-central person gives it",
+        choices=tuple(ROLES),
+        help="one of: " + ", ".join(ROLES),
     )
-    limit.add_argument("points", type=int, help="given and taken together; 0 = none")
+    limit.add_argument("points", type=read_points, help="given and taken together; 0 = none")
     for each in (reason, limit):
         add_token_option(each)
+        add_json_option(each)
 
 
 async def _liability(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
     from central.bootstrap import opened_database
-    from central.ledger.liability import day_of, read_liability
+    from central.ledger.liability import asked_day, day_of, read_liability
     from central.system import System
 
     system = System()
-    day = options.day or day_of(system.now_ms())
+    now_ms = system.now_ms()
+    day = asked_day(options.day, now_ms=now_ms)
     async with opened_database(config, system) as pool, pool.acquire() as connection:
         found = await read_liability(connection, day, options.programme)
     lines = [
@@ -138,7 +150,10 @@ async def _liability(options: argparse.Namespace, config: "CentralConfig") -> in
         f" {f'ends in {each.ends_in}' if each.ends_in else 'never ends'}, {each.lots:,} lots"
         for each in found.open
     ]
-    lines.append(f"{found.points:>14,}  owed at the end of {found.day}")
+    when = f"at the end of {found.day}"
+    if found.day == day_of(now_ms):
+        when = f"by now; {found.day} is not over yet"
+    lines.append(f"{found.points:>14,}  owed {when}")
     lines.append(f"{found.over:>14,}  of lots that are over, owed to nobody")
     lines.append(f"{found.debt:>14,}  owed by customers")
     report(options, msgspec.to_builtins(found), "\n".join(lines))
@@ -276,7 +291,8 @@ async def _reason(options: argparse.Namespace, config: "CentralConfig") -> int:
         name = await _terms_person(connection, options)
         async with connection.transaction():
             await put_reason(connection, reason, person=name, now_ms=system.now_ms())
-    print(f"{reason.code}: at most {reason.points_max} points")
+    text = f"{reason.code}: at most {reason.points_max} points"
+    report(options, msgspec.to_builtins(reason), text)
     return 0
 
 
@@ -297,5 +313,6 @@ async def _limit(options: argparse.Namespace, config: "CentralConfig") -> int:
         name = await _terms_person(connection, options)
         async with connection.transaction():
             await put_limit(connection, limit, person=name, now_ms=system.now_ms())
-    print(f"role {limit.role}: {limit.points_per_day} points a day")
+    text = f"role {limit.role}: {limit.points_per_day} points a day"
+    report(options, msgspec.to_builtins(limit), text)
     return 0

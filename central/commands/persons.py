@@ -4,12 +4,15 @@ import argparse
 from typing import TYPE_CHECKING
 
 from central.commands.command import (
+    ROWS_MAX,
     Commands,
     add_centre_command,
     add_centre_options,
     add_json_option,
     report,
+    whole,
 )
+from central.staff.roles import ROLES, told_roles
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
@@ -39,9 +42,9 @@ def add_persons(commands: Commands) -> None:
                 action="append",
                 dest="roles",
                 default=[],
-                help="author writes drafts of rules, approver approves and moves them, call_centre"
-                " merges accounts and moves cards, finance says the terms of adjustments and"
-                " tiers; repeat",
+                choices=tuple(ROLES),
+                metavar="ROLE",
+                help=f"repeat for several: {told_roles()}",
             )
         add_json_option(command)
     listing = add_centre_command(actions, "list", "list people", _list, example="person list")
@@ -54,7 +57,9 @@ def add_persons(commands: Commands) -> None:
         example="audit --subject release:12",
     )
     audit.add_argument("--subject", default="", help="to this alone, such as draft:summer@2")
-    audit.add_argument("--rows", type=int, default=100, help="so many at most (default 100)")
+    audit.add_argument(
+        "--rows", type=whole(1, ROWS_MAX), default=100, help="so many at most (default 100)"
+    )
     add_json_option(audit)
 
 

@@ -7,7 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from central.commands.acting import add_token_option, find_acting
-from central.commands.command import Commands, add_centre_command, add_json_option, report
+from central.commands.command import (
+    Commands,
+    add_centre_command,
+    add_json_option,
+    read_points,
+    report,
+    whole,
+)
+from loyalty.limits import LOT_DAYS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     from central.database.pool import Connection
     from central.system import System
 
+_KEEP_HOURS_MAX = 24 * 366
+_REVERSAL_DAYS_MAX = 3_650
 _Act = Callable[["Connection", argparse.Namespace, str, "System"], Awaitable[int]]
 
 
@@ -32,12 +42,20 @@ def add_programs(commands: Commands) -> None:
         ("--at-once", "points of one accrual"), ("--customer-day", "points a day for a customer"),
         ("--day", "points a day"),
     ):  # fmt: skip
-        terms.add_argument(name, type=int, required=True, metavar="POINTS", help=f"most {says}")
+        terms.add_argument(
+            name, type=read_points, required=True, metavar="POINTS", help=f"most {says}"
+        )
     terms.add_argument(
-        "--days", type=int, default=0, help="points live so long (default: for ever)"
+        "--days",
+        type=whole(0, LOT_DAYS_MAX),
+        default=0,
+        help="points live so long (default: for ever)",
     )
     terms.add_argument(
-        "--reversal-days", type=int, default=90, help="may be taken back so long (default 90)"
+        "--reversal-days",
+        type=whole(0, _REVERSAL_DAYS_MAX),
+        default=90,
+        help="may be taken back so long (default 90)",
     )
     statement = add_centre_command(
         actions, "statement", "print what a partner gave and took back", _statement,
@@ -78,7 +96,10 @@ def _add_kind(commands: Commands, name: str, kind: "Kind", says: str, one: str) 
         example=f"{name} rotate {one} --keep-hours 48",
     )  # fmt: skip
     rotating.add_argument(
-        "--keep-hours", type=int, default=24, help="the one before lives on so long (default 24)"
+        "--keep-hours",
+        type=whole(0, _KEEP_HOURS_MAX),
+        default=24,
+        help="the one before lives on so long (default 24)",
     )
     _add_write(
         actions, "revoke", "let it in no more, nor anybody signed in by it",
@@ -137,10 +158,7 @@ async def _rotate(
     kind: "Kind", connection: "Connection", options: argparse.Namespace, by: str, system: "System"
 ) -> int:
     from central.access.clients import rotate_secret
-    from central.errors import BadRequestError
 
-    if not 0 <= options.keep_hours <= 24 * 366:
-        raise BadRequestError("--keep-hours", "is from 0 to a year")
     secret = await rotate_secret(
         connection, options.name, kind, keep_hours=options.keep_hours, by=by, system=system
     )
@@ -203,6 +221,7 @@ async def _terms(
 async def _statement(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
+    from central.access.clients import require_client
     from central.access.partners import read_statement
     from central.api.partner_routes import days_of, statement_csv
     from central.ledger.liability import day_of
@@ -211,6 +230,7 @@ async def _statement(options: argparse.Namespace, config: "CentralConfig") -> in
     async with _opened(config) as (connection, system):
         today = day_of(system.now_ms())
         first, last = days_of(options.first or today, options.last or today)
+        await require_client(connection, options.name, "partner")
         found = await read_statement(
             connection, options.name, first, last, after=0, rows_max=COUNT_MAX - 1
         )

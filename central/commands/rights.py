@@ -9,6 +9,7 @@ from central.commands.command import (
     add_centre_command,
     add_centre_options,
     add_json_option,
+    read_number,
     report,
 )
 from central.errors import CentralError, NotFoundError
@@ -57,7 +58,7 @@ def _add_write_off(actions: Commands) -> None:
         _write_off,
         example="rights write-off --till 12 --yes",
     )
-    write_off.add_argument("--till", type=int, required=True, help="its number")
+    write_off.add_argument("--till", type=read_number, required=True, help="its number")
     write_off.add_argument(
         "--right", action="append", default=[], metavar="ID", help="of this right alone; repeat"
     )
@@ -75,7 +76,7 @@ def _add_give_up(actions: Commands) -> None:
         _give_up,
         example="rights give-up --till 12 --yes",
     )
-    give_up.add_argument("--till", type=int, required=True, help="its number")
+    give_up.add_argument("--till", type=read_number, required=True, help="its number")
     give_up.add_argument(
         "--right", action="append", default=[], metavar="ID", help="of this right alone; repeat"
     )
@@ -89,11 +90,12 @@ def _add_clear(actions: Commands) -> None:
     clear = add_centre_command(
         actions,
         "clear",
-        "take a till's suspected copies out of the exposure, after somebody has looked",
+        "take a till's suspected copies out of the exposure and lift its quarantine, after"
+        " somebody has looked",
         _clear,
         example="rights clear --till 12",
     )
-    clear.add_argument("--till", type=int, required=True, help="its number")
+    clear.add_argument("--till", type=read_number, required=True, help="its number")
     add_json_option(clear)
 
 
@@ -116,7 +118,7 @@ def _add_block(actions: Commands) -> None:
         _block,
         example="rights block 1001",
     )
-    block.add_argument("account", type=int, help="the account's number")
+    block.add_argument("account", type=read_number, help="the account's number")
     block.add_argument("--lift", action="store_true", help="lift the block")
     add_json_option(block)
 
@@ -130,7 +132,7 @@ def _add_counters(actions: Commands) -> None:
         example="rights counters",
     )
     counters.add_argument(
-        "--account", type=int, default=0, help="show what this customer is given instead"
+        "--account", type=read_number, default=0, help="show what this customer is given instead"
     )
     add_json_option(counters)
 
@@ -143,7 +145,7 @@ def _add_release(actions: Commands) -> None:
         _release,
         example="rights release --till 12 --yes",
     )
-    release.add_argument("--till", type=int, required=True, help="its number")
+    release.add_argument("--till", type=read_number, required=True, help="its number")
     release.add_argument("--counter", default="", metavar="NAME", help="of this counter alone")
     release.add_argument(
         "--yes", action="store_true", help="do it; without this it only says what it would do"
@@ -187,23 +189,28 @@ async def _write_off(options: argparse.Namespace, config: "CentralConfig") -> in
     import msgspec
 
     from central.bootstrap import opened_database
+    from central.rights import budgets
     from central.rights.exposure import read_exposure
     from central.rights.write_offs import WrittenOff, held_by, last_heard, write_off
     from central.system import System
 
-    system = System()
+    system, done, gone = System(), WrittenOff(), budgets.BudgetsWrittenOff()
     async with opened_database(config, system) as pool:
         heard = await last_heard(pool, options.till)
         held = await held_by(pool, options.till, options.right)
+        risk = await budgets.budgets_of(pool, options.till)
         free = (await read_exposure(pool)).pool.free
-        done = WrittenOff()
         if options.yes:
+            if not options.right:
+                gone = await budgets.write_off(pool, options.till, now_ms=system.now_ms())
             done = await write_off(pool, held, now_ms=system.now_ms())
             detail = {"right": options.right, "points": done.points, "rights": done.rights}
+            detail |= {"budgets_kept": gone.kept, "budgets_home": gone.home}
             await _note(pool, options, "rights.write_off", detail)
     points = sum(right.points for right in held)
     found = {"till": options.till, "last_heard": heard, "rights": len(held), "points": points}
     found |= {"pool_free": free, "done": options.yes, "written_off": msgspec.to_builtins(done)}
+    found |= {"risk_budgets": risk.open, "budgets_written_off": msgspec.to_builtins(gone)}
     if options.yes:
         text = f"{done.rights} rights with {done.points} points are written off"
         if done.refused:
@@ -211,11 +218,19 @@ async def _write_off(options: argparse.Namespace, config: "CentralConfig") -> in
                 f"; {done.refused} with {done.refused_points} points stay held: the pool has too"
                 " little, see fund-pool"
             )
+        if gone.home:
+            text += f"\n{gone.home} points of its risk budgets are free again"
+        if gone.kept:
+            text += (
+                f"\n{gone.kept} points of its risk budgets are kept back until receipts of them"
+                f" come, or the till is revoked"
+            )
     else:
+        more = f" and has {risk.open} of risk budgets" if risk.open else ""
         text = (
             f"till {options.till}, last heard of {heard}, holds {points} points in {len(held)}"
-            f" rights; the pool has {free} free\nnothing was done: repeat with --yes once its"
-            " disk is known to be destroyed"
+            f" rights{more}; the pool has {free} free\nnothing was done: repeat with --yes once"
+            " its disk is known to be destroyed"
         )
     report(options, found, text)
     return 1 if done.refused else 0
@@ -225,51 +240,65 @@ async def _give_up(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
     from central.bootstrap import opened_database
+    from central.rights import budgets
     from central.rights.giving_up import GivenUp, exposed_by, give_up, require_silence
+    from central.rights.issuing import DAY_MS
     from central.rights.write_offs import last_heard
     from central.system import System
 
-    now_ms, days = System().now_ms(), config.exposure_days
+    now_ms, days, done, home = System().now_ms(), config.exposure_days, GivenUp(), 0
     async with opened_database(config, System()) as pool:
         heard = await last_heard(pool, options.till)
         exposed = await exposed_by(pool, options.till, options.right)
-        done = GivenUp()
+        risk = await budgets.budgets_of(pool, options.till)
         if options.yes:
             await require_silence(pool, options.till, days=days, now_ms=now_ms)
             done = await give_up(pool, exposed, days=days, now_ms=now_ms)
+            if not options.right:
+                before_ms = now_ms - days * DAY_MS
+                home = await budgets.give_up_kept(pool, options.till, before_ms=before_ms)
             detail = {"right": options.right, "points": done.points, "rights": done.rights}
-            await _note(pool, options, "rights.give_up", detail)
+            await _note(pool, options, "rights.give_up", detail | {"budgets_home": home})
     points = sum(right.points for right in exposed)
     found = {"till": options.till, "last_heard": heard, "rights": len(exposed), "points": points}
     found |= {"done": options.yes, "given_up": msgspec.to_builtins(done)}
+    found |= {"budgets_kept": risk.kept, "budgets_home": home}
     if options.yes:
         text = f"{done.rights} exposures with {done.points} points are closed: the pool lost them"
         if left := len(exposed) - done.rights:
             text += f"; {left} were written off less than {days} days ago and stay"
+        if home:
+            text += f"\n{home} points kept back for its risk budgets are free again"
     else:
         text = (
             f"till {options.till}, last heard of {heard}: the pool keeps {points} points back for"
-            f" {len(exposed)} of its rights\nnothing was done: with --yes they count as spent and"
-            f" lost, once nothing was heard of it for {days} days"
+            f" {len(exposed)} of its rights, and {risk.kept} for its risk budgets\nnothing was"
+            " done: with --yes the former count as spent and lost, the latter are free again,"
+            f" once nothing was heard of it for {days} days"
         )
     report(options, found, text)
     return 0
 
 
 async def _clear(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
     from central.bootstrap import opened_database
     from central.rights.suspicion import clear_till
     from central.system import System
 
     system = System()
     async with opened_database(config, system) as pool:
-        streams = await clear_till(pool, options.till, now_ms=system.now_ms())
-        if streams:
-            await _note(pool, options, "rights.clear", {"streams": streams})
-    if not streams:
+        cleared = await clear_till(pool, options.till, now_ms=system.now_ms())
+        done = msgspec.to_builtins(cleared)
+        if cleared.streams or cleared.was_quarantined:
+            await _note(pool, options, "rights.clear", done)
+    if not cleared.streams and not cleared.was_quarantined:
         raise NotFoundError(f"no copy of till {options.till} is suspected")
-    text = f"till {options.till} is cleared: {streams} streams"
-    report(options, {"till": options.till, "streams": streams}, text)
+    text = f"till {options.till} is cleared: {cleared.streams} streams"
+    if cleared.was_quarantined:
+        text += "; it gets rights again, in the stream it says HELLO in next"
+    report(options, {"till": options.till} | done, text)
     return 0
 
 

@@ -10,6 +10,7 @@ from central.commands.command import (
     add_centre_command,
     add_centre_options,
     add_json_option,
+    read_number,
     report,
 )
 from central.errors import BadRequestError, NotFoundError
@@ -37,6 +38,7 @@ def add_tiers(commands: Commands) -> None:
     )
     put.add_argument("file", type=Path, help="the terms, a JSON document")
     add_token_option(put)
+    add_json_option(put)
     show = add_centre_command(
         actions,
         "show",
@@ -44,7 +46,7 @@ def add_tiers(commands: Commands) -> None:
         _show,
         example="tiers show 1001",
     )
-    show.add_argument("account", type=int, nargs="?", help="the account's number")
+    show.add_argument("account", type=read_number, nargs="?", help="the account's number")
     show.add_argument("--programme", default="", help="of which; the default one when left out")
     add_json_option(show)
 
@@ -70,7 +72,8 @@ async def _set(options: argparse.Namespace, config: "CentralConfig") -> int:
         async with connection.transaction():
             name = person.name if person else COMMAND_LINE
             await put_terms(connection, terms, person=name, now_ms=system.now_ms())
-    print(f"{len(terms.tiers)} tiers are in force; everybody is looked at anew, in small steps")
+    text = f"{len(terms.tiers)} tiers are in force; everybody is looked at anew, in small steps"
+    report(options, msgspec.to_builtins(terms), text)
     return 0
 
 

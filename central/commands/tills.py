@@ -4,7 +4,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from central.commands.acting import note_command
-from central.commands.command import Commands, add_centre_command, add_json_option, report
+from central.commands.command import (
+    Commands,
+    add_centre_command,
+    add_json_option,
+    read_number,
+    report,
+)
 from central.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ def add_revoke(commands: Commands) -> None:
         _revoke,
         example="revoke 12",
     )
-    revoke.add_argument("till", type=int, help="its number, as the status page shows it")
+    revoke.add_argument("till", type=read_number, help="its number, as the status page shows it")
     add_json_option(revoke)
 
 

@@ -23,8 +23,8 @@ from loyalty.wording import say_reason
 _SQL = load_queries("central.console", "queries.sql")
 _FLEET = load_queries("central.tills", "queries.sql")["fleet"]
 _RECEIPTS_SHOWN = 20
-_ONLINE_MS = 330_000
-"""A till whose pull waits is heard of every four minutes (`CentralConfig.hold_s`)."""
+_ONLINE_MS = 660_000
+"""A till whose pull waits is heard of every nine minutes (`CentralConfig.hold_s`)."""
 _LANGUAGES = ("en", "ru")
 
 _templates = jinja2.Environment(
@@ -132,6 +132,8 @@ def _till(row: asyncpg.Record, now_ms: int, newest: str) -> dict[str, Any]:
     state = (
         "revoked"
         if row["revoked"]
+        else "quarantined"
+        if row["quarantined"]
         else "up"
         if seen and age_ms < _ONLINE_MS
         else "silent"

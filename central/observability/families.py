@@ -93,7 +93,7 @@ def _of_fleet(figures: Figures) -> Iterator[GaugeMetricFamily]:
     fleet = figures.fleet
     yield _by(
         "tillside_tills",
-        "Tills: heard within 5.5 minutes, silent, never heard, revoked",
+        "Tills: heard within 11 minutes, silent, never heard, revoked",
         "state",
         {
             "up": fleet.up, "silent": fleet.silent, "new": fleet.new, "revoked": fleet.revoked,
@@ -152,6 +152,11 @@ def _of_queue(figures: Figures) -> Iterator[GaugeMetricFamily]:
         "How long the oldest of them has waited",
         "queue",
         {"next": queue.waiting_ms / 1000, "parked": queue.parked_ms / 1000},
+    )
+    yield _one(
+        "tillside_receipts_rejected",
+        "Receipts of the last hour that are kept and stand in no ledger; at most 100,000",
+        queue.rejected_hour,
     )
     yield _one(
         "tillside_receipts_unequal",
@@ -234,6 +239,11 @@ def _of_rules_and_ledger(figures: Figures) -> Iterator[GaugeMetricFamily]:
         "Releases of rules by state",
         "state",
         {state: figures.releases.get(state, 0) for state in ("open", "halted", "withdrawn")},
+    )
+    yield _one(
+        "tillside_tills_left_behind",
+        "Tills with rules that were halted or withdrawn, and that nothing signed brings back",
+        sum(each.tills for each in figures.left_behind),
     )
     yield _one(
         "tillside_ledger_unsealed_days",

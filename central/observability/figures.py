@@ -15,11 +15,12 @@ from central.availability.report import Recent, read_recent
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.rights.exposure import Exposure, read_exposure
+from central.rules.left_behind import LeftBehind, find_left_behind
 
 _SQL = load_queries("central.observability", "figures.sql")
 
-SILENT_MS: Final = 330_000
-"""A till is silent after so long without a word; one whose pull waits is heard every 4 minutes."""
+SILENT_MS: Final = 660_000
+"""A till is silent after so long without a word; one whose pull waits is heard every 9 minutes."""
 COUNTED_MAX: Final = 100_000
 """Queues are counted up to here."""
 NAMED_MAX: Final = 20
@@ -65,6 +66,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         unequal, unequal_hour: receipts posted as printed that the centre calculates otherwise, ever
             and in the last hour; these counts, too, go up to the bound.
         quarantined_hour: records that could not be applied in the last hour.
+        rejected_hour: receipts of the last hour that are kept and stand in no ledger.
     """
 
     waiting: int
@@ -74,6 +76,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     unequal: int
     unequal_hour: int
     quarantined_hour: int
+    rejected_hour: int
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,16 +106,19 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at one moment.
 
     Attributes:
+        quarantined: tills that run on two machines, `NAMED_MAX` at most.
         software, rules: tills by version; of many versions those with fewest tills, or oldest, are
             `OTHER`.
         silent_stores: the first of them; `silent_stores_count` are there.
         releases: of rules, by state; `halted` are the versions halted within a day.
+        left_behind: tills that sell with rules taken away and cannot be brought back.
         unsealed_days: of the ledger, that are over.
         recent: how customers were served lately.
         exposure: as it was read last, for `EXPOSURE_FRESH_MS` at most.
     """
 
     fleet: Fleet
+    quarantined: tuple[int, ...] = ()
     software: dict[str, int]
     rules: dict[str, int]
     silent_stores: tuple[SilentStore, ...]
@@ -123,6 +129,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     exposure: Exposure
     releases: dict[str, int]
     halted: tuple[int, ...]
+    left_behind: tuple[LeftBehind, ...] = ()
     unsealed_days: int
     server: Server
     recent: tuple[Recent, ...]
@@ -168,6 +175,9 @@ async def read_figures(
         today = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
         return Figures(
             fleet=Fleet(**await _row(connection, "tills", now_ms, SILENT_MS)),
+            quarantined=tuple(
+                row["till_id"] for row in await connection.fetch(_SQL["quarantined"], NAMED_MAX)
+            ),
             software=_bounded(await connection.fetch(_SQL["software"])),
             rules=_bounded(await connection.fetch(_SQL["rules"])),
             silent_stores=tuple(
@@ -187,6 +197,7 @@ async def read_figures(
                 row["state"]: row["releases"] for row in await connection.fetch(_SQL["releases"])
             },
             halted=tuple(row["version"] for row in await connection.fetch(_SQL["halted"], now_ms)),
+            left_behind=tuple((await find_left_behind(connection)).values()),
             unsealed_days=await connection.fetchval(_SQL["seals"], today) or 0,
             server=Server(**await _row(connection, "server")),
             recent=await read_recent(connection, now_ms=now_ms),

@@ -14,6 +14,10 @@ select count(*) filter (where revoked) as revoked,
        coalesce(sum(receipts_waiting) filter (where not revoked), 0)::bigint as receipts_waiting
 from till;
 
+-- name: quarantined
+-- Tills that run on two machines, the last found first.
+select till_id from till where quarantined_at_ms is not null and not revoked order by quarantined_at_ms desc, till_id limit $1;
+
 -- name: software
 select case when software = '' then 'unknown' else software end as version, count(*) as tills
 from till where not revoked group by 1 order by 2 desc, 1;
@@ -45,7 +49,10 @@ select (select count(*) from (select from inbox where not applied and parked_for
        (select count(*) from (select from receipt where not equal
            and posted_at_ms > $1::bigint - 3600000 limit $2) u) as unequal_hour,
        (select count(*) from (select from outcome where outcome = 'rejected_kept' and reason like 'could not be applied%'
-           and decided_at_ms > $1::bigint - 3600000 limit $2) q) as quarantined_hour;
+           and decided_at_ms > $1::bigint - 3600000 limit $2) q) as quarantined_hour,
+       (select count(*) from (select from outcome where outcome = 'rejected_kept' and decided_at_ms > $1::bigint - 3600000
+           and (reason like 'not a receipt of this centre%'
+               or reason in ('its points do not add up', 'it counts what no receipt counts')) limit $2) r) as rejected_hour;
 
 -- name: events
 -- What is published lies below the floor: rows that cannot be taken away yet are not walked through.

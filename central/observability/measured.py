@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from prometheus_client import Counter, Gauge, Histogram
 from starlette.routing import BaseRoute, Route
 
 from central.api.traffic import AsgiApp, Receive, Scope, Send, kind_of
@@ -23,6 +24,9 @@ class Measured:
         self._paths = {
             id(route.endpoint): route.path for route in routes if isinstance(route, Route)
         }
+        # Found once each: a family looks its members up under a lock.
+        self._running: dict[str, Gauge] = {}
+        self._of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and measure it."""
@@ -38,9 +42,11 @@ class Measured:
                 status = message["status"]
             await send(message)
 
-        running = RUNNING.labels(kind)
+        running, clock = self._running.get(kind), asyncio.get_running_loop().time
+        if running is None:
+            running = self._running[kind] = RUNNING.labels(kind)
         running.inc()
-        began_s = asyncio.get_running_loop().time()
+        began_s = clock()
         try:
             await self._app(scope, receive, sending)
         except Exception:
@@ -49,6 +55,11 @@ class Measured:
         finally:
             running.dec()
             route = self._paths.get(id(scope.get("endpoint")), NO_ROUTE)
-            REQUESTS.labels(kind, route, str(status)).inc()
-            took_s = asyncio.get_running_loop().time() - began_s
-            REQUEST_S.labels(kind, route).observe(took_s)
+            counted, timed = self._of.get((kind, route, status)) or self._find(kind, route, status)
+            counted.inc()
+            timed.observe(clock() - began_s)
+
+    def _find(self, kind: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        found = REQUESTS.labels(kind, route, str(status)), REQUEST_S.labels(kind, route)
+        self._of[kind, route, status] = found
+        return found

@@ -1,7 +1,7 @@
 """The outbox: events are written in the transaction of what happened, and leave once published."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -9,11 +9,12 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import NotFoundError
-from central.outreach.events import Event, StoredEvent, encode_data, event_id
+from central.outreach.events import RULES_KEY, Event, StoredEvent, encode_data, event_id
 
 _SQL = load_queries("central.outreach", "outbox.sql")
 
 LISTED_MAX: Final = 500
+RESENT_AT_ONCE: Final = 1_000
 COUNTED_MAX: Final = 100_000
 """Events are counted up to here."""
 
@@ -48,13 +49,38 @@ class DeadEvent(msgspec.Struct, frozen=True, kw_only=True):
     dead_at_ms: int
 
 
+class DeadOnes(msgspec.Struct, frozen=True, kw_only=True):
+    """Which dead events.
+
+    Attributes:
+        type: without the common prefix; empty = of any.
+        key: what they happened to; empty = to anything.
+        since_ms, until_ms: given up in this time, Unix milliseconds; `until_ms` is not in it.
+    """
+
+    type: str = ""
+    key: str = ""
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+class DeadCount(NamedTuple):
+    """How many there are; `newest` is 0 where there is none."""
+
+    number: int
+    newest: int
+
+
 async def write(connection: Connection, events: Sequence[Event], *, now_ms: int) -> None:
     """Write events in their order, where anybody is to be told: one statement.
 
-    Call it in the transaction in which it happens, under the lock of what it happens to.
+    Call it in the transaction in which it happens, under the lock of what it happens to. Rules have
+    no lock that all who change them hold: here they get one, until commit.
     """
     if not events:
         return
+    if any(event.key == RULES_KEY for event in events):
+        await connection.execute(_SQL["lock_key"], RULES_KEY)
     await connection.execute(
         _SQL["write"],
         [event.key for event in events],
@@ -93,6 +119,25 @@ async def resend(pool: Pool, event_id: int) -> int:
     if found is None:
         raise NotFoundError(f"there is no dead event {event_id}")
     return found
+
+
+async def count_dead(pool: Pool, wanted: DeadOnes) -> DeadCount:
+    """Return how many dead events there are of a kind, and the newest one's number."""
+    row = await pool.fetchrow(_SQL["count_dead"], *msgspec.structs.astuple(wanted))
+    assert row is not None
+    return DeadCount(row["number"], row["newest"])
+
+
+async def resend_some(pool: Pool, wanted: DeadOnes, newest: int) -> int:
+    """Put the next dead events of a kind behind all that wait, in their order; returns how many.
+
+    Args:
+        newest: those up to this number; what is refused meanwhile stays where it is.
+    """
+    resent: int = await pool.fetchval(
+        _SQL["resend_some"], *msgspec.structs.astuple(wanted), newest, RESENT_AT_ONCE
+    )
+    return resent
 
 
 async def drop_dead(pool: Pool, event_id: int) -> None:

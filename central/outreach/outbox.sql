@@ -6,6 +6,9 @@ select id, key, type, data, $4 from unnest($5::uuid[], $1::text[], $2::text[], $
     with ordinality as e (id, key, type, data, number)
 where (select wanted from outbox_state where id = 1) order by number;
 
+-- name: lock_key
+select pg_advisory_xact_lock(hashtextextended('events of ' || $1, 0));
+
 -- name: want
 update outbox_state set wanted = $1 where id = 1 and wanted <> $1;
 
@@ -57,6 +60,24 @@ select event_id, id, key, type, data, at_ms, why, dead_at_ms from outbox_dead or
 -- Behind everything that waits: its place in the order is gone.
 with gone as (delete from outbox_dead where event_id = $1 returning *)
 insert into outbox (id, key, type, data, at_ms) select id, key, type, data, at_ms from gone returning event_id;
+
+-- name: count_dead
+select count(*) as number, coalesce(max(event_id), 0) as newest from outbox_dead
+where ($1 = '' or type = $1) and ($2 = '' or key = $2) and ($3::bigint is null or dead_at_ms >= $3)
+    and ($4::bigint is null or dead_at_ms < $4);
+
+-- name: resend_some
+-- Behind everything that waits, and among themselves in the order they happened.
+with chosen as (
+    select event_id from outbox_dead
+    where ($1 = '' or type = $1) and ($2 = '' or key = $2) and ($3::bigint is null or dead_at_ms >= $3)
+        and ($4::bigint is null or dead_at_ms < $4) and event_id <= $5
+    order by event_id limit $6 for update),
+gone as (delete from outbox_dead d using chosen c where d.event_id = c.event_id returning d.*),
+again as (
+    insert into outbox (id, key, type, data, at_ms) select id, key, type, data, at_ms from gone order by event_id
+    returning true)
+select count(*) from again;
 
 -- name: drop_dead
 delete from outbox_dead where event_id = $1 returning true;

@@ -70,7 +70,11 @@ class Relay:
                     if await outbox.lead(connection, LOCK):
                         # Another one led meanwhile: where it began says nothing here.
                         self._floor = Floor()
-                        await self._run_leading(connection)
+                        try:
+                            await self._run_leading(connection)
+                        finally:
+                            if not connection.is_closed():
+                                await connection.reset()  # the lock is the session's
             except _LOST as error:
                 log.warning("events_wait", why=repr(error))
             await asyncio.sleep(_STANDBY_S)

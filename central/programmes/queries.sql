@@ -16,6 +16,10 @@ select programme, count(*) as number from account where merged_into is null grou
 -- name: lock_programmes
 select pg_advisory_xact_lock(hashtextextended('programme', 0));
 
+-- name: keep_programmes
+-- As many as like may hold it, and nobody who changes whose a banner is.
+select pg_advisory_xact_lock_shared(hashtextextended('programme', 0));
+
 -- name: is_known
 select exists (select from programme where programme = $1);
 

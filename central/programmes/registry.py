@@ -74,6 +74,14 @@ async def are_several(connection: Connection) -> bool:
     return bool(await connection.fetchval(_SQL["are_several"]))
 
 
+async def keep_programmes(connection: Connection) -> None:
+    """Have no banner and no store change its programme until this transaction ends.
+
+    For whoever gives a store its first till or customer: from then on its programme stays.
+    """
+    await connection.execute(_SQL["keep_programmes"])
+
+
 async def require_programme(connection: Connection, programme: str) -> None:
     """Refuse a name that no programme has.
 

@@ -4,7 +4,9 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import BadRequestError
 from central.ledger.books import lock_account
+from central.ledger.places import note_cards_of
 from central.rights.planner import wish_for_home
+from central.rights.waking import wake_stores
 
 _SQL = load_queries("central.rights", "queries.sql")
 _STREAMS = load_queries("central.streams", "queries.sql")
@@ -27,6 +29,8 @@ async def set_blocked(connection: Connection, account_id: int, *, blocked: bool)
         raise BadRequestError("$.account", f"the customer of account {account_id} was erased")
     account_id = account.account_id
     await connection.execute(_SQL["set_blocked"], account_id, blocked)
+    await note_cards_of(connection, account_id)
+    await wake_stores(connection, account_id)
     home_store = "" if blocked else account.home_store
     await wish_for_home(connection, account_id=account_id, home_store=home_store)
     await connection.execute(_STREAMS["tell_stores"], account_id)

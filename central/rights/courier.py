@@ -19,6 +19,7 @@ from central.ledger.books import LockedAccount, lock_account
 from central.rights import grants
 from central.rights.grants import Holder, Terms
 from central.rights.issuing import RightsSettings, business_date
+from central.rights.waking import wake_holders
 from central.system import System
 from sync import qr
 from sync.errors import QrTextError, SignatureError
@@ -174,22 +175,10 @@ class CourierDesk:
         return grant
 
     async def _carried(self, connection: Connection, nothing: Carried, grant: Grant) -> Carried:
-        tier = await connection.fetchval(_SQL["tier_of_account"], grant.account_id)
-        document = CourierGrant(
-            grant_id=grant.grant_id,
-            account_id=grant.account_id,
-            till_id=grant.till_id,
-            incarnation=grant.incarnation,
-            nonce=grant.session,
-            points=grant.points,
-            lots=grant.lots,
-            not_after_ms=grant.not_after_ms,
-            tier=tier if len(tier.encode()) <= qr.TIER_BYTES_MAX else "",
-        )
         return msgspec.structs.replace(
             nothing,
             outcome="granted",
-            code=qr.write(qr.seal(document, self.key)),
+            code=await grant_code(connection, grant, self.key),
             points=grant.points,
             not_after_ms=grant.not_after_ms,
         )
@@ -199,12 +188,30 @@ class CourierDesk:
     ) -> Carried:
         elsewhere = (account_id, ask.till_id, ask.incarnation)
         held: int = await connection.fetchval(_RIGHTS["held_by_others"], *elsewhere)
-        await connection.execute(_RIGHTS["recall"], *elsewhere)
+        asked_back = await connection.fetch(_RIGHTS["recall"], *elsewhere)
+        await wake_holders(connection, account_id, [tuple(row) for row in asked_back])
         return msgspec.structs.replace(
             nothing,
             outcome="held_elsewhere" if held else "nothing_available",
             held_elsewhere_points=held,
         )
+
+
+async def grant_code(connection: Connection, grant: Grant, key: SigningKey) -> str:
+    """Return a grant by courier as its telephone shows it."""
+    tier = await connection.fetchval(_SQL["tier_of_account"], grant.account_id)
+    document = CourierGrant(
+        grant_id=grant.grant_id,
+        account_id=grant.account_id,
+        till_id=grant.till_id,
+        incarnation=grant.incarnation,
+        nonce=grant.session,
+        points=grant.points,
+        lots=grant.lots,
+        not_after_ms=grant.not_after_ms,
+        tier=tier if len(tier.encode()) <= qr.TIER_BYTES_MAX else "",
+    )
+    return qr.sealed_text(document, key)
 
 
 def _decoded(row: asyncpg.Record) -> Grant:

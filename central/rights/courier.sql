@@ -18,7 +18,7 @@ select card from card where account_id = $1 order by card;
 select tier from account where account_id = $1;
 
 -- name: asking_till
-select t.store_id, t.revoked, t.public_key, s.programme,
+select t.store_id, t.revoked or t.quarantined_at_ms is not null as revoked, t.public_key, s.programme,
        t.session_incarnation = $2 and t.session_asks_made >= $3 and not $4 = any(t.session_asks_open) as over,
        exists (select 1 from till_stream old join till_stream newer using (till_id)
                where till_id = t.till_id and old.incarnation = $2
@@ -34,18 +34,25 @@ update till set session_asks_made = $2, session_asks_open = $3, session_opened_m
 -- name: dead_asks
 -- Grants by courier the till has not recorded and never will: at the HELLO of this live session the ask had been made
 -- and was over, and all the stream held then is here and applied. The till's own count of its asks stands in for time.
-select g.account_id, g.grant_id from right_grant g
+select g.account_id, g.grant_id
+from right_grant g join till t using (till_id) join till_stream s using (till_id, incarnation)
 where g.till_id = $1 and g.incarnation = $2 and g.ask_number is not null and not g.received
   and (g.outstanding > 0 or g.exposure > 0 or g.given_up > g.found)
-  and exists (
-      select 1 from till t join till_stream s using (till_id)
-      where t.till_id = $1 and t.session = $3 and t.session_incarnation = $2 and s.incarnation = $2
-        and s.last_seq >= t.session_seq
-        and g.ask_number <= t.session_asks_made and not g.session = any(t.session_asks_open))
+  and t.session = $3 and t.session_incarnation = $2 and s.last_seq >= t.session_seq
+  and g.ask_number <= t.session_asks_made and not g.session = any(t.session_asks_open)
   and not exists (
       select 1 from inbox i
       where i.till_id = $1 and i.incarnation = $2 and not i.branch and not i.applied and i.parked_for is null)
 order by g.account_id, g.grant_id;
+
+-- name: grant_of_courier
+select account_id, till_id, received, state, body from right_grant where grant_id = $1 and ask_number is not null;
+
+-- name: heard_code
+select code from receipt_hint where sale_key = $1;
+
+-- name: place_of_till
+select store_id, slot, revoked from till where till_id = $1;
 
 -- name: key_of_till
 select public_key from till where till_id = $1;

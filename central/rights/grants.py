@@ -44,6 +44,7 @@ class Terms:
         long_lived_first: a grant takes the lots that end last,
             an authorisation those that end first.
         told_as: the account's number as its till knows it, where it was merged since; 0 = its own.
+        points_min: fewer are not worth a right of their own.
     """
 
     purpose: Literal["grant", "authorisation"]
@@ -54,6 +55,7 @@ class Terms:
     now_ms: int
     long_lived_first: bool
     told_as: int = 0
+    points_min: int = 1
 
 
 async def issue(
@@ -68,14 +70,14 @@ async def issue(
 ) -> Grant | None:
     """Move up to `points` from available to held and return the signed right.
 
-    None if nothing is available.
+    None if nothing is available, or too little.
     """
     rows = await connection.fetch(
         _LEDGER["spendable_lots"], account.account_id, terms.date, terms.last_date
     )
     lots = _choose(rows, points, long_lived_first=terms.long_lived_first)
     total = sum(lot.points for lot in lots)
-    if not total:
+    if total < terms.points_min:
         return None
     grant = sign_message(
         Grant(
@@ -103,11 +105,9 @@ async def issue(
         terms.purpose == "authorisation", terms.not_after_ms, msgspec.msgpack.encode(grant),
         terms.now_ms,
     )  # fmt: skip
-    for lot in lots:
-        await connection.execute(_LEDGER["hold"], account.account_id, lot.lot_id, lot.points)
-        await connection.execute(
-            _SQL["insert_grant_lot"], account.account_id, grant_id, lot.lot_id, lot.points
-        )
+    parts = [lot.lot_id for lot in lots], [lot.points for lot in lots]
+    await connection.execute(_LEDGER["hold"], account.account_id, *parts)
+    await connection.execute(_SQL["insert_grant_lots"], account.account_id, grant_id, *parts)
     await connection.execute(_LEDGER["change_account"], account.account_id, 0, total, 0)
     return grant
 
@@ -166,10 +166,9 @@ async def consume(
         )
         if till_id is not None:
             await connection.execute(_SQL["count_till_rights"], [till_id], [total])
-        for lot_id, points in taken.items():
-            await connection.execute(
-                _SQL["take_from_grant_lot"], account_id, grant_id, lot_id, points
-            )
+        await connection.execute(
+            _SQL["take_from_grant_lots"], account_id, grant_id, list(taken), list(taken.values())
+        )
     if missing:
         await _free_exposure(connection, account_id, grant_id, missing)
     return [LotTaken(lot_id, points) for lot_id, points in taken.items()]
@@ -193,10 +192,10 @@ async def take_home(
     exposure back.
     """
     home = await consume(connection, account_id, grant_id, lots, ends_as="returned")
-    for lot in home:
-        await connection.execute(_LEDGER["unhold"], account_id, lot.lot_id, lot.points)
     total = sum(lot.points for lot in home)
     if total:
+        parts = [lot.lot_id for lot in home], [lot.points for lot in home]
+        await connection.execute(_LEDGER["unhold"], account_id, *parts)
         await connection.execute(_LEDGER["change_account"], account_id, 0, -total, 0)
     return total
 

@@ -11,9 +11,10 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
-from central.ledger.books import lock_account
-from central.rights import grants
+from central.ledger.books import LockedAccount, lock_account
+from central.rights import budgets, grants
 from central.rights.grants import Holder, Terms
+from central.rights.waking import wake_holders
 from central.system import System
 from sync.messages import AuthoriseAnswer, AuthoriseRequest, Grant
 from sync.signing import SigningKey
@@ -23,7 +24,7 @@ _SQL = load_queries("central.rights", "queries.sql")
 DAY_MS = 86_400_000
 _CYCLES_KEPT = 50
 _LOOK_S = 0.05
-_HEARD_MS = 360_000
+_HEARD_MS = 660_000
 """A till heard of so lately may be there to answer a recall; its pull may wait some minutes."""
 
 
@@ -33,8 +34,9 @@ class RightsSettings:
 
     Attributes:
         grant_points_max: the most set aside of one account for its home store.
-        risk_points_per_till: budget of one till that the centre has not settled;
-            0 = no overdraft ever.
+        grant_points_min: fewer are not set aside there: a grant costs a till's line some 170 bytes.
+        risk_points_per_till: the most a till, over all its streams, may have of risk budget that
+            the centre has not settled; 0 = no overdraft ever.
         grant_days: how long a grant may be spent.
         grants_per_pull_max: bounds the work of one pull.
         till_points_max: the most one till may hold in grants (G of I13).
@@ -50,6 +52,7 @@ class RightsSettings:
     """
 
     grant_points_max: int = 500
+    grant_points_min: int = 1
     risk_points_per_till: int = 500
     grant_days: int = 14
     grants_per_pull_max: int = 100
@@ -150,7 +153,7 @@ class RightsDesk:
                     long_lived_first=False,
                     told_as=request.account_id,
                 )
-                right = await self._issue(connection, account.account_id, missing, holder, terms)
+                right = await self._issue(connection, account, missing, holder, terms)
                 if right is not None:
                     rights.append(right)
                     missing -= right.points
@@ -158,13 +161,20 @@ class RightsDesk:
             if missing > 0:
                 elsewhere = (account.account_id, holder.till_id, holder.incarnation)
                 held_elsewhere = await connection.fetchval(_SQL["held_by_others"], *elsewhere)
-                await connection.execute(_SQL["recall"], *elsewhere)
+                asked_back = await connection.fetch(_SQL["recall"], *elsewhere)
+                await wake_holders(
+                    connection, account.account_id, [tuple(row) for row in asked_back]
+                )
         return AuthoriseAnswer(authorisations=tuple(rights), held_elsewhere_points=held_elsewhere)
 
     async def _issue(
-        self, connection: Connection, account_id: int, points: int, holder: Holder, terms: Terms
+        self,
+        connection: Connection,
+        account: LockedAccount,
+        points: int,
+        holder: Holder,
+        terms: Terms,
     ) -> Grant | None:
-        account = await lock_account(connection, account_id)
         return await grants.issue(
             connection,
             account,
@@ -212,8 +222,9 @@ class RightsDesk:
                     last_date=business_date(now_ms, self._settings.grant_days),
                     now_ms=now_ms,
                     long_lived_first=True,
+                    points_min=self._settings.grant_points_min,
                 )
-                await self._issue(connection, account_id, points, holder, terms)
+                await self._issue(connection, account, points, holder, terms)
 
     async def recalls_for(self, holder: Holder) -> tuple[str, ...]:
         """Return grants the till is asked to give back."""
@@ -239,20 +250,10 @@ class RightsDesk:
                     await grants.close(connection, account_id, grant_id)
                     await connection.execute(_SQL["wish"], holder.till_id, account_id)
 
-    async def give_budget(self, connection: Connection, holder: Holder) -> int:
+    async def give_budget(self, connection: Connection, holder: Holder, *, seq: int) -> int:
         """Fill the till's risk budget to its limit; returns all ever given to the incarnation."""
-        budget = await connection.fetchrow(_SQL["lock_budget"], holder.till_id, holder.incarnation)
-        assert budget is not None
-        total: int = budget["risk_points_total"]
         most = self._settings.risk_points_per_till
-        missing = most - (total - budget["risk_points_settled"])
-        if missing > 0:
-            given = await connection.fetchval(_SQL["reserve_from_pool"], missing)
-            await connection.execute(
-                _SQL["give_budget"], holder.till_id, holder.incarnation, given, most
-            )
-            total += given
-        return total
+        return await budgets.give_budget(connection, holder, seq=seq, points_max=most)
 
     async def begin_cycle(self, connection: Connection, holder: Holder, *, seq: int) -> int:
         """Begin a cycle at a verified HELLO; returns what the till may spend in it (V of I1).

@@ -14,6 +14,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.ledger.books import lock_account
 from central.rights.issuing import RightsSettings, business_date
+from central.rights.waking import wake_holders
 
 _SQL = load_queries("central.rights", "queries.sql")
 
@@ -46,7 +47,8 @@ async def wish_for_home(connection: Connection, *, account_id: int, home_store: 
     """
     vaults = await connection.fetch(_SQL["vaults"], home_store)
     vault = vaults[account_id % len(vaults)]["till_id"] if vaults else None
-    await connection.execute(_SQL["recall_elsewhere"], account_id, vault)
+    asked_back = await connection.fetch(_SQL["recall_elsewhere"], account_id, vault)
+    await wake_holders(connection, account_id, [tuple(row) for row in asked_back])
     await connection.execute(_SQL["drop_wishes_elsewhere"], account_id, vault)
     if vault is not None:
         await connection.execute(_SQL["wish"], vault, account_id)
@@ -131,8 +133,9 @@ async def _plan(
     accounts = (after, account_ids[-1])
     oldest = day_number(business_date(now_ms, -INTEREST_DAYS))
     days = (business_date(now_ms), business_date(now_ms, settings.grant_days))
+    least = settings.grant_points_min
     moved = {row["account_id"] for row in await pool.fetch(_SQL["misplaced"], *accounts)}
-    unplaced = await pool.fetch(_SQL["unplaced"], *accounts, oldest, *days)
+    unplaced = await pool.fetch(_SQL["unplaced"], *accounts, oldest, *days, least)
     wished = {row["account_id"] for row in unplaced} - moved
     for account_id in sorted(moved | wished):
         await _replace(pool, account_id)

@@ -14,8 +14,9 @@ on conflict do nothing;
 -- name: count_till_rights
 select count_till_rights($1::bigint[], $2::bigint[]);
 
--- name: insert_grant_lot
-insert into right_grant_lot (account_id, grant_id, lot_id, points) values ($1, $2, $3, $4);
+-- name: insert_grant_lots
+insert into right_grant_lot (account_id, grant_id, lot_id, points)
+select $1, $2, lot_id, points from unnest($3::bigint[], $4::bigint[]) as p (lot_id, points);
 
 -- name: find_grant
 -- `exposure` is what late records of it free: kept back by the pool, or given up and lost to it.
@@ -31,8 +32,9 @@ select lot_id, points from right_grant_lot where account_id = $1 and grant_id = 
 update right_grant set outstanding = outstanding - $3, state = case when outstanding = $3 then $4 else state end
 where account_id = $1 and grant_id = $2 returning case when purpose = 'grant' then till_id end;
 
--- name: take_from_grant_lot
-update right_grant_lot set points = points - $4 where account_id = $1 and grant_id = $2 and lot_id = $3;
+-- name: take_from_grant_lots
+update right_grant_lot l set points = l.points - p.points from unnest($3::bigint[], $4::bigint[]) as p (lot_id, points)
+where l.account_id = $1 and l.grant_id = $2 and l.lot_id = p.lot_id;
 
 -- name: mark_received
 update right_grant set received = true where grant_id = $1 and till_id = $2 and incarnation = $3;
@@ -55,7 +57,9 @@ select exists(
 
 -- name: recall
 update right_grant set recalled = true
-where account_id = $1 and purpose = 'grant' and outstanding > 0 and not (till_id = $2 and incarnation = $3);
+where account_id = $1 and purpose = 'grant' and outstanding > 0 and not recalled
+    and not (till_id = $2 and incarnation = $3)
+returning grant_id, till_id;
 
 -- name: recalled_of_till
 select grant_id from right_grant
@@ -131,22 +135,6 @@ delete from grant_wish where till_id = $1 and account_id = $2 and not exists (
     where g.account_id = $2 and g.state = 'open' and g.purpose = 'grant' and g.till_id <> $1)
 returning true;
 
--- name: lock_budget
-select risk_points_total, risk_points_settled from till_stream where till_id = $1 and incarnation = $2 for update;
-
--- name: give_budget
--- The bound that held when budget was given stands until what it bounds is settled, though the setting is lowered.
-update till_stream set risk_points_total = risk_points_total + $3,
-    risk_points_max = greatest($4::bigint, risk_points_total + $3 - risk_points_settled)
-where till_id = $1 and incarnation = $2;
-
--- name: reserve_from_pool
--- Takes what the pool has, at most what is asked; returns it.
-with pool as (select free from risk_pool where id = 1 for update)
-update risk_pool set free = risk_pool.free - least(pool.free, $1::bigint),
-    budgets = budgets + least(pool.free, $1::bigint)
-from pool where id = 1 returning least(pool.free, $1::bigint);
-
 -- name: fund_pool
 update risk_pool set funded = funded + $1, free = free + $1 where id = 1
 returning funded, free, budgets, exposures, losses;
@@ -168,26 +156,34 @@ delete from stream_cycle where till_id = $1 and incarnation = $2 and from_seq < 
     select min(from_seq) from (
         select from_seq from stream_cycle where till_id = $1 and incarnation = $2 order by from_seq desc limit $3) kept);
 
+-- name: day_is_over
+select day < $1 from business_day where id = 1;
+
 -- name: turn_day
 update business_day set day = $1 where id = 1 and day < $1;
 
 -- Rights whose till is not heard of
 
--- name: freeze
-update right_grant r set state = 'frozen' from (
-    select g.account_id, g.grant_id from right_grant g join till t using (till_id)
-    where g.outstanding > 0 and g.state = 'open' and (t.revoked or g.not_after_ms < $1
-      and (t.last_seen_ms <= g.not_after_ms or t.session_incarnation <> g.incarnation))
-    order by g.not_after_ms limit $2 for update of g skip locked
-) late where (r.account_id, r.grant_id) = (late.account_id, late.grant_id);
+-- name: to_freeze
+select g.account_id, g.grant_id from right_grant g join till t using (till_id)
+where g.outstanding > 0 and g.state = 'open' and (t.revoked or g.not_after_ms < $1
+  and (t.last_seen_ms <= g.not_after_ms or t.session_incarnation <> g.incarnation))
+order by g.not_after_ms limit $2;
 
--- name: thaw
-update right_grant r set state = 'open' from (
-    select g.account_id, g.grant_id from right_grant g join till t using (till_id)
-    where g.outstanding > 0 and g.state = 'frozen'
-      and t.last_seen_ms > g.not_after_ms and not t.revoked and t.session_incarnation = g.incarnation
-    order by g.not_after_ms limit $1 for update of g skip locked
-) heard where (r.account_id, r.grant_id) = (heard.account_id, heard.grant_id);
+-- name: to_thaw
+select g.account_id, g.grant_id from right_grant g join till t using (till_id)
+where g.outstanding > 0 and g.state = 'frozen'
+  and t.last_seen_ms > g.not_after_ms and not t.revoked and t.session_incarnation = g.incarnation
+order by g.not_after_ms limit $1;
+
+-- name: lock_free_rights
+select account_id, grant_id from lock_free_rights($1::bigint[], $2::text[]);
+
+-- name: turn_rights
+update right_grant r set state = $4
+from unnest($1::bigint[], $2::text[]) as w (account_id, grant_id)
+where r.account_id = any($1) and r.account_id = w.account_id and r.grant_id = w.grant_id
+  and r.state = $3 and r.outstanding > 0;
 
 -- name: due_for_write_off
 select account_id, grant_id from right_grant
@@ -272,6 +268,30 @@ where cleared_at_ms is null and detected_at_ms < $1;
 update stream_suspicion set cleared_at_ms = $2, cleared_why = 'by an operator'
 where till_id = $1 and cleared_at_ms is null;
 
+-- name: lock_past
+-- The last stream this one goes on from in which its till ever spoke, and the newest in which it did; numbers, 0 = none.
+select t.quarantined_at_ms is not null as is_quarantined, coalesce((
+        select max(s.incarnation_number) from till_stream s
+        where s.till_id = t.till_id and s.incarnation = any($2::bytea[]) and s.greeted), 0) as previous_number, coalesce((
+        select max(s.incarnation_number) from till_stream s where s.till_id = t.till_id and s.greeted), 0) as newest_number
+from till t where t.till_id = $1 for update;
+
+-- name: note_greeting
+update till_stream set greeted = true, is_beside = $3 where till_id = $1 and incarnation = $2 and not greeted
+returning is_beside;
+
+-- name: quarantine
+-- Where so many streams were begun beside each other since a moment, and since somebody looked.
+update till t set quarantined_at_ms = $2 where t.till_id = $1 and t.quarantined_at_ms is null and $4 <= (
+    select count(*) from till_stream s
+    where s.till_id = t.till_id and s.is_beside and s.opened_at_ms > greatest(t.copies_cleared_at_ms, $3))
+returning true;
+
+-- name: lift_quarantine
+-- What was begun until now was looked at.
+with before as (select quarantined_at_ms is not null as was from till where till_id = $1 for update)
+update till set quarantined_at_ms = null, copies_cleared_at_ms = $2 from before where till_id = $1 returning was;
+
 -- The exposure meter
 
 -- name: exposure
@@ -306,7 +326,8 @@ on conflict (store_id, account_id) do update set named = store_interest.named or
 -- name: recall_elsewhere
 -- Asks back what other tills hold of an account.
 update right_grant set recalled = true
-where account_id = $1 and outstanding > 0 and purpose = 'grant' and not recalled and till_id is distinct from $2;
+where account_id = $1 and outstanding > 0 and purpose = 'grant' and not recalled and till_id is distinct from $2
+returning grant_id, till_id;
 
 -- name: drop_wishes_elsewhere
 delete from grant_wish where account_id = $1 and till_id is distinct from $2;
@@ -326,21 +347,21 @@ update plan_cursor set account_id = $1 where id = 1;
 -- name: misplaced
 -- Of a range of accounts those of which a till holds points that is not the vault their home store has for them.
 select distinct g.account_id from right_grant g join account a using (account_id)
-left join lateral (
-    select array_agg(till_id order by till_id) as tills from till
-    where store_id = a.home_store and is_vault and not revoked) v on true
+left join (
+    select store_id, array_agg(till_id order by till_id) as tills from till
+    where is_vault and not revoked group by store_id) v on v.store_id = a.home_store
 where a.account_id > $1 and a.account_id <= $2 and g.outstanding > 0 and g.purpose = 'grant' and not g.recalled
   and g.till_id is distinct from v.tills[1 + a.account_id % cardinality(v.tills)]
 order by g.account_id;
 
 -- name: unplaced
--- Of a range of accounts those seen since a day that have points and nothing of them set aside or wished for.
+-- Of a range of accounts those seen since a day that have so many points and nothing of them set aside or wished for.
 select a.account_id from account a
-where a.account_id > $1 and a.account_id <= $2 and a.posted > a.held and not a.blocked
+where a.account_id > $1 and a.account_id <= $2 and a.posted >= a.held + $6 and not a.blocked
   and exists (select 1 from account_visit v where v.account_id = a.account_id and v.last_day >= $3)
-  and exists (select 1 from till t where t.store_id = a.home_store and t.is_vault and not t.revoked)
-  and exists (
-      select 1 from lot l where l.account_id = a.account_id and l.available > 0 and l.restriction = ''
+  and a.home_store in (select store_id from till where is_vault and not revoked)
+  and $6 <= (
+      select coalesce(sum(l.available), 0) from lot l where l.account_id = a.account_id and l.restriction = ''
       and l.active_from <= $4 and (l.expires_on = '' or l.expires_on > $5))
   and not exists (select 1 from grant_wish w where w.account_id = a.account_id)
   and not exists (

@@ -6,11 +6,15 @@ many, in their order; the accounts are locked (`ledger.account_books`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.account_books import AccountBook, AccountBooks, columns
+from central.rights.budgets import count_tills
+from central.rights.waking import wake_holders
 from sync.records import LotTaken, Source
 
 _SQL = load_queries("central.rights", "right_books.sql")
@@ -73,9 +77,16 @@ class _Cycle:
 
 @dataclass(slots=True)
 class _Budget:
+    """What a stream was given and has not settled: to spend, kept back, or free again."""
+
     incarnation: bytes
+    from_seq: int
     open: int
+    kept: int
+    home: int
     settled: int = 0
+    freed: int = 0
+    found: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +220,8 @@ class RightBooks:
                 self._cycles.setdefault(key, _Cycle(spent, most))
         if asked.risk_tills:
             rows = await connection.fetch(_SQL["lock_budgets"], sorted(asked.risk_tills))
-            for till_id, incarnation, open_points in rows:
-                self._budgets.setdefault(till_id, []).append(_Budget(incarnation, open_points))
+            for till_id, *budget in rows:
+                self._budgets.setdefault(till_id, []).append(_Budget(*budget))
 
     # What receipts spend
 
@@ -227,14 +238,39 @@ class RightBooks:
         cycle.plus += points
         return cycle.most is not None and cycle.spent + cycle.plus > cycle.most
 
-    def settle_risk(self, till_id: int, points: int) -> None:
-        """Count points against the till's risk budgets, the oldest first, and free them."""
-        for budget in self._budgets.get(till_id, ()):
-            if settled := min(points, budget.open):
-                budget.open -= settled
-                budget.settled += settled
-                self._books.pool.free_budget(settled)
-                points -= settled
+    def settle_risk(self, spender: Spender, points: int) -> None:
+        """Count points against the till's risk budgets, and free them.
+
+        First that of the record's own stream, unless it was written before there was any: then it
+        repeats what an earlier one sold. What came home already is counted last, and frees nothing.
+        """
+        budgets = self._budgets.get(spender.till_id, ())
+        own = [
+            each
+            for each in budgets
+            if each.incarnation == spender.incarnation and spender.seq > each.from_seq
+        ]
+        for each in (*own, *budgets):
+            points -= self._settle(each, points)
+        for each in (*own, *budgets):
+            found = min(points, each.home)
+            each.home -= found
+            each.found += found
+            each.settled += found
+            points -= found
+
+    def _settle(self, budget: _Budget, points: int) -> int:
+        settled = min(points, budget.open)
+        freed = min(points - settled, budget.kept)
+        budget.open -= settled
+        budget.kept -= freed
+        budget.freed += freed
+        budget.settled += settled + freed
+        if settled:
+            self._books.pool.free_budget(settled)
+        if freed:
+            self._books.pool.free_exposure(freed)
+        return settled + freed
 
     def may_spend(
         self, right: RightBook, source: Source, *, till_id: int, is_same_store: bool
@@ -365,15 +401,21 @@ class RightBooks:
         cycles = [(*key, each.plus) for key, each in sorted(self._cycles.items()) if each.plus]
         if cycles:
             await connection.execute(_SQL["spend_in_cycles"], *columns(cycles))
-        budgets = [
-            (till_id, each.incarnation, each.settled)
+        settled = [
+            (till_id, each.incarnation, each.settled, each.freed, each.found)
             for till_id, of_till in sorted(self._budgets.items())
             for each in of_till
             if each.settled
         ]
-        if budgets:
-            await connection.execute(_SQL["settle_budgets"], *columns(budgets))
+        if settled:
+            await connection.execute(_SQL["settle_budgets"], *columns(settled))
         await self._books.pool.write(connection)
+        if settled:
+            tills = sorted({row[0] for row in settled})
+            # Rows of tills are locked in the order of tills, by everybody: those of rights, too.
+            both = sorted({*tills, *self._leaving()})
+            await connection.execute(_SQL["count_till_rights"], both, [0] * len(both))
+            await count_tills(connection, tills)
 
     async def write(self, connection: Connection) -> None:
         """Write the rights and transfers; the accounts' lots are written apart."""
@@ -387,11 +429,11 @@ class RightBooks:
                 if each.is_received_now or each.is_recalled_now
             ),
         )
-        leaving: dict[int, int] = {}
-        for each in rights:
-            if each.taken and each.purpose == "grant":
-                leaving[each.till_id] = leaving.get(each.till_id, 0) + each.taken
-        if leaving:
+        asked_back = [each for each in rights if each.is_recalled_now]
+        for account_id, of_account in groupby(asked_back, key=attrgetter("account_id")):
+            tills = [(each.grant_id, each.till_id) for each in of_account]
+            await wake_holders(connection, account_id, tills)
+        if leaving := self._leaving():
             # What each till holds is counted with its rights: in the order of tills, everybody.
             rows = sorted(leaving.items())
             await connection.execute(_SQL["count_till_rights"], *columns(rows))
@@ -418,6 +460,14 @@ class RightBooks:
             "note_spent_of_transfers",
             ((*key, *spent) for key, spent in sorted(self._spent.items())),
         )
+
+    def _leaving(self) -> dict[int, int]:
+        """Return by till what leaves its grants."""
+        leaving: dict[int, int] = {}
+        for each in self.rights.values():
+            if each.taken and each.purpose == "grant":
+                leaving[each.till_id] = leaving.get(each.till_id, 0) + each.taken
+        return leaving
 
 
 async def _write(

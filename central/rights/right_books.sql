@@ -75,11 +75,15 @@ from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[]) as s (till_id
 where c.till_id = s.till_id and c.incarnation = s.incarnation and c.from_seq = s.from_seq;
 
 -- name: lock_budgets
-select till_id, incarnation, risk_points_total - risk_points_settled as open from till_stream
-where till_id = any($1::bigint[]) and risk_points_total > risk_points_settled
-order by till_id, incarnation_number for update;
+select till_id, incarnation, coalesce(risk_from_seq, 0) as from_seq,
+    risk_points_total - risk_points_settled - risk_points_kept - risk_points_home as open,
+    risk_points_kept as kept, risk_points_home as home
+from till_stream where till_id = any($1::bigint[]) and risk_points_total > risk_points_settled
+order by till_id, incarnation_number, incarnation for update;
 
 -- name: settle_budgets
-update till_stream t set risk_points_settled = t.risk_points_settled + s.settled
-from unnest($1::bigint[], $2::bytea[], $3::bigint[]) as s (till_id, incarnation, settled)
+update till_stream t set risk_points_settled = t.risk_points_settled + s.settled,
+    risk_points_kept = t.risk_points_kept - s.freed, risk_points_home = t.risk_points_home - s.found
+from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[])
+    as s (till_id, incarnation, settled, freed, found)
 where t.till_id = s.till_id and t.incarnation = s.incarnation;

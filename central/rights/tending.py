@@ -7,7 +7,8 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
-from central.rights import counters
+from central.rights import budgets, counters
+from central.rights.budgets import BudgetsWrittenOff
 from central.rights.giving_up import settle_found
 from central.rights.issuing import RightsSettings, business_date
 from central.rights.planner import Planned, plan_step
@@ -21,6 +22,7 @@ class Tended(msgspec.Struct, frozen=True, kw_only=True):
     """What one round did.
 
     Attributes:
+        budgets: risk budgets of streams that are over.
         found: points given up that the pool has again.
         counters_swept: settled grants of counters, and counters long over.
     """
@@ -30,18 +32,24 @@ class Tended(msgspec.Struct, frozen=True, kw_only=True):
     cleared: int
     written_off: WrittenOff
     planned: Planned
+    budgets: BudgetsWrittenOff = BudgetsWrittenOff()
     found: int = 0
     counters_swept: int = 0
 
 
 async def tend(pool: Pool, *, now_ms: int, settings: RightsSettings) -> Tended:
     """Do what is due, in bounded steps of small transactions; several processes may do so."""
-    await pool.execute(_SQL["turn_day"], business_date(now_ms))
+    today = business_date(now_ms)
+    if await pool.fetchval(_SQL["day_is_over"], today):
+        await pool.execute(_SQL["turn_day"], today)
     return Tended(
         thawed=await thaw(pool),
         frozen=await freeze(pool, now_ms=now_ms),
         cleared=await clear_old(pool, now_ms=now_ms, settings=settings),
         written_off=await write_off_due(pool, now_ms=now_ms, settings=settings),
+        budgets=await budgets.write_off_due(
+            pool, now_ms=now_ms, days=settings.grant_days + settings.loss_days
+        ),
         planned=await plan_step(pool, now_ms=now_ms, settings=settings),
         found=await settle_found(pool, now_ms=now_ms),
         counters_swept=await counters.sweep(pool, now_ms=now_ms),

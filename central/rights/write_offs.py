@@ -9,6 +9,7 @@ was reserved.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import asyncpg
 import msgspec
 
 from central.database.named_sql import load_queries
@@ -54,22 +55,30 @@ async def freeze(pool: Pool, *, now_ms: int) -> int:
 
     A till that speaks in another incarnation is not heard of in this one.
     """
-    return await _all(pool, "freeze", now_ms)
+    return await _turn(pool, "to_freeze", now_ms, was="open", becomes="frozen")
 
 
 async def thaw(pool: Pool) -> int:
     """Open frozen rights again whose till is heard of: it brings them home; returns how many."""
-    return await _all(pool, "thaw")
+    return await _turn(pool, "to_thaw", was="frozen", becomes="open")
 
 
-async def _all(pool: Pool, name: str, *arguments: int) -> int:
+async def _turn(pool: Pool, name: str, *arguments: int, was: str, becomes: str) -> int:
+    """Turn what a statement finds; what somebody else works on is left for the next time."""
     total = 0
-    while True:
-        done = await pool.execute(_SQL[name], *arguments, _AT_ONCE)
+    while rows := await pool.fetch(_SQL[name], *arguments, _AT_ONCE):
+        async with pool.acquire() as connection, connection.transaction():
+            free = await connection.fetch(_SQL["lock_free_rights"], *_by_account(rows))
+            done = await connection.execute(_SQL["turn_rights"], *_by_account(free), was, becomes)
         count = int(done.rpartition(" ")[2])
         total += count
         if count < _AT_ONCE:
-            return total
+            break
+    return total
+
+
+def _by_account(rows: Sequence[asyncpg.Record]) -> tuple[list[int], list[str]]:
+    return [row["account_id"] for row in rows], [row["grant_id"] for row in rows]
 
 
 async def last_heard(pool: Pool, till_id: int) -> str:

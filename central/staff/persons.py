@@ -1,6 +1,6 @@
 """Persons with roles; each has a personal token, of which only a hash is kept.
 
-A role is a word that a call asks for; whoever asks for a new one needs to change nothing here.
+A role is a word that a call asks for; `central.staff.roles` names them all.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import AuthenticationError, BadRequestError, ForbiddenError, NotFoundError
 from central.staff.audit import note
+from central.staff.roles import require_roles
 from central.system import System
 
 _SQL = load_queries("central.staff", "queries.sql")
@@ -87,8 +88,10 @@ async def add_person(
         by: name of who adds, for the audit.
 
     Raises:
-        BadRequestError: the name is taken, or is no name.
+        BadRequestError: the name is taken, or is no name; or there is no such role.
     """
+    roles = list(roles)
+    require_roles(roles)
     if not 0 < len(name) <= _NAME_CHARACTERS_MAX or not name.isascii() or name != name.lower():
         raise BadRequestError("name", "a name is lower case letters, digits and . _ @ -")
     token, wanted = system.random_bytes(_TOKEN_BYTES).hex(), sorted(set(roles))
@@ -128,8 +131,10 @@ async def give_roles(
 
     Raises:
         NotFoundError: there is no such person.
+        BadRequestError: there is no such role.
     """
     wanted = sorted(set(roles))
+    require_roles(wanted)
     async with connection.transaction():
         if await connection.fetchval(_SQL["change_roles"], name, wanted) is None:
             raise NotFoundError(f"there is no person {name!r}")

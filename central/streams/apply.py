@@ -23,6 +23,7 @@ from central.rules.library import RuleLibrary
 from central.streams import movements, refunds, sales, transfers
 from central.streams.batch import Batch
 from central.streams.items import Item
+from central.streams.parked import unpark_found
 from central.streams.recalculating import recalculate
 from central.streams.stored import Decision, StoredRecord, rejected
 from central.system import System
@@ -85,7 +86,7 @@ class Applier:
 
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
         """Apply records in order of arrival; returns how many came to an end."""
-        await self.pool.execute(_SQL["unpark_found"])
+        await unpark_found(self.pool)
         rows = await self.pool.fetch(_SQL["to_apply"], records_max, BATCH_BYTES)
         ended = 0
         together: list[Item] = []
@@ -130,8 +131,13 @@ class Applier:
                 await batch.write(connection, decisions)
         meters.APPLY_S.observe(asyncio.get_running_loop().time() - began_s)
         meters.APPLY_RECORDS.observe(len(decisions))
-        for _, decision in decisions:
+        for item, decision in decisions:
             meters.RECORDS_APPLIED.labels(decision.outcome).inc()
+            if decision.outcome == "rejected_kept" and isinstance(item.record, SaleRecord):
+                log.warning(
+                    "receipt_rejected", till=item.stored.till_id, seq=item.stored.seq,
+                    receipt=item.record.key, why=decision.reason,
+                )  # fmt: skip
         return len(decisions)
 
     async def _recalculate(self, connection: Connection, items: Sequence[Item]) -> None:
@@ -139,17 +145,26 @@ class Applier:
         for number, item in enumerate(items):
             if number % _BEATS == _BEATS - 1:
                 await asyncio.sleep(0)  # others of this process wait for a few calculations at most
-            if not isinstance(item.record, SaleRecord) or item.recalculated:
-                continue
-            try:
-                item.recalculated = await recalculate(
-                    connection, item.record.inputs, self.library,
-                    printed=bytes(item.record.calculation),
-                )  # fmt: skip
-            except _DATABASE:
-                raise
-            except Exception as error:  # noqa: BLE001 - told of when the record's turn has come
-                item.recalculated = error
+            if isinstance(item.record, SaleRecord) and not item.recalculated:
+                await self._repeat(connection, item, item.record)
+
+    async def _repeat(self, connection: Connection, item: Item, sale: SaleRecord) -> None:
+        """Calculate a receipt; what goes wrong is told of when the record's turn has come."""
+        printed = bytes(sale.calculation)
+        try:
+            repeated = await recalculate(connection, sale.inputs, self.library, printed=printed)
+            item.recalculated = repeated.content
+            if repeated.content == printed:
+                item.printed = repeated.calculation  # the same, without reading it
+                return
+        except _DATABASE:
+            raise
+        except Exception as error:  # noqa: BLE001
+            item.recalculated = error
+        try:
+            item.printed = msgspec.json.decode(printed, type=Calculation)
+        except Exception as error:  # noqa: BLE001
+            item.printed = error
 
     def decide(self, batch: Batch, item: Item) -> Decision:
         """Decide one record of a batch, on what it has read and the records before have changed."""
@@ -288,13 +303,7 @@ def _item(row: asyncpg.Record) -> Item:
         record = decode_record(stored.body)
     except MalformedMessageError as error:
         return Item(stored, None, refusal=str(error))
-    item = Item(stored, record)
-    if isinstance(record, SaleRecord):
-        try:
-            item.printed = msgspec.json.decode(record.calculation, type=Calculation)
-        except Exception as error:  # noqa: BLE001 - told of when the record's turn has come
-            item.printed = error
-    return item
+    return Item(stored, record)
 
 
 def _stored(row: asyncpg.Record) -> StoredRecord:

@@ -224,36 +224,24 @@ class Batch:
         if self._new:
             rows = [_receipt_row(receipt, self.now_ms) for receipt in self._new]
             await connection.execute(_SQL["insert_receipts"], *columns(rows))
-            keys = [f"sale:{receipt.sale.key}" for receipt in self._new]
-            await connection.execute(_SQL["unpark_all"], keys)
         if self._voids:
             await connection.execute(_SQL["insert_voids"], *columns(self._voids))
 
     async def _write_outcomes(
         self, connection: Connection, decisions: Sequence[tuple[Item, Decision]]
     ) -> None:
-        applied = [item.stored.arrival for item, said in decisions if not said.parked_for]
-        parked = [
-            (item.stored.arrival, said.parked_for) for item, said in decisions if said.parked_for
-        ]
-        if applied:
-            await connection.execute(_SQL["mark_all_applied"], applied)
-        if parked:
-            await connection.execute(_SQL["park_all"], *columns(parked))
+        told = sorted(each.account_id for each in self.accounts.accounts.values() if each.is_told)
+        if told:
+            await connection.execute(_SQL["tell_stores"], told)
         rows = [
             (item.stored.arrival, item.stored.till_id, item.stored.incarnation, item.stored.seq,
-             said.outcome, said.reason, said.points, self.now_ms)
+             said.outcome, said.reason, said.points, self.now_ms, said.parked_for,
+             item.stored.branch)
             for item, said in decisions
         ]  # fmt: skip
-        await connection.execute(_SQL["decide_all"], *columns(rows))
-        told = sorted(each.account_id for each in self.accounts.accounts.values() if each.is_told)
-        tills = [item.stored for item, _ in decisions if not item.stored.branch]
-        await connection.execute(
-            _SQL["tell_all"],
-            told,
-            [stored.till_id for stored in tills],
-            [stored.arrival for stored in tills],
-        )
+        *ends, branches = columns(rows)
+        posted = [f"sale:{receipt.sale.key}" for receipt in self._new]
+        await connection.execute(_SQL["end_all"], *ends, posted, branches)
 
 
 def _by_card(rows: Iterable[asyncpg.Record]) -> dict[tuple[bytes, str], int]:

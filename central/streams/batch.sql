@@ -47,26 +47,28 @@ select r.*, r.account_id is not null from unnest($1::text[], $2::bigint[], $3::b
 -- name: insert_voids
 insert into voided_key (sale_key, arrival) select * from unnest($1::text[], $2::bigint[]) on conflict do nothing;
 
--- name: unpark_all
-update inbox set parked_for = null where parked_for = any($1::text[]);
+-- name: end_all
+-- What became of records: applied, or waiting for what `parked_for` says; the tills hear of it. What waited for a receipt
+-- that is posted now waits no longer.
+with ended as (
+    update inbox i set applied = e.parked_for = '', parked_for = nullif(e.parked_for, '')
+    from unnest($1::bigint[], $9::text[]) as e (arrival, parked_for) where i.arrival = e.arrival
+), unparked as (
+    update inbox set parked_for = null where parked_for = any($10::text[])
+), decided as (
+    -- What was posted stays as it was decided, though the record is looked at again (`keep_records`).
+    insert into outcome (arrival, till_id, incarnation, seq, outcome, reason, points, decided_at_ms)
+    select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
+        $8::bigint[])
+    on conflict (arrival) do update set outcome = excluded.outcome, reason = excluded.reason, points = excluded.points,
+        decided_at_ms = excluded.decided_at_ms
+    where outcome.outcome in ('parked', 'rejected_kept')
+)
+insert into feed (scope, arrival)
+select 'till:' || t.till_id, t.arrival from unnest($2::bigint[], $1::bigint[], $11::bool[]) as t (till_id, arrival, branch)
+where not t.branch;
 
--- name: mark_all_applied
-update inbox set applied = true, parked_for = null where arrival = any($1::bigint[]);
-
--- name: park_all
-update inbox i set parked_for = p.parked_for
-from unnest($1::bigint[], $2::text[]) as p (arrival, parked_for) where i.arrival = p.arrival;
-
--- name: decide_all
-insert into outcome (arrival, till_id, incarnation, seq, outcome, reason, points, decided_at_ms)
-select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
-    $8::bigint[])
-on conflict (arrival) do update set outcome = excluded.outcome, reason = excluded.reason, points = excluded.points,
-    decided_at_ms = excluded.decided_at_ms;
-
--- name: tell_all
--- Tills hear of their records, stores of the accounts they keep.
-insert into feed (scope, account_id, arrival)
-select 'store:' || s.store_id, s.account_id, null from store_interest s where s.account_id = any($1::bigint[])
-union all
-select 'till:' || t.till_id, null, t.arrival from unnest($2::bigint[], $3::bigint[]) as t (till_id, arrival);
+-- name: tell_stores
+-- Stores hear of the accounts they keep.
+insert into feed (scope, account_id)
+select 'store:' || s.store_id, s.account_id from store_interest s where s.account_id = any($1::bigint[]);

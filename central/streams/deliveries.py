@@ -53,8 +53,6 @@ async def take_delivery(
     ):
         # Its till goes on elsewhere, and nobody had what is between: its facts count by themselves.
         return await _keep_beside(pool, delivery, links, system)
-    if answer.verdict == "ack":
-        await pool.execute(_SQL["not_beside"], head.till_id, head.incarnation, list(links))
     verdict = {"ack": "ack", "fork": "branch", "gap": "gap"}[answer.verdict]
     return DeliveryAnswer(verdict=verdict, last_seq=answer.last_seq)  # type: ignore[arg-type]
 
@@ -84,9 +82,12 @@ async def _keep_beside(
 ) -> DeliveryAnswer:
     head = delivery.head
     seqs = list(range(delivery.from_seq, head.seq + 1))
+    whose, chain = (head.till_id, head.incarnation), [delivery.previous_hash, *links]
+    since_ms = await pool.fetchval(_SQL["common_before"], *whose, chain)
+    since_ms = since_ms or await pool.fetchval(_SQL["last_before"], *whose)
     is_branch = True
     await pool.execute(
         _SQL["insert_records"], head.till_id, head.incarnation, is_branch, system.now_ms(),
-        seqs, list(links), list(delivery.records), [0] * len(seqs),
+        seqs, list(links), list(delivery.records), [since_ms] * len(seqs),
     )  # fmt: skip
     return DeliveryAnswer(verdict="branch")

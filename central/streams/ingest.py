@@ -5,6 +5,7 @@ Nothing is judged by content.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
@@ -20,20 +21,33 @@ from sync.receiving import PushJudgement, StreamState, judge_hello, judge_push
 
 _SQL = load_queries("central.streams", "queries.sql")
 
+_PLACE_COLUMNS: Final = 4
+"""Of a stream that advances: till, incarnation, number and hash of its last record."""
+
 
 class StreamUnknownError(NotFoundError):
     """The stream was never announced; the till has to say HELLO first."""
 
 
-async def greet(connection: Connection, till_id: int, hello: Hello, system: System) -> HelloAnswer:
+async def greet(
+    connection: Connection,
+    till_id: int,
+    hello: Hello,
+    system: System,
+    *,
+    has_copies: bool = False,
+) -> HelloAnswer:
     """Judge a HELLO and open the stream if it is a new one; inside a transaction.
+
+    Args:
+        has_copies: two machines run as this till, and go on beside each other.
 
     Returns:
         The answer without session and risk budget, which the caller adds.
     """
     newest = await connection.fetchval(_SQL["newest_number"], till_id)
     stream = await _state(connection, "stream", till_id, hello.incarnation)
-    judgement = judge_hello(hello, stream, newest_incarnation_number=newest)
+    judgement = judge_hello(hello, stream, newest_incarnation_number=newest, has_copies=has_copies)
     now_ms = system.now_ms()
     if stream is None and judgement.verdict != "amnesia":
         link = first_link(till_id, hello.incarnation)
@@ -129,7 +143,6 @@ async def ingest_together(
     async with pool.acquire() as connection, connection.transaction():
         for each in rounds:
             answers |= await _ingest_round(connection, each, system, waits=len(pushes) == 1)
-        await connection.execute(_SQL["tell_appliers"])
     return [answers[number] for number in range(len(pushes))]
 
 
@@ -156,13 +169,16 @@ async def _ingest_round(
         except MalformedMessageError as error:
             answers[number] = error
             continue
-        kept += _rows(pushed, stream, judgement)
+        since_ms = None
+        if judgement.verdict == "fork":
+            await suspect(connection, *pushed.stream, reason="fork", now_ms=system.now_ms())
+            chain = (pushed.push.previous_hash, *judgement.hashes)
+            since_ms = await connection.fetchval(_SQL["common_before"], *pushed.stream, chain)
+        kept += _rows(pushed, stream, judgement, since_ms)
         last_seq, last_hash = stream.state.last_seq, stream.state.last_hash
         if judgement.verdict == "ack" and pushed.last > last_seq:
             last_seq, last_hash = pushed.last, judgement.hashes[-1]
             advanced.append((*pushed.stream, last_seq, last_hash))
-        if judgement.verdict == "fork":
-            await suspect(connection, *pushed.stream, reason="fork", now_ms=system.now_ms())
         answers[number] = PushAnswer(
             verdict=judgement.verdict,
             last_seq=last_seq,
@@ -171,9 +187,8 @@ async def _ingest_round(
             incarnation_number_min=stream.newest + 1,
         )
     if kept:
-        await connection.execute(_SQL["keep_records"], *columns(kept), system.now_ms())
-    if advanced:
-        await connection.execute(_SQL["advance_streams"], *columns(advanced))
+        places = columns(advanced) if advanced else [[]] * _PLACE_COLUMNS
+        await connection.execute(_SQL["keep_records"], *columns(kept), system.now_ms(), *places)
     return answers
 
 
@@ -223,9 +238,13 @@ async def _known_hashes(
 
 
 def _rows(
-    pushed: Pushed, stream: _Stream, judgement: PushJudgement
+    pushed: Pushed, stream: _Stream, judgement: PushJudgement, since_ms: int | None
 ) -> Iterator[tuple[object, ...]]:
-    """Give the records that are to be kept, as rows."""
+    """Give the records that are to be kept, as rows.
+
+    Args:
+        since_ms: before when records beside the stream cannot have been written; None = in it.
+    """
     if judgement.verdict == "gap":
         return
     is_branch, skip = judgement.verdict == "fork", judgement.skip
@@ -233,7 +252,7 @@ def _rows(
         seq = pushed.push.from_seq + offset
         yield (
             *pushed.stream, seq, judgement.hashes[offset], pushed.push.records[offset], is_branch,
-            0 if is_branch else stream.not_before_ms(seq),
+            stream.not_before_ms(seq) if since_ms is None else since_ms,
         )  # fmt: skip
 
 

@@ -36,34 +36,41 @@ join inbox i on i.till_id = w.till_id and i.incarnation = w.incarnation and not 
     and i.seq between w.first and w.last;
 
 -- name: keep_records
--- In the order given: of one stream, that of its records.
-insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms)
-select till_id, incarnation, seq, hash, body, branch, $8, not_before_ms
-from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bool[], $7::bigint[]) with ordinality
-    as r (till_id, incarnation, seq, hash, body, branch, not_before_ms, number) order by number
-on conflict do nothing;
-
--- name: advance_streams
--- With it: when the centre had everything the till had at its last HELLO (`note_caught_up`).
-update till_stream s set last_seq = a.seq, last_hash = a.hash,
-    caught_up_ms = case when t.session_incarnation = s.incarnation and a.seq >= t.session_seq
-        then greatest(s.caught_up_ms, t.session_opened_ms) else s.caught_up_ms end
-from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[]) as a (till_id, incarnation, seq, hash)
-join till t on t.till_id = a.till_id
-where s.till_id = a.till_id and s.incarnation = a.incarnation;
-
--- name: tell_appliers
+-- In the order given: of one stream, that of its records. What a sibling handed in beyond a gap, and was kept beside the
+-- stream, belongs to it once what was missing has come, and is decided again: beside it, rights were not moved.
+-- Streams advance with them, and note when the centre had everything the till had at its last HELLO (`note_caught_up`).
+with kept as (
+    insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms)
+    select till_id, incarnation, seq, hash, body, branch, $8, not_before_ms
+    from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bool[], $7::bigint[])
+        with ordinality as r (till_id, incarnation, seq, hash, body, branch, not_before_ms, number) order by number
+    on conflict (till_id, incarnation, hash) do update set branch = false, applied = false
+    where inbox.branch and not excluded.branch
+), advanced as (
+    update till_stream s set last_seq = a.seq, last_hash = a.hash,
+        caught_up_ms = case when t.session_incarnation = s.incarnation and a.seq >= t.session_seq
+            then greatest(s.caught_up_ms, t.session_opened_ms) else s.caught_up_ms end
+    from unnest($9::bigint[], $10::bytea[], $11::bigint[], $12::bytea[]) as a (till_id, incarnation, seq, hash)
+    join till t on t.till_id = a.till_id
+    where s.till_id = a.till_id and s.incarnation = a.incarnation
+)
 select pg_notify('tillside_ingested', '');
+
+-- name: common_before
+-- Before when records beside a stream cannot have been written: what both have of the chain came before them.
+select coalesce(max(not_before_ms), 0)::bigint from inbox where till_id = $1 and incarnation = $2 and hash = any($3::bytea[]);
+
+-- name: last_before
+-- The same for records beyond a gap: the centre's last one of the stream came before them.
+select coalesce((select i.not_before_ms from till_stream s join inbox i on i.till_id = s.till_id
+    and i.incarnation = s.incarnation and i.seq = s.last_seq and not i.branch
+    where s.till_id = $1 and s.incarnation = $2), 0)::bigint;
 
 -- name: insert_records
 insert into inbox (till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms)
 select $1, $2, seq, hash, body, $3, $4, not_before_ms
 from unnest($5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[]) as r (seq, hash, body, not_before_ms) order by seq
 on conflict do nothing;
-
--- name: not_beside
--- What was kept beside a gap belongs to the stream after all: what was missing has come.
-update inbox set branch = false where till_id = $1 and incarnation = $2 and hash = any($3::bytea[]) and branch;
 
 -- name: note_caught_up
 update till_stream s set caught_up_ms = greatest(s.caught_up_ms, t.session_opened_ms) from till t
@@ -89,22 +96,13 @@ update inbox set parked_for = $2 where arrival = $1;
 -- name: unpark
 update inbox set parked_for = null where parked_for = $1;
 
--- name: unpark_found
--- What was waited for may have come just before the record was parked.
-update inbox i set parked_for = null
-where not i.applied and i.parked_for is not null and case
-    when i.parked_for like 'card:%'
-    then exists (select 1 from card c where c.card = decode(split_part(i.parked_for, ':', 2), 'hex')
-                 and c.programme = split_part(i.parked_for, ':', 3))
-    when i.parked_for like 'transfer:%'
-    then exists (select 1 from right_transfer t where t.transfer_id = substr(i.parked_for, 10) and t.points > 0)
-    else exists (select 1 from receipt r where r.sale_key = substr(i.parked_for, 6)) end;
-
 -- name: decide
+-- What was posted stays as it was decided, though the record is looked at again (`keep_records`).
 insert into outcome (arrival, till_id, incarnation, seq, outcome, reason, points, decided_at_ms)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (arrival) do update set outcome = excluded.outcome, reason = excluded.reason, points = excluded.points,
-    decided_at_ms = excluded.decided_at_ms;
+    decided_at_ms = excluded.decided_at_ms
+where outcome.outcome in ('parked', 'rejected_kept');
 
 -- name: tell_till
 insert into feed (scope, arrival) values ($1, $2);
@@ -137,11 +135,9 @@ insert into returned_line (sale_key, refund_key, line_id, quantity)
 select $1, $2, line_id, quantity from unnest($3::text[], $4::bigint[]) as l (line_id, quantity);
 
 -- name: returnable_points
--- What a return could take from the receipt's account: the receipt's own lots, and others that still count.
-select coalesce((
-    select sum(available) from lot l where l.account_id = r.account_id
-    and (l.sale_key = r.sale_key or l.restriction = '' and (l.expires_on = '' or l.expires_on > $2))), 0)::bigint
-from receipt r where r.sale_key = $1 and r.account_id is not null;
+-- What a return of a receipt could take from its account: the receipt's own lots, and others that still count.
+select coalesce(sum(available), 0)::bigint from lot
+where account_id = $1 and (sale_key = $2 or restriction = '' and (expires_on = '' or expires_on > $3));
 
 -- name: till_is_revoked
 select revoked from till where till_id = $1;

@@ -1,20 +1,35 @@
 """Recalculates receipts with their own bundles, before any lock is taken for them."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from central.database.pool import Connection
 from central.rules.library import RuleLibrary
 from loyalty.calculate import calculate
+from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
 from sync.records import CalculationInputs
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
+class Repeated(NamedTuple):
+    """What a receipt comes to here.
+
+    Attributes:
+        calculation: None where the bundle is unknown.
+        content: its canonical bytes; empty where the bundle is unknown.
+    """
+
+    calculation: Calculation | None
+    content: bytes
+
+
 async def recalculate(
     connection: Connection, inputs: CalculationInputs, library: RuleLibrary, *, printed: bytes = b""
-) -> bytes:
-    """Return the calculation's canonical bytes as made here; empty where the bundle is unknown.
+) -> Repeated:
+    """Repeat a calculation.
 
     Args:
         printed: what it probably comes to.
@@ -22,7 +37,7 @@ async def recalculate(
     try:
         rules = await library.find(connection, inputs.bundle)
     except LookupError:
-        return b""
+        return Repeated(None, b"")
     calculation = calculate(
         inputs.basket,
         rules,
@@ -36,5 +51,5 @@ async def recalculate(
     # Nine times as fast and mostly the same bytes. Where they are what was printed, the same was
     # calculated; where they are not, the canonical ones decide.
     if printed and _encoder.encode(calculation) == printed:
-        return printed
-    return canonical_bytes(calculation)
+        return Repeated(calculation, printed)
+    return Repeated(calculation, canonical_bytes(calculation))

@@ -100,7 +100,10 @@ async def returns_of(connection: Connection, sale_key: str) -> list[ReturnMade]:
 
 async def returnable_points(connection: Connection, sale_key: str, date: str) -> int | None:
     """Return what a return on a day could take from the receipt's account; None for nobody's."""
-    points: int | None = await connection.fetchval(_SQL["returnable_points"], sale_key, date)
+    account_id = await connection.fetchval(_SQL["account_of_receipt"], sale_key)
+    if account_id is None:
+        return None
+    points: int = await connection.fetchval(_SQL["returnable_points"], account_id, sale_key, date)
     return points
 
 

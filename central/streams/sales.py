@@ -188,7 +188,7 @@ def _settle_sources(
         note = BEYOND_CAP
     for source in sorted(sale.sources, key=lambda source: source.kind == "risk"):
         if source.kind == "risk":
-            rights.settle_risk(till_id, source.points)
+            rights.settle_risk(spender(item.stored), source.points)
             continue
         right = rights.rights.get(source.grant_id)
         if (

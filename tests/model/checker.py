@@ -30,7 +30,7 @@ def broken_promise(state: State, size: Size) -> str:
     had = size.balance - centre.expired - centre.clawed
     funded = size.pool + size.risk * size.tills
     covered = sum(grant.exposure for grant in centre.grants) + centre.losses
-    budgets = _budgets_open(state, size)
+    budgets = sum(centre.budgets) + sum(centre.kept)
     if len(state.goods) > had + covered + budgets + state.slack and size.naive != {"N17"}:
         return "I1: more goods than points, and nobody stands for them"
     if centre.losses > funded - centre.pool + state.slack:
@@ -41,16 +41,24 @@ def broken_promise(state: State, size: Size) -> str:
         return "I3: debited otherwise than once a sale"
     if centre.keys - state.goods:
         return "I4: debited without goods"
-    return _uncovered(state) or _forgotten(state)
+    return _risked_beyond(state, size) or _uncovered(state) or _forgotten(state)
 
 
-def _budgets_open(state: State, size: Size) -> int:
-    """Return what sales on risk that are not applied yet stand for."""
-    if not size.risk:
-        return 0
-    records = {message[1:] for message in state.net if message[0] == "record"}
-    waiting = records - state.centre.applied
-    return sum(isinstance(each[3], tuple) and each[3][0] == "risk" for each in waiting)
+def _risked_beyond(state: State, size: Size) -> str:
+    """Say whether a till has more risk budget than it may, or than stands for it (I5, I13)."""
+    waiting = {message[1:] for message in state.net if message[0] == "record"}
+    waiting -= state.centre.applied
+    for number, till in enumerate(state.tills):
+        unsettled = state.centre.budgets[number]
+        if unsettled > size.risk:
+            return f"I13: till {number} has {unsettled} of risk unsettled"
+        spent = sum(
+            each[0] == number and isinstance(each[3], tuple) and each[3][0] == "risk"
+            for each in waiting
+        )
+        if till.risk + spent > unsettled + state.centre.kept[number] + state.slack:
+            return f"I5: till {number} may risk more than stands for it"
+    return ""
 
 
 def _uncovered(state: State) -> str:

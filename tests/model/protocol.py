@@ -34,6 +34,8 @@ NAIVE = {
     "C1": "a grant by courier is taken as often as its code is shown",
     "C2": "an ask outlives its incarnation, and any takes the grant for it",
     "C3": "a grant by courier is closed while its ask may still be open",
+    "R1": "a till that begins anew gets a new risk budget",
+    "R2": "the risk budget of a stream that is over is free again at once",
 }
 
 
@@ -61,23 +63,29 @@ class Right(NamedTuple):
 class Till(NamedTuple):
     """A till: its incarnation, rights by grant, ids it has taken, records, and a copy of its disk.
 
-    `risked` of its budget is spent in this incarnation; `asks` by courier are open.
+    `risk` is what it may still spend with nothing set aside; `asks` by courier are open.
     """
 
     incarnation: int = 0
     rights: tuple[int, ...] = ()
     taken: frozenset[tuple[str, int]] = frozenset()
     seq: int = 0
-    risked: int = 0
+    risk: int = 0
     asks: frozenset[int] = frozenset()
     image: "Till | None" = None
 
 
 class Centre(NamedTuple):
-    """What a failover may throw back: everything the centre knows; `asks` with their grants."""
+    """What a failover may throw back: everything the centre knows; `asks` with their grants.
+
+    `budgets` of risk are what each till was given and has not settled; of that `kept` counts
+    against it no more, and is kept back for the streams that are over. `pool` is what is free.
+    """
 
     posted: int
     pool: int
+    budgets: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
     losses: int = 0
     expired: int = 0
     clawed: int = 0
@@ -152,8 +160,10 @@ Step = tuple[str, State]
 
 def beginning(size: Size) -> State:
     """Return the first state."""
-    budget = size.risk * size.tills
-    return State(Centre(size.balance, size.pool + budget), tuple(Till() for _ in range(size.tills)))
+    centre = Centre(
+        size.balance, size.pool, budgets=(size.risk,) * size.tills, kept=(0,) * size.tills
+    )
+    return State(centre, tuple(Till(risk=size.risk) for _ in range(size.tills)))
 
 
 def free(centre: Centre) -> int:
@@ -192,6 +202,7 @@ def _centre_acts(state: State, size: Size) -> Iterator[Step]:
     if used.online < size.online:
         yield from _online(state, size)
     yield from _time_passes(state, size)
+    yield from _risk_is_given(state, size)
     if "C3" in naive:
         for ask, grant in centre.asks:
             yield from _ask_over(state, ask, grant)
@@ -226,6 +237,34 @@ def _online(state: State, size: Size) -> Iterator[Step]:
                     f"online spend of grant {number}, its till is told",
                     spent._replace(centre=paid, net=state.net | {told}),
                 )
+
+
+def _risk_is_given(state: State, size: Size) -> Iterator[Step]:
+    """A HELLO fills a till's budget up to its bound; what is over may be written off before."""
+    for number, till in enumerate(state.tills):
+        centre = state.centre
+        unsettled = centre.budgets[number]
+        bound = size.risk * (till.incarnation + 1 if "R1" in size.naive else 1)
+        if unsettled < bound and centre.pool:
+            given = centre._replace(
+                pool=centre.pool - 1, budgets=_at(centre.budgets, number, unsettled + 1)
+            )
+            more = _changed(state, number, till._replace(risk=till.risk + 1))
+            yield f"till {number} is given a point of risk", more._replace(centre=given)
+        over = unsettled - till.risk
+        if till.incarnation and over > 0 and state.used.write_offs < size.write_offs:
+            used = state.used._replace(write_offs=state.used.write_offs + 1)
+            less = centre._replace(budgets=_at(centre.budgets, number, unsettled - over))
+            if "R2" in size.naive:
+                gone = less._replace(pool=less.pool + over)
+            else:
+                gone = less._replace(kept=_at(less.kept, number, less.kept[number] + over))
+            name = f"{over} of till {number}'s risk budget are written off"
+            yield name, state._replace(centre=gone, used=used)
+
+
+def _at(values: tuple[int, ...], number: int, value: int) -> tuple[int, ...]:
+    return (*values[:number], value, *values[number + 1 :])
 
 
 def _time_passes(state: State, size: Size) -> Iterator[Step]:
@@ -401,11 +440,7 @@ def _apply(state: State, at: Message, record: Message, size: Size) -> State | No
         case ("sale", int(grant), int(key)):
             return state._replace(centre=_settle(done, grant, key, again=again))
         case ("risk", int(key)):
-            return state._replace(
-                centre=done._replace(
-                    losses=done.losses + 1, pool=done.pool - 1, keys=done.keys | {key}
-                )
-            )
+            return state._replace(centre=_risk_settled(done, int(str(at[0])), key))
         case ("return", int(grant), int(points)):
             held = done.grants[grant]
             home = min(points, held.outstanding)
@@ -442,6 +477,16 @@ def _settle(centre: Centre, grant: int, key: int, *, again: bool) -> Centre:
     return centre._replace(losses=centre.losses + 1, keys=centre.keys | {key})
 
 
+def _risk_settled(centre: Centre, number: int, key: int) -> Centre:
+    """Pay for a sale on risk with what was reserved for it, and else with what is free."""
+    paid = centre._replace(losses=centre.losses + 1, keys=centre.keys | {key})
+    if centre.budgets[number]:
+        return paid._replace(budgets=_at(centre.budgets, number, centre.budgets[number] - 1))
+    if centre.kept[number]:
+        return paid._replace(kept=_at(centre.kept, number, centre.kept[number] - 1))
+    return paid._replace(pool=centre.pool - 1)
+
+
 # The tills
 
 
@@ -475,10 +520,10 @@ def _till_acts(state: State, number: int, till: Till, size: Size) -> Iterator[St
                     )
                     yield f"till {number} gives a point of grant {grant} to till {to}", after
     yield from _asks(state, number, till, size)
-    if till.risked < size.risk and len(state.goods) < size.goods:
+    if till.risk and len(state.goods) < size.goods:
         key = used.keys
         sold = state._replace(goods=state.goods | {key}, used=used._replace(keys=key + 1))
-        risked = till._replace(risked=till.risked + 1)
+        risked = till._replace(risk=till.risk - 1)
         yield (
             f"till {number} risks a point, key {key}",
             _recorded(sold, number, risked, ("risk", key)),
@@ -559,13 +604,13 @@ def _disk(state: State, number: int, till: Till, size: Size) -> Iterator[Step]:
     if size.unnoticed or "N12" in naive:
         back = image
         # An open ask is as good as a right.
-        worth = sum(image.rights) + len(image.asks) * max(size.grant_points)
+        worth = sum(image.rights) + image.risk + len(image.asks) * max(size.grant_points)
         slack += (worth - size.slack_less) if size.unnoticed else 0
     elif "N13" in naive:
         back = image._replace(incarnation=till.incarnation + 1, seq=0)
     else:
         # Somebody can tell: a new incarnation, and no rights.
         asks = image.asks if "C2" in naive else frozenset()
-        back = Till(till.incarnation + 1, taken=image.taken, risked=size.risk, asks=asks)
+        back = Till(till.incarnation + 1, taken=image.taken, asks=asks)
     after = _changed(state, number, back)._replace(used=used, slack=slack)
     yield f"till {number} comes back from its image", after

@@ -13,7 +13,16 @@ SOUND = {
     "expiry and clawback": Size(expiries=1, clawbacks=1),
     "restore": Size(restores=1),
     "write-off": Size(write_offs=1, pool=2),
-    "risk budget": Size(risk=1, grants=1),
+    "risk budget": Size(risk=1, grants=1, goods=3),
+    "risk budget, restore": Size(
+        risk=2, grants=0, online=0, tills=1, pool=3, restores=2, write_offs=2, goods=4
+    ),
+    "risk budgets of two tills, restore": Size(
+        risk=1, grants=0, online=0, pool=2, restores=1, write_offs=1, goods=4
+    ),
+    "risk budget, unnoticed restore": Size(
+        risk=1, grants=0, online=0, tills=1, pool=2, restores=1, unnoticed=True, goods=3
+    ),
     "unnoticed restore": Size(restores=1, unnoticed=True, grants=1, online=1),
     "one grant, everything at once": Size(
         grants=1,
@@ -50,6 +59,10 @@ WORLDS = {
     "C1": Size(asks=1, grants=1, tills=1, naive=frozenset({"C1"})),
     "C2": Size(asks=1, grants=1, restores=1, tills=1, naive=frozenset({"C2"})),
     "C3": Size(asks=1, grants=1, tills=1, naive=frozenset({"C3"})),
+    "R1": Size(risk=1, tills=1, grants=0, pool=1, restores=1, naive=frozenset({"R1"})),
+    "R2": Size(
+        risk=1, tills=1, grants=0, pool=0, restores=1, write_offs=1, naive=frozenset({"R2"})
+    ),
     "S4": Size(grants=1, restores=1, unnoticed=True, naive=frozenset({"S4"})),
 }
 """The smallest world in which a naive variant can go wrong; the plain one where none is named."""

@@ -53,7 +53,8 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "ledger/card_moves.py": OFFICE,
     "ledger/liability.py": OFFICE,
     "ledger/merging.py": OFFICE,
-    "ledger/places.py": OFFICE,
+    "ledger/moving.py": OFFICE,
+    "ledger/places.py": OFFICE + PROCESSING,
     "ledger/sealing.py": OFFICE + PROCESSING,  # what proves and what seals read entries alike
     "ledger/verify.py": OFFICE,
     "observability/figures.py": PROCESSING + OUTREACH,
@@ -69,6 +70,8 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "programmes/wallets.py": OFFICE,
     "rights/allowance.py": OFFICE,
     "rights/blocking.py": PROCESSING,
+    "rights/budgets.py": FRONT + PROCESSING,
+    "rights/code_checks.py": NOBODY,
     "rights/counters.py": FRONT,
     "rights/courier.py": FRONT + APP,
     "rights/exposure.py": OFFICE + PROCESSING + OUTREACH,
@@ -81,12 +84,14 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "rights/shared_books.py": PROCESSING,
     "rights/suspicion.py": FRONT + PROCESSING,
     "rights/tending.py": PROCESSING,
+    "rights/waking.py": FRONT + APP + OFFICE + PROCESSING,
     "rights/write_offs.py": PROCESSING,
     "rules/deltas.py": OFFICE,
     "rules/directory.py": FRONT,
     "rules/drafts.py": OFFICE,
     "rules/exporting.py": OFFICE,
     "rules/guarding.py": PROCESSING,
+    "rules/left_behind.py": OFFICE + PROCESSING + OUTREACH,
     "rules/library.py": FRONT + OFFICE + PROCESSING,
     "rules/pinning.py": OFFICE,
     "rules/publishing.py": OFFICE,
@@ -94,6 +99,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "rules/reports.py": FRONT,
     "rules/roots.py": FRONT + OFFICE,
     "rules/shown_rules.py": APP,
+    "rules/ways.py": FRONT + OFFICE + PROCESSING + OUTREACH,
     "staff/audit.py": OFFICE + PERSONAL + PROCESSING,
     "staff/persons.py": OFFICE,
     "streams/apply.py": PROCESSING,
@@ -103,6 +109,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "streams/deliveries.py": FRONT,
     "streams/ingest.py": FRONT,
     "streams/lines.py": FRONT,
+    "streams/parked.py": PROCESSING,
     "streams/refunds.py": PROCESSING,
     "streams/transfers.py": PROCESSING,
     "tills/account_rows.py": FRONT + OFFICE,
@@ -112,7 +119,9 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "tills/feed.py": PROCESSING,
     "tills/front.py": FRONT,
     "tills/roster.py": FRONT,
+    "tills/snapshots.py": FRONT,
     "tills/telling.py": FRONT,
+    "tills/told_accounts.py": FRONT,
 }
 """By module, or by folder; `NARROWED` says where a statement of it is of fewer parts."""
 
@@ -124,6 +133,7 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
         PROCESSING: "hold_writers last_entry one_sealer last_seal insert_seal",
         OFFICE: "newest_seals entries_of_subject seal_of_entry seals",
     },
+    "ledger/places.py": {OFFICE: "put_account_cards keys_of_rights move_places"},
     "outreach/outbox.py": {
         OFFICE + PROCESSING + APP: "write",
         NOBODY: "state dead resend drop_dead",
@@ -149,9 +159,12 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
         FRONT: "move_wishes wish_for_share",
         APP + OFFICE + PROCESSING: "recall_elsewhere drop_wishes_elsewhere wish",
     },
+    "rights/waking.py": {PROCESSING + OFFICE: "stores_keeping"},
     "rules/releases.py": {OFFICE + PROCESSING: "change_state rings bundle releases"},
     "rules/roots.py": {OFFICE: "lock_releases insert_root"},
-    "streams/refunds.py": {FRONT + PROCESSING: "returns_of_receipt returnable_points"},
+    "streams/refunds.py": {
+        FRONT + PROCESSING: "returns_of_receipt returnable_points account_of_receipt"
+    },
     "streams/transfers.py": {
         FRONT: "recalled_transfers stranded still_stranded strand left_with_others",
         FRONT + PROCESSING: "tell_stores till_of_store",

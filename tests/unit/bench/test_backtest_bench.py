@@ -10,7 +10,7 @@ import pytest
 
 from bench.backtest import first_day, speed
 from bench.backtest.__main__ import merge
-from bench.engine.real import SMALL, load
+from bench.engine.real import SMALL, RealCase, load
 from bench.grocery.data import RealBasket, RealLine, Selection, load_selection
 from bench.grocery.measures import RealProduct
 from central.backtest.batch import USUAL
@@ -90,10 +90,15 @@ def test_on_the_real_data_rules_and_arithmetic_err_by_little(tmp_path: Path) -> 
     assert before["error_percent"] < -50
 
 
+@cache
+def small() -> RealCase:
+    case = load(SMALL, seed=1)
+    return replace(case, receipts=case.receipts[:120])
+
+
 @pytest.mark.parametrize("name", list(speed.DRAFTS))
 def test_measured_drafts_touch_what_they_say(tmp_path: Path, name: str) -> None:
-    case = load(SMALL, seed=1)
-    case = replace(case, receipts=case.receipts[:120])
+    case = small()
     archive = speed.write(case, tmp_path)
     found = speed.measure_draft(archive, case.bundle, speed.DRAFTS[name], USUAL)
     touched = found["touched_percent"]

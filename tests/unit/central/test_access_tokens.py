@@ -142,6 +142,31 @@ async def test_a_secret_that_is_wrong_is_no_client(centre: JoinedCentre) -> None
         assert response.headers["www-authenticate"].startswith("Basic")
 
 
+async def test_wrong_secrets_are_slowed_and_lock_nobody_out(centre: JoinedCentre) -> None:
+    bakery, mill = [await program(centre, name, "partner") for name in ("bakery", "mill")]
+    await bakery.token()
+    wrong = Program(centre, "bakery", "x")
+    found = [await wrong.ask(grant_type="client_credentials") for _ in range(7)]
+    assert [response.status_code for response in found] == [401] * 4 + [429] * 3
+    assert found[-1].headers["retry-after"] == "5"
+    assert found[-1].json()["error"] == "too_many_requests"
+    await bakery.token()  # was right before
+    await mill.token()
+    centre.system.at_ms += 5_000
+    after = [(await wrong.ask(grant_type="client_credentials")).status_code for _ in range(2)]
+    assert after == [401, 429]
+
+
+async def test_a_secret_that_was_right_and_ended_is_slowed_as_others_are(
+    centre: JoinedCentre,
+) -> None:
+    bakery = await program(centre, "bakery", "partner")
+    await bakery.token()
+    await centre.pool.execute("update api_client set disabled = true")
+    tried = [(await bakery.ask(grant_type="client_credentials")).status_code for _ in range(7)]
+    assert tried == [401] * 5 + [429] * 2
+
+
 @pytest.mark.parametrize(
     ("content", "headers"),
     [

@@ -5,6 +5,7 @@ import msgspec
 from central.rights.issuing import RightsSettings
 from central.rights.tending import tend
 from central.tills.account_rows import find_account
+from central.tills.snapshots import Shown, read_spread, read_together
 from loyalty.account import AccountSnapshot
 from sync.limits import MESSAGE_BYTES_MAX, WAITING_RECORDS_MAX
 from sync.messages import AccountRow, Applied, SnapshotAnswer, SnapshotRequest
@@ -198,3 +199,24 @@ async def test_points_of_lots_that_are_over_are_told_to_nobody(centre: JoinedCen
         assert await told() == points
     # Nothing was burnt: the lot has what it had.
     assert (await centre.totals(7)).posted == 340
+
+
+async def test_where_accounts_are_spread_tills_are_told_the_same(centre: JoinedCentre) -> None:
+    """Cards asked for together: two tills, one with records waiting, and a card nobody has."""
+    tills = [await centre.till(), await centre.till()]
+    for account_id in (7, 8):
+        await centre.customer(account_id, 100 * account_id, card=f"card {account_id}")
+    await centre.post(tills[0], tills[0].sale("s1", account=7))
+    tills[1].append(tills[1].sale("s2", account=7))
+    await tills[1].push()
+    shown = [
+        Shown(till.card(card), till.till_id, till.incarnation, programme)
+        for till in tills
+        for card in ("card 7", "card 8", "nobody's", "card 7")
+        for programme in ("", "blue")
+    ]
+    told = await read_together(centre.pool, shown)
+    known = [each.account is not None for each in told]
+    assert known == [True, False, True, False, False, False, True, False] * 2
+    assert await read_spread(centre.pool, shown) == told
+    assert await read_spread(centre.pool, []) == []

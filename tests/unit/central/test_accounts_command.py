@@ -128,7 +128,7 @@ def test_days_are_sealed_shown_and_proven(two: list[str], tmp_path: Path) -> Non
 def test_what_is_owed_is_shown(two: list[str]) -> None:
     found = json.loads(run("ledger", *two, "liability", "--json").said)
     assert (found["points"], found["open"][0]["kind"]) == (300, "opening")
-    assert "300  owed at the end of" in run("ledger", *two, "liability").said
+    assert "300  owed by now; " in run("ledger", *two, "liability").said
     assert run("ledger", *two, "liability", "--day", "soon").code == 1
 
 

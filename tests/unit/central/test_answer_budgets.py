@@ -123,6 +123,9 @@ async def busy_centre(centre: JoinedCentre) -> TillProbe:
         await centre.customer(account_id, 20, home="store-1", card=f"card {account_id}")
     await centre.pool.execute("update right_grant set recalled = true where outstanding > 0")
     await centre.pool.execute("update account set blocked = true where account_id <= 60")
+    cards = "select card from card where account_id <= 60"
+    noted = "select note_blocked_card(card, '', true) from unnest($1::bytea[]) as c (card)"
+    await centre.pool.execute(noted, [card for (card,) in await centre.pool.fetch(cards)])
     await centre.publish(builders.bundle(version=2))
     await centre.pool.execute(
         "insert into feed (scope, account_id)"

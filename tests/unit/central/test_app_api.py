@@ -270,15 +270,32 @@ async def test_what_is_switched_on_stays_when_the_lists_are_loaded_anew(
     assert [(each["offer_id"], each["state"]) for each in made] == [("yours", "acts")]
 
 
-async def test_no_more_offers_act_than_an_account_can_have(centre: JoinedCentre) -> None:
+async def test_an_offer_that_is_over_or_in_no_rules_cannot_be_switched_on(
+    centre: JoinedCentre,
+) -> None:
+    await centre.publish(RULES)
     await centre.load({
         "kind": "account", "account_id": 7, "home_store": "", "cards": [CARD],
-        "personal_offers": [f"o{n}" for n in range(100)], "offers_to_activate": ["yours"],
+        "personal_offers": ["gone"], "offers_to_activate": ["over", "unheard-of"],
+    })  # fmt: skip
+    phone = await telephone(centre)
+    for offer_id in ("over", "unheard-of", "gone"):
+        refused = await phone.activate(offer_id)
+        assert (refused.status_code, refused.json()["error"]) == (404, "not_found")
+    assert await centre.pool.fetchval("select personal_offers from account") == ["gone"]
+
+
+async def test_no_more_offers_act_than_an_account_can_have(centre: JoinedCentre) -> None:
+    await centre.publish(RULES)
+    await centre.load({
+        "kind": "account", "account_id": 7, "home_store": "", "cards": [CARD],
+        "personal_offers": [*(f"o{n}" for n in range(99)), "later"],
+        "offers_to_activate": ["yours"],
     })  # fmt: skip
     phone = await telephone(centre)
     refused = await phone.activate("yours")
     assert (refused.status_code, refused.json()["error"]) == (409, "conflict")
-    assert (await phone.activate("o7")).json()["repeated"] is True
+    assert (await phone.activate("later")).json()["repeated"] is True
 
 
 async def test_nobody_is_answered_without_a_token(centre: JoinedCentre) -> None:

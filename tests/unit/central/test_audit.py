@@ -25,6 +25,7 @@ from central.rules.release_file import read_file, sign_file, write_file
 from central.staff.persons import add_person
 from loyalty.bundle import Bundle
 from loyalty.documents import encode
+from sync.roots import ReleaseKey, RootDocument, new_root, write_root
 from tests.support.builders import bundle, offer, percent
 from tests.support.centre import BUNDLE, RULE_KEY, JoinedCentre
 from tests.support.command_line import central as run
@@ -37,6 +38,10 @@ NOT_OF_PEOPLE = ("/v1/till/", "/v1/app/", "/v1/partner/", "/v1/oauth/", "/v1/enr
 CHANGES_NOTHING = {("POST", "/v1/calculate")}
 
 # Calls: method, template, path, body. In this order; `{release}` is put in.
+ROOT = json.loads(write_root(new_root(RootDocument(
+    version=1, root_keys=(RULE_KEY.public.hex(),), threshold=1,
+    release_keys=(ReleaseKey(key=RULE_KEY.public.hex(), generation=1),),
+)).signed_by(RULE_KEY)))  # fmt: skip
 CALLS: tuple[tuple[str, str, str, object], ...] = (
     ("POST", "/v1/accounts/{account}/merge", "/v1/accounts/7/merge", {"into": 8, "reason": "one"}),
     ("POST", "/v1/merges/{merge}/undo", "/v1/merges/1/undo", None),
@@ -56,8 +61,10 @@ CALLS: tuple[tuple[str, str, str, object], ...] = (
      {"ring": "share:1%"}),
     ("POST", "/v1/rules/releases/{version}/halt", "/v1/rules/releases/{release}/halt", {}),
     ("POST", "/v1/rules/releases/{version}/resume", "/v1/rules/releases/{release}/resume", {}),
-    ("PUT", "/v1/rules/pins/{scope}/{name}", "/v1/rules/pins/till/9", {"release": 1}),
-    ("DELETE", "/v1/rules/pins/{scope}/{name}", "/v1/rules/pins/till/9", None),
+    ("PUT", "/v1/rules/pins/{scope}/{name}", "/v1/rules/pins/store/store-1",
+     {"release": 1}),
+    ("DELETE", "/v1/rules/pins/{scope}/{name}", "/v1/rules/pins/store/store-1", None),
+    ("POST", "/v1/rules/roots", "/v1/rules/roots", ROOT),
     ("POST", "/v1/rules/releases/{version}/roll-back", "/v1/rules/releases/{release}/roll-back",
      None),
 )  # fmt: skip

@@ -256,6 +256,22 @@ async def test_receipts_a_release_before_posted_are_counted(centre: JoinedCentre
     assert counts(await read(centre)) == (1, 1, 0, 0)
 
 
+async def test_what_a_later_release_called_otherwise_is_counted_as_degraded_and_said_once(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    await centre.post(till, till.sale("s1", link_up=True), till.sale("s2", link_up=True))
+    await centre.pool.execute("update receipt set service = 'by_courier' where sale_key = 's2'")
+    with structlog.testing.capture_logs() as said:
+        assert counts(await read(centre)) == (1, 0, 1, 0)
+        centre.system.at_ms += SETTLE_MS + 1
+        assert await fold(centre.pool, now_ms=centre.system.now_ms()) == 1
+        assert counts(await read(centre)) == (1, 0, 1, 0)
+    assert [(each["event"], each["service"]) for each in said] == [
+        ("service_unknown", "by_courier")
+    ]
+
+
 async def test_old_minutes_of_stores_are_forgotten_and_those_of_banners_stay(
     centre: JoinedCentre,
 ) -> None:

@@ -363,6 +363,17 @@ def test_the_command_prints_a_page(archive: Archive, draft: Path) -> None:
     assert "old-tea" in ended.said
 
 
+def test_an_offer_nobody_has_is_not_taken_away_and_a_base_beside_parts_is_refused(
+    archive: Archive, draft: Path, tmp_path: Path
+) -> None:
+    gone = run(draft, archive, "--remove", "old-tea", "--remove", "nosuch")
+    assert (gone.code, "--remove nosuch: no rules of" in gone.complained) == (1, True)
+    base = tmp_path / "broken.json"
+    base.write_text("{")
+    beside = run(draft, archive, "--base", base)
+    assert (beside.code, "--base goes with a whole rule document" in beside.complained) == (1, True)
+
+
 def test_the_command_writes_what_programs_read(
     archive: Archive, draft: Path, tmp_path: Path
 ) -> None:

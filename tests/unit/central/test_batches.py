@@ -2,8 +2,6 @@
 
 import random
 
-import pytest
-
 from central.database.pool import open_pool
 from central.streams.apply import Applier
 from tests.support.centre import JoinedCentre, joined_centre
@@ -39,12 +37,10 @@ async def posted(dsn: str, seed: int, sizes: random.Random | None) -> dict[str, 
         await pool.close()
 
 
-@pytest.mark.parametrize("number", range(3))
 async def test_batches_of_any_size_leave_what_single_records_leave(
-    scratch_databases: ScratchDatabases, seed: int, number: int
+    scratch_databases: ScratchDatabases, seed: int
 ) -> None:
     together, single = scratch_databases.create(), scratch_databases.create()
-    seed += number
     by_batches = await posted(together, seed, random.Random(seed))
     one_by_one = await posted(single, seed, None)
     for table, rows in one_by_one.items():

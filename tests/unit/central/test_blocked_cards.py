@@ -8,6 +8,8 @@ import pytest
 
 from agent.till_service.identify import identify
 from agent.till_service.presenting import Presented
+from central.ledger.card_moves import move_card
+from central.ledger.places import drop_cards
 from central.rights.blocking import set_blocked
 from central.tills.blocked_cards import read_blocked
 from central.tills.feed import begin_epoch
@@ -23,6 +25,19 @@ from tests.support.till_probe import TillProbe
 async def block(centre: JoinedCentre, account_id: int, *, blocked: bool = True) -> None:
     async with centre.pool.acquire() as connection, connection.transaction():
         await set_blocked(connection, account_id, blocked=blocked)
+
+
+async def hand_on(centre: JoinedCentre, card: bytes, to_account: int) -> None:
+    now_ms = centre.system.now_ms()
+    await move_card(centre.pool, card, to_account, person="ann", reason="found", now_ms=now_ms)
+
+
+async def do_away(centre: JoinedCentre, account_id: int) -> None:
+    """Delete an account's cards."""
+    async with centre.pool.acquire() as connection, connection.transaction():
+        gone = "delete from card where account_id = $1 returning card"
+        cards = [card for (card,) in await connection.fetch(gone, account_id)]
+        await drop_cards(connection, account_id, cards, programme="")
 
 
 async def till_elsewhere(centre: JoinedCentre) -> TillProbe:
@@ -90,8 +105,8 @@ async def test_a_card_of_a_blocked_account_is_on_the_list_as_soon_as_it_is_known
     assert till.blocked_cards == on_the_list(till, "4000", "4001")
     # It is handed to somebody who is not blocked, and one is done away with.
     await centre.customer(8)
-    await centre.pool.execute("update card set account_id = 8 where card = $1", till.card("4001"))
-    await centre.pool.execute("delete from card where card = $1", till.card("4000"))
+    await hand_on(centre, till.card("4001"), 8)
+    await do_away(centre, 7)
     await till.pull()
     assert till.blocked_cards == set()
 
@@ -245,10 +260,12 @@ async def happens(centre: JoinedCentre, what: str, account_id: int, draw: random
         case "card":
             await centre.customer(account_id, card=f"new {draw.random()}")
         case "gone":
-            await centre.pool.execute("delete from card where account_id = $1", account_id)
+            await do_away(centre, account_id)
         case "move":
-            move = "update card set account_id = $1 where account_id = $2"
-            await centre.pool.execute(move, draw.randint(1, 20), account_id)
+            to_account = draw.randint(1, 20)
+            cards = "select card from card where account_id = $1 and account_id <> $2 order by card"
+            for (card,) in await centre.pool.fetch(cards, account_id, to_account):
+                await hand_on(centre, card, to_account)
         case _ if draw.random() < 0.2:
             await begin_epoch(centre.pool, now_ms=0)
 

@@ -75,6 +75,8 @@ async def _with_settings(centre: JoinedCentre, settings: RightsSettings) -> Join
 
 
 async def test_no_statement_can_give_a_till_more_than_it_may_hold(centre: JoinedCentre) -> None:
+    if await centre.pool.fetchval("select is_spread()"):
+        pytest.skip("where accounts are spread the centre's statements count it, no trigger")
     vault = await centre.till(is_vault=True)
     await centre.customer(7, 300, home="store-1")
     await vault.pull()
@@ -162,16 +164,17 @@ async def test_the_meter_says_what_can_be_overdrawn_and_why(centre: JoinedCentre
     centre.system.pass_days(60)
     settings = centre.parts.desk.rights.settings
     await tend(centre.pool, now_ms=centre.system.now_ms(), settings=settings)
+    await till.hello()  # it has its budget again, and more
     assert await meter(centre) == Exposure(
-        points=500 + 370 + 300,
-        risk_budgets=870,
-        write_offs=300,
+        points=500 + 500 + 300,
+        risk_budgets=500,
+        write_offs=500 + 300,
         suspected_clones=0,
         clones=0,
         held=0,
         frozen=0,
         pool=PoolTotals(
-            funded=5_000, free=5_000 - 870 - 300 - 30, budgets=870, exposures=300, losses=30,
+            funded=5_000, free=5_000 - 500 - 800 - 30, budgets=500, exposures=800, losses=30,
             uncovered=0,
         ),
     )  # fmt: skip
@@ -276,7 +279,8 @@ async def test_a_suspicion_ends_when_every_right_of_a_copy_has_ended_or_somebody
     done = await tend(centre.pool, now_ms=centre.system.now_ms(), settings=settings)
     assert (done.cleared, (await meter(centre)).clones) == (1, 0)
     await centre.pool.execute("update stream_suspicion set cleared_at_ms = null")
-    assert await clear_till(centre.pool, vault.till_id, now_ms=centre.system.now_ms()) == 1
+    cleared = await clear_till(centre.pool, vault.till_id, now_ms=centre.system.now_ms())
+    assert cleared.streams == 1
     assert (await meter(centre)).clones == 0
 
 

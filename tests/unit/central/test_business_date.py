@@ -169,6 +169,28 @@ async def test_what_was_written_after_a_hello_cannot_be_older_than_it(
     assert await posted(centre) == ("2025-03-20T12:00:00", "2025-04-04T12:00:00")
 
 
+async def test_what_leaves_a_stream_is_no_older_than_what_it_left_it_behind(
+    centre: JoinedCentre,
+) -> None:
+    """A second machine, whose clock is years behind."""
+    till = await centre.till()
+    await centre.customer(7)
+    await talk(centre, till)
+    till.append(at(till, "s0", NOON))
+    await talk(centre, till)
+    common = len(till.bodies)
+    till.append(at(till, "s1", NOON))
+    await talk(centre, till)
+    till.forget_after(common)
+    till.append(at(till, SALE, "2015-03-05T12:00:00"))
+    centre.system.pass_days(3)
+    assert (await till.push()).verdict == "fork"
+    await centre.apply()
+    assert await posted(centre) == ("2015-03-05T12:00:00", NOON)
+    ends = await centre.pool.fetch("select distinct active_from from lot order by 1")
+    assert [row["active_from"] for row in ends] == ["2025-03-05"]
+
+
 async def test_a_hello_of_another_incarnation_says_nothing_of_this_one(
     centre: JoinedCentre,
 ) -> None:

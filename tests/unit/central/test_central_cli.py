@@ -162,12 +162,6 @@ def test_a_till_is_revoked(given: list[str], database: str) -> None:
     assert fetchval(database, "select revoked from till")
 
 
-@pytest.mark.parametrize("points", ["0", "-5"])
-def test_a_pool_is_not_funded_with_nothing(given: list[str], points: str) -> None:
-    ended = run("fund-pool", *given, "--", points)
-    assert ended == Ended(1, "", "tillside-central: points must be above zero\n")
-
-
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [

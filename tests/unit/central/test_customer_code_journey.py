@@ -148,7 +148,7 @@ async def test_a_code_is_of_half_a_minute_and_shortly_good(centre: JoinedCentre)
 
 async def test_who_has_no_card_or_is_blocked_has_no_code(centre: JoinedCentre) -> None:
     phone = await signed_in(centre)
-    await centre.pool.execute("delete from card")
+    await centre.pool.execute("delete from card; delete from account_card")
     assert (await code_of(phone))["error"] == "conflict"
     await centre.pool.execute("update account set blocked = true")
     assert (await code_of(phone))["error"] == "not_allowed"

@@ -149,3 +149,103 @@ async def test_a_fresh_scratch_database_has_every_migration_of_the_package(datab
     connection = await asyncpg.connect(database)
     assert await pending(connection) == []
     await connection.close()
+
+
+async def test_the_centre_may_stand_in_any_schema(empty_database: str) -> None:
+    owner = await asyncpg.connect(empty_database)
+    await owner.execute("create schema loyalty")
+    await owner.close()
+    connection = await asyncpg.connect(empty_database, server_settings={"search_path": "loyalty"})
+    assert await migrate(connection, now_ms=0) != []
+    kept = await connection.fetch(
+        "select distinct p.proconfig from pg_proc p"
+        " where p.prosecdef and p.pronamespace = 'loyalty'::regnamespace"
+    )
+    elsewhere = "select count(*) from pg_tables where schemaname = 'public'"
+    assert [row["proconfig"] for row in kept] == [["search_path=loyalty, pg_temp"]]
+    assert await connection.fetchval(elsewhere) == 0
+    async with connection.transaction():
+        await connection.execute("select keep_ledger_still()")  # as before a day is sealed
+    await connection.close()
+
+
+# Indexes that are built while everybody works
+
+BESIDE = "0004_pre_beside.sql"
+INDEXES = (
+    "-- concurrently\n-- A comment; with a semicolon.\n"
+    "create index concurrently if not exists account_born on account (born);\n"
+    "create unique index concurrently if not exists twice\n on account (account_id, born);\n"
+)
+
+
+async def is_valid(connection: Connection, index: str) -> bool:
+    query = "select indisvalid from pg_index where indexrelid = to_regclass($1)"
+    return bool(await connection.fetchval(query, index))
+
+
+async def test_an_index_is_built_while_others_write_and_processes_start(
+    connection: Connection, empty_database: str, folder: Path
+) -> None:
+    await migrate(connection, now_ms=0, folder=folder)
+    (folder / BESIDE).write_text(INDEXES, encoding="utf-8")
+    others = await asyncio.gather(*(asyncpg.connect(empty_database) for _ in range(4)))
+    writer, looking, *starting = others
+    try:
+        async with asyncio.timeout(60):
+            writing = writer.transaction()
+            await writing.start()
+            await writer.execute("insert into account values (1)")
+            starts = [
+                asyncio.create_task(migrate(each, now_ms=5, folder=folder))
+                for each in (connection, *starting)
+            ]
+            # One waits for the writer, who goes on writing; the others wait for that one.
+            waits = (
+                "select count(*) from pg_stat_activity"
+                " where query like 'create index%' and wait_event_type = 'Lock'"
+            )
+            while not await looking.fetchval(waits):
+                await writer.execute("insert into account select max(account_id) + 1 from account")
+            await writing.commit()
+            applied = await asyncio.gather(*starts)
+    finally:
+        await asyncio.gather(*(each.close() for each in others))
+    assert sorted(applied) == [[], [], [BESIDE]]
+    assert await is_valid(connection, "account_born")
+    assert await is_valid(connection, "twice")
+    assert await pending(connection, folder=folder) == []
+
+
+async def test_an_index_that_was_half_built_is_built_anew(
+    connection: Connection, folder: Path
+) -> None:
+    await migrate(connection, now_ms=0, folder=folder)
+    await connection.execute("insert into account values (1, 'now'), (2, 'now')")
+    (folder / BESIDE).write_text(
+        "-- concurrently\ncreate unique index concurrently if not exists born on account (born);"
+    )
+    with pytest.raises(MigrationError, match=rf"(?s){BESIDE}, index born: .*anew"):
+        await migrate(connection, now_ms=0, folder=folder)
+    assert await pending(connection, folder=folder) == [BESIDE]
+    assert await connection.fetchval("select to_regclass('born') is not null")
+    await connection.execute("delete from account where account_id = 2")
+    assert await migrate(connection, now_ms=0, folder=folder) == [BESIDE]
+    assert await is_valid(connection, "born")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "-- concurrently\ncreate index concurrently account_born on account (born);",
+        "-- concurrently\ncreate index if not exists account_born on account (born);",
+        "-- concurrently\nselect 1;",
+    ],
+)
+async def test_a_file_that_runs_concurrently_builds_indexes_and_nothing_else(
+    connection: Connection, folder: Path, sql: str
+) -> None:
+    (folder / BESIDE).write_text(sql, encoding="utf-8")
+    with pytest.raises(MigrationError, match=f"{BESIDE} holds"):
+        await migrate(connection, now_ms=0, folder=folder)
+    assert not await table_exists(connection, "migration")

@@ -1,13 +1,16 @@
 """The pool: bounded statements, and for every refusal a sentence that says what to do."""
 
 import asyncio
+import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+import central
 from central.database.pool import Pool, open_pool
 from central.errors import ConfigurationError, DatabaseUnavailableError
 
@@ -32,6 +35,60 @@ async def test_no_more_connections_than_asked_for(database: str) -> None:
     pool = await open_pool(database, connections_max=1)
     assert (pool.get_min_size(), pool.get_max_size()) == (1, 1)
     await pool.close()
+
+
+async def test_a_connection_comes_back_without_a_statement_and_with_nothing_open(
+    database: str,
+) -> None:
+    pool = await open_pool(database, connections_max=1)
+    said: list[str] = []
+    async with pool.acquire() as connection:
+        connection.add_query_logger(lambda record: said.append(record.query))
+    assert await pool.fetchval("select 7") == 7
+    assert said == ["select 7"]
+    async with pool.acquire() as connection:
+        await connection.execute("begin; create table left_open ()")
+    assert await pool.fetchval("select to_regclass('left_open')") is None
+    await pool.close()
+
+
+LASTING = re.compile(
+    r"(?:begin;\s*)?set (?!local\b|constraints\b)(?:session )?[\w.]+ ?(?:=|to )|listen \w+;?$"
+    r"|.*\bpg_(?:try_)?advisory_lock(?:_shared)?\(|.*\bset_config\([^)]*false\)"
+    r"|.*\bwith hold\b|create temp",
+    re.DOTALL,
+)
+LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
+UNDONE = {"outreach/outbox.sql", "database/backups.py", "database/migrations.py"}
+"""The relay resets its connection when it leads no more; a backup has a pool of its own, closed;
+migrations take back what they set."""
+
+
+def texts(module: Path) -> Iterator[str]:
+    """Yield what may be a statement: of a query file each, of Python each literal."""
+    text = module.read_text(encoding="utf-8").lower()
+    if module.suffix == ".sql":
+        for statement in text.split("-- name:")[1:]:
+            lines = statement.splitlines()[1:]
+            yield "\n".join(line for line in lines if not line.startswith("--")).strip()
+    else:
+        yield from (literal.strip() for literal in LITERAL.findall(text))
+
+
+def test_no_statement_leaves_anything_in_a_session() -> None:
+    package = Path(central.__file__).parent
+    modules = [
+        *package.rglob("*.py"),
+        *(each for each in package.rglob("*.sql") if each.parent.name != "migrations"),
+    ]
+    found = {
+        str(module.relative_to(package))
+        for module in modules
+        if module.parent.name != "commands"
+        for text in texts(module)
+        if LASTING.match(text) and len(text) < 1_000
+    }
+    assert found == UNDONE
 
 
 @pytest.mark.parametrize(

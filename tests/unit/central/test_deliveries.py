@@ -112,6 +112,36 @@ async def test_a_gap_that_nobody_can_fill_does_not_keep_receipts_waiting(
     assert await centre.pool.fetchval(beside) == 0
 
 
+async def test_what_was_kept_beside_a_gap_joins_the_stream_its_till_pushes(
+    centre: JoinedCentre,
+) -> None:
+    """A revoked till that was silent comes back and hands in all it has."""
+    owner, witness = await centre.till(is_vault=True), await centre.till()
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = (await owner.pull()).grants
+    await owner.push()
+    known = len(owner.bodies)
+    owner.append(owner.sale("s1"))
+    owner.append(owner.sale("s2"))
+    owner.append(owner.give_back(grant, 40))
+    rest = delivery(owner, known + 2)
+    turn = "update till set revoked = not revoked where till_id = $1"
+    await centre.pool.execute(turn, owner.till_id)
+    centre.system.at_ms += 3_600_000
+    assert (await hand_in(witness, rest))[0] == "branch"
+    await centre.pool.execute(turn, owner.till_id)
+    assert await sales(centre) == ["s2"]
+    assert await centre.totals(7) == Totals(300, 300)
+    await owner.push()
+    assert await sales(centre) == ["s1", "s2"]
+    told = await centre.outcomes(owner)
+    assert [told[known + number] for number in (1, 2, 3)] == [Outcome("accepted", "")] * 3
+    assert await centre.totals(7) == Totals(300, 260)  # what was returned beside it counts now
+    contiguous = "select array_agg(seq order by seq) from inbox where till_id = $1 and not branch"
+    seqs = await centre.pool.fetchval(contiguous, owner.till_id)
+    assert seqs == list(range(1, known + 4))
+
+
 async def test_another_history_is_a_branch_whose_facts_count(centre: JoinedCentre) -> None:
     """S4: the receipts of a till that forgot them."""
     owner, witness = await centre.till(is_vault=True), await centre.till()

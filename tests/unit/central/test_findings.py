@@ -20,6 +20,7 @@ from central.alerts.words import (
 from central.availability.report import Recent, Served
 from central.observability.figures import Events, Feed, Figures, Fleet, Queue, Server, SilentStore
 from central.rights.exposure import Exposure, PoolTotals
+from central.rules.left_behind import LeftBehind
 
 FULL = Served(full=90, offline_full=10, degraded=0, none=0, available_ppm=1_000_000)
 HEALTHY = Figures(
@@ -30,7 +31,7 @@ HEALTHY = Figures(
     software={}, rules={}, silent_stores=(), silent_stores_count=0,
     queue=Queue(
         waiting=3, parked=1, waiting_ms=2_000, parked_ms=9_000_000, unequal=4, unequal_hour=0,
-        quarantined_hour=0,
+        quarantined_hour=0, rejected_hour=0,
     ),
     events=Events(waiting=0, dead=0, waiting_ms=0),
     feed=Feed(held=0, transaction_ms=200),
@@ -92,14 +93,17 @@ def test_of_a_healthy_centre_nothing_is_found() -> None:
         ({"queue": {"waiting_ms": 120_001}}, "records_wait", "", 120_001),
         ({"queue": {"quarantined_hour": 2}}, "record_quarantined", "", 2),
         ({"queue": {"unequal_hour": 1}}, "receipt_unequal", "", 1),
+        ({"queue": {"rejected_hour": 1}}, "receipt_rejected", "", 1),
         ({"exposure": pool(uncovered=7)}, "uncovered", "", 7),
         ({"exposure": pool(free=9, budgets=91)}, "pool_low", "", 9),
         ({"exposure": {"clones": 1}}, "clone_suspected", "", 1),
+        ({"quarantined": (12,)}, "till_quarantined", "12", 0),
         ({"exposure": {"counters_exceeded": 3}}, "counter_exceeded", "", 3),
         ({"unsealed_days": 2}, "day_not_sealed", "", 2),
         (silent(1), "store_silent", "s0", 3_600_000),
         (silent(STORES_TOGETHER + 1), "stores_silent", "", STORES_TOGETHER + 1),
         ({"halted": (12,)}, "release_halted", "12", 0),
+        ({"left_behind": (LeftBehind(12, 3, ()),)}, "tills_left_behind", "12", 3),
         ({"feed": {"transaction_ms": 60_001}}, "transaction_runs_on", "", 60_001),
         ({"events": {"waiting_ms": 600_001}}, "events_wait", "", 600_001),
         ({"events": {"dead": 2}}, "event_dead", "", 2),

@@ -7,6 +7,7 @@ import pytest
 from central.database.pool import Pool
 from central.rights.grants import Holder
 from central.rights.issuing import DAY_MS, RightsSettings
+from central.rights.planner import plan_all
 from sync.cycle import PATH_HELLO
 from sync.errors import RefusedError
 from sync.messages import Grant, HelloAnswer
@@ -105,6 +106,33 @@ async def test_no_more_than_the_cap_is_set_aside_of_one_account(pool: Pool) -> N
         (more,) = (await vault.pull()).grants  # filled up again after the visit
         assert more.points == 50
         assert await centre.totals(7) == Totals(200 - 50 + 95, 120)
+
+
+async def test_too_few_points_to_be_worth_a_grant_wait_until_they_are_enough(pool: Pool) -> None:
+    settings = RightsSettings(grant_points_min=50)
+    async with joined_centre(pool, settings) as centre:
+        vault = await centre.till(is_vault=True)
+        await centre.customer(7, 49, home="store-1")
+        assert (await vault.pull()).grants == ()
+        assert (await plan_all(centre.pool, now_ms=NOW_MS, settings=settings)).wished == 0
+        assert await centre.totals(7) == Totals(49)
+        await centre.post(vault, vault.sale("s1", account=7))
+        (grant,) = (await vault.pull()).grants
+        assert await centre.totals(7) == Totals(grant.points, grant.points)
+        assert grant.points > 49
+
+
+async def test_what_a_few_spent_points_leave_room_for_waits_too(pool: Pool) -> None:
+    settings = RightsSettings(grant_points_max=120, grant_points_min=50)
+    async with joined_centre(pool, settings) as centre:
+        vault = await centre.till(is_vault=True)
+        await centre.customer(7, 100, 100, home="store-1")
+        (grant,) = (await vault.pull()).grants
+        await centre.post(vault, vault.sale("s1", account=7, sources=[take(grant, 49)]))
+        assert (await vault.pull()).grants == ()
+        await centre.post(vault, vault.sale("s2", account=7, sources=[take(grant, 1)]))
+        (more,) = (await vault.pull()).grants
+        assert more.points == 50
 
 
 async def test_only_lots_that_outlive_the_grant_and_the_longest_first(

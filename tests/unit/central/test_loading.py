@@ -3,12 +3,16 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from central.access.personal_offers import activate
 from central.access.sessions import Customer
 from central.errors import BadRequestError
+from central.ledger.books import lock_account
 from central.people.loading import Loaded, load_lines
+from central.programmes.registry import add_programme, give_banner
+from central.rights.blocking import set_blocked
 from sync.limits import ACCOUNT_OFFERS_MAX, ACCOUNT_SEGMENTS_MAX
 from sync.signing import card_hash
 from tests.support.centre import KEYS, JoinedCentre, LotState, Totals
@@ -205,3 +209,87 @@ async def test_a_list_loaded_while_the_customer_switches_an_offer_on_keeps_it(
     await loading
     acting = await centre.pool.fetchval("select personal_offers from account")
     assert acting == [*most[:-1], "zzz"]
+
+
+# While somebody else changes the same account, or whose a store is
+
+
+async def waits_for_a_lock(centre: JoinedCentre) -> None:
+    """Return as soon as somebody waits for what another holds."""
+    async with asyncio.timeout(60):
+        waiting = (
+            "select exists (select from pg_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database())"
+        )
+        while not await centre.pool.fetchval(waiting):
+            await centre.pool.execute("select pg_sleep(0.01)")
+
+
+CARD_MORE = msgspec.json.encode({**ACCOUNT, "cards": ["4000 0002"], "lots": []})
+
+
+async def test_a_customer_who_is_erased_meanwhile_gets_no_card(centre: JoinedCentre) -> None:
+    await centre.load(ACCOUNT)
+    async with centre.pool.acquire() as connection:
+        erasing = connection.transaction()
+        await erasing.start()
+        await lock_account(connection, 7)
+        loading = asyncio.create_task(load(centre, CARD_MORE))
+        await waits_for_a_lock(centre)
+        await connection.execute("update account set blocked = true, erased = true")
+        await erasing.commit()
+    with pytest.raises(BadRequestError, match="was erased"):
+        await loading
+    assert await centre.pool.fetchval("select count(*) from card") == 1
+
+
+async def test_a_card_of_a_customer_who_is_merged_meanwhile_goes_to_the_other_account(
+    centre: JoinedCentre,
+) -> None:
+    bare = {**ACCOUNT, "lots": []}
+    await centre.load(bare, {**bare, "account_id": 8, "cards": ["5000 0001"]})
+    async with centre.pool.acquire() as connection:
+        merging = connection.transaction()
+        await merging.start()
+        await lock_account(connection, 7)
+        loading = asyncio.create_task(load(centre, CARD_MORE))
+        await waits_for_a_lock(centre)
+        await connection.execute("update account set merged_into = 8 where account_id = 7")
+        await merging.commit()
+    assert (await loading).accounts_known == 1
+    hashed = card_hash(KEYS.card_key, "4000 0002")
+    assert await centre.pool.fetchval("select account_id from card where card = $1", hashed) == 8
+
+
+async def test_a_card_that_is_added_while_its_account_is_blocked_is_blocked(
+    centre: JoinedCentre,
+) -> None:
+    await centre.load(ACCOUNT)
+    async with centre.pool.acquire() as connection:
+        blocking = connection.transaction()
+        await blocking.start()
+        await set_blocked(connection, 7, blocked=True)
+        loading = asyncio.create_task(load(centre, CARD_MORE))
+        await waits_for_a_lock(centre)
+        await blocking.commit()
+    await loading
+    rows = await centre.pool.fetch("select card from blocked_card where is_blocked")
+    numbers = ("4000 0001", "4000 0002")
+    assert {row["card"] for row in rows} == {card_hash(KEYS.card_key, each) for each in numbers}
+
+
+async def test_a_store_gets_no_customer_while_its_banner_gets_another_programme(
+    centre: JoinedCentre,
+) -> None:
+    await centre.load({"kind": "store", "store": "store-7", "banner": "red"})
+    async with centre.pool.acquire() as connection:
+        giving = connection.transaction()
+        await giving.start()
+        await add_programme(connection, "blue", "Blue", person="root", now_ms=0)
+        await give_banner(connection, "red", "blue", person="root", now_ms=0)
+        line = msgspec.json.encode({**ACCOUNT, "home_store": "store-7"})
+        loading = asyncio.create_task(load(centre, line))
+        await waits_for_a_lock(centre)
+        await giving.commit()
+    await loading
+    assert await centre.pool.fetchval("select programme from account") == "blue"

@@ -5,6 +5,8 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -23,10 +25,12 @@ from central.ledger.merging import merge_accounts, undo_merge
 from central.outreach import outbox
 from central.outreach.events import (
     DATA_TYPES,
+    RULES_KEY,
     AccountMerged,
     Event,
     PointsEarned,
     PointsRedeemed,
+    RulesStateChanged,
     StoredEvent,
     event_id,
     event_schema,
@@ -42,6 +46,7 @@ from central.rules import releases
 from central.system import System
 from tests.support.brokers import NatsBroker, free_port
 from tests.support.centre import BUNDLE, PERSONAL_KEYS, JoinedCentre, joined_centre
+from tests.support.command_line import Ended, central
 from tests.support.explained import explained_pool
 from tests.support.till_probe import take
 
@@ -217,6 +222,33 @@ async def test_what_is_undone_is_not_told(told_of: JoinedCentre) -> None:
 # How it is published
 
 
+async def test_events_of_rules_are_numbered_in_the_order_they_are_committed(
+    told_of: JoinedCentre,
+) -> None:
+    def halted(release: int) -> list[Event]:
+        data = RulesStateChanged(release=release, bundle="", state="halted", by_guard=True)
+        return [Event(RULES_KEY, data)]
+
+    pool = told_of.pool
+    async with pool.acquire() as first, pool.acquire() as second:
+        one, other = first.transaction(), second.transaction()
+        await one.start()
+        await outbox.write(first, halted(1), now_ms=0)
+        await other.start()
+        writing = asyncio.create_task(outbox.write(second, halted(2), now_ms=0))
+        async with asyncio.timeout(60):
+            while not await pool.fetchval("select exists (select from pg_locks where not granted)"):
+                assert not writing.done()
+        await write(told_of, "account/7")  # waits for nobody
+        await one.commit()
+        await writing
+        await other.commit()
+    rows = await pool.fetch(
+        "select key, data::json ->> 'release' as release from outbox order by 1"
+    )
+    assert [tuple(row) for row in rows] == [("account/7", None), ("rules", "1"), ("rules", "2")]
+
+
 async def test_nothing_is_lost_or_out_of_order_whatever_fails(
     told_of: JoinedCentre, seed: int
 ) -> None:
@@ -340,12 +372,24 @@ async def test_a_refused_event_holds_up_its_key_alone_and_then_lies_apart(
 
 
 async def test_one_process_publishes_and_another_takes_over(told_of: JoinedCentre) -> None:
-    async with told_of.pool.acquire() as first:
-        assert await outbox.lead(first, LOCK)
-        async with told_of.pool.acquire() as second:
-            assert not await outbox.lead(second, LOCK)
+    began = asyncio.Event()
+
+    @dataclass(slots=True)
+    class Noticed(Shelf):
+        async def publish(self, events: Sequence[StoredEvent]) -> list[Answer]:
+            began.set()
+            return await Shelf.publish(self, events)
+
+    relay = asyncio.create_task(Relay(told_of.pool, Noticed(), told_of.system).run())
+    async with asyncio.timeout(30):
+        await began.wait()
     async with told_of.pool.acquire() as another:
+        assert not await outbox.lead(another, LOCK)
+        relay.cancel()
+        await asyncio.gather(relay, return_exceptions=True)
+        # The one that led is back in the pool, and alive: it leads no more.
         assert await outbox.lead(another, LOCK)
+        await another.reset()
 
 
 async def test_a_purchase_reaches_a_real_broker(centre: JoinedCentre) -> None:
@@ -374,3 +418,76 @@ async def _until_wanted(pool: Pool) -> None:
     async with asyncio.timeout(20):
         while not (await read_state(pool)).wanted:  # noqa: ASYNC110 - it stands in the database
             await asyncio.sleep(0)
+
+
+# Dead events sent again
+
+
+async def dead_ones(centre: JoinedCentre, *keys: str) -> list[str]:
+    """Have the broker refuse an event of each key for good; returns their ids in order."""
+    ids = await write(centre, *keys)
+    shelf = Shelf(refuses=dict.fromkeys(ids, "no queue"))
+    for _ in range(ATTEMPTS_MAX):
+        await published(centre.pool, centre.system, shelf)
+        centre.system.at_ms += 3_600_000
+    assert (await read_state(centre.pool)).dead >= len(keys)
+    return ids
+
+
+def resend(database: str, folder: Path, *options: str) -> Ended:
+    return central("events", "resend", *options, "--database", database, "--data", folder)
+
+
+async def test_dead_events_are_sent_again_by_type_time_and_key_in_their_order(
+    told_of: JoinedCentre, database: str, tmp_path: Path
+) -> None:
+    def again(*options: str) -> object:
+        ended = resend(database, tmp_path, "--json", *options)
+        assert ended.code == 0, ended.complained
+        return json.loads(ended.said)
+
+    early = await dead_ones(told_of, "account/7", "account/8", "account/9")
+    between = datetime.fromtimestamp(told_of.system.at_ms / 1000, UTC).isoformat()
+    told_of.system.at_ms += 60_000
+    late = await dead_ones(told_of, "account/7")
+    for options, resent in (
+        (("--type", "receipt.posted.v1"), 0),
+        (("--key", "account/8"), 1),
+        (("--from", between, "--type", "points.redeemed.v1"), 1),
+        (("--to", between), 2),
+        (("--all",), 0),
+    ):
+        assert await asyncio.to_thread(again, *options) == {"resent": resent}
+    rows = await told_of.pool.fetch("select id::text from outbox order by event_id")
+    assert [row["id"] for row in rows] == [early[1], late[0], early[0], early[2]]
+    assert len((await published(told_of.pool, told_of.system)).taken) == 4
+    details = await told_of.pool.fetch(
+        "select detail::json ->> 'resent' as resent from audit where action = 'events.resend'"
+        " order by at_ms, detail::json ->> 'resent'"
+    )
+    assert [row["resent"] for row in details] == ["1", "1", "2"]
+
+
+async def test_whoever_sends_again_says_what(
+    told_of: JoinedCentre, database: str, tmp_path: Path
+) -> None:
+    for options in ((), ("4711", "--all"), ("--all", "--type", "x"), ("--from", "yesterday")):
+        ended = await asyncio.to_thread(resend, database, tmp_path, *options)
+        assert ended.code == 1, options
+    (dead,) = await dead_ones(told_of, "account/7")
+    (row,) = await dead_events(told_of.pool)
+    ended = await asyncio.to_thread(resend, database, tmp_path, str(row.event_id), "--json")
+    assert json.loads(ended.said)["resent"] == 1
+    assert [each.id for each in (await published(told_of.pool, told_of.system)).taken] == [dead]
+
+
+async def test_what_dies_while_the_dead_are_sent_again_stays_where_it_is(
+    told_of: JoinedCentre,
+) -> None:
+    await dead_ones(told_of, "account/7", "account/8")
+    found = await outbox.count_dead(told_of.pool, outbox.DeadOnes())
+    assert found.number == 2
+    await dead_ones(told_of, "account/9")
+    assert await outbox.resend_some(told_of.pool, outbox.DeadOnes(), found.newest) == 2
+    assert await outbox.resend_some(told_of.pool, outbox.DeadOnes(), found.newest) == 0
+    assert (await read_state(told_of.pool)).dead == 1

@@ -69,7 +69,10 @@ async def test_a_ring_of_another_programmes_tills_is_refused(
 
 async def test_some_stores_are_stores_of_the_programme(centre: JoinedCentre) -> None:
     office = await two_programmes(centre)
-    release = await office.published(await office.approved(of_blue(10)), "stores:3")
+    title = await office.approved(of_blue(10))
+    with pytest.raises(BadRequestError, match="there are 1 stores of blue, not 3"):
+        await office.published(title, "stores:3")
+    release = await office.published(title, "stores:1")
     assert release.rings == ("store:store-2",)
 
 

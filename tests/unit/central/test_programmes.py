@@ -1,5 +1,6 @@
 """Programmes: a card leads to a wallet in each; banners have one each, or share one."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +12,6 @@ import structlog
 
 from central.backtest.change import RuleChange
 from central.backtest.pairs import Pairs
-from central.database.named_sql import load_queries
 from central.errors import BadRequestError, NotFoundError
 from central.ledger.card_moves import move_card, undo_move
 from central.ledger.liability import Liability, read_liability
@@ -22,6 +22,7 @@ from central.programmes.wallets import list_wallets
 from central.rules.library import load_bundle
 from central.staff.audit import AuditRow, read_audit
 from central.staff.persons import add_person
+from central.streams.parked import unpark_found
 from central.streams.sales import ANOTHER_PROGRAMME
 from loyalty.bundle import Bundle
 from loyalty.compilation import Rules
@@ -30,9 +31,9 @@ from sync.messages import AccountRow, SnapshotAnswer, SnapshotRequest
 from tests.support import builders
 from tests.support.centre import BUNDLE, KEYS, JoinedCentre, Totals
 from tests.support.command_line import central
+from tests.support.scraping import scrape
 from tests.support.till_probe import Outcome, TillProbe, take
 
-_STREAMS = load_queries("central.streams", "queries.sql")
 CARD = "2990 0000 0000 0017"
 BLUE = replace(
     builders.bundle(
@@ -122,6 +123,28 @@ async def test_nothing_is_authorised_from_a_wallet_of_another_programme(
     assert await centre.totals(7) == Totals(posted=300)
 
 
+async def test_a_till_is_enrolled_before_its_banner_gets_another_programme_or_after_never_between(
+    centre: JoinedCentre,
+) -> None:
+    await add(centre, "blue")
+    await centre.store("store-2", banner="sky")
+    code, key = await centre.code("store-2"), centre.new_key()
+    async with centre.pool.acquire() as connection:
+        giving = connection.transaction()
+        await giving.start()
+        await give_banner(connection, "sky", "blue", person="ann", now_ms=0)
+        enrolling = asyncio.create_task(centre.enrol_with(code, key))
+        locks = "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
+        async with asyncio.timeout(60):
+            while not await centre.pool.fetchval(locks):
+                assert not enrolling.done()
+        await giving.commit()
+    assert (await enrolling).place.store == "store-2"
+    async with centre.pool.acquire() as connection:
+        with pytest.raises(BadRequestError, match="have tills or customers"):
+            await give_banner(connection, "sky", "", person="ann", now_ms=0)
+
+
 async def test_a_receipt_that_names_a_wallet_of_another_programme_is_kept_and_moves_nothing(
     centre: JoinedCentre,
 ) -> None:
@@ -131,6 +154,7 @@ async def test_a_receipt_that_names_a_wallet_of_another_programme_is_kept_and_mo
     reason = f"not a receipt of this centre: {ANOTHER_PROGRAMME}"
     assert outcome == Outcome("rejected_kept", reason, 0)
     assert await centre.totals(7) == Totals(posted=300)
+    assert (await scrape(centre)).value("tillside_receipts_rejected") == 1
 
 
 async def test_a_receipt_waits_for_its_card_in_its_own_programme(centre: JoinedCentre) -> None:
@@ -158,8 +182,7 @@ async def test_a_record_that_was_parked_as_its_card_came_is_found(centre: Joined
         "insert into card (card, account_id, programme) values ($1, 107, 'blue')",
         blue.card("4000"),
     )
-    async with centre.pool.acquire() as connection:
-        await connection.execute(_STREAMS["unpark_found"])
+    await unpark_found(centre.pool)
     await centre.apply()
     assert await last_outcome(centre, blue) == "accepted"
 

@@ -81,7 +81,6 @@ def test_the_audit_names_whoever_shows_a_personal_token(
         (("partners", "rotate", "nobody"), "there is no partner 'nobody'"),
         (("partners", "revoke", "app-1"), "there is no partner 'app-1'"),
         (("apps", "add", "app-1"), "there is a client 'app-1' already"),
-        (("apps", "rotate", "app-1", "--keep-hours", "-1"), "--keep-hours"),
         (("partners", "statement", "x", "--from", "soon"), "from: is a day"),
         (
             ("partners", "terms", "x", "--at-once", "0", "--customer-day", "1", "--day", "1"),

@@ -96,6 +96,47 @@ def test_a_write_off_is_shown_first_and_done_on_yes(given: list[str], database: 
     assert words.startswith("at most 300 points can be overdrawn this minute: 0 by risk budgets,")
 
 
+def test_budgets_of_a_till_whose_disk_is_gone_are_kept_back_and_of_a_revoked_one_are_free(
+    given: list[str], database: str
+) -> None:
+    run("fund-pool", *given, "1000")
+    at_centre(database, with_grant)
+    shown = run("rights", *given, "write-off", "--till", "1")
+    assert "holds 300 points in 1 rights and has 500 of risk budgets" in shown.said
+    done = run("rights", *given, "write-off", "--till", "1", "--yes")
+    assert "500 points of its risk budgets are kept back until" in done.said
+    meter = json.loads(run("rights", *given, "exposure", "--json").said)
+    assert (meter["risk_budgets"], meter["write_offs"]) == (0, 800)
+    run("revoke", *given, "1")
+    done = run("rights", *given, "write-off", "--till", "1", "--yes")
+    assert "500 points of its risk budgets are free again" in done.said
+    meter = json.loads(run("rights", *given, "exposure", "--json").said)
+    assert (meter["risk_budgets"], meter["write_offs"], meter["pool"]["free"]) == (0, 300, 700)
+
+
+def test_what_is_kept_back_for_the_budget_of_a_till_silent_for_long_is_given_up(
+    given: list[str], database: str
+) -> None:
+    run("fund-pool", *given, "1000")
+    at_centre(database, with_grant)
+    run("rights", *given, "write-off", "--till", "1", "--yes")
+    execute(database, "update till_stream set risk_written_off_at_ms = 0")
+    shown = run("rights", *given, "give-up", "--till", "1")
+    assert "and 500 for its risk budgets" in shown.said
+    done = run("rights", *given, "give-up", "--till", "1", "--yes")
+    assert "500 points kept back for its risk budgets are free again" in done.said
+    meter = json.loads(run("rights", *given, "exposure", "--json").said)
+    assert (meter["write_offs"], meter["pool"]["free"]) == (300, 700)
+
+
+def test_a_quarantine_is_lifted_by_whoever_has_looked(given: list[str], database: str) -> None:
+    at_centre(database, with_grant)
+    execute(database, "update till set quarantined_at_ms = 1")
+    done = run("rights", *given, "clear", "--till", "1")
+    assert "it gets rights again" in done.said
+    assert run("rights", *given, "clear", "--till", "1").code == 1
+
+
 def test_a_pool_that_is_too_small_ends_with_1_and_changes_nothing(
     given: list[str], database: str
 ) -> None:

@@ -48,7 +48,7 @@ async def test_what_was_there_before_is_there_afterwards(
     assert "0003_pre_rights_life.sql" in await migrate(connection, now_ms=1)
     row = await connection.fetchrow("select * from till_rights")
     assert row is not None
-    assert tuple(row) == (1, 60, None, None)
+    assert tuple(row) == (1, 60, None, None, 300, None)
     visit = await connection.fetchrow("select * from account_visit")
     assert visit is not None
     today = day_number("2025-03-05")

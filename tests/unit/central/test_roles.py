@@ -1,12 +1,25 @@
-"""Front and processing as processes of their own: one keeps records, the other hears and posts."""
+"""Parts of the centre: processing hears a front, metrics stand apart, no part dies in silence."""
 
 import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
 
 from central.bootstrap import join_centre
-from central.database.pool import open_pool
+from central.config import CentralConfig, make_config
+from central.database.pool import Pool, open_pool
+from central.observability.side_server import SideServer
 from central.rights.issuing import RightsSettings
-from central.roles import hear_ingested
+from central.roles import hear_ingested, serve, serve_with_parts
+from central.system import System
 from tests.support.centre import KEYS, JoinedCentre
+from tests.support.scraping import Scrape
 
 WAIT_S = 20
 
@@ -31,3 +44,83 @@ async def test_processing_hears_what_a_front_has_kept(centre: JoinedCentre, data
         hearing.cancel()
         await asyncio.gather(hearing, return_exceptions=True)
         await pool.close()
+
+
+# What is served where
+
+
+async def served(config: CentralConfig) -> tuple[asyncio.Task[None], str]:
+    """Serve in this process; returns what runs, and where."""
+    serving = asyncio.create_task(serve(config, System()))
+    address = config.folder / "address"
+    while not address.exists():
+        assert not serving.done(), serving
+        await asyncio.sleep(0.02)
+    return serving, address.read_text("ascii").strip()
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("has_port", [False, True])
+async def test_metrics_are_told_on_a_port_of_their_own_or_nowhere(
+    database: str, tmp_path: Path, *, has_port: bool
+) -> None:
+    port = free_port() if has_port else 0
+    config = CentralConfig(
+        data=str(tmp_path), database=database, port=0, role="front", people="off", metrics_port=port
+    )
+    serving, url = await served(config)
+    async with asyncio.timeout(WAIT_S), httpx.AsyncClient() as http:
+        assert (await http.get(f"{url}/metrics")).status_code == 404
+        assert (await http.get(f"{url}/v1/ready")).status_code == 200
+        if has_port:
+            page = await http.get(f"http://127.0.0.1:{port}/metrics")
+            assert "tillside_pulls_held" in Scrape.of(page.text).families
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+
+def test_metrics_are_for_this_machine_unless_somebody_says_otherwise() -> None:
+    assert make_config({"data": "."}, {}).metrics_host == "127.0.0.1"
+    elsewhere = {"TILLSIDE_CENTRAL_METRICS_HOST": "10.0.0.5"}
+    assert make_config({"data": "."}, elsewhere).metrics_host == "10.0.0.5"
+
+
+# Parts that fail
+
+
+class PartError(Exception):
+    """A part has failed."""
+
+
+async def goes_on(cancelled: asyncio.Event) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        cancelled.set()
+
+
+async def fails() -> None:
+    raise PartError
+
+
+async def test_a_server_ends_with_the_part_beside_it_that_fails() -> None:
+    server = SideServer(uvicorn.Config(Starlette(), port=0, log_level="warning"))
+    cancelled = asyncio.Event()
+    with pytest.raises(PartError):
+        await asyncio.wait_for(serve_with_parts(server, [goes_on(cancelled), fails()]), WAIT_S)
+    assert server.should_exit
+    assert cancelled.is_set()
+
+
+async def test_a_process_that_is_all_parts_ends_when_one_behind_it_dies(
+    pool: Pool, database: str, tmp_path: Path
+) -> None:
+    await pool.execute("delete from service_state")  # what counting service cannot go on without
+    config = CentralConfig(data=str(tmp_path), database=database, port=0, people="off")
+    with pytest.raises(TypeError):
+        await asyncio.wait_for(serve(config, System()), WAIT_S)

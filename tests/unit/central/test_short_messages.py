@@ -1,5 +1,6 @@
 """What travels in few bytes says the same; what a centre cannot read so is told as it is."""
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from agent.link.telling import Telling
 from agent.link.till_side import Whole
 from agent.till_service.identify import identify
 from agent.till_service.presenting import Presented
-from sync.cycle import PATH_PUSH, Ask, Fetch
+from sync.cycle import PATH_AUTHORISE, PATH_PUSH, Ask, Fetch
 from sync.line_form import form_of
 from sync.lines import PATH_LINES, PROOF_BYTES, Forms, Lines, LinesAnswer, pack_forms
 from sync.listening import (
@@ -22,13 +24,21 @@ from sync.listening import (
     ListenAnswer,
     changed_accounts,
 )
-from sync.messages import AccountRow, Message, PullAnswer
+from sync.messages import AccountRow, HelloAnswer, Message, PullAnswer
+from sync.moulds import Named, form_of_parts, unpack_parts
+from sync.points import PATH_POINTS, PointsAnswer, PointsRequest
+from sync.record_parts import parts_of
 from sync.records import SaleRecord, decode_record, encode_record
-from tests.support.centre import JoinedCentre
+from tests.support.centre import JoinedCentre, Totals
 from tests.support.till import receipt
 from tests.support.till_on_centre import TillOnCentre
 
 CARD = "card-7"
+GREETED = HelloAnswer(
+    verdict="ok", verified=True, last_seq=0, last_hash=bytes(32), durable_seq=0,
+    incarnation_number_min=1, session=bytes(16), server_time_ms=1, risk_points_total=0,
+    lines=True, short=True,
+)  # fmt: skip
 
 
 class Watched(TillOnCentre):
@@ -151,13 +161,114 @@ async def test_what_the_centre_calculates_otherwise_is_pushed_as_it_is(
     with till.joined.till.journal.transaction():
         stream.append(wrong)
     await till.talk()
-    assert till.asked(PATH_LINES) == [LinesAnswer(taken=False)]
+    assert till.asked(PATH_LINES) == [LinesAnswer(taken=False)] * 2
     assert len(till.asked(PATH_PUSH)) == 1
     assert (await kept(centre))[-1] == encode_record(wrong)
-    # Until the next HELLO it is not tried again.
-    assert not till.joined.till.takes_lines
-    await till.talk()
+    # Until the next HELLO it is not tried again; what is asked in few bytes is.
+    await till.sell(receipt(card=CARD))
+    push = till.joined.side.next_push()
+    assert push is not None
+    assert till.joined.side.as_lines(push) is None
     assert till.joined.till.takes_lines
+    await till.talk()
+    assert till.asked(PATH_LINES)[2:] == [LinesAnswer(taken=True)]
+
+
+def lines_told(till: Watched) -> list[tuple[Lines, bool]]:
+    """Return what was told as lines since, and whether it was taken."""
+    return [
+        (question.message, answer.taken)
+        for question, answer in till.said
+        if isinstance(question.message, Lines) and isinstance(answer, LinesAnswer)
+    ]
+
+
+def names_of(lines: Lines, till: Watched) -> list[Named | None]:
+    """Return the customers that lines name, one a record."""
+    bodies = till.joined.till.journal.stream.bodies_after(
+        lines.from_seq - 1 - lines.before, lines.before
+    )
+    before = [form_of_parts(parts_of(body)) for body in bodies]
+    return [each.named for each in unpack_parts(lines.packed, before, records_max=8)]
+
+
+async def test_a_receipt_names_the_customer_its_till_was_just_told(
+    centre: JoinedCentre, till: Watched
+) -> None:
+    await till.sell(receipt(card=CARD))
+    await till.talk()
+    ((lines, taken),) = lines_told(till)
+    card = till.joined.till.card_hash(CARD)
+    row = till.joined.till.cache.account(card)
+    assert row is not None
+    assert taken
+    assert names_of(lines, till) == [Named(7, row.snapshot.version, card[0])]
+    assert await kept(centre) == till.joined.till.journal.stream.bodies_after(0, 100)
+
+
+async def test_a_process_that_has_not_told_the_customer_looks_him_up(
+    centre: JoinedCentre, till: Watched
+) -> None:
+    told = centre.parts.desk.told
+    assert told is not None
+    await till.sell(receipt(card=CARD))
+    object.__setattr__(told, "_told", OrderedDict())  # as in another process
+    await till.talk()
+    ((_, taken),) = lines_told(till)
+    assert taken
+    assert await kept(centre) == till.joined.till.journal.stream.bodies_after(0, 100)
+
+
+async def test_a_customer_who_is_another_by_now_is_told_in_full(
+    centre: JoinedCentre, till: Watched
+) -> None:
+    told = centre.parts.desk.told
+    assert told is not None
+    await till.sell(receipt(card=CARD))
+    object.__setattr__(told, "_told", OrderedDict())
+    await centre.pool.execute("update account set version = version + 1 where account_id = 7")
+    await till.talk()
+    (first, is_taken), (second, is_taken_in_full) = lines_told(till)
+    assert (is_taken, is_taken_in_full) == (False, True)
+    assert names_of(first, till)[0] is not None
+    assert names_of(second, till) == [None]
+    assert till.asked(PATH_PUSH) == []
+    assert await kept(centre) == till.joined.till.journal.stream.bodies_after(0, 100)
+
+
+async def test_a_receipt_made_with_what_the_till_added_names_nobody(
+    centre: JoinedCentre, till: Watched
+) -> None:
+    """The second of two receipts that the centre has not applied is calculated with the first."""
+    await till.sell(receipt(card=CARD))
+    await till.sell(receipt(card=CARD))
+    await till.talk()
+    ((lines, taken),) = lines_told(till)
+    assert taken
+    assert [name is None for name in names_of(lines, till)] == [False, True]
+
+
+@pytest.mark.parametrize("moulds", [False, True])
+async def test_tills_and_centres_of_any_age_understand_each_other(
+    centre: JoinedCentre, till: Watched, *, moulds: bool
+) -> None:
+    """A till that knows no moulds, or whose centre knows none, packs as before."""
+    telling = Telling(till.joined.till)
+    telling.greeted(msgspec.structs.replace(GREETED, moulds=moulds))
+    for _ in range(2):
+        await till.sell(receipt(card=CARD))
+        push = till.joined.side.next_push()
+        assert push is not None
+        lines = telling.as_lines(push)
+        assert lines is not None
+        assert lines.moulds == moulds
+        answer = await till._asked(Ask(PATH_LINES, lines, LinesAnswer))  # noqa: SLF001
+        assert isinstance(answer, LinesAnswer)
+        assert answer.taken
+        meant = telling.answered(push, answer)
+        assert meant is not None
+        till.joined.side.push_answered(push, meant)
+    assert await kept(centre) == till.joined.till.journal.stream.bodies_after(0, 100)
 
 
 async def test_lines_of_another_chain_or_after_a_gap_are_not_taken(centre: JoinedCentre) -> None:
@@ -288,3 +399,32 @@ async def test_points_set_aside_come_with_a_short_pull_too(
     await till.listen()
     held = till.joined.till.journal.rights.points_held()
     assert held >= 120
+
+
+@pytest.mark.parametrize("takes_moulds", [True, False])
+async def test_points_are_authorised_in_few_bytes_or_in_full(
+    centre: JoinedCentre, till: Watched, *, takes_moulds: bool
+) -> None:
+    await centre.customer(8, 300, card="card-8")
+    await settled(centre, till)
+    till.joined.till.takes_moulds = takes_moulds
+    printed = await till.redeem(receipt(card="card-8"), 100)
+    assert printed.totals.redeemed_points == 100
+    asked = (till.asked(PATH_POINTS), till.asked(PATH_AUTHORISE))
+    assert [len(each) for each in asked] == ([1, 0] if takes_moulds else [0, 1])
+    await settled(centre, till)
+    left = "select sum(outstanding) from right_grant where purpose = 'authorisation'"
+    assert await centre.pool.fetchval(left) == 0
+    assert await centre.pool.fetchval("select sum(redeemed_points) from receipt") == 100
+    assert await kept(centre) == till.joined.till.journal.stream.bodies_after(0, 100)
+
+
+async def test_points_asked_for_again_are_the_same(centre: JoinedCentre) -> None:
+    """A lost answer costs nobody points."""
+    probe = await centre.till()
+    await centre.customer(8, 300)
+    asked = PointsRequest(key=bytes(range(16)), account_id=8, points=120)
+    first = await probe.ask(PATH_POINTS, asked, PointsAnswer)
+    assert [right.points for right in first.rights] == [120]
+    assert await probe.ask(PATH_POINTS, asked, PointsAnswer) == first
+    assert await centre.totals(8) == Totals(300, 120)

@@ -12,6 +12,9 @@ import pytest_asyncio
 from central.database.pool import Connection
 from central.database.spreading import GROUPS, REPLICATED, find_obstacles, spread, spread_tables
 from central.ledger.card_moves import move_card
+from central.ledger.merging import merge_accounts, undo_merge
+from central.rights.blocking import set_blocked
+from central.tills.listening import CHANNEL
 from sync.cycle import PATH_SNAPSHOT
 from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import STORE, JoinedCentre, joined_centre
@@ -39,6 +42,11 @@ class _Scene:
             "select tableoid::regclass::text from account where account_id = $1", account_id
         )
         return int(name.rpartition("_p")[2])
+
+    async def partition_of_new(self, account_id: int) -> int:
+        """Add a customer; return the partition of the account."""
+        await self.centre.customer(account_id, 50)
+        return await self.partition_of(account_id)
 
 
 @pytest_asyncio.fixture
@@ -254,3 +262,50 @@ async def test_a_centre_over_partitions_keeps_its_books(scene: _Scene) -> None:
     answer = await till.ask(PATH_SNAPSHOT, SnapshotRequest(card=card), SnapshotAnswer)
     assert answer.account is not None
     assert answer.account.snapshot.account_id == 8
+
+
+async def test_what_triggers_do_in_one_database_statements_do_over_partitions(
+    scene: _Scene,
+) -> None:
+    """A till that holds points hears that they are asked back, its store and others of a block."""
+    centre, heard = scene.centre, set[object]()
+    await scene.connection.add_listener(CHANNEL, lambda *heard_of: heard.add(heard_of[3]))
+    till = await centre.till(is_vault=True)
+    await centre.customer(7, 300, card="4007", home=STORE)
+    assert len((await till.pull()).grants) == 1
+    for blocked in (True, False):
+        async with centre.pool.acquire() as connection, connection.transaction():
+            assert await set_blocked(connection, 7, blocked=blocked)
+        listed = await scene.connection.fetch("select card from blocked_card where is_blocked")
+        assert [card for (card,) in listed] == ([till.card("4007")] if blocked else [])
+        expected = {f"store:{STORE}", *([f"till:{till.till_id}"] if blocked else [])}
+        assert heard == expected
+        heard.clear()
+    await centre.customer(7, card="4008")
+    row = "select count(*) from account_card where account_id = 7"
+    assert await scene.connection.fetchval(row) == 2
+
+
+async def test_accounts_become_one_and_two_again_over_partitions(scene: _Scene) -> None:
+    centre = scene.centre
+    till = await centre.till(is_vault=True)
+    await centre.customer(7, 300, card="4007", home=STORE)
+    here, other = await scene.partition_of(7), 8
+    while await scene.partition_of_new(other) == here:
+        other += 1
+    (right,) = (await till.pull()).grants
+    held = "select outstanding from till_rights where till_id = $1"
+    now_ms = centre.system.now_ms()
+    done = await merge_accounts(
+        centre.pool, 7, other, person="ann", reason="one customer", now_ms=now_ms
+    )
+    assert (done.points, done.held, done.cards) == (300, 300, 1)
+    assert await centre.pool.fetchval(held, till.till_id) == 300
+    sale = till.sale("s1", account=7, sources=[take(right, 40)])
+    assert [each.outcome for each in await centre.post(till, sale)] == ["accepted"]
+    assert await centre.pool.fetchval(held, till.till_id) == 260
+    back = await undo_merge(centre.pool, done.merge_id, person="bob", now_ms=now_ms)
+    assert (back.points, back.held, back.spent, back.cards) == (260, 260, 40, 1)
+    place = "select account_id from right_place where key = $1"
+    assert await centre.pool.fetchval(place, right.grant_id) == 7
+    assert await centre.pool.fetchval(held, till.till_id) == 260

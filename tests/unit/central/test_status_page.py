@@ -119,6 +119,14 @@ async def test_a_hostile_text_is_shown_and_never_obeyed(centre: JoinedCentre) ->
         assert shown.text.count(HOSTILE) >= 3
 
 
+async def test_a_till_that_runs_on_two_machines_stands_out(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await centre.pool.execute("update till set quarantined_at_ms = 1")
+    shown = await page(centre)
+    assert f"store-1 {till.till_id} 1 runs on two machines: no rights" in shown.text
+    assert 'class="quarantined"' in (await centre.http.get("/")).text
+
+
 async def test_tills_and_figures(centre: JoinedCentre) -> None:
     await centre.fund(12_345)
     up, silent, revoked = [await centre.till() for _ in range(3)]
@@ -129,10 +137,10 @@ async def test_tills_and_figures(centre: JoinedCentre) -> None:
     await centre.pool.execute("update till set revoked = true where till_id = $1", revoked.till_id)
     centre.system.at_ms += 60_000
     await up.hello()
-    centre.system.at_ms += 300_000
+    centre.system.at_ms += 650_000
     text = (await page(centre)).text
-    assert re.search(rf"store-1 {up.till_id} 1 in touch 300 s ago \w{{12}} current", text)
-    assert re.search(rf"store-1 {silent.till_id} 1 silent 360 s ago", text)
+    assert re.search(rf"store-1 {up.till_id} 1 in touch 650 s ago \w{{12}} current", text)
+    assert re.search(rf"store-1 {silent.till_id} 1 silent 710 s ago", text)
     assert re.search(rf"store-1 {revoked.till_id} 1 revoked", text)
     assert re.search(rf"store-1 {new.till_id} 1 not heard yet", text)
     assert "Served in full 100.00 %" in text

@@ -1,8 +1,11 @@
 """Who may speak as a till: a known key over these very bytes, in the live session."""
 
 import httpx
+import msgspec
 import pytest
 
+from central.bootstrap import join_centre
+from central.rights.issuing import RightsSettings
 from sync.codec import CONTENT_TYPE, decode, encode
 from sync.cycle import PATH_AUTHORISE, PATH_HELLO, PATH_PULL, PATH_PUSH
 from sync.errors import RefusedError
@@ -17,6 +20,7 @@ from sync.messages import (
     SnapshotAnswer,
     SnapshotRequest,
 )
+from sync.session_key import KeyOffer, SessionKeys, check_mac, mac_of
 from sync.short_header import HEADER_SHORT, ShortHeader, read_signature, write_short
 from sync.signing import (
     HEADER_NONCE,
@@ -202,9 +206,13 @@ async def test_a_body_that_unpacks_to_too_much_is_refused(centre: JoinedCentre) 
 
 
 def short_request(
-    till: TillProbe, path: str, message: Message, *, tag: bytes = b""
+    till: TillProbe, path: str, message: Message, *, tag: bytes = b"", key: bytes = b""
 ) -> httpx.Request:
-    """Return a request as tills send it once HELLO has said that the centre reads short headers."""
+    """Return a request as tills send it once HELLO has said that the centre reads short headers.
+
+    Args:
+        key: of the session: a MAC stands in place of the signature.
+    """
     body, nonce = encode(message), b"n" * 12
     content = request_content(
         "POST", path, till_id=till.till_id, session=till.session, nonce=nonce, body=body
@@ -213,20 +221,27 @@ def short_request(
         till_id=till.till_id,
         nonce=nonce,
         tag=tag or till.session[:4],
-        signature=till.key.sign(content),
+        signature=mac_of(key, content) if key else till.key.sign(content),
     )
     headers = {HEADER_SHORT: write_short(said)}
     return till.http.build_request("POST", path, content=body, headers=headers)
 
 
-async def told(till: TillProbe, request: httpx.Request) -> tuple[int, bytes]:
-    """Send it; the answer is signed by the centre, shortly, and says nothing that is not needed."""
+async def told(till: TillProbe, request: httpx.Request, *, key: bytes = b"") -> tuple[int, bytes]:
+    """Send it; the answer is signed by the centre, shortly, and says nothing that is not needed.
+
+    Args:
+        key: the answer carries a MAC under it in place of the centre's signature.
+    """
     response = await till.http.send(request)
     assert "content-type" not in response.headers
     assert HEADER_SIGNATURE not in response.headers
     signature = read_signature(response.headers[HEADER_SHORT])
     content = answer_content(b"n" * 12, response.status_code, response.content)
-    check(till.identity.centre_key, signature, content)
+    if key:
+        check_mac(key, signature, content)
+    else:
+        check(till.identity.centre_key, signature, content)
     return response.status_code, response.content
 
 
@@ -285,3 +300,138 @@ async def test_hello_may_be_said_shortly_too_and_in_no_session(centre: JoinedCen
     assert decode(HelloAnswer, body).session not in (before, NO_SESSION)
     status, body = await told(till, short_request(till, PATH_PUSH, till.push_message()))
     assert (status, decode(Problem, body).error) == (409, "session_unknown")
+
+
+# The session's key
+
+
+async def key_after_hello(till: TillProbe) -> bytes:
+    """Say HELLO with an offer and take the session; returns its key."""
+    till.session = NO_SESSION
+    offer = KeyOffer(b"o" * 32)
+    hello = msgspec.structs.replace(till.hello_message(), offer=offer.public)
+    answer = await till.ask(PATH_HELLO, hello, HelloAnswer)
+    till.session = answer.session
+    return offer.open(answer.sealed, answer.session)
+
+
+async def test_who_offers_gets_the_sessions_key_and_is_believed_and_answered_by_it(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    key = await key_after_hello(till)
+    request = short_request(till, PATH_PUSH, till.push_message(), key=key)
+    status, body = await told(till, request, key=key)
+    assert (status, decode(PushAnswer, body).last_seq) == (200, 1)
+    # A refusal of what is believed, too.
+    wrong = short_request(till, PATH_PUSH, Problem(error="", message=""), key=key)
+    status, body = await told(till, wrong, key=key)
+    assert (status, decode(Problem, body).error) == (400, "message_malformed")
+
+
+async def test_a_till_that_offers_nothing_is_told_no_key_and_signs(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    assert (await till.hello()).sealed == b""
+    await key_after_hello(till)
+    status, _ = await told(till, short_request(till, PATH_PUSH, till.push_message()))
+    assert status == 200  # a signature is good in a session that has a key, too
+
+
+async def test_every_session_has_another_key_and_none_outlives_its_session(
+    centre: JoinedCentre,
+) -> None:
+    till, other = await centre.till(), await centre.till()
+    old, message = await key_after_hello(till), till.push_message()
+    old_tag = till.session[:4]
+    keys = {old, await key_after_hello(till), await key_after_hello(other)}
+    assert len(keys) == 3
+    for key in (old, await key_after_hello(other)):
+        status, body = await told(till, short_request(till, PATH_PUSH, message, key=key))
+        assert (status, decode(Problem, body).error) == (401, "signature_wrong")
+    again = short_request(till, PATH_PUSH, message, key=old, tag=old_tag)
+    status, body = await told(till, again)
+    assert (status, decode(Problem, body).error) == (409, "session_unknown")
+    assert await centre.pool.fetchval("select count(*) from inbox") == 0
+
+
+async def test_a_mac_is_good_for_its_own_body_and_path_alone(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    key = await key_after_hello(till)
+    request = short_request(till, PATH_PUSH, till.push_message(), key=key)
+    for path, body in ((PATH_PULL, request.content), (PATH_PUSH, request.content[:-1] + b"!")):
+        tampered = httpx.Request(
+            "POST", f"http://centre{path}", headers=request.headers, content=body
+        )
+        status, told_body = await told(till, tampered)
+        assert (status, decode(Problem, told_body).error) == (401, "signature_wrong")
+    assert await centre.pool.fetchval("select count(*) from inbox") == 0
+
+
+async def test_no_session_has_no_key(centre: JoinedCentre) -> None:
+    """Whatever a till was before its first HELLO, it proves it with its own key."""
+    till = await centre.till(greet=False)
+    till.session = NO_SESSION
+    key = SessionKeys(KEYS.centre.seed()).key_of(till.till_id, NO_SESSION)
+    for path, message in ((PATH_HELLO, till.hello_message()), (PATH_PUSH, till.push_message())):
+        status, body = await told(till, short_request(till, path, message, key=key))
+        assert (status, decode(Problem, body).error) == (409, "session_unknown")
+
+
+async def test_a_revoked_till_is_refused_with_its_key_as_with_its_signature(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    key = await key_after_hello(till)
+    await centre.pool.execute("update till set revoked = true")
+    ask = SnapshotRequest(card=till.card("nobody"))
+    request = short_request(till, "/v1/till/snapshot", ask, key=key)
+    status, body = await told(till, request, key=key)
+    assert (status, decode(Problem, body).error) == (410, "till_revoked")
+
+
+async def test_an_offer_that_is_no_key_is_refused(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    hello = msgspec.structs.replace(till.hello_message(), offer=bytes(32))
+    request = till.request(PATH_HELLO, hello, session=NO_SESSION)
+    assert await refusal(till, request) == (400, "message_malformed")
+
+
+async def test_another_process_of_the_centre_knows_the_key_as_well(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    key = await key_after_hello(till)
+    another = join_centre(centre.pool, KEYS, centre.system, RightsSettings())
+    transport = httpx.ASGITransport(app=another.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://centre") as till.http:
+        request = short_request(till, PATH_PUSH, till.push_message(), key=key)
+        assert (await told(till, request, key=key))[0] == 200
+
+
+# What a push says beside its records
+
+
+async def test_that_a_till_was_heard_of_is_noted_when_it_is_news_and_no_row_is_written_else(
+    centre: JoinedCentre,
+) -> None:
+    async def noted() -> tuple[str, int, bool, int]:
+        row = await centre.pool.fetchrow(
+            "select xmin::text, last_seen_ms, session_verified, receipts_waiting from till"
+        )
+        assert row is not None
+        return row["xmin"], row["last_seen_ms"], row["session_verified"], row["receipts_waiting"]
+
+    async def push() -> None:
+        till.append(till.void(f"v{till.acked}"))
+        await till.push()
+
+    till = await centre.till()
+    await push()
+    version, seen_ms, verified, _ = await noted()
+    assert verified
+    await push()
+    assert await noted() == (version, seen_ms, True, 0)
+    centre.system.at_ms += 31_000
+    await push()
+    assert (await noted())[1] == seen_ms + 31_000
+    await centre.pool.execute("update till set receipts_waiting = 3")
+    await push()
+    assert (await noted())[3] == 0

@@ -1,12 +1,21 @@
 """Traffic classes: a storm in a lower one has to come again, tills come in whatever happens."""
 
 import asyncio
+from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
 
-from central.api.traffic import Bounds, Receive, Send, TrafficControl, kind_of
+from central.api.traffic import (
+    PROVEN,
+    Bounds,
+    Receive,
+    Send,
+    TrafficControl,
+    address_of,
+    kind_of,
+)
 
 NARROW = Bounds(per_s_max=1e9, running_max=1, waiting_max=1, wait_s_max=5.0, late_ms_max=1e9)
 
@@ -24,7 +33,9 @@ class Answering:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def call(control: TrafficControl, path: str) -> tuple[int, dict[bytes, bytes]]:
+async def call(
+    control: TrafficControl, path: str, came_from: str = "10.0.0.1"
+) -> tuple[int, dict[bytes, bytes]]:
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -33,7 +44,8 @@ async def call(control: TrafficControl, path: str) -> tuple[int, dict[bytes, byt
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    await control({"type": "http", "path": path}, receive, send)
+    scope = {"type": "http", "path": path, "client": (came_from, 40_000)}
+    await control(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"])
 
 
@@ -42,7 +54,7 @@ async def call(control: TrafficControl, path: str) -> tuple[int, dict[bytes, byt
     [
         ("/v1/till/push", "till"), ("/v1/enrol", "till"), ("/v1/bundles/ab", "till"),
         ("/v1/health", "till"), ("/v1/app/courier", "app"), ("/v1/partner/accruals/x", "app"),
-        ("/v1/oauth/token", "app"),
+        ("/v1/oauth/token", "sign_in"), ("/v1/oauth/revoke", "sign_in"),
         ("/v1/exposure", "office"), ("/", "office"), ("/v2/unheard-of", "office"),
     ],
 )  # fmt: skip
@@ -102,3 +114,57 @@ async def test_a_class_is_let_in_at_its_rate() -> None:
     assert {status for status, _ in answers} == {200}
     # Ten at once, the others one after the other.
     assert asyncio.get_running_loop().time() - began_s > 0.15
+
+
+# Wrong secrets
+
+TOKEN = "/v1/oauth/token"
+WIDE = Bounds(per_s_max=1e9, running_max=9, waiting_max=999, wait_s_max=5.0, late_ms_max=1e9)
+SHUT = Bounds(per_s_max=1e9, running_max=1, waiting_max=0, wait_s_max=5.0, late_ms_max=1e9)
+PROGRAM, FLOOD = "10.0.0.2", "10.0.0.9"
+
+
+class Asking:
+    """Answers 401 to who has no secret."""
+
+    async def __call__(self, scope: MutableMapping[str, Any], _: Receive, send: Send) -> None:
+        if scope["client"][0] == PROGRAM:
+            scope[PROVEN] = True
+        status = 200 if PROVEN in scope or scope["path"] != TOKEN else 401
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def statuses(control: TrafficControl, came_from: str, times: int) -> Counter[int]:
+    answers = await asyncio.gather(*(call(control, TOKEN, came_from) for _ in range(times)))
+    return Counter(status for status, _ in answers)
+
+
+async def test_who_proves_nothing_again_and_again_gets_a_narrow_door_and_others_sign_in() -> None:
+    control = TrafficControl(Asking(), sign_in=WIDE, strangers=SHUT)
+    assert await statuses(control, FLOOD, 100) == {401: 20, 503: 80}
+    assert await statuses(control, PROGRAM, 100) == {200: 100}
+    assert await statuses(control, "10.0.0.3", 1) == {401: 1}
+    assert control.refused() == {"app": 0, "sign_in": 80, "office": 0}
+
+
+async def test_a_flood_at_the_door_to_sign_in_moves_no_app_and_no_till() -> None:
+    control = TrafficControl(Asking(), sign_in=SHUT, app_bounds=NARROW)
+    assert await statuses(control, FLOOD, 50) == {503: 50}
+    assert (await call(control, "/v1/app/account", FLOOD))[0] == 200
+    assert (await call(control, "/v1/till/push", FLOOD))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.2", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("", "testclient", False),
+    ],
+)
+def test_an_address_is_who_has_it(one: str, other: str, *, same: bool) -> None:
+    found = [address_of({"client": (text, 1)}) for text in (one, other)]
+    assert (found[0] == found[1]) == same
+    assert address_of({"client": None}) == address_of({})

@@ -80,6 +80,19 @@ with entry as (
 insert into ledger_posting select 8, entry_id, 1, 'merged', 0, 5 from entry
 union all select 8, entry_id, 2, 'issued', 0, -5 from entry
 
+entries
+insert into ledger_posting values (8, 999999, 1, 'issued', 0, 5), (8, 999999, 2, 'issued', 0, -5)
+
+lots
+insert into lot (account_id, name, active_from, issued, available, redeemed)
+values (99, 'lost', '2025-01-01', 5, 0, 5)
+
+records
+delete from inbox where arrival = (select arrival from receipt where sale_key = 's1')
+
+records
+delete from inbox where seq = 1
+
 seals
 insert into ledger_seal values (1, '2025-03-04', 1, 0, 0, '', '', '', '', 0)
 
@@ -113,7 +126,7 @@ update risk_pool set free = free - 1, budgets = budgets + 1
 pool
 update risk_pool set uncovered = 1
 
-pool
+pool tills
 update till_stream set risk_points_settled = risk_points_settled + 1
 
 pool
@@ -122,12 +135,16 @@ update risk_pool set free = free - 1, exposures = exposures + 1
 tills
 update till_rights set outstanding = outstanding + 1
 
+tills
+update till_rights set risk_points = risk_points - 1
+
 counters
 insert into shared_counter (name, most, given) values ('campaign.uses:spring', 5, 1)
 
 programmes
 insert into programme (programme) values ('blue'); update store set programme = 'blue'
 """
+_IS_SPREAD = "select is_spread()"
 DAMAGES = [
     (damage, frozenset(seen_by.split()))
     for seen_by, _, damage in (text.partition("\n") for text in PARAGRAPHS.strip().split("\n\n"))
@@ -174,6 +191,8 @@ async def test_honest_work_is_balanced_and_every_check_had_something_to_look_at(
 async def test_damage_is_seen_by_its_check(
     worked: JoinedCentre, damage: str, seen_by: frozenset[str]
 ) -> None:
+    if "right_grant set outstanding" in damage and await worked.pool.fetchval(_IS_SPREAD):
+        seen_by |= {"tills"}  # no trigger counts for the till what is changed behind the centre
     async with worked.pool.acquire() as connection:
         for table in ("ledger_entry", "ledger_posting"):
             await connection.execute(f"alter table {table} disable trigger user")
@@ -198,6 +217,8 @@ def test_every_check_is_seen_failing() -> None:
 async def test_the_ledger_refuses_to_be_changed(
     worked: JoinedCentre, table: str, change: str
 ) -> None:
+    if await worked.pool.fetchval(_IS_SPREAD):
+        pytest.skip("where accounts are spread roles refuse it: test_parts.py")
     with pytest.raises(asyncpg.RaiseError, match="is append-only"):
         await worked.pool.execute(change.format(table))
 
@@ -222,6 +243,9 @@ async def test_the_ledger_refuses_to_be_changed(
         "update till_rights set outstanding = -1",
         "update till_stream set risk_points_total = risk_points_total + 51",
         "update till_stream set risk_points_settled = -1",
+        "update till_stream set risk_points_home = -1",
+        "update till_stream set risk_points_kept = risk_points_total",
+        "update till_rights set risk_points = risk_points_max + 1",
         "update risk_pool set exposures = -1, free = free + 1",
         "update risk_pool set exposures = 1",
         "update risk_pool set free = free + 1",

@@ -23,6 +23,7 @@ from agent.till_service.messages import (
     ReturnAnswer,
     ReturnRequest,
 )
+from agent.till_service.receipt_codes import RecordedCode
 from loyalty import limits
 from loyalty.account import NO_REDEMPTION, NO_RIGHT
 from loyalty.basket import Basket
@@ -72,6 +73,7 @@ TYPES: dict[str, type[msgspec.Struct]] = {
         GrantRequest,
         HealthFigures,
         Problem,
+        RecordedCode,
         ReceiptAnswer,
         ReceiptRequest,
         ReserveRequest,

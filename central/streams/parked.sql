@@ -1,0 +1,16 @@
+-- Records that wait for something which may have come already.
+
+-- name: waited_for
+select distinct parked_for from inbox where parked_for is not null;
+
+-- name: cards
+select card, programme from card where card = any($1::bytea[]);
+
+-- name: transfers
+select transfer_id from right_transfer where transfer_id = any($1::text[]) and points > 0;
+
+-- name: receipts
+select sale_key from receipt where sale_key = any($1::text[]);
+
+-- name: unpark
+update inbox set parked_for = null where parked_for = any($1::text[]);

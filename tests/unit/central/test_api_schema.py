@@ -52,7 +52,7 @@ Case = schemathesis.Case[Any]
 EXAMPLES: Final = 4
 """For each call, beside those that cover each part of its schema."""
 ROLES: Final = (
-    "author", "approver", "finance", "call_centre", "privacy", "support", "operations",
+    "author", "approver", "finance", "call_centre", "privacy",
     "administrator",
 )  # fmt: skip
 CARD: Final = "4000"

@@ -148,6 +148,7 @@ READS = {
     "verify-ledger", "ledger liability", "ledger seals", "ledger prove", "ledger check-proof",
     "ledger reasons", "account merges", "account wallets", "customer erasures", "tiers show",
     "rights exposure", "rights counters", "events status", "events dead", "events schema",
+    "receipt print",
     "receipt verify",
     "receipts archive",
 }  # fmt: skip

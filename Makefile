@@ -122,14 +122,15 @@ bench-till: $(ENVIRONMENT) ## Measure a till: completing beside a bare commit, a
 bench-sync: $(ENVIRONMENT) ## Measure the line: bytes of a store's day, redemption without it (SYNC_ARGS='--quick')
 	$(PY) -m bench.sync $(SYNC_ARGS)
 
-bench-centre: $(ENVIRONMENT) ## Measure the centre: purchases, intake, storms, kill -9, growth (CENTRE_ARGS=--quick)
+bench-centre: $(ENVIRONMENT) ## Measure the centre: purchases, intake, a storm, kill -9, growth (CENTRE_ARGS='--quick --grown 0')
 	$(PY) -m bench.centre $(CENTRE_ARGS)
 
 bench-backtest: $(ENVIRONMENT) ## Measure back-tests of real baskets: receipts a second, the predicted first day (BACKTEST_ARGS=--quick)
 	$(PY) -m bench.backtest $(BACKTEST_ARGS)
 
-bench-rules: $(ENVIRONMENT) ## Measure a release on its way to 50,000 tills (RULES_ARGS='--tills 2000 --stores 200')
+bench-rules: $(ENVIRONMENT) ## Measure rules: a release on its way to 50,000 tills (RULES_ARGS='--tills 2000 --stores 200'), back-tests
 	$(PY) -m bench.rules $(RULES_ARGS)
+	@$(MAKE) --no-print-directory bench-backtest
 
 mutate: $(ENVIRONMENT) ## Put small mistakes into the rules and see whether the tests notice (MUTATE_ARGS='--sample 300 --seed 1')
 	$(PY) -m bench.mutation $(MUTATE_ARGS)

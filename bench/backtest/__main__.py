@@ -3,17 +3,17 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from bench import centre_file
 from bench.backtest import first_day, speed
 from bench.engine.real import RealSize, load
-from bench.engine.timing import machine
 from bench.grocery.data import choose_stores, load_selection
 from bench.grocery.tables import GroceryDataError
 
-REPORT = Path("var/bench/centre.json")
 _QUICK, _WHOLE = (2, 6), (10, 53)
 
 
@@ -25,20 +25,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Example: python -m bench.backtest --quick",
     )
     parser.add_argument("--quick", action="store_true", help="two stores, six weeks")
-    parser.add_argument("--json", type=Path, default=REPORT, metavar="PATH", help=f"[{REPORT}]")
+    known = centre_file.REPORT
+    parser.add_argument("--json", type=Path, default=known, metavar="PATH", help=f"[{known}]")
     options = parser.parse_args(arguments)
+    run = centre_file.begin_run(quick=options.quick)
     try:
-        found = run(quick=options.quick)
+        found = measure(quick=options.quick)
     except GroceryDataError as error:
         print(f"backtest: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(found, indent=2))
-    merge(found, options.json)
+    figures = headline(found)
+    print(json.dumps({**figures, "backtest": found}, indent=2))
+    centre_file.write("backtest", figures, run=run, details=found, path=options.json)
     return 0
 
 
-def run(*, quick: bool = False) -> dict[str, object]:
-    """Return the figures, `backtest_per_s_core` among them: of the draft that touches many.
+def headline(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figure the goal is about: of the draft that touches many receipts."""
+    return {"backtest_per_s_core": found["many"]["per_s_core"]}
+
+
+def measure(*, quick: bool = False) -> dict[str, Any]:
+    """Return speed of each draft and how near the first day came.
 
     Raises:
         GroceryDataError: the data is not installed.
@@ -52,23 +60,10 @@ def run(*, quick: bool = False) -> dict[str, object]:
         measured = speed.measure(case, speed.write(case, Path(folder) / "speed"))
         selection = load_selection(choose_stores(stores), first_week=1, last_week=weeks)
         foretold = first_day.foretell(selection, Path(folder))
-    many = measured["many"]
-    assert isinstance(many, dict)
     return {
-        "backtest_per_s_core": many["per_s_core"],
-        "backtest": {
-            **measured,
-            "first_day": {name: each.document() for name, each in foretold.items()},
-            "machine": machine(),
-        },
+        **measured,
+        "first_day": {name: each.document() for name, each in foretold.items()},
     }
-
-
-def merge(found: dict[str, object], path: Path) -> None:
-    """Put figures beside those that other measurements wrote."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps({**known, **found}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

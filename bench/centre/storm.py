@@ -122,9 +122,7 @@ def figures(statuses: Mapping[int, int]) -> dict[str, Any]:
     return {
         "answered_200": statuses.get(HTTPStatus.OK, 0),
         "come_again_503": statuses.get(HTTPStatus.SERVICE_UNAVAILABLE, 0),
-        "others": {
-            str(status): count for status, count in statuses.items() if status not in usual
-        },
+        "others": {str(status): count for status, count in statuses.items() if status not in usual},
     }
 
 

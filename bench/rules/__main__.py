@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench import centre_file
 from bench.engine.timing import percentile
 from bench.rules.front import Front, enrol, opened_front
 from bench.rules.offers import rules, with_one_changed
@@ -16,7 +17,8 @@ from bench.rules.session import TillSession
 from loyalty.canonical import canonical_bytes
 from loyalty.documents import encode
 
-REPORT = Path("var/bench/centre.json")
+TILLS, OFFERS = 50_000, 10_000
+"""The goal's: less is a quick run."""
 _WAITING_AT_ONCE = 24
 _WHOLE_EVERY = 500
 _PATIENCE_S = 600.0
@@ -30,17 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Publish one changed offer of many to tills that wait at a real front.",
         epilog="Example: python -m bench.rules --tills 2000",
     )
-    parser.add_argument("--tills", type=int, default=50_000)
+    parser.add_argument("--tills", type=int, default=TILLS)
     parser.add_argument("--stores", type=int, default=5_000)
-    parser.add_argument("--offers", type=int, default=10_000)
+    parser.add_argument("--offers", type=int, default=OFFERS)
     parser.add_argument("--products", type=int, default=20_000)
-    parser.add_argument("--json", type=Path, default=REPORT, metavar="PATH", help=f"[{REPORT}]")
+    known = centre_file.REPORT
+    parser.add_argument("--json", type=Path, default=known, metavar="PATH", help=f"[{known}]")
     options = parser.parse_args(arguments)
+    run = centre_file.begin_run(quick=options.tills < TILLS or options.offers < OFFERS)
     with TemporaryDirectory(prefix="tillside-rules-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user where this is root
         found = asyncio.run(measure(options, Path(folder)))
     print(json.dumps(found, indent=2))
-    merge(found, options.json)
+    centre_file.write("rules", found, run=run, path=options.json)
     return 0
 
 
@@ -112,13 +116,6 @@ async def _whole_bytes(front: Front, version: int) -> int:
         version,
     )
     return size
-
-
-def merge(found: dict[str, object], path: Path) -> None:
-    """Put figures beside those that other measurements wrote."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps({**known, **found}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _add_resend(actions: Commands) -> None:
     resend.add_argument("event", type=read_number, nargs="?", help=_NUMBER)
     resend.add_argument("--all", action="store_true", help="all dead ones")
     resend.add_argument("--type", default="", help="those of a type: receipt.posted.v1")
-    resend.add_argument("--key", default="", help="those of a key: account/7")
+    resend.add_argument("--of", dest="about", default="", help="those of a key: account/7")
     resend.add_argument("--from", dest="begin", help="those given up since then, UTC")
     resend.add_argument("--to", dest="end", help="those given up before then, UTC")
     add_json_option(resend)
@@ -167,7 +167,7 @@ def _wanted(options: argparse.Namespace) -> "DeadOnes | None":
     from central.availability.report import read_minute
     from central.outreach.outbox import DeadOnes
 
-    chosen = (options.type, options.key, options.begin, options.end)
+    chosen = (options.type, options.about, options.begin, options.end)
     if (options.event is not None) + options.all + any(chosen) != 1:
         raise BadRequestError(
             "event", "say which: a number, or --all, or --type, --key, --from and --to"
@@ -176,7 +176,7 @@ def _wanted(options: argparse.Namespace) -> "DeadOnes | None":
         return None
     return DeadOnes(
         type=options.type,
-        key=options.key,
+        key=options.about,
         since_ms=read_minute(options.begin, name="--from") * _MINUTE_MS if options.begin else None,
         until_ms=read_minute(options.end, name="--to") * _MINUTE_MS if options.end else None,
     )

@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.crash.trade import RULES
 from bench.demo.books import Books
 from bench.demo.cut_proxy import CutProxy
@@ -303,10 +305,15 @@ class Town:
 
 @contextmanager
 def running_town(folder: Path) -> Iterator[Town]:
-    """Give a town for the length of the block."""
+    """Give a town for the length of the block.
+
+    Its customers have few points, and each is set aside at once.
+    """
     town = Town(folder, CentreProcess(folder / "centre", folder / "centre.log"))
     try:
-        town.open()
-        yield town
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("TILLSIDE_CENTRAL_GRANT_POINTS_MIN", "1")
+            town.open()
+            yield town
     finally:
         town.close()

@@ -41,6 +41,9 @@ Steps = Generator[Any, Any, R]
 
 _RETRY_SHARE_MIN = 0.002
 """Of the time between talks: how soon at least a till tries again when the line is down."""
+_LISTEN_SHARE = 0.5
+"""Of the tills: those whose line lets a pull wait; after a talk they go on hearing."""
+_LISTENS_MAX = 3
 _REQUEST_MS = 20_000
 _ASK_MS = 150
 _AUTHORISE_MS = 1_000
@@ -134,6 +137,7 @@ class SimulatedTill:
         self._is_busy = False
         self._hello_at_ms = 0
         self._beat: tuple[object, bytes] = (None, b"")
+        self._listens = draws.random() < _LISTEN_SHARE
         self._heard: dict[int, tuple[Sibling, bytes, SignedHead | None]] = {}
         self._wake = Waiter(kernel)
         self.journal_path = f"/{self.name}/journal.db"
@@ -359,9 +363,9 @@ class SimulatedTill:
         is_over = till.session == NO_SESSION or till.quarantined
         greet = is_over or now_ms >= self._hello_at_ms
         try:
-            if greet or self._draws.random() < 0.5:
+            if greet or not self._listens:
                 await self._drive(converse(self._side, greet=greet), life)
-            else:
+            if self._listens:
                 await self._listen(life)
             await self._drive(deliver(till), life)
             await self._drive(stock(till), life)
@@ -378,14 +382,19 @@ class SimulatedTill:
     async def _listen(self, life: int) -> None:
         """Push, and pull in few bytes, as a till does that waits at the centre for news."""
         await self._drive(tell(self._side), life)
-        ask = self._guarded(lambda: self._side.listen(0))
-        reply = await self._answer(ask)
-        assert isinstance(reply, Message)
-        if self.life != life:
-            raise MachineOffError
-        answer = self._guarded(lambda: self._side.listened(ask.message, reply))
-        self._chronicle.sometimes["pull in few bytes"] += 1
-        await self._drive(hear(self._side, answer), life)
+        self._side.brought_news = True
+        for _ in range(_LISTENS_MAX):
+            if not self._side.brought_news:
+                return
+            ask = self._guarded(lambda: self._side.listen(0))
+            reply = await self._answer(ask)
+            assert isinstance(reply, Message)
+            if self.life != life:
+                raise MachineOffError
+            answer = self._guarded(lambda: self._side.listened(ask.message, reply))  # noqa: B023
+            self._chronicle.sometimes["pull in few bytes"] += 1
+            self._side.brought_news = False
+            await self._drive(hear(self._side, answer), life)
 
     async def _drive(self, steps: Conversation, life: int) -> None:
         done, wish = self._guarded(lambda: _advance(steps, None))

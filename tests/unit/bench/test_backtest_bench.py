@@ -1,6 +1,5 @@
 """Back-tests on real baskets: the first day of new prices as it was foretold and as it was."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bench.backtest import first_day, speed
-from bench.backtest.__main__ import merge
 from bench.engine.real import SMALL, RealCase, load
 from bench.grocery.data import RealBasket, RealLine, Selection, load_selection
 from bench.grocery.measures import RealProduct
@@ -105,10 +103,3 @@ def test_measured_drafts_touch_what_they_say(tmp_path: Path, name: str) -> None:
     assert isinstance(touched, float)
     assert {"few": touched < 15, "many": 15 < touched < 60, "all": touched == 100}[name]
     assert found["printed_otherwise"] == 0
-
-
-def test_figures_are_put_beside_those_of_others(tmp_path: Path) -> None:
-    path = tmp_path / "var" / "centre.json"
-    merge({"one": 1, "other": 2}, path)
-    merge({"one": 3}, path)
-    assert json.loads(path.read_text("utf-8")) == {"one": 3, "other": 2}

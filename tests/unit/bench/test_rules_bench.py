@@ -22,5 +22,7 @@ def test_a_small_measurement_tells_every_till_and_keeps_others_figures(tmp_path:
     assert main([*sizes, "--json", str(report)]) == 0
     found = json.loads(report.read_text())
     assert (found["purchases_per_s"], found["publish_tills"]) == (7, 12)
+    run = found["runs"]["rules"]
+    assert (run["quick"], run["machine"]["cores"] > 0) == (True, True)
     assert 0 < found["delta_file_bytes"] < found["delta_bytes"] < 3_000
     assert 0 < found["publish_50_s"] <= found["publish_99_s"] <= found["publish_100_s"]

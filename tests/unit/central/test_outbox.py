@@ -452,7 +452,7 @@ async def test_dead_events_are_sent_again_by_type_time_and_key_in_their_order(
     late = await dead_ones(told_of, "account/7")
     for options, resent in (
         (("--type", "receipt.posted.v1"), 0),
-        (("--key", "account/8"), 1),
+        (("--of", "account/8"), 1),
         (("--from", between, "--type", "points.redeemed.v1"), 1),
         (("--to", between), 2),
         (("--all",), 0),

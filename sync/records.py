@@ -103,7 +103,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
         card: keyed hash of the card, hexadecimal; empty when none was presented.
         calculation: canonical bytes of the calculation.
         link_up: the till was in touch with the centre when the receipt was made.
-        clock_q: whether the machine's clock could be right (design: sync 4.3); decides nothing.
+        clock_q: whether the machine's clock could be right (design: sync 4.3); decides no money.
         drawn: which rights the shared counters in `calculation.counted` were taken from.
     """
 

@@ -18,6 +18,7 @@ from central.commands.rules_check import add_check, warnings_text
 from central.commands.rules_drafts import add_drafts
 from central.commands.rules_keys import add_keys
 from central.commands.rules_release import add_releases, release_text
+from central.commands.rules_stale import add_stale
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
@@ -42,6 +43,7 @@ def add_rules(commands: Commands) -> None:
     add_backtest(actions)
     _add_publish(actions)
     add_releases(actions)
+    add_stale(actions)
     add_keys(actions)
 
 

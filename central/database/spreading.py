@@ -42,7 +42,10 @@ GROUPS: Final = (
             "app_session", "offer_to_activate",
         ),
     ),
-    Group("sale_key", ("receipt", "refund", "returned_line", "voided_key", "receipt_hint")),
+    Group(
+        "sale_key",
+        ("receipt", "refund", "returned_line", "voided_key", "receipt_hint", "stale_receipt"),
+    ),
     Group("card", ("card",)),
     Group("key", ("right_place",)),
 )  # fmt: skip

@@ -77,7 +77,7 @@ async def unpin(
     """
     who = await authorise(connection, by, APPROVER)
     async with connection.transaction():
-        version = await connection.fetchval(_SQL["delete_pin"], scope, name)
+        version = await connection.fetchval(_SQL["delete_pin"], scope, name, system.now_ms())
         if version is None:
             raise NotFoundError(f"{scope} {name} is not pinned")
         await note(

@@ -130,7 +130,13 @@ on conflict (scope, name) do update
 set release = excluded.release, pinned_by = excluded.pinned_by, pinned_at_ms = excluded.pinned_at_ms;
 
 -- name: delete_pin
-delete from rule_pin where scope = $1 and name = $2 returning release;
+with gone as (
+    delete from rule_pin where scope = $1 and name = $2 returning scope, name, release
+), noted as (
+    insert into rule_pin_over (scope, name, over_at_ms) select scope, name, $3 from gone
+    on conflict (scope, name) do update set over_at_ms = excluded.over_at_ms
+)
+select release from gone;
 
 -- name: stores_by_name
 select store_id as name, programme from store where store_id = any($1);

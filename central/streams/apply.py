@@ -7,7 +7,7 @@ found by halving and kept aside, so it stands in nobody's way (design: stack 4.3
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,9 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.observability import meters
 from central.rights.right_books import MovedError
+from central.rules.due import DueRules
 from central.rules.library import RuleLibrary
-from central.streams import movements, refunds, sales, transfers
+from central.streams import movements, refunds, sales, staleness, transfers
 from central.streams.batch import Batch
 from central.streams.items import Item
 from central.streams.parked import unpark_found
@@ -77,17 +78,21 @@ class Applier:
 
     Attributes:
         together_max: the most records in one transaction.
+        due: which releases tills should have.
     """
 
     pool: Pool
     library: RuleLibrary
     system: System
     together_max: int = TOGETHER_MAX
+    due: DueRules = field(default_factory=DueRules)
 
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
         """Apply records in order of arrival; returns how many came to an end."""
         await unpark_found(self.pool)
         rows = await self.pool.fetch(_SQL["to_apply"], records_max, BATCH_BYTES)
+        if rows:
+            await self.due.refresh(self.pool, rows[0]["rules"])
         ended = 0
         together: list[Item] = []
         for row in rows:
@@ -147,6 +152,7 @@ class Applier:
                 await asyncio.sleep(0)  # others of this process wait for a few calculations at most
             if isinstance(item.record, SaleRecord) and not item.recalculated:
                 await self._repeat(connection, item, item.record)
+        await staleness.judge(connection, items, self.due, self.library)
 
     async def _repeat(self, connection: Connection, item: Item, sale: SaleRecord) -> None:
         """Calculate a receipt; what goes wrong is told of when the record's turn has come."""
@@ -308,4 +314,5 @@ def _item(row: asyncpg.Record) -> Item:
 
 def _stored(row: asyncpg.Record) -> StoredRecord:
     fields: dict[str, Any] = dict(row)
+    del fields["rules"]
     return StoredRecord(**fields)

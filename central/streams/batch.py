@@ -224,6 +224,13 @@ class Batch:
         if self._new:
             rows = [_receipt_row(receipt, self.now_ms) for receipt in self._new]
             await connection.execute(_SQL["insert_receipts"], *columns(rows))
+        stale = [
+            (receipt.sale.key, receipt.item.stored.till_id, each.release, each.bundle,
+             each.discount_minor, each.points, self.now_ms)
+            for receipt in self._new if (each := receipt.item.stale) is not None
+        ]  # fmt: skip
+        if stale:
+            await connection.execute(_SQL["insert_stale"], *columns(stale))
         if self._voids:
             await connection.execute(_SQL["insert_voids"], *columns(self._voids))
 

@@ -44,6 +44,10 @@ select r.*, r.account_id is not null from unnest($1::text[], $2::bigint[], $3::b
     redeemed_points, paid_minor, earned_points, link_up, equal, calculation, recalculation, posted_at_ms, business_moment,
     service, qualifying_points);
 
+-- name: insert_stale
+insert into stale_receipt (sale_key, till_id, release, bundle, discount_minor, points, posted_at_ms)
+select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]);
+
 -- name: insert_voids
 insert into voided_key (sale_key, arrival) select * from unnest($1::text[], $2::bigint[]) on conflict do nothing;
 

@@ -64,6 +64,28 @@ def clamped(local: str, *, zone: str | None, not_before_ms: int, received_at_ms:
     return local
 
 
+def earliest_ms(local: str, zone: str | None) -> int:
+    """Return when a store's local time was; the earliest where it may have been at several.
+
+    Args:
+        zone: name of the store's time zone; None where it is not known.
+
+    Returns:
+        Unix milliseconds.
+    """
+    where = _zone(zone or _ZONE_UNKNOWN)
+    moment = datetime.fromisoformat(local)
+    # An hour that comes twice, or never, when clocks are changed.
+    found_s = min(moment.replace(tzinfo=where, fold=fold).timestamp() for fold in (0, 1))
+    return int(found_s) * 1_000 - (_ZONE_MS_MAX if where is UTC else 0)
+
+
+def earliest_local(at_ms: int, zone: str | None) -> str:
+    """Return a store's local time at a moment; the earliest where its zone is not known."""
+    where = _zone(zone or _ZONE_UNKNOWN)
+    return _local(at_ms - (_ZONE_MS_MAX if where is UTC else 0), where)
+
+
 def redated(lots: Sequence[EarnedLot], *, printed: str, counts_at: str) -> tuple[EarnedLot, ...]:
     """Return earned lots with their days moved by as many days as the receipt's own was wrong."""
     moved = date.fromisoformat(counts_at[:10]) - date.fromisoformat(printed[:10])

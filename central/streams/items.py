@@ -7,6 +7,33 @@ from loyalty.calculation import Calculation
 from sync.records import Record, SaleRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """What a receipt with older rules than were due at its till cost against those.
+
+    Attributes:
+        release: that was due.
+        bundle: of it.
+        discount_minor: printed less what it gives; None where it cannot calculate the receipt.
+        points: earned, in the same way.
+    """
+
+    release: int
+    bundle: str
+    discount_minor: int | None = None
+    points: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """What the till is told."""
+        if self.discount_minor is None:
+            return f"release {self.release} was due; it cannot calculate this receipt"
+        return (
+            f"release {self.release} was due; against it"
+            f" discount_minor {self.discount_minor:+}, points {self.points:+}"
+        )
+
+
 @dataclass(slots=True)
 class Item:
     """A record of a batch.
@@ -17,6 +44,7 @@ class Item:
         printed: of a receipt, what was printed; or what is wrong with it.
         recalculated: of a receipt, its calculation as made here; or what went wrong.
         account_id: of a receipt, whose it is; 0 for nobody's, or not known.
+        stale: of a receipt with older rules than were due, what that cost.
     """
 
     stored: StoredRecord
@@ -25,6 +53,7 @@ class Item:
     printed: Calculation | Exception | None = None
     recalculated: bytes | Exception = b""
     account_id: int = 0
+    stale: Stale | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,9 @@ where s.till_id = $1 and s.incarnation = $2 and t.till_id = s.till_id and t.sess
   and s.last_seq >= t.session_seq and s.caught_up_ms < t.session_opened_ms;
 
 -- name: to_apply
--- The first ones, as many as are no more than so many bytes together; one at least.
-select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms from (
+-- The first ones, as many as are no more than so many bytes together; one at least. `rules` says when releases have changed.
+select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms, (select number from rule_change) as rules
+from (
     select i.*, sum(octet_length(body)) over (order by arrival) - octet_length(body) as bytes_before from (
         select * from inbox where not applied and parked_for is null order by arrival limit $1) i
 ) r where bytes_before < $2 order by arrival;
@@ -192,3 +193,8 @@ where till_id = $1 and incarnation = $2 and not branch and seq between $3 and $4
 -- name: come_back
 -- Of an erased account: it is to be emptied once more (central/privacy/erasing.py), which its home says.
 update account set home_store = coalesce((select store_id from receipt where sale_key = $2), '') where account_id = $1;
+
+-- name: tills_that_sold
+-- What says which rules a till should have had; as it said last, the bundle it refused.
+select t.till_id, t.store_id, s.region, s.programme, s.time_zone, coalesce(r.refused, '') as refused
+from till t join store s using (store_id) left join till_rules r using (till_id) where t.till_id = any($1::bigint[]);

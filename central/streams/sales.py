@@ -28,8 +28,8 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     """Post a receipt as printed.
 
     Returns:
-        accepted; adjusted when the same sale key was posted with another content before; parked
-        while nobody is known by the card.
+        accepted; accepted_stale when a newer release was due at its till; adjusted when the same
+        sale key was posted with another content before; parked while nobody is known by the card.
     """
     if sale.key in batch.receipts:
         return _posted_before(batch, sale)
@@ -74,7 +74,13 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     batch.rights.release(sale.key)
     if not is_equal:
         note = "the centre calculates otherwise; posted as printed"
-    return Decision("accepted", note)
+    return _accepted(item, note)
+
+
+def _accepted(item: Item, note: str) -> Decision:
+    if item.stale is None:
+        return Decision("accepted", note)
+    return Decision("accepted_stale", "; ".join(filter(None, (item.stale.reason, note))))
 
 
 def _account_of(batch: Batch, item: Item) -> AccountBook | None:

@@ -89,6 +89,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "rules/deltas.py": OFFICE,
     "rules/directory.py": FRONT,
     "rules/drafts.py": OFFICE,
+    "rules/due.py": PROCESSING,
     "rules/exporting.py": OFFICE,
     "rules/guarding.py": PROCESSING,
     "rules/left_behind.py": OFFICE + PROCESSING + OUTREACH,
@@ -111,6 +112,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "streams/lines.py": FRONT,
     "streams/parked.py": PROCESSING,
     "streams/refunds.py": PROCESSING,
+    "streams/staleness.py": PROCESSING,
     "streams/transfers.py": PROCESSING,
     "tills/account_rows.py": FRONT + OFFICE,
     "tills/blocked_cards.py": FRONT,
@@ -160,6 +162,7 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
         APP + OFFICE + PROCESSING: "recall_elsewhere drop_wishes_elsewhere wish",
     },
     "rights/waking.py": {PROCESSING + OFFICE: "stores_keeping"},
+    "rules/due.py": {NOBODY: "stale_by_release"},
     "rules/releases.py": {OFFICE + PROCESSING: "change_state rings bundle releases"},
     "rules/roots.py": {OFFICE: "lock_releases insert_root"},
     "streams/refunds.py": {

@@ -143,8 +143,9 @@ async def test_no_call_that_changes_something_is_left_out(centre: JoinedCentre) 
 READS = {
     "serve", "audit", "availability", "alerts list", "alerts test-mail", "person list",
     "programmes list", "apps list", "partners list", "partners statement", "rules check",
-    "rules list", "rules show", "rules diff", "rules backtest", "rules bundle build", "rules sign",
-    "rules export-files", "rules key", "rules root make", "rules root sign", "calculate", "schema",
+    "rules list", "rules stale", "rules show", "rules diff", "rules backtest", "rules bundle build",
+    "rules sign", "rules export-files", "rules key", "rules root make", "rules root sign",
+    "calculate", "schema",
     "verify-ledger", "ledger liability", "ledger seals", "ledger prove", "ledger check-proof",
     "ledger reasons", "account merges", "account wallets", "customer erasures", "tiers show",
     "rights exposure", "rights counters", "events status", "events dead", "events schema",

@@ -20,6 +20,7 @@ _PRAGMAS: Final = (
     "pragma synchronous=full",
     "pragma foreign_keys=on",
     "pragma trusted_schema=off",
+    "pragma temp_store=memory",  # a full disk stops no statement that only needs room to sort
     "pragma wal_autocheckpoint=0",  # `Database.checkpoint` instead
 )
 LOG_PAGES_TIDY: Final = 200

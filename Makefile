@@ -75,9 +75,8 @@ test-more: $(ENVIRONMENT) ## Draw more: 10 times the examples, 30 seeds (MORE_AR
 
 check: $(ENVIRONMENT) ## Everything CI checks: format, lint, types, import rules, tests
 	@$(MAKE) --no-print-directory style
-	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory receipts
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types receipts
 
 style: $(ENVIRONMENT) ## Check format and lint
 	$(PY) -m ruff format --check .

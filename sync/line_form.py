@@ -27,7 +27,7 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "basket": _names(Basket),
     "moment": _names(Moment),
     "place": _names(Place),
@@ -36,10 +36,11 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "right": _names(SpendRight),
     "allowance": _names(Allowance),
 }
-_INPUTS: Final = CalculationInputs.__struct_fields__
-_LINE: Final = _names(BasketLine)
-_LINE_ID: Final = _LINE.index("line_id")
-_SKU: Final = _LINE.index("sku")
+"""Names of the fields of what a calculation is made from, by part."""
+INPUTS: Final = CalculationInputs.__struct_fields__
+LINE: Final = _names(BasketLine)
+_LINE_ID: Final = LINE.index("line_id")
+_SKU: Final = LINE.index("sku")
 _LEFT_OUT: Final = msgspec.Raw(b"null")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -72,24 +73,24 @@ def _shortened(record: dict[str, Any]) -> list[Any]:
     basket = inputs["basket"]
     columns = _to_columns(basket.pop("lines"))
     basket = {"lines": 0, **basket}
-    shorter = [_values({**inputs, "basket": basket}[name], name) for name in _INPUTS[: len(inputs)]]
+    shorter = [_values({**inputs, "basket": basket}[name], name) for name in INPUTS[: len(inputs)]]
     return [record, shorter, columns, at_ms]
 
 
 def _values(value: object, name: str) -> object:
-    if name not in _PARTS:
+    if name not in PARTS:
         return value
     assert isinstance(value, dict)
-    if tuple(value) != _PARTS[name][: len(value)]:
+    if tuple(value) != PARTS[name][: len(value)]:
         raise ValueError(name)
     return list(value.values())
 
 
 def _to_columns(lines: Sequence[dict[str, Any]]) -> list[Any]:
-    if any(tuple(line) != _LINE[: len(lines[0])] for line in lines):
+    if any(tuple(line) != LINE[: len(lines[0])] for line in lines):
         raise ValueError("lines")
     columns: list[Any] = [
-        [line[name] for line in lines] for name in (_LINE[: len(lines[0])] if lines else ())
+        [line[name] for line in lines] for name in (LINE[: len(lines[0])] if lines else ())
     ]
     for place, column in enumerate(columns):
         if place == _LINE_ID and column == _counted(len(lines)):
@@ -151,8 +152,8 @@ def _lengthened(
     record: dict[str, Any], inputs: list[Any], columns: list[Any], at_ms: int
 ) -> dict[str, Any]:
     named = {}
-    for name, value in zip(_INPUTS, inputs, strict=False):
-        named[name] = dict(zip(_PARTS[name], value, strict=False)) if name in _PARTS else value
+    for name, value in zip(INPUTS, inputs, strict=False):
+        named[name] = dict(zip(PARTS[name], value, strict=False)) if name in PARTS else value
     named["basket"]["lines"] = _to_lines(columns)
     key, card = record.pop("key"), record.pop("card")
     head = {
@@ -170,7 +171,7 @@ def _lengthened(
 
 def _to_lines(columns: list[Any]) -> list[dict[str, Any]]:
     count, *rest = columns
-    if count > BASKET_LINES_MAX or len(rest) > len(_LINE):
+    if count > BASKET_LINES_MAX or len(rest) > len(LINE):
         raise ValueError("lines")
     whole = []
     for place, column in enumerate(rest):
@@ -180,7 +181,7 @@ def _to_lines(columns: list[Any]) -> list[dict[str, Any]]:
             whole.append([str(sku) for sku in column])
         else:
             whole.append(column if isinstance(column, list) else [column] * count)
-    return [dict(zip(_LINE, values, strict=False)) for values in zip(*whole, strict=True)]
+    return [dict(zip(LINE, values, strict=False)) for values in zip(*whole, strict=True)]
 
 
 def with_calculation(body: bytes, calculation: bytes) -> bytes:

@@ -6,8 +6,7 @@ puts the parts together proves it by the chain's hash (`sync.moulds`), and what 
 own mould. Parts are not kept anywhere and not hashed.
 """
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from typing import Any, Final
@@ -15,12 +14,11 @@ from uuid import UUID
 
 import msgspec
 
-from loyalty.account import AccountSnapshot, Allowance, RedeemRequest, SpendRight
-from loyalty.basket import Basket, BasketLine, Moment, Place
+from loyalty.account import AccountSnapshot
 from loyalty.limits import BASKET_LINES_MAX
 from sync.errors import MalformedMessageError
 from sync.limits import COUNT_MAX
-from sync.records import CalculationInputs
+from sync.line_form import INPUTS, LINE, PARTS
 from sync.varints import pack_numbers, unpack_numbers
 
 _SALE: Final = b'{"kind":"sale",'
@@ -35,23 +33,6 @@ CARD_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of a store's own time
 _ONE: Final = 1_000
 """The quantity of a piece, which most lines have."""
-
-
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
-
-
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "basket": _names(Basket),
-    "moment": _names(Moment),
-    "place": _names(Place),
-    "account": _names(AccountSnapshot),
-    "request": _names(RedeemRequest),
-    "right": _names(SpendRight),
-    "allowance": _names(Allowance),
-}
-_INPUTS: Final = CalculationInputs.__struct_fields__
-_LINE: Final = _names(BasketLine)
 _SALE_BEGINS: Final = b"\x97"
 """An array of seven."""
 _NUMBERS, _TEXT_NUMBERS, _PLACES, _COUNTED, _SAME, _LISTED, _PIECES = range(7)
@@ -125,7 +106,7 @@ def _sale_parts(record: dict[str, Any]) -> Parts:
     lines = inputs["basket"].pop("lines")
     columns = _cut_lines(lines, numbers)
     rest = [
-        _valued(value, name) if name in _PARTS and name != "basket" else value
+        _valued(value, name) if name in PARTS and name != "basket" else value
         for name, value in inputs.items()
     ]
     mould = _encode([head, high, record, moment, columns, list(inputs), rest])
@@ -166,7 +147,7 @@ def _who_of(account: dict[str, Any], card: int | str) -> bytes:
 
 def who_of(account: AccountSnapshot) -> bytes:
     """Return who bought, of an account as a till was told it, with a card."""
-    return _encode([[getattr(account, name) for name in _PARTS["account"]], CARD_BYTES])
+    return _encode([[getattr(account, name) for name in PARTS["account"]], CARD_BYTES])
 
 
 def has_card(who: bytes) -> bool:
@@ -183,7 +164,7 @@ def has_card(who: bytes) -> bool:
 
 
 def _valued(value: dict[str, Any], name: str) -> list[Any]:
-    if tuple(value) != _PARTS[name][: len(value)]:
+    if tuple(value) != PARTS[name][: len(value)]:
         raise ValueError(name)
     return list(value.values())
 
@@ -212,7 +193,7 @@ def _cut_lines(lines: Sequence[dict[str, Any]], numbers: list[int]) -> list[list
     numbers.append(len(lines))
     if not lines:
         return []
-    names = _LINE[: len(lines[0])]
+    names = LINE[: len(lines[0])]
     if any(tuple(line) != names for line in lines):
         raise ValueError("lines")
     return [_cut_column(name, [line[name] for line in lines], numbers) for name in names]
@@ -316,7 +297,7 @@ def _joined_sale(mould: list[Any], parts: Parts) -> bytes:
         "at_ms": at_ms,
         "key": key,
         "version": version,
-        "inputs": {name: told[name] for name in _INPUTS if name in told},
+        "inputs": {name: told[name] for name in INPUTS if name in told},
         "calculation": None,
     }
     if text := parts.card.hex() if card == CARD_BYTES else card:
@@ -325,18 +306,18 @@ def _joined_sale(mould: list[Any], parts: Parts) -> bytes:
 
 
 def _named(name: str, values: object) -> object:
-    if name not in _PARTS:
+    if name not in PARTS:
         return values
     assert isinstance(values, list)
-    return dict(zip(_PARTS[name], values, strict=False))
+    return dict(zip(PARTS[name], values, strict=False))
 
 
 def _joined_lines(columns: list[list[Any]], numbers: Iterator[int]) -> list[dict[str, Any]]:
     count = next(numbers)
-    if count > BASKET_LINES_MAX or len(columns) > len(_LINE):
+    if count > BASKET_LINES_MAX or len(columns) > len(LINE):
         raise ValueError("lines")
     whole = [_joined_column(count, told, numbers) for told in columns]
-    return [dict(zip(_LINE, values, strict=False)) for values in zip(*whole, strict=True)]
+    return [dict(zip(LINE, values, strict=False)) for values in zip(*whole, strict=True)]
 
 
 def _joined_column(count: int, told: list[Any], numbers: Iterator[int]) -> list[Any]:

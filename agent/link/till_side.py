@@ -1,5 +1,7 @@
 """The till's half of the conversation with the centre, over its journal and cache."""
 
+from collections.abc import Set
+
 import msgspec
 import structlog
 
@@ -74,6 +76,7 @@ class JournalTillSide:
         self.brought_news = False
         self.hold_s = 0
         self._asks_told = 0
+        self._told_whole: frozenset[int] = frozenset()
         self._till = till
         self._software = software
         self._fetching = RuleFetching(till)
@@ -262,6 +265,7 @@ class JournalTillSide:
     def pull(self) -> Pull:
         """Ask for changes since the stored cursor."""
         till = self._till
+        self._told_whole = frozenset()
         announced = self._fetching.announced
         newest = announced.bundle if announced else till.books.newest_bundle()
         blocked = till.cache.blocked.told() or ToldUpTo()
@@ -302,7 +306,8 @@ class JournalTillSide:
     def listened(self, asked: Message, answer: Message) -> PullAnswer:
         """Return an answer as a pull's; what it says of accounts that are not here is asked for.
 
-        The asking is durable before the cursor that passes over it.
+        The asking is durable before the cursor that passes over it, and until what it asked for
+        is.
         """
         if isinstance(answer, PullAnswer):
             return answer
@@ -312,22 +317,30 @@ class JournalTillSide:
         incarnation = self._till.journal.stream.head().incarnation
         holder = Holder(self._till.identity.till_id, incarnation, self._till.session)
         whole = lengthened(answer, epoch=asked.epoch, incarnation=incarnation, holder=holder)
-        before = cache.value("whole", Whole) or Whole()
-        missing = set(before.account_ids) - set(asked.whole) | set(whole.whole_left)
+        missing = set(whole.whole_left)
         changed = changed_accounts(answer)
         known = [row for account_id in changed for row in cache.rows_of(account_id)]
         rows = changed_rows(answer, known) if changed else ()
         if rows is None:
             missing.update(changed)
-        if tuple(sorted(missing)) != before.account_ids:
-            cache.put_value("whole", Whole(tuple(sorted(missing))))
+        self._ask_whole(missing, without=frozenset())
+        if not answer.again:
+            self._told_whole = frozenset(asked.whole) - missing
         return msgspec.structs.replace(whole, accounts=(*whole.accounts, *(rows or ())))
+
+    def _ask_whole(self, account_ids: Set[int], *, without: Set[int]) -> None:
+        cache = self._till.cache
+        before = cache.value("whole", Whole) or Whole()
+        asked = tuple(sorted((set(before.account_ids) | account_ids) - without))
+        if asked != before.account_ids:
+            cache.put_value("whole", Whole(asked))
 
     def pull_answered(self, answer: PullAnswer) -> None:
         """Store what has changed; the cursor last, so that a crash repeats and never skips."""
         till = self._till
         before = till.journal.stream.head().seq
         till.cache.put_accounts(answer.accounts, answer.applied)
+        self._ask_whole(frozenset(), without=self._told_whole)
         if answer.blocked is not None:
             till.cache.blocked.take(answer.blocked)
         if (

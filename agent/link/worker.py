@@ -13,7 +13,7 @@ from agent.link.holding import Holding
 from agent.link.rhythm import Rhythm
 from agent.link.till_side import JournalTillSide
 from agent.neighbours.delivering import deliver
-from agent.till_service.allowances import stock
+from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
 from sync.cycle import Ask, Conversation, Fetch, compare_streams, converse, hear, tell
@@ -220,6 +220,7 @@ class LinkWorker:
 
     async def _drive(self, steps: Conversation) -> None:
         try:
+            await self._thread.run(send_idle_home, self._till)
             await self._thread.drive(steps, self._answer)
             await self._thread.drive(stock(self._till), self._answer)
             await self._thread.drive(deliver(self._till), self._answer)

@@ -192,13 +192,12 @@ class Allowances:
 
 
 def stock(till: Till) -> Generator[Ask, Message | bytes | None, None]:
-    """Send home what is not needed and ask for shares in advance; call it in a live session.
+    """Ask for shares in advance; call it in a live session.
 
     What is thrown in (no answer) ends it; nothing is lost by ending anywhere.
     """
     if not till.gets_rights or till.session == NO_SESSION:
         return
-    _send_idle_home(till)
     if wishes := _shares_wished(till):
         yield from _ask(till, wishes)
 
@@ -223,11 +222,14 @@ def send_all_home(till: Till, why: str) -> None:
         send_home(till, grant_id, why)
 
 
-def _send_idle_home(till: Till) -> None:
+def send_idle_home(till: Till) -> None:
     """Send home rights to periods that are over everywhere and to single codes nobody shows.
 
-    What one account is given stays where points of the account are.
+    What one account is given stays where points of the account are. Call it before the till tells
+    the centre its records, so that what others may wait for goes with them.
     """
+    if not till.gets_rights or till.session == NO_SESSION:
+        return
     rights = till.journal.counter_rights
     yesterday = _day(till.clock.now_ms() - _DAY_MS)
     going = [(grant_id, "its period is over") for grant_id in rights.ended(yesterday)]

@@ -48,6 +48,7 @@ EXPECTED = (
     "parked sale resolved",
     "points given by a sibling",
     "pool empty: write-off refused",
+    "pull in few bytes",
     "push answered: gap",
     "receipt heard of by courier",
     "record witnessed",

@@ -16,7 +16,7 @@ from agent.neighbours.desk import NeighbourDesk
 from agent.neighbours.neighbourhood import Sibling
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
-from agent.till_service.allowances import stock
+from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.courier import CourierService
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
@@ -41,12 +41,8 @@ Steps = Generator[Any, Any, R]
 
 _RETRY_SHARE_MIN = 0.002
 """Of the time between talks: how soon at least a till tries again when the line is down."""
-_LISTEN_SHARE = 0.0
-"""Of the tills: those whose line lets a pull wait; after a talk they go on hearing.
-
-With 0.5, seed 5 of `years` leaves a till without an account's last change until its next
-comparison: an open finding (docs/reliability.md).
-"""
+_LISTEN_SHARE = 0.5
+"""Of the tills: those whose line lets a pull wait; after a talk they go on hearing."""
 _LISTENS_MAX = 3
 _REQUEST_MS = 20_000
 _ASK_MS = 150
@@ -367,12 +363,13 @@ class SimulatedTill:
         is_over = till.session == NO_SESSION or till.quarantined
         greet = is_over or now_ms >= self._hello_at_ms
         try:
+            self._guarded(lambda: send_idle_home(till))
             if greet or not self._listens:
                 await self._drive(converse(self._side, greet=greet), life)
             if self._listens:
                 await self._listen(life)
-            await self._drive(deliver(till), life)
             await self._drive(stock(till), life)
+            await self._drive(deliver(till), life)
         except SyncError as error:
             if self.life == life:
                 self._hello_at_ms = 0

@@ -18,7 +18,7 @@ from agent.journal.journal import Journal
 from agent.link.till_side import JournalTillSide
 from agent.reference_data.cache import Cache, open_cache_database
 from agent.system import System
-from agent.till_service.allowances import stock
+from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.messages import (
     CompleteRequest,
     ReceiptAnswer,
@@ -547,6 +547,7 @@ class JoinedTill:
             LinkError: the centre was silent.
         """
         assert self.centre is not None
+        send_idle_home(self.till)
         driven(converse(self.side, greet=greet), self.centre.answer)
         driven(stock(self.till), self.centre.answer)
         self.till.link_up = True

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
 from agent.identity import identity_of
-from agent.till_service.allowances import stock
+from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.messages import ReceiptAnswer, ReceiptRequest
 from central.programmes.registry import programme_of_store
 from loyalty.calculation import Calculation
@@ -67,15 +67,16 @@ class TillOnCentre:
         await till.talk()
         return till
 
-    def reopened(self) -> "TillOnCentre":
+    def reopened(self) -> Self:
         """Return the till that starts over the same files, on a good line."""
-        return TillOnCentre(self.joined.reopened(), self._signer)
+        return type(self)(self.joined.reopened(), self._signer)
 
     # The line
 
     async def talk(self) -> None:
         """Hold one conversation; the link is up after it."""
         till = self.joined.till
+        send_idle_home(till)
         await self._driven(converse(self.joined.side, greet=True), self._asked)
         await self._driven(stock(till), self._asked)
         till.link_up = True

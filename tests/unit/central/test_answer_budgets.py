@@ -238,7 +238,11 @@ async def test_a_till_goes_on_asking_for_accounts_that_did_not_fit(
     cache.put_value("whole", Whole((3, 7, 12)))
     rest = PullAnswer(cursor=Cursor(), applied_through=0, more=False, whole_left=(7,))
     ask = side.listen(0)
-    side.listened(ask.message, ListenAnswer(transaction=1, row=0, rest=pack_to_send(encode(rest))))
+    side.pull_answered(
+        side.listened(
+            ask.message, ListenAnswer(transaction=1, row=0, rest=pack_to_send(encode(rest)))
+        )
+    )
     assert cache.value("whole", Whole) == Whole((7,))
     till.close()
 

@@ -1,6 +1,6 @@
 """The till's half of the conversation with the centre, over its journal and cache."""
 
-from collections.abc import Set
+from collections.abc import Iterable
 
 import msgspec
 import structlog
@@ -323,15 +323,17 @@ class JournalTillSide:
         rows = changed_rows(answer, known) if changed else ()
         if rows is None:
             missing.update(changed)
-        self._ask_whole(missing, without=frozenset())
+        self._ask_whole(missing)
         if not answer.again:
             self._told_whole = frozenset(asked.whole) - missing
         return msgspec.structs.replace(whole, accounts=(*whole.accounts, *(rows or ())))
 
-    def _ask_whole(self, account_ids: Set[int], *, without: Set[int]) -> None:
+    def _ask_whole(
+        self, account_ids: Iterable[int] = (), *, without: frozenset[int] = frozenset()
+    ) -> None:
         cache = self._till.cache
         before = cache.value("whole", Whole) or Whole()
-        asked = tuple(sorted((set(before.account_ids) | account_ids) - without))
+        asked = tuple(sorted({*before.account_ids, *account_ids} - without))
         if asked != before.account_ids:
             cache.put_value("whole", Whole(asked))
 
@@ -340,7 +342,7 @@ class JournalTillSide:
         till = self._till
         before = till.journal.stream.head().seq
         till.cache.put_accounts(answer.accounts, answer.applied)
-        self._ask_whole(frozenset(), without=self._told_whole)
+        self._ask_whole(without=self._told_whole)
         if answer.blocked is not None:
             till.cache.blocked.take(answer.blocked)
         if (

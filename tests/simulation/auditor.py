@@ -349,7 +349,7 @@ class Auditor:
                 "select last_seq, acked_seq, incarnation from stream"
                 " order by incarnation_number desc limit 1"
             )
-            last_seq, acked_seq, incarnation = rows[0]
+            _, acked_seq, incarnation = rows[0]
             waiting = till.journal_rows(
                 "select kind from record"
                 f" where incarnation = x'{incarnation.hex()}' and seq > {acked_seq}"

@@ -45,7 +45,10 @@ from central.rules.guarding import RuleGuard
 from central.rules.library import RuleLibrary
 from central.rules.shown_rules import ShownRuleShelf
 from central.streams.apply import Applier
+from central.streams.durable import Durable
 from central.streams.lines import LineReader
+from central.streams.partner_points import settle as settle_partners
+from central.streams.used_codes import forget as forget_codes
 from central.system import System
 from central.tills.desk import TillDesk
 from central.tills.feed import sweep, watch_epoch
@@ -67,6 +70,7 @@ _SWEEP_MS = 3_600_000
 _EPOCH_S = 10.0
 _GUARD_S = 5.0
 _SERVICE_S = 60.0
+_PARTNERS_S = 10.0
 _KEEP_ALIVE_S = 65
 _ENDING_S = 0.2
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -91,7 +95,7 @@ class Centre:
         return self.applier.pool
 
 
-def join_centre(
+def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
     pool: Pool,
     keys: CentreKeys,
     system: System,
@@ -100,6 +104,8 @@ def join_centre(
     pools: Pools | None = None,
     people: CustomerDesk | None = None,
     rates: TillRates | None = None,
+    *,
+    durable: Durable = "commit",
 ) -> Centre:
     """Join the parts over an open, migrated database.
 
@@ -108,6 +114,7 @@ def join_centre(
         pools: of the traffic classes; without them all share `pool`.
         people: reads and writes people's data; without it nothing of them is served.
         rates: how often one till may call; without them as often as it likes.
+        durable: what makes a record so.
     """
     pools = pools or Pools.shared(pool)
     library = RuleLibrary()
@@ -117,17 +124,12 @@ def join_centre(
     directory = RuleDirectory(pool)
     told = ToldAccounts(pool)
     desk = TillDesk(
-        pool,
-        RightsDesk(pool, system, keys.centre, rights),
-        counters,
-        system,
-        ingested,
-        directory,
-        TillFront(pool, system),
+        pool, RightsDesk(pool, system, keys.centre, rights), counters, system, ingested, directory,
+        TillFront(pool, system, durable),
         WaitingRoom() if room is None else room,
         LineReader(pool, library, told),
         told,
-    )
+    )  # fmt: skip
     app = make_app(
         TillRoutes(pool, desk, keys, rates),
         OpenRoutes(pool, keys, system, directory),
@@ -276,6 +278,17 @@ async def count_service_for_ever(centre: Centre) -> None:
         await asyncio.sleep(_SERVICE_S)
 
 
+async def settle_partners_for_ever(centre: Centre) -> None:
+    """Put what tills handed out of partners' points into their statements, until cancelled."""
+    while True:
+        try:
+            while await settle_partners(centre.behind, now_ms=centre.system.now_ms()):
+                pass
+        except _LOST as error:
+            log.warning("partners_wait", why=repr(error))
+        await asyncio.sleep(_PARTNERS_S)
+
+
 async def tend_erasures_for_ever(centre: Centre) -> None:
     """Empty accounts of who is to be forgotten, and end what is done, until cancelled."""
     while True:
@@ -309,6 +322,7 @@ async def tend_feed_for_ever(centre: Centre) -> None:
                 log.warning("feed_epoch", why="another cluster or timeline; tills compare")
             if now_ms - swept_at_ms >= _SWEEP_MS:
                 swept = await sweep(centre.behind, now_ms=now_ms)
+                await forget_codes(centre.behind, now_ms=now_ms)
                 swept_at_ms = now_ms
                 if swept:
                     log.info("feed_swept", rows=swept)

@@ -16,6 +16,7 @@ from central.commands.events import add_events
 from central.commands.feed import add_feed
 from central.commands.ledger import add_ledger
 from central.commands.ledger_days import add_ledger_days
+from central.commands.parked import add_parked
 from central.commands.people import add_people
 from central.commands.persons import add_persons
 from central.commands.programmes import add_programmes
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_rights(commands)
     add_feed(commands)
     add_events(commands)
+    add_parked(commands)
     add_revoke(commands)
     add_receipt(commands)
     add_receipts(commands)

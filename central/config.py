@@ -13,6 +13,7 @@ from central.alerts.mail import MailSettings, read_password
 from central.errors import ConfigurationError
 from central.people.birthdays import DAYS_DEFAULT
 from central.rights.issuing import RightsSettings
+from central.streams.durable import Durable
 
 PREFIX = "TILLSIDE_CENTRAL_"
 _PORT_MAX = 65535
@@ -61,6 +62,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         tls_client_authorities: who has to have signed the certificates of clients; none = clients
             need none.
         role: which part of the centre the process is (`central.roles`).
+        durable: what makes a record so, that tills may forget it two weeks later: its commit, or a
+            tried backup that holds it (`central.streams.durable`); the same at every process.
     """
 
     data: str
@@ -106,6 +109,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alert_repeat_min: int = 240
     events: str = ""
     role: Literal["all", "front", "processing", "outreach"] = "all"
+    durable: Durable = "commit"
 
     def __post_init__(self) -> None:
         if not (0 <= self.port <= _PORT_MAX and 0 <= self.metrics_port <= _PORT_MAX):

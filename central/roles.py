@@ -75,7 +75,7 @@ async def serve(config: CentralConfig, system: System) -> None:
         per_s = config.till_requests_per_s
         centre = join_centre(
             pools.till, keys, system, config.rights(), room, pools, people,
-            TillRates(per_s) if per_s else None,
+            TillRates(per_s) if per_s else None, durable=config.durable,
         )  # fmt: skip
         INFO.labels(__version__, config.role).set(1)
         if config.role in ("front", "all"):
@@ -119,7 +119,7 @@ async def _opened(config: CentralConfig, system: System) -> AsyncIterator[Pools]
 async def _serve_front(
     centre: Centre, config: CentralConfig, room: WaitingRoom, pools: Pools
 ) -> None:
-    control = TrafficControl(centre.app)
+    control = TrafficControl(centre.app, system=centre.system)
     readiness = Readiness(pools.till, config.role)
     centre.app.router.routes.extend(readiness.routes())
     app = Measured(control, centre.app.routes)
@@ -211,13 +211,19 @@ def _front_metrics(
     if config.role == "all":
         named |= {"processing": pools.processing, "outreach": pools.outreach}
     return MetricsPage(
-        FigureReader(pools.processing, centre.system) if config.role == "all" else None,
+        _reader(pools.processing, centre.system, config) if config.role == "all" else None,
         named,
         {
-            "tillside_event_loop_late_seconds": lambda: control.lateness.late_ms / 1000,
+            "tillside_event_loop_late_seconds": lambda: control.burden.late_ms / 1000,
+            "tillside_event_loop_busy_share": lambda: control.burden.busy,
             "tillside_pulls_held": lambda: float(len(room)),
         },
     )
+
+
+def _reader(pool: Pool, system: System, config: CentralConfig) -> FigureReader:
+    """Return what reads the database's figures."""
+    return FigureReader(pool, system, durable=config.durable)
 
 
 def _beside(
@@ -252,6 +258,7 @@ def _behind(centre: Centre, config: CentralConfig) -> list[Coroutine[Any, Any, N
         bootstrap.seal_days_for_ever(centre),
         bootstrap.tend_tiers_for_ever(centre),
         bootstrap.tend_erasures_for_ever(centre),
+        bootstrap.settle_partners_for_ever(centre),
     ]
 
 
@@ -268,7 +275,7 @@ def _outreach(pool: Pool, system: System, config: CentralConfig) -> list[Corouti
     if (mail := config.mail()) is not None:
         repeat_ms = config.alert_repeat_min * _MS_PER_MINUTE
         book = IncidentBook(pool, config.mail_language, repeat_ms)
-        reader = FigureReader(pool, system)
+        reader = _reader(pool, system, config)
         watch = Watch(pool, reader, book, mail, system, config.mail_language)
         parts.append(watch_for_ever(watch))
     return parts
@@ -290,7 +297,9 @@ async def _run_behind(centre: Centre, config: CentralConfig) -> None:
         parts = _outreach(centre.pool, centre.system, config)
     readiness = Readiness(centre.pool, config.role)
     if config.metrics_port:
-        reader = FigureReader(centre.pool, centre.system) if config.role == "processing" else None
+        reader = None
+        if config.role == "processing":
+            reader = _reader(centre.pool, centre.system, config)
         metrics = MetricsPage(reader, {config.role: centre.pool})
         parts.append(_beside(config, metrics, readiness))
     tasks = [asyncio.create_task(each) for each in parts]

@@ -16,6 +16,10 @@ class System:
         """Return milliseconds since some moment; never runs back, for measuring spans alone."""
         return time.monotonic_ns() // 1_000_000
 
+    def worked_us(self) -> int:
+        """Return microseconds of processor time that the calling thread has used."""
+        return time.thread_time_ns() // 1_000
+
     def random_bytes(self, count: int) -> bytes:
         """Return `count` bytes fit for keys and codes."""
         return os.urandom(count)

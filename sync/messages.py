@@ -99,6 +99,8 @@ class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
         sealed: the session's key, for the till's offer; empty = requests are to be signed.
         moulds: it reads lines that are packed so (`sync.moulds`).
         quarantined: two machines run as this till; no rights until somebody has looked.
+        mark_waits: `durable_seq` waits for copies of the centre's database; answers that do not
+            tell it leave it where it is. Otherwise it goes with what is acknowledged.
     """
 
     verdict: Verdict
@@ -120,6 +122,7 @@ class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
     sealed: Annotated[bytes, Meta(max_length=SEALED_BYTES)] = b""
     moulds: bool = False
     quarantined: bool = False
+    mark_waits: bool = False
 
 
 class Push(Message, frozen=True, kw_only=True):

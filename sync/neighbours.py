@@ -35,6 +35,8 @@ COPIES_ASKED_MAX: Final = 32
 """Copies a witness asks about at once."""
 TRANSFERS_MAX: Final = 8
 """Grants one answer may take points from."""
+RULES_PART_BYTES: Final = 49_152
+"""Of one part of a rule bundle, packed already: it fits an envelope whatever it holds."""
 
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _Text = Annotated[str, Meta(max_length=200)]
@@ -190,6 +192,34 @@ class CopiesAnswer(Message, frozen=True, kw_only=True, tag_field="say", tag="cop
     heads: Annotated[tuple[SignedHead, ...], Meta(max_length=COPIES_ASKED_MAX)] = ()
 
 
+class RulesRequest(Message, frozen=True, kw_only=True, tag_field="say", tag="rules"):
+    """Asks for a part of a rule bundle that the other till keeps (design: sync 3.5).
+
+    Attributes:
+        bundle: SHA-256 of the uncompressed bytes, hexadecimal.
+        start: where the part begins in the packed bytes.
+    """
+
+    bundle: Annotated[str, Meta(min_length=64, max_length=64)]
+    start: Count = 0
+
+
+class RulesAnswer(Message, frozen=True, kw_only=True, tag_field="say", tag="rules_part"):
+    """A part of a rule bundle; only the signed manifest says whether the whole is the one.
+
+    Attributes:
+        size_bytes: of the whole as the giver keeps it, packed with zstd by itself; 0: it has none.
+        content: `RULES_PART_BYTES` of it from `start`; the last part is shorter.
+        fetched: while the giver fetches the bundle from the centre: pieces it has, and 1.
+    """
+
+    bundle: Annotated[str, Meta(min_length=64, max_length=64)]
+    start: Count = 0
+    size_bytes: Count = 0
+    content: Annotated[bytes, Meta(max_length=RULES_PART_BYTES)] = b""
+    fetched: Count = 0
+
+
 class Delivery(Message, frozen=True, kw_only=True):
     """Records of another till of the store, handed to the centre by a witness of them.
 
@@ -216,8 +246,9 @@ class DeliveryAnswer(Message, frozen=True, kw_only=True):
     last_seq: Count = 0
 
 
-Request = RightsRequest | WitnessRequest | HeadRequest | CopiesRequest
-Said = Heartbeat | Request | RightsAnswer | WitnessAnswer | HeadAnswer | CopiesAnswer
+Request = RightsRequest | WitnessRequest | HeadRequest | CopiesRequest | RulesRequest
+Answer = RightsAnswer | WitnessAnswer | HeadAnswer | CopiesAnswer | RulesAnswer
+Said = Heartbeat | Request | Answer
 
 S = TypeVar("S", bound=Message)
 

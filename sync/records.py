@@ -105,6 +105,8 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
         link_up: the till was in touch with the centre when the receipt was made.
         clock_q: whether the machine's clock could be right (design: sync 4.3); decides no money.
         drawn: which rights the shared counters in `calculation.counted` were taken from.
+        code_age: how many steps before `at_ms` the one-time code is of that named the customer
+            (`customer_code.step_of`); absent where a card did, or nobody was named.
     """
 
     key: str
@@ -116,6 +118,7 @@ class SaleRecord(_Record, tag="sale", frozen=True, kw_only=True):
     link_up: bool = False
     clock_q: Literal["good", "suspect"] = "good"
     drawn: tuple[CounterDrawn, ...] = ()
+    code_age: int | None = None
 
 
 class VoidRecord(_Record, tag="void", frozen=True, kw_only=True):

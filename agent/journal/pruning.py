@@ -21,6 +21,16 @@ RECORDS_AT_ONCE: Final = 200
 """Fewer than so many that are due are left for later: most calls cost two look-ups."""
 _DAY_MS: Final = 86_400_000
 
+_MARKS: Final = """
+with newest as (
+    select incarnation, durable_seq from stream order by incarnation_number desc limit 1)
+select s.incarnation, case when s.incarnation <> n.incarnation and n.durable_seq > 0
+    then s.acked_seq else s.durable_seq end
+from stream s join newest n
+"""
+"""A stream's mark. The centre tells the newest one's alone: what holds the first record of that
+holds all the centre had acknowledged before; what it had not is repeated there, and stays there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -44,8 +54,7 @@ _dated = msgspec.json.Decoder(_Dated)
 
 def find_due(database: Database, now_ms: int) -> Due:
     """Return the oldest records and receipts that may go, a bounded number of each."""
-    streams = database.rows("select incarnation, durable_seq from stream")
-    found = (_due_records(database, stream, now_ms) for stream in streams)
+    found = (_due_records(database, stream, now_ms) for stream in database.rows(_MARKS))
     return Due(next((one for one in found if one), None), _due_receipts(database, now_ms))
 
 

@@ -32,7 +32,11 @@ REPEATED_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class StreamHead:
-    """Where a stream stands."""
+    """Where a stream stands.
+
+    Attributes:
+        durable_seq: the durable mark, as the centre told it last.
+    """
 
     incarnation: bytes
     incarnation_number: int
@@ -40,6 +44,7 @@ class StreamHead:
     head: bytes
     acked_seq: int
     acked_hash: bytes
+    durable_seq: int
 
 
 class Stream:
@@ -63,8 +68,8 @@ class Stream:
         """
         if self._head is None:
             row = self._database.row(
-                "select incarnation, incarnation_number, last_seq, head, acked_seq, acked_hash"
-                " from stream order by incarnation_number desc limit 1"
+                "select incarnation, incarnation_number, last_seq, head, acked_seq, acked_hash,"
+                " durable_seq from stream order by incarnation_number desc limit 1"
             )
             if row is None:
                 raise LookupError("no stream yet")
@@ -149,10 +154,12 @@ class Stream:
     # Streams before the current one
 
     def _leave(self, incarnation: bytes, seq: int) -> None:
-        """Note that the facts of an earlier stream are in the current one, up to `seq`."""
+        """Note that the facts of an earlier stream are in the current one, up to `seq`.
+
+        Its mark stands: it goes with the current stream's (`agent.journal.pruning`).
+        """
         self._database.run(
-            "update stream set acked_seq = ?, durable_seq = ? where incarnation = ?",
-            seq, seq, incarnation,
+            "update stream set acked_seq = ? where incarnation = ?", seq, incarnation
         )  # fmt: skip
 
     def doubt_earlier(self) -> None:

@@ -1,7 +1,13 @@
-"""Fetches the rules the centre announced: what is here already, a delta, or the whole in pieces."""
+"""Fetches the rules the centre announced: what is here already, a delta, or the whole in pieces.
+
+The whole may come from a sibling, too (`agent.neighbours.sharing`): for that this till waits a
+while, so that a store fetches it once. Deltas are small and come straight from the centre.
+"""
 
 import structlog
 
+from agent.neighbours.sharing import is_worth_waiting
+from agent.neighbours.wanted_rules import WantedRules
 from agent.reference_data.rule_books import BundleRefusedError
 from agent.till_service.till import Till
 from sync.blobs import check_piece, delta_file, pieces_of, unpack
@@ -17,44 +23,104 @@ class RuleFetching:
     """Runs on the till's thread.
 
     Attributes:
-        announced: the bundle that is being fetched.
+        announced: the bundle that is being fetched, or waited for.
+        waits: it is left to siblings for now; `wait_is_over` says when no more.
     """
 
     def __init__(self, till: Till) -> None:
         self.announced: Manifest | None = None
+        self.waits = False
         self._delta: Delta | None = None
+        self._wanted: WantedRules | None = None
         self._till = till
 
     def announce(self, manifest: Manifest, delta: Delta | None) -> bool:
         """Take what is here already; else fetch it, by its delta where there is one.
 
         Returns:
-            Whether the rules announced are, or will be, this till's.
+            Whether that is news: the rules announced are, or now will be, this till's.
         """
         books, place = self._till.books, self._till.identity.place
         try:
             if not books.wants(manifest):
                 return False
             if books.take_held(manifest, place):
+                self._end()
                 log.info("bundle_taken", bundle=manifest.bundle[:8], version=manifest.version)
                 return True
         except (BundleRefusedError, SignatureError) as error:
             log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
             return False
+        is_news = self.announced is None or self.announced.bundle != manifest.bundle
+        self._end()
         self.announced = manifest
         self._delta = delta if delta and delta.base == books.newest_bundle() else None
-        return True
+        if self._delta is None:
+            self._want(manifest)
+        return is_news
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
-        """Return the delta to the announced bundle, or the next piece that is not here yet."""
+        """Return the delta to the announced bundle, or the next piece that is not here yet.
+
+        Returns:
+            None where nothing is to be fetched, and while siblings are waited for.
+        """
         if self.announced is None:
             return None
         if self._delta is not None:
             return delta_file(self.announced, self._delta), 0
+        wanted = self._want(self.announced)
+        waited, self.waits = self.waits, self._is_worth_waiting(wanted)
+        if self.waits:
+            if not waited:
+                log.info("bundle_left_to_siblings", bundle=self.announced.bundle[:8])
+            return None
+        wanted.is_fetched = True
         return self.announced, self._till.cache.pieces_here(self.announced.bundle)
+
+    def wait_is_over(self) -> bool:
+        """Say, once, that siblings are waited for no more: they gave the bundle, or never will."""
+        if not self.waits:
+            return False
+        self.waits = self._wanted is not None and self._is_worth_waiting(self._wanted)
+        return not self.waits
+
+    def _want(self, manifest: Manifest) -> WantedRules:
+        """Have siblings asked for a bundle; announced again it is waited for no longer."""
+        wanted = self._wanted
+        if wanted is None or wanted.manifest.bundle != manifest.bundle:
+            now_ms = self._till.system.monotonic_ms()
+            wanted = WantedRules(
+                manifest=manifest,
+                take=self._given,
+                is_bare=not self._till.books.newest_bundle(),
+                since_ms=now_ms,
+                moved_ms=now_ms,
+            )
+        self._wanted = self._till.neighbours.wanted = wanted
+        return wanted
+
+    def _is_worth_waiting(self, wanted: WantedRules) -> bool:
+        neighbours = self._till.neighbours
+        now_ms = self._till.system.monotonic_ms()
+        return neighbours.wanted is wanted and is_worth_waiting(neighbours, wanted, now_ms=now_ms)
+
+    def _given(self, content: bytes) -> None:
+        """Take the whole bundle from a sibling as if it had come from the centre."""
+        if self.announced is not None:
+            self._till.cache.take_pieces(self.announced.bundle)
+            self._bundle_arrived(self.announced, content)
+
+    def _end(self) -> None:
+        """Nothing is announced any more, and no sibling asked."""
+        self.announced = self._delta = self._till.neighbours.wanted = None
+        if self._wanted is not None:
+            self._wanted.begin_anew()
 
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         """Keep a piece; with the last one the bundle is tried."""
+        if self.announced is None:
+            return  # a sibling gave the bundle meanwhile
         if self._delta is not None:
             self._delta_arrived(self._delta, content)
             return
@@ -67,7 +133,7 @@ class RuleFetching:
             whole = unpack([*cache.take_pieces(manifest.bundle), content])
         except MalformedMessageError as error:
             # Damaged on its way: the next conversation asks again.
-            self.announced = None
+            self._end()
             log.warning("bundle_damaged", why=str(error))
             return
         self._bundle_arrived(manifest, whole)
@@ -86,10 +152,11 @@ class RuleFetching:
 
     def _bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
         """Try the bundle; a bad one is kept out and the last good one stays."""
-        self.announced = None
+        self._end()
         try:
             self._till.books.take(manifest, content, self._till.identity.place)
         except (BundleRefusedError, SignatureError) as error:
             log.error("bundle_refused", why=str(error))  # noqa: TRY400 - the bundle is at fault
         else:
+            self._wanted = None
             log.info("bundle_taken", bundle=manifest.bundle[:8], version=manifest.version)

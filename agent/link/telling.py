@@ -45,6 +45,7 @@ class Telling:
         """Customers that the batch told last names by number."""
         self._in_full = False
         self._proof_bytes = PROOF_BYTES
+        self._mark_waits = False
 
     def greeted(self, answer: HelloAnswer) -> None:
         """Take what the centre says it reads."""
@@ -53,6 +54,7 @@ class Telling:
             self._manner = _Manner.MOULDS if answer.moulds else _Manner.FORMS
         self._forms = Forms(1)
         self._in_full = False
+        self._mark_waits = answer.mark_waits
         self._proof_bytes = PROOF_SHORT_BYTES if answer.short else PROOF_BYTES
         if self._manner is _Manner.MOULDS:
             self._proof_bytes = PROOF_LEAST_BYTES
@@ -85,12 +87,13 @@ class Telling:
         if before := self._forms.find(push.incarnation, push.from_seq - 1, wanted):
             forms = [*before[1], *map(self._form_of, push.records)]
             self._forms.keep(push.incarnation, last_seq, last_hash, forms)
+        head = self._till.journal.stream.head()
         return PushAnswer(
             verdict="ack",
             last_seq=last_seq,
             last_hash=last_hash,
-            durable_seq=last_seq,
-            incarnation_number_min=self._till.journal.stream.head().incarnation_number + 1,
+            durable_seq=head.durable_seq if self._mark_waits else last_seq,
+            incarnation_number_min=head.incarnation_number + 1,
         )
 
     def _before(self, push: Push) -> list[bytes]:

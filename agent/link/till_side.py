@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from agent.journal.stream import REPEATED_AT_ONCE
+from agent.link.comparing import Comparing
 from agent.link.fetching import RuleFetching
 from agent.link.forgetting import Forgetting
 from agent.link.restart_pace import RestartPace
@@ -49,14 +50,6 @@ from sync.signing import NO_SESSION, check_message
 
 log = structlog.get_logger()
 
-_COMPARE_MS = 86_400_000
-
-
-class Compared(msgspec.Struct, frozen=True):
-    """When the accounts were last compared with the centre's; hygiene, so the clock will do."""
-
-    at_ms: int
-
 
 class Whole(msgspec.Struct, frozen=True):
     """Accounts to be told whole: what is here of them is not what the centre's change is about."""
@@ -81,7 +74,7 @@ class JournalTillSide:
         self._software = software
         self._fetching = RuleFetching(till)
         self._forgetting = Forgetting(till)
-        self._must_compare = False
+        self._comparing = Comparing(till)
         self._pace = PushPace()
         self._restarts = RestartPace()
         self._telling = Telling(till)
@@ -145,7 +138,7 @@ class JournalTillSide:
             return
         till.revoked = False
         self._heed_copies(answer)
-        self._must_compare = self._must_compare or answer.verdict == "epoch"
+        self._comparing.must(if_said=answer.verdict == "epoch")
         if answer.verdict == "rewind":
             with till.journal.transaction():
                 self._tell_again()
@@ -374,10 +367,9 @@ class JournalTillSide:
             self.brought_news = self.brought_news or took
         till.books.confirm(answer.manifest)
         self._forgetting.hear(answer.erasures)
-        self._must_compare = self._must_compare or answer.compare
+        self._comparing.must(if_said=answer.compare)
         # Rights and rules are told until they are taken: told again they are no news.
-        rules = self._fetching.announced
-        news = (answer.accounts, answer.outcomes, answer.roster, rules, answer.more)
+        news = (answer.accounts, answer.outcomes, answer.roster, answer.more)
         self.brought_news |= any(news) or till.journal.stream.head().seq != before
         till.cache.put_value("cursor", answer.cursor)
 
@@ -417,31 +409,14 @@ class JournalTillSide:
 
     def compare(self) -> Compare | None:
         """Say what is known of accounts where the feed cannot go on, and once a day."""
-        till = self._till
-        now_ms = till.clock.now_ms()
-        last = till.cache.value("compared", Compared)
-        if last is None:
-            till.cache.put_value("compared", Compared(at_ms=now_ms))
-        elif not 0 <= now_ms - last.at_ms < _COMPARE_MS:
-            self._must_compare = True
-        if not self._must_compare:
-            return None
-        return Compare(sums=till.cache.sums(), bytes_max=PULL_BYTES_DEFAULT)
+        return self._comparing.to_say()
 
     def compared(self, answer: CompareAnswer) -> None:
         """Take the buckets told; the cursor last, when they are the centre's."""
-        till = self._till
-        if answer.cursor.epoch != till.cache.cursor().epoch:
+        if self._comparing.answered(answer):
             # A pull may have told of the new epoch before any HELLO did.
-            with till.journal.transaction():
+            with self._till.journal.transaction():
                 self._tell_again()
-        till.cache.put_buckets(answer.buckets, answer.accounts, answer.applied)
-        if answer.buckets:
-            log.info("accounts_compared", buckets=len(answer.buckets), rows=len(answer.accounts))
-        if not answer.more:
-            self._must_compare = False
-            till.cache.put_value("cursor", answer.cursor)
-            till.cache.put_value("compared", Compared(at_ms=till.clock.now_ms()))
 
     def forgotten(self) -> Forgotten | None:
         """Say how far erased customers are forgotten here, if the centre is to hear of it."""
@@ -454,6 +429,15 @@ class JournalTillSide:
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         """Return the delta to the announced bundle, or the next piece that is not here yet."""
         return self._fetching.wanted_piece()
+
+    @property
+    def waits_for_rules(self) -> bool:
+        """Whether an announced bundle is left to siblings for now."""
+        return self._fetching.waits
+
+    def rules_wait_is_over(self) -> bool:
+        """Say, once, that it is not any more: it is here, or has to be fetched."""
+        return self._fetching.wait_is_over()
 
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         """Keep a piece; with the last one the bundle is tried."""

@@ -19,10 +19,14 @@ from agent.till_thread import TillThread
 from sync.cycle import Ask, Conversation, Fetch, compare_streams, converse, hear, tell
 from sync.errors import BusyError, LinkError, RestartsError, SyncError
 from sync.messages import Message, PullAnswer
+from sync.neighbours import HEARTBEAT_MS
 from sync.retry_schedule import retry_delay_s
 from sync.signing import NO_SESSION
 
 log = structlog.get_logger()
+
+_SIBLINGS_LOOK_S = HEARTBEAT_MS / 1000
+"""While rules are left to siblings: so often it is asked whether they still are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,9 +301,19 @@ class LinkWorker:
         # The journal's log grows with or without a line; here nobody waits for it.
         with suppress(JournalUnavailableError):
             await self._thread.run(self._till.journal.tidy)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+                await self._woken()
         self._wake.clear()
+
+    async def _woken(self) -> None:
+        """Wait until there is something to do; also for what siblings were to give, and did not."""
+        while self._side.waits_for_rules:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SIBLINGS_LOOK_S):
+                    await self._wake.wait()
+                    return
+            if await self._thread.run(self._side.rules_wait_is_over):
+                self._must_talk = True
+                return
+        await self._wake.wait()

@@ -19,19 +19,19 @@ from agent.neighbours.protecting import (
     protect_rest,
     vouch,
 )
+from agent.neighbours.sharing import give_rules, take_rules
 from agent.till_service.till import Till
 from sync.errors import MalformedMessageError
 from sync.messages import Message
 from sync.neighbours import (
+    Answer,
     AskSibling,
-    CopiesAnswer,
     CopiesRequest,
     HeadAnswer,
     HeadRequest,
     Heartbeat,
-    RightsAnswer,
     RightsRequest,
-    WitnessAnswer,
+    RulesRequest,
     WitnessRequest,
     is_signed_by,
     pack,
@@ -42,8 +42,6 @@ log = structlog.get_logger()
 
 _KEEP_HEADS_MS = 60_000
 _DIGEST_MS = 30_000
-
-Answer = RightsAnswer | WitnessAnswer | HeadAnswer | CopiesAnswer
 
 
 class NeighbourDesk:
@@ -80,7 +78,7 @@ class NeighbourDesk:
         return digest
 
     def background(self) -> Generator[AskSibling, Message | None, None]:
-        """Do what is due beside the sales: copies nobody needs any more, copies of own records.
+        """Do what is due beside the sales: copies of records, rules a sibling may have.
 
         Raises:
             JournalUnavailableError: the disk refuses.
@@ -90,6 +88,7 @@ class NeighbourDesk:
         yield from ask_about_copies(self._till)
         if not self._till.link_up:
             yield from protect_rest(self._till)
+        yield from take_rules(self._till)
 
     def _keep_heads(self) -> None:
         """Keep what siblings said of their streams, once a minute: it outlives this process."""
@@ -165,4 +164,6 @@ class NeighbourDesk:
                 return vouch(till, said)
             case HeadRequest() if said.till_id == sender:
                 return HeadAnswer(nonce=said.nonce, known=newest_known(till, sender))
+            case RulesRequest():
+                return give_rules(till, said)
         return None

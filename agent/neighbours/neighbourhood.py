@@ -7,6 +7,7 @@ nonces decide (design: sync 4.10: no election, no quorum).
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from agent.neighbours.wanted_rules import WantedRules
 from agent.system import System
 from sync.messages import Roster, RosterTill
 from sync.neighbours import SILENT_AFTER_MS, SignedHead
@@ -54,6 +55,7 @@ class Neighbourhood:
         witnessed_seq: how far siblings have copies of stream `witnessed_of`.
         unwitnessed: offline redemptions printed without a copy elsewhere.
         strange_copies: heads of copies that the till they are of does not vouch for.
+        wanted: a rule bundle that was announced, while siblings may give it.
     """
 
     till_id: int
@@ -69,6 +71,7 @@ class Neighbourhood:
     witnessed_seq: int = 0
     unwitnessed: int = 0
     strange_copies: set[bytes] = field(default_factory=set)
+    wanted: WantedRules | None = None
 
     def use_roster(self, roster: Roster | None) -> None:
         """Take the roster; siblings that stay are still known."""

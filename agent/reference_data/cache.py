@@ -10,7 +10,7 @@ import zstandard
 
 from agent.journal.database import Database, Row
 from agent.reference_data.blocked_list import BlockedList
-from sync.fingerprints import fingerprint
+from sync.fingerprints import bucket_of, fingerprint
 from sync.messages import AccountRow, Applied, Cursor, Manifest
 
 _PRAGMAS: Final = (
@@ -128,6 +128,11 @@ class Cache:
         rows = self._database.rows("select card, account_id, version from account")
         return fingerprint(rows)  # type: ignore[arg-type]
 
+    def buckets_here(self) -> bytes:
+        """Return the buckets that accounts known here are in (`sync.fingerprints`)."""
+        rows = self._database.rows("select distinct substr(card, 1, 1) from account")
+        return bytes(sorted({bucket_of(_blob(row)) for row in rows}))
+
     def put_buckets(
         self, buckets: bytes, rows: tuple[AccountRow, ...], applied: tuple[Applied, ...]
     ) -> None:
@@ -185,6 +190,19 @@ class Cache:
             return zstandard.decompress(_blob(row)) if row else None
         except zstandard.ZstdError:
             return None
+
+    def bundle_part(self, bundle_hash: str, start: int, bytes_max: int) -> tuple[bytes, int] | None:
+        """Return some bytes of a good bundle as it is kept, packed and unchecked, and its size.
+
+        Args:
+            start: where they begin.
+        """
+        row = self._database.row(
+            "select substr(content, ?, ?), length(content) from bundle"
+            " where hash = ? and state = 'good'",
+            start + 1, bytes_max, bundle_hash,
+        )  # fmt: skip
+        return (_blob(row), int(row[1])) if row else None  # type: ignore[arg-type]
 
     def held_manifests(self) -> list[tuple[int, Manifest]]:
         """Return the manifests of the good bundles with their generations, the newest first."""

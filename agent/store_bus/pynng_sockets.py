@@ -16,6 +16,8 @@ from agent.store_bus.sp_socket import (
 
 _KINDS = {Pattern.BUS: "Bus0", Pattern.REQ: "Req0", Pattern.REP: "Rep0"}
 _FOR_EVER = -1
+_ANSWER_MS = 20
+"""An answer waits so long for the one before it to be on its way; then nobody reads there."""
 # By default nng starts two dozen threads and more, by the number of processors.
 _THREADS = {
     "NNG_INIT_NUM_TASK_THREADS": 2,
@@ -62,6 +64,9 @@ class PynngSocket:
 
     def __init__(self, package: Any, pattern: Pattern) -> None:  # noqa: ANN401 - an untyped module
         self._nng = package
+        # An answer that cannot go at once is thrown away by nng, for good: the one before may be
+        # with the system already, and nng not have heard of it yet.
+        self._may_wait = pattern is Pattern.REP
         try:
             self._socket = getattr(package, _KINDS[pattern])(
                 recv_max_size=MESSAGE_BYTES_MAX,
@@ -72,6 +77,8 @@ class PynngSocket:
             self._socket.tcp_keepalive = True
             if pattern is Pattern.REQ:
                 self._socket.resend_time = _FOR_EVER
+            if pattern is Pattern.REP:
+                self._socket.send_timeout = _ANSWER_MS
             if pattern is Pattern.BUS:
                 self._socket.recv_buffer_size = QUEUE_MESSAGES
                 self._socket.send_buffer_size = QUEUE_MESSAGES
@@ -100,9 +107,9 @@ class PynngSocket:
             dialled.close()
 
     def send(self, packet: bytes) -> bool:
-        """Send without waiting."""
+        """Send without waiting; an answer waits some milliseconds where it has to."""
         try:
-            self._socket.send(packet, block=False)
+            self._socket.send(packet, block=self._may_wait)
         except (self._nng.TryAgain, self._nng.Timeout):
             return False
         except self._nng.NNGException as error:

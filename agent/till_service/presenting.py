@@ -39,12 +39,14 @@ class Presented:
         card: keyed hash; empty where nothing was shown, or the till does not know the card.
         account_id: whose code it is; 0 where it was none.
         told: what a QR code tells of the account.
+        step: when a code was shown, in `STEP_MS` since 1970; 0 where it was none.
         refused: why a code is not good here.
     """
 
     card: bytes = b""
     account_id: int = 0
     told: CustomerCode | None = None
+    step: int = 0
     refused: Outcome | None = None
 
 
@@ -76,11 +78,11 @@ def present(
     if refused := _use(till, receipt_id, account_id, step, is_training=is_training):
         return Presented(refused=refused)
     if shown is None:
-        return Presented(card=_card_of(till, account_id), account_id=account_id)
+        return Presented(card=_card_of(till, account_id), account_id=account_id, step=step)
     if shown.programme != programme:
         # Another programme's wallet: the same card may lead to one of this till's.
-        return Presented(card=shown.card)
-    return Presented(card=shown.card, account_id=account_id, told=shown)
+        return Presented(card=shown.card, step=step)
+    return Presented(card=shown.card, account_id=account_id, told=shown, step=step)
 
 
 def card_shown(till: Till, receipt_id: str, text: str) -> bytes:

@@ -44,6 +44,7 @@ from loyalty.calculation import Calculation
 from loyalty.compilation import Rules
 from loyalty.outcomes import Outcome
 from loyalty.wording import say_outcome, say_reason
+from sync.customer_code import step_of
 from sync.cycle import Ask
 from sync.messages import Message
 from sync.neighbours import AskSibling
@@ -375,8 +376,9 @@ class TillService:
         drawn: tuple[CounterDrawn, ...] = (),
     ) -> SaleRecord:
         till = self._till
+        at_ms, step = till.clock.now_ms(), case.person.shown.step
         return SaleRecord(
-            at_ms=till.clock.now_ms(),
+            at_ms=at_ms,
             key=case.receipt_id,
             version=case.request.version,
             inputs=worked_out.inputs,
@@ -386,6 +388,7 @@ class TillService:
             link_up=till.link_up,
             clock_q=till.clock.quality(),
             drawn=drawn,
+            code_age=step_of(at_ms) - step if step else None,
         )
 
     def _repeated(self, row: ReceiptRow, content: bytes) -> ReceiptAnswer:

@@ -58,6 +58,7 @@ EXPECTED = (
     "return of a receipt unknown at the till",
     "right written off",
     "risk spent offline",
+    "rules from a sibling",
     "second return of a line refused",
     "spent twice after an undetected restore",
     "stranded transfer recovered",

@@ -1,4 +1,8 @@
-"""Worlds on one PostgreSQL, each in a database of its own, several at a time in processes."""
+"""Worlds in databases of their own, several at a time in processes, each with its own PostgreSQL.
+
+Transactions of a whole cluster are one line of numbers: what one world leaves open would hold back
+the change feed of another, and no seed would be the same world twice.
+"""
 
 import asyncio
 import gc
@@ -7,9 +11,9 @@ import signal
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
@@ -88,14 +92,15 @@ class _Worker:
     databases: ScratchDatabases | None = None
 
 
-def _start_worker(dsn: str, cores: "SimpleQueue[int]") -> None:
+def _start_worker(places: "SimpleQueue[_Place]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if not cores.empty():
-        os.sched_setaffinity(0, {cores.get()})
+    place = places.get()
+    if place.core is not None:
+        os.sched_setaffinity(0, {place.core})
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
-    _Worker.databases = ScratchDatabases(dsn)
+    _Worker.databases = ScratchDatabases(place.dsn)
 
 
 def _end_with_parent() -> None:
@@ -163,30 +168,43 @@ def _loop_run(work: Coroutine[Any, Any, Run]) -> Run:
     return asyncio.run(work)
 
 
-def _cores_of_workers(context: SpawnContext, jobs: int) -> "SimpleQueue[int]":
-    """Return a core for each worker to keep to, its database's process beside it; or none.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a worker has for itself.
 
-    Where there are fewer cores than workers, or the system does not say, they go where they like.
+    Attributes:
+        dsn: of its PostgreSQL.
+        core: it keeps to this one, its database's process beside it; None = goes where it likes.
     """
-    queue = context.SimpleQueue()
+
+    dsn: str
+    core: int | None
+
+
+def _places(context: SpawnContext, servers: Sequence[str]) -> "SimpleQueue[_Place]":
+    """Return a place for each worker.
+
+    Where there are fewer cores than workers, or the system does not say, none keeps to one.
+    """
+    queue: SimpleQueue[_Place] = context.SimpleQueue()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if jobs <= len(cores):
-        for core in cores[:jobs]:
-            queue.put(core)
+    is_enough = len(servers) <= len(cores)
+    for number, dsn in enumerate(servers):
+        queue.put(_Place(dsn, cores[number] if is_enough else None))
     return queue
 
 
 class Worlds:
-    """Runs worlds in worker processes."""
+    """Runs worlds in worker processes, one for each PostgreSQL."""
 
-    def __init__(self, dsn: str, jobs: int) -> None:
-        self._jobs = jobs
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._jobs = jobs = len(servers)
         context = get_context("spawn")
         self._pool = ProcessPoolExecutor(
             jobs,
             mp_context=context,
             initializer=_start_worker,
-            initargs=(dsn, _cores_of_workers(context, jobs)),
+            initargs=(_places(context, servers),),
         )
 
     def run(self, worlds: Iterable[World]) -> Iterator[Told]:
@@ -211,13 +229,17 @@ class Worlds:
 
 @contextmanager
 def running_worlds(jobs: int = 0) -> Iterator[Worlds]:
-    """Start a PostgreSQL in memory and workers for the length of the block.
+    """Start workers, each with a PostgreSQL in memory, for the length of the block.
 
     Args:
         jobs: worlds at a time; 0 = as many as there are cores.
     """
-    with folder_for_postgres() as folder, start_embedded(folder, durable=False) as server:
-        worlds = Worlds(server.dsn, jobs or os.cpu_count() or 1)
+    with ExitStack() as servers:
+        dsns = []
+        for _ in range(jobs or os.cpu_count() or 1):
+            folder = servers.enter_context(folder_for_postgres())
+            dsns.append(servers.enter_context(start_embedded(folder, durable=False)).dsn)
+        worlds = Worlds(dsns)
         try:
             yield worlds
         finally:

@@ -14,16 +14,17 @@ import structlog
 
 from bench.engine.timing import machine
 from bench.grocery.tables import GroceryDataError
-from bench.sync import day, redeeming
+from bench.sync import day, redeeming, rules
 from bench.sync.tables import text
 from bench.sync.visits import read_visits
 from bench.till.shop import load_shop
 
 REPORT = Path("var/bench/sync.json")
 FOLDER = Path("var/bench/sync")
-PARTS = ("day", "redeeming")
+PARTS = ("day", "redeeming", "rules")
 _WEEKS, _WEEKS_QUICK = 12, 4
 _DAY_QUICK = day.Day(receipts_per_till=15, accounts=300)
+_OFFERS, _OFFERS_QUICK = 10_000, 500
 _YEAR_QUICK = redeeming.Year(rounds=1, outage_per_mille=20)
 
 
@@ -34,7 +35,16 @@ def measure(parts: Sequence[str], *, quick: bool, seed: int, folder: Path) -> di
         GroceryDataError: the real baskets are not installed.
     """
     report: dict[str, Any] = {}
-    print("reading the real baskets ...", file=sys.stderr, flush=True)
+    if "rules" in parts:
+        (folder / "rules").mkdir()
+        offers = _OFFERS_QUICK if quick else _OFFERS
+        found = asyncio.run(rules.measure(offers, seed=seed, folder=folder / "rules"))
+        for name, ways in (("", "one_for_all"), ("_by_each", "each")):
+            sizes = found[ways]
+            report[f"rules_line_bytes{name}"] = sizes["line_bytes"] + sizes["line_header_bytes"]
+        report["rules"] = found
+    if set(parts) != {"rules"}:
+        print("reading the real baskets ...", file=sys.stderr, flush=True)
     if "day" in parts:
         shop = load_shop(weeks=_WEEKS_QUICK if quick else _WEEKS, seed=seed)
         size = _DAY_QUICK if quick else day.Day()

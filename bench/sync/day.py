@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from agent.link.comparing import Compared
 from agent.link.holding import Holding
-from agent.link.till_side import Compared
 from agent.link.worker import LinkSettings
 from bench.grocery.customers import card_number
 from bench.sync.counting import Traffic

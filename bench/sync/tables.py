@@ -10,7 +10,27 @@ def text(report: dict[str, Any]) -> str:
         parts.append(_day(report["day"]))
     if "redeeming" in report:
         parts.append(_redeeming(report["redeeming"]))
+    if "rules" in report:
+        parts.append(_rules(report["rules"]))
     return "\n\n".join(parts)
+
+
+def _rules(found: dict[str, Any]) -> str:
+    lines = [
+        (
+            f"new rules: a whole bundle of {found['offers']:,} offers to a store of"
+            f" {found['tills']} tills, over the line of the store"
+        ),
+        f"{'':20}{'bundle':>12}{'pieces':>8}{'bodies':>12}{'headers':>10}{'LAN':>12}{'took s':>8}",
+    ]
+    for name, key in (("each till fetches", "each"), ("one for all", "one_for_all")):
+        sizes = found[key]
+        lines.append(
+            f"{name:20}{sizes['bundle_bytes']:>12,}{sizes['fetched_pieces']:>8}"
+            f"{sizes['line_bytes']:>12,}{sizes['line_header_bytes']:>10,}"
+            f"{sizes['lan_bytes']:>12,}{sizes['lan_s']:>8g}"
+        )
+    return "\n".join(lines)
 
 
 def _day(found: dict[str, Any]) -> str:

@@ -60,6 +60,19 @@ update offer_to_activate set activated_at_ms = coalesce(activated_at_ms, $3)
 where offer_id = $2 and account_id in (select account_id from account where account_id = $1 or merged_into = $1)
 returning account_id;
 
+-- name: deactivate
+update offer_to_activate set activated_at_ms = null
+where offer_id = $2 and activated_at_ms is not null
+  and account_id in (select account_id from account where account_id = $1 or merged_into = $1)
+returning account_id;
+
+-- name: may_activate
+select exists (select from offer_to_activate where offer_id = $2
+    and account_id in (select account_id from account where account_id = $1 or merged_into = $1));
+
+-- name: drop_personal_offer
+update account set personal_offers = array_remove(personal_offers, $2), version = version + 1 where account_id = $1;
+
 -- name: personal_offers
 select personal_offers from account where account_id = $1;
 

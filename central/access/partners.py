@@ -2,12 +2,12 @@
 
 What a partner gives becomes a lot like any other. What it takes back comes off what the account has
 available; points that are spent by then stay spent, and the partner owes for them: the statement
-says how many.
+(`partner_statement`) says how many.
 """
 
 import hashlib
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import asyncpg
 import msgspec
@@ -417,79 +417,4 @@ def _reversal(reference: str, made: asyncpg.Record, *, repeated: bool) -> Revers
         day=made["day"],
         at_ms=made["at_ms"],
         repeated=repeated,
-    )
-
-
-# The statement
-
-
-class Movement(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a statement; days are the centre's, UTC."""
-
-    number: int
-    day: str
-    at_ms: int
-    kind: Literal["accrual", "reversal"]
-    reference: str
-    of_reference: str
-    points: int
-    not_recovered_points: int
-    occurred_on: str
-
-
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partner gave and took back in some days.
-
-    Attributes:
-        accrued_points, reversed_points, not_recovered_points: of all these days.
-        owed_points: what the partner owes for: given, less what could be taken back.
-        next: given as `after` for more lines, empty at the end.
-    """
-
-    partner: str
-    first_day: str
-    last_day: str
-    accrued_points: int
-    reversed_points: int
-    not_recovered_points: int
-    owed_points: int
-    movements: tuple[Movement, ...]
-    next: str = ""
-
-
-async def read_statement(
-    connection: Connection, client_id: str, first: str, last: str, *, after: int, rows_max: int
-) -> Statement:
-    """Return lines of a partner's statement, in the order they were made, and the days' totals."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        totals = await connection.fetchrow(_SQL["totals"], client_id, first, last)
-        rows = await connection.fetch(
-            _SQL["statement"], client_id, first, last, after, rows_max + 1
-        )
-    assert totals is not None
-    movements = tuple(
-        Movement(
-            number=row["number"],
-            day=row["day"],
-            at_ms=row["at_ms"],
-            kind=row["kind"],
-            reference=row["reference"],
-            of_reference=row["of_reference"],
-            points=row["points"],
-            not_recovered_points=row["not_recovered"],
-            occurred_on=row["occurred_on"],
-        )
-        for row in rows[:rows_max]
-    )
-    recovered = totals["reversed"] - totals["not_recovered"]
-    return Statement(
-        partner=client_id,
-        first_day=first,
-        last_day=last,
-        accrued_points=totals["accrued"],
-        reversed_points=totals["reversed"],
-        not_recovered_points=totals["not_recovered"],
-        owed_points=totals["accrued"] - recovered,
-        movements=movements,
-        next=str(movements[-1].number) if len(rows) > rows_max else "",
     )

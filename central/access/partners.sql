@@ -45,15 +45,3 @@ from partner_movement where client_id = $1 and of_reference = $2 and kind = 'rev
 insert into partner_movement (client_id, reference, kind, of_reference, account_id, points, not_recovered, occurred_on,
     day, at_ms, card_check)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
-
--- name: statement
--- Past a line of the page before. By day first: whoever writes holds the day until commit, so none comes in before it later.
-select number, kind, reference, of_reference, points, not_recovered, occurred_on, day, at_ms from partner_movement
-where client_id = $1 and day between $2 and $3 and (day, number) >
-    (greatest($2, (select day from partner_movement where client_id = $1 and number = $4)), $4)
-order by day, number limit $5;
-
--- name: totals
-select coalesce(sum(accrued), 0)::bigint as accrued, coalesce(sum(reversed), 0)::bigint as reversed,
-       coalesce(sum(not_recovered), 0)::bigint as not_recovered
-from partner_day where client_id = $1 and day between $2 and $3;

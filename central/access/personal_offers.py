@@ -48,10 +48,10 @@ class PersonalOffers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer that acts for the customer.
+    """An offer that was switched on or off.
 
     Attributes:
-        repeated: it did so before.
+        repeated: it stood so before.
     """
 
     offer_id: str
@@ -122,6 +122,32 @@ async def activate(
         await connection.execute(_SQL["add_personal_offer"], number, offer_id)
         await connection.execute(_STREAMS["tell_stores"], number)
     return Activation(offer_id=offer_id, state="acts", repeated=False)
+
+
+async def deactivate(connection: Connection, customer: Customer, offer_id: str) -> Activation:
+    """Switch an offer off again that the customer has switched on.
+
+    Tills that have not heard of it give it until they do: what a receipt says is promised, and it
+    was calculated with what its till knew.
+
+    Raises:
+        NotFoundError: no such offer was made to the customer.
+        ConflictError: it acts, and the customer did not switch it on.
+    """
+    async with connection.transaction():
+        account = await lock_account(connection, customer.account_id)
+        number = account.account_id
+        acting: list[str] = await connection.fetchval(_SQL["personal_offers"], number)
+        if await connection.fetchval(_SQL["deactivate"], number, offer_id) is None:
+            if offer_id in acting:
+                raise ConflictError("this offer acts by itself and cannot be switched off")
+            if not await connection.fetchval(_SQL["may_activate"], number, offer_id):
+                raise NotFoundError("no such offer was made to this customer")
+            return Activation(offer_id=offer_id, state="to_activate", repeated=True)
+        if offer_id in acting:
+            await connection.execute(_SQL["drop_personal_offer"], number, offer_id)
+            await connection.execute(_STREAMS["tell_stores"], number)
+    return Activation(offer_id=offer_id, state="to_activate", repeated=False)
 
 
 async def put_offers(connection: Connection, account_id: int, offers: list[str]) -> None:

@@ -7,26 +7,35 @@ import msgspec
 
 from central.availability.report import Recent, Served
 from central.observability.figures import Figures
+from central.streams.stored import PARKED_DAYS_MAX
 
 Kind = Literal[
     "database_down", "availability_low", "banner_availability_low", "records_wait",
     "record_quarantined", "receipt_unequal", "uncovered", "pool_low", "clone_suspected",
     "till_quarantined",
-    "counter_exceeded", "day_not_sealed", "store_silent", "stores_silent", "release_halted",
-    "tills_left_behind",
-    "transaction_runs_on", "events_wait", "event_dead", "receipt_rejected",
+    "counter_exceeded", "day_not_sealed", "mark_stands", "store_silent", "stores_silent",
+    "release_halted", "tills_left_behind",
+    "transaction_runs_on", "events_wait", "event_dead", "receipt_rejected", "records_parked",
+    "records_parked_long",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = Kind.__args__  # type: ignore[attr-defined]
 
+_DAY_MS: Final = 86_400_000
 AVAILABILITY_PPM_MIN: Final = 990_000
 BANNER_PPM_MIN: Final = 970_000
 RECEIPTS_MIN: Final = 20
 """Of fewer receipts no share is told."""
 RECORDS_WAIT_MS: Final = 120_000
+PARKED_MS: Final = 72 * 3_600_000
+"""By then what a record waits for should have come (design: sync 4.5)."""
+PARKED_LONG_MS: Final = PARKED_DAYS_MAX * _DAY_MS
+"""By then somebody has to decide."""
 POOL_FREE_PPM_MIN: Final = 100_000
 STORE_SILENT_MS: Final = 1_800_000
 STORES_TOGETHER: Final = 5
 """Of more silent stores than these nobody is told one by one."""
+MARK_MS: Final = 604_800_000
+"""Half of what tills keep anyway: from twice as much on they keep more, and their files grow."""
 TRANSACTION_MS: Final = 60_000
 EVENTS_WAIT_MS: Final = 600_000
 _MILLION: Final = 1_000_000
@@ -38,12 +47,17 @@ HOLD_MS: Final[dict[Kind, int]] = {
     "records_wait": 300_000,
     "pool_low": 900_000,
     "day_not_sealed": 3_600_000,
+    "mark_stands": 3_600_000,
     "store_silent": 300_000,
     "stores_silent": 600_000,
     "transaction_runs_on": 120_000,
     "events_wait": 300_000,
+    "records_parked": 3_600_000,
+    "records_parked_long": 3_600_000,
 }
 """So long a thing has to be so before it is an incident; what is not here is one at once."""
+REPEAT_MS_MIN: Final[dict[Kind, int]] = {"records_parked": 7 * _DAY_MS}
+"""What may be so for weeks, with nothing to be done about it but to wait, is told again seldom."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -102,6 +116,10 @@ def _of_queue(figures: Figures) -> Iterator[Finding]:
     queue = figures.queue
     if queue.waiting_ms > RECORDS_WAIT_MS:
         yield Finding("records_wait", "", queue.waiting_ms)
+    if queue.parked_ms > PARKED_MS:
+        yield Finding("records_parked", "", queue.parked_ms)
+    if queue.parked_ms > PARKED_LONG_MS:
+        yield Finding("records_parked_long", "", queue.parked_ms)
     if queue.quarantined_hour:
         yield Finding("record_quarantined", "", queue.quarantined_hour)
     if queue.rejected_hour:
@@ -135,6 +153,8 @@ def _of_ledger(figures: Figures) -> Iterator[Finding]:
         yield Finding("counter_exceeded", "", exposure.counters_exceeded)
     if figures.unsealed_days > 1:
         yield Finding("day_not_sealed", "", figures.unsealed_days)
+    if figures.mark_ms > MARK_MS:
+        yield Finding("mark_stands", "", figures.mark_ms)
     for version in figures.halted:
         yield Finding("release_halted", str(version))
     for each in figures.left_behind:

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from central.alerts.findings import HOLD_MS, Finding, Findings, Kind
+from central.alerts.findings import HOLD_MS, REPEAT_MS_MIN, Finding, Findings, Kind
 from central.alerts.words import Language, Occasion, body_of, subject_of, title_of
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
@@ -121,7 +121,8 @@ class IncidentBook:
     ) -> int:
         says = title_of(finding, self.language)
         await connection.execute(_SQL["seen"], row["incident_id"], says, now_ms)
-        if not self.repeat_ms or now_ms - row["told_ms"] < self.repeat_ms:
+        repeat_ms = max(self.repeat_ms, REPEAT_MS_MIN.get(finding.kind, 0))
+        if not self.repeat_ms or now_ms - row["told_ms"] < repeat_ms:
             return 0
         await connection.execute(_SQL["told"], row["incident_id"], now_ms)
         return await self._tell(

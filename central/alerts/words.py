@@ -21,6 +21,7 @@ _TITLES: Final[dict[Language, dict[Kind, str]]] = {
         "till_quarantined": "till {subject} runs on two machines and gets no rights",
         "counter_exceeded": "limits over all customers given beyond: {value}",
         "day_not_sealed": "days of the ledger that are not sealed: {value}",
+        "mark_stands": "tills keep records of {days} days that no tried copy holds",
         "store_silent": "no till of store {subject} is heard, {minutes} min",
         "stores_silent": "stores none of whose tills is heard: {value}",
         "release_halted": "release {subject} of the rules was halted",
@@ -29,6 +30,8 @@ _TITLES: Final[dict[Language, dict[Kind, str]]] = {
         "events_wait": "events have waited {minutes} min for the broker",
         "event_dead": "events the broker refused too often: {value}",
         "receipt_rejected": "receipts that stand in no ledger: {value}",
+        "records_parked": "a record has waited {days} days for a card, a receipt or a transfer",
+        "records_parked_long": "a record has waited {days} days: somebody has to decide",
     },
     "ru": {
         "database_down": "база данных не отвечает",
@@ -43,6 +46,7 @@ _TITLES: Final[dict[Language, dict[Kind, str]]] = {
         "till_quarantined": "касса {subject} работает на двух машинах и не получает прав",
         "counter_exceeded": "общих лимитов, выданных сверх меры: {value}",
         "day_not_sealed": "дней журнала без печати: {value}",
+        "mark_stands": "кассы хранят записи за {days} дн.: в проверенных копиях их нет",
         "store_silent": "ни одной кассы магазина {subject} не слышно, {minutes} мин",
         "stores_silent": "магазинов, чьих касс не слышно: {value}",
         "release_halted": "выпуск правил {subject} остановлен",
@@ -51,6 +55,8 @@ _TITLES: Final[dict[Language, dict[Kind, str]]] = {
         "events_wait": "события ждут брокера {minutes} мин",
         "event_dead": "событий, от которых брокер отказался: {value}",
         "receipt_rejected": "чеков, оставшихся непроведёнными: {value}",
+        "records_parked": "запись ждёт карты, чека или передачи уже {days} дн.",
+        "records_parked_long": "запись ждёт уже {days} дн., пора решать",
     },
 }
 _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
@@ -67,6 +73,7 @@ _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
         "till_quarantined": "Enrol one anew; then tillside-central rights clear --till {subject}",
         "counter_exceeded": "tillside-central rights counters",
         "day_not_sealed": "Processing seals them; its log says why not (seal_waits).",
+        "mark_stands": "tillside-central backup make, then backup drill --mark.",
         "store_silent": "Its line or its power; its tills sell on.",
         "stores_silent": "One cause: a carrier, a proxy, a certificate.",
         "release_halted": "tillside-central rules list says why.",
@@ -75,6 +82,8 @@ _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
         "events_wait": "The broker is away or full, or no outreach runs (log: events_held_up).",
         "event_dead": "tillside-central events dead says why; then resend or drop them.",
         "receipt_rejected": "Sold, kept and not posted. Each is in the log (receipt_rejected).",
+        "records_parked": "tillside-central parked list --days 3 says which, and what is missing.",
+        "records_parked_long": "tillside-central parked list --days 90; then parked give-up.",
     },
     "ru": {
         "database_down": "Кассы продают дальше и хранят чеки. Проверьте PostgreSQL.",
@@ -89,6 +98,7 @@ _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
         "till_quarantined": "Одну завести заново; tillside-central rights clear --till {subject}",
         "counter_exceeded": "tillside-central rights counters",
         "day_not_sealed": "Печать ставит processing; причина в его журнале (seal_waits).",
+        "mark_stands": "tillside-central backup make, затем backup drill --mark.",
         "store_silent": "Линия или питание; кассы продают дальше.",
         "stores_silent": "Причина одна: оператор связи, прокси, сертификат.",
         "release_halted": "Причину скажет tillside-central rules list.",
@@ -97,6 +107,8 @@ _TO_DO: Final[dict[Language, dict[Kind, str]]] = {
         "events_wait": "Брокер недоступен или полон, или нет outreach (журнал: events_held_up).",
         "event_dead": "tillside-central events dead скажет причину; затем resend или drop.",
         "receipt_rejected": "Проданы и не проведены. Причина в журнале (receipt_rejected).",
+        "records_parked": "Какая и чего ждёт: tillside-central parked list --days 3.",
+        "records_parked_long": "tillside-central parked list --days 90, затем parked give-up.",
     },
 }
 _OCCASIONS: Final[dict[Language, dict[Occasion, str]]] = {
@@ -113,6 +125,7 @@ TEST: Final[dict[Language, tuple[str, str]]] = {
     "ru": ("Tillside: проверка", "Письма этого центра приходят сюда. Всё в порядке.\n"),
 }
 _MS_PER_MINUTE: Final = 60_000
+_MS_PER_DAY: Final = 86_400_000
 _PPM_PER_HUNDREDTH: Final = 100
 
 
@@ -159,5 +172,6 @@ def _figures(finding: Finding) -> dict[str, object]:
         "subject": printable(finding.subject),
         "value": finding.value,
         "minutes": finding.value // _MS_PER_MINUTE,
+        "days": finding.value // _MS_PER_DAY,
         "percent": f"{hundredths // 100}.{hundredths % 100:02} %",
     }

@@ -12,16 +12,16 @@ from central.access.customers import (
     ReceiptPage,
     ReceiptView,
 )
+from central.access.partner_statement import HandOuts, Statement
 from central.access.partners import (
     REFERENCE_PATTERN,
     Accrual,
     AccrualRequest,
     Reversal,
     ReversalRequest,
-    Statement,
 )
 from central.access.personal_offers import Activation, PersonalOffers
-from central.api.app_routes import LANGUAGES, PATH_COURIER, CarryRequest
+from central.api.app_routes import LANGUAGES, PATH_ACTIVATION, PATH_COURIER, CarryRequest
 from central.api.oauth_routes import (
     FORM,
     PATH_REVOKE,
@@ -30,14 +30,20 @@ from central.api.oauth_routes import (
     OauthRefusal,
     TokenAnswer,
 )
-from central.api.partner_routes import CSV, PATH_ACCRUAL, PATH_REVERSAL, PATH_STATEMENT
+from central.api.partner_routes import (
+    CSV,
+    PATH_ACCRUAL,
+    PATH_HAND_OUTS,
+    PATH_REVERSAL,
+    PATH_STATEMENT,
+)
 from central.api.problems import problem_content
 from central.rights.courier import Carried
 
 KINDS: Final[tuple[type[Any], ...]] = (
     TokenAnswer, OauthRefusal, Nothing, Balance, LotPage, ReceiptPage, ReceiptView, Activation,
     PersonalOffers, CarryRequest, Carried, Accrual, AccrualRequest, Reversal, ReversalRequest,
-    Statement, ShownCode,
+    Statement, HandOuts, ShownCode,
 )  # fmt: skip
 
 SECURITY: Final[dict[str, Any]] = {
@@ -100,7 +106,8 @@ _CUSTOMER_CALLS: Final[tuple[tuple[str, str, str, type[Any], str, str], ...]] = 
     ("get", "/v1/app/offers", "Offers made to this customer", PersonalOffers, "lang",
      "401 403 422"),
     ("post", "/v1/app/code", "A one-time code for the till", ShownCode, "", "401 403 409"),
-    ("put", "/v1/app/offers/{offer}/activation", "Switch an offer on", Activation, "",
+    ("put", PATH_ACTIVATION, "Switch an offer on", Activation, "", "401 403 404 409 422"),
+    ("delete", PATH_ACTIVATION, "Switch an offer off again", Activation, "",
      "401 403 404 409 422"),
 )  # fmt: skip
 
@@ -191,17 +198,25 @@ def _partner_paths() -> dict[str, dict[str, Any]]:
     read = operation(
         "get", PATH_ACCRUAL, "An accrual", Accrual, asks="", refused="401 403 404 422 429"
     )
-    statement = operation(
-        "get", PATH_STATEMENT, "What was given and taken back", Statement,
-        asks="from to after limit format", refused="401 403 422 429",
-    )  # fmt: skip
-    said = statement["responses"]["200"]
-    said["content"][CSV] = {"schema": {"type": "string"}}
-    said["headers"] = {"link": {"schema": {"type": "string"}, "description": "more lines (CSV)"}}
+    statements = {
+        path: operation(
+            "get", path, summary, answer,
+            asks="from to after limit format", refused="401 403 422 429",
+        )
+        for path, summary, answer in (
+            (PATH_STATEMENT, "What was given and taken back", Statement),
+            (PATH_HAND_OUTS, "What tills handed out of the partner's own points", HandOuts),
+        )
+    }  # fmt: skip
+    for one in statements.values():
+        said = one["responses"]["200"]
+        said["content"][CSV] = {"schema": {"type": "string"}}
+        link = {"schema": {"type": "string"}, "description": "more lines (CSV)"}
+        said["headers"] = {"link": link}
     return {
         PATH_ACCRUAL: {"put": accrue | {"requestBody": body_of(AccrualRequest)}, "get": read},
         PATH_REVERSAL: {"put": reverse | {"requestBody": body_of(ReversalRequest)}},
-        PATH_STATEMENT: {"get": statement},
+        **{path: {"get": one} for path, one in statements.items()},
     }
 
 

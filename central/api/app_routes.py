@@ -33,6 +33,7 @@ from sync.qr import TEXT_CHARACTERS_MAX
 from sync.signing import card_hash
 
 PATH_COURIER: Final = "/v1/app/courier"
+PATH_ACTIVATION: Final = "/v1/app/offers/{offer}/activation"
 LANGUAGES: Final = ("en", "ru")
 
 _Code = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
@@ -80,7 +81,8 @@ class AppRoutes:
             ("GET", "/v1/app/receipts", self._receipts),
             ("GET", "/v1/app/receipts/{key}", self._receipt),
             ("GET", "/v1/app/offers", self._offers),
-            ("PUT", "/v1/app/offers/{offer}/activation", self._activate),
+            ("PUT", PATH_ACTIVATION, self._activate),
+            ("DELETE", PATH_ACTIVATION, self._deactivate),
             ("POST", "/v1/app/code", self._code),
             ("POST", PATH_COURIER, self._courier),
         )
@@ -148,6 +150,14 @@ class AppRoutes:
             return await personal_offers.activate(
                 connection, customer, offer_id, now_ms=self.system.now_ms()
             )
+
+    async def _deactivate(self, request: Request) -> personal_offers.Activation:
+        customer = await self._customer(request, ACTIVATE)
+        offer_id = named(request, "offer")
+        async with self.pool.acquire() as connection:
+            shown = await self.shelf.newest(connection, customer.programme)
+            personal_offers.require_shown(shown, offer_id, today=self._today())
+            return await personal_offers.deactivate(connection, customer, offer_id)
 
     async def _code(self, request: Request) -> codes.ShownCode:
         customer = await self._customer(request, SHOW_CODE)

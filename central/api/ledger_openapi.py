@@ -3,7 +3,13 @@
 import re
 from typing import Any, Final
 
-from central.api.ledger_routes import BannerRequest, MergeRequest, MoveRequest, ProgrammeRequest
+from central.api.ledger_routes import (
+    BannerRequest,
+    GiveUpRequest,
+    MergeRequest,
+    MoveRequest,
+    ProgrammeRequest,
+)
 from central.api.problems import problem_content
 from central.ledger.adjustments import Adjusted, Adjustment, AdjustmentTerms
 from central.ledger.card_moves import CardMoved
@@ -13,11 +19,12 @@ from central.ledger.sealing import InclusionProof, Seal
 from central.people.tiers import TierState, TierTerms
 from central.programmes.registry import ProgrammeRow
 from central.programmes.wallets import Wallet
+from central.streams.parked_queue import ParkedQueue, ParkedRecord
 
 KINDS: Final[tuple[type[Any], ...]] = (
     MergeRequest, MoveRequest, Adjusted, Adjustment, AdjustmentTerms, Liability,
     CardMoved, Merged, MergeRow, Restored, InclusionProof, Seal, TierState, TierTerms,
-    ProgrammeRequest, BannerRequest, ProgrammeRow, Wallet,
+    ProgrammeRequest, BannerRequest, ProgrammeRow, Wallet, GiveUpRequest, ParkedQueue, ParkedRecord,
 )  # fmt: skip
 
 _Schema = dict[str, Any]
@@ -27,6 +34,7 @@ _REFUSALS: Final = {
     "401": "The caller did not prove who it is",
     "403": "This person may not; the message says why",
     "404": "There is no such thing here",
+    "409": "It is not so that this can be done; the message says why",
     "422": "The request is readable and not valid; the message names the field",
 }
 
@@ -39,6 +47,13 @@ def _list(kind: type[Any]) -> _Schema:
     return {"type": "array", "items": _reference(kind)}
 
 
+_ASKED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "/v1/parked": (
+        ("store", "Of this store's tills"),
+        ("days", "Those that have waited so long at least"),
+        ("rows", "At most so many, 100 without it"),
+    ),
+}
 _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
     ("get", "/v1/ledger/liability", "Points owed at the end of a day", None, _reference(Liability)),
     ("get", "/v1/ledger/seals", "The newest sealed days", None, _list(Seal)),
@@ -68,6 +83,9 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
      _reference(ProgrammeRow)),
     ("post", "/v1/banners", "Give a banner a programme", _reference(BannerRequest),
      _reference(ProgrammeRow)),
+    ("get", "/v1/parked", "Records that wait, the oldest first", None, _reference(ParkedQueue)),
+    ("post", "/v1/parked/{record}/give-up", "End a record that waits: kept, told, never posted",
+     _reference(GiveUpRequest), _reference(ParkedRecord)),
 )  # fmt: skip
 
 
@@ -87,6 +105,9 @@ def _operation(
         {"name": name, "in": "path", "required": True, "schema": text}
         for name in re.findall(r"{([a-z]+)}", path)
     ]
+    for name, says in _ASKED.get(path, ()):
+        asked: dict[str, Any] = {"name": name, "in": "query", "required": False, "schema": text}
+        parameters.append({**asked, "description": says})
     if path.endswith("liability"):
         parameters.append({"name": "day", "in": "query", "required": False, "schema": text})
     if method == "get" and path.endswith(("liability", "tiers/terms")):

@@ -1,4 +1,4 @@
-"""JSON calls about accounts and the ledger: merges, cards, adjustments, tiers, programmes, days.
+"""JSON calls about accounts and the ledger: cards, points, tiers, programmes, days, what waits.
 
 Reading needs the office's token or a person's, writing a person's, with the role it asks for.
 """
@@ -29,6 +29,7 @@ from central.ledger.adjustments import CALL_CENTRE, FINANCE
 from central.people import tiers
 from central.programmes import registry, wallets
 from central.staff.persons import Person, find_person
+from central.streams import parked_queue
 from central.system import System
 from loyalty.limits import TEXT_CHARACTERS_MAX
 from sync.limits import COUNT_MAX
@@ -68,6 +69,13 @@ class BannerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     programme: Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
 
 
+class GiveUpRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a record that waits is given up; `early` = before it has waited as long as it should."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=parked_queue.REASON_CHARACTERS_MAX)]
+    early: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerRoutes:
     """Routes of accounts, cards, adjustments and the ledger's days."""
@@ -96,6 +104,8 @@ class LedgerRoutes:
             ("GET", "/v1/programmes", self._programmes),
             ("POST", "/v1/programmes", self._add_programme),
             ("POST", "/v1/banners", self._give_banner),
+            ("GET", "/v1/parked", self._parked),
+            ("POST", "/v1/parked/{record}/give-up", self._give_up),
         )
         return [Route(path, self._endpoint(call), methods=[method]) for method, path, call in calls]
 
@@ -232,6 +242,25 @@ class LedgerRoutes:
                 connection, wish.banner, wish.programme, person=person, now_ms=self.system.now_ms()
             )
 
+    # Records that wait
+
+    async def _parked(self, request: Request, _: Person | None) -> parked_queue.ParkedQueue:
+        asked = request.query_params
+        return await parked_queue.list_parked(
+            self.pool, now_ms=self.system.now_ms(), store=_plain(asked.get("store", "")),
+            days=_within(asked.get("days", "0"), "days", 0, parked_queue.DAYS_MAX),
+            rows_max=_within(asked.get("rows", "100"), "rows", 1, parked_queue.ROWS_MAX),
+        )  # fmt: skip
+
+    async def _give_up(self, request: Request, by: Person | None) -> parked_queue.ParkedRecord:
+        person, number = _in_role(by, CALL_CENTRE), _number(request, "record")
+        wish = await _read(request, GiveUpRequest)
+        async with self.pool.acquire() as connection, connection.transaction():
+            return await parked_queue.give_up(
+                connection, number, person=person, reason=wish.reason, is_early=wish.early,
+                now_ms=self.system.now_ms(),
+            )  # fmt: skip
+
 
 async def _read(request: Request, kind: type[T]) -> T:
     try:
@@ -251,6 +280,19 @@ def _number(request: Request, name: str) -> int:
     text = request.path_params[name]
     if not (text.isascii() and text.isdigit()) or int(text) > COUNT_MAX:
         raise NotFoundError(f"{name} is named by a number")
+    return int(text)
+
+
+def _plain(text: str) -> str:
+    if "\0" in text:
+        raise NotFoundError("there is nothing of this name")
+    return text
+
+
+def _within(text: str, name: str, at_least: int, at_most: int) -> int:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(COUNT_MAX))
+    if not is_number or not at_least <= int(text) <= at_most:
+        raise BadRequestError(name, f"has to be a whole number from {at_least} to {at_most}")
     return int(text)
 
 

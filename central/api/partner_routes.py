@@ -1,4 +1,4 @@
-"""Calls of partners: points given and taken back by the partner's own references, the statement.
+"""Calls of partners: points given and taken back by the partner's own references, statements.
 
 Each call needs a token with its scope; a partner sees and moves nothing but its own.
 """
@@ -6,7 +6,7 @@ Each call needs a token with its scope; a partner sees and moves nothing but its
 import csv
 import io
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, TypeVar
@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from central.access import partners
+from central.access import partner_statement, partners
 from central.access.clients import ACCRUE, REVERSE, STATEMENT, programme_of
+from central.access.partner_statement import HandOuts, Statement
 from central.access.partners import AccrualRequest, ReversalRequest
 from central.access.tokens import read_token
 from central.api.app_routes import bearer, named, page_rows
@@ -36,6 +37,7 @@ from sync.signing import card_hash
 PATH_ACCRUAL: Final = "/v1/partner/accruals/{reference}"
 PATH_REVERSAL: Final = "/v1/partner/accruals/{reference}/reversals/{reversal}"
 PATH_STATEMENT: Final = "/v1/partner/statement"
+PATH_HAND_OUTS: Final = "/v1/partner/hand-outs"
 CSV: Final = "text/csv"
 
 _DAYS_MAX: Final = 366
@@ -43,6 +45,9 @@ _NUMBER_DIGITS_MAX: Final = 19
 _COLUMNS: Final = (
     "number", "day", "kind", "reference", "of_reference", "points", "not_recovered_points",
     "occurred_on",
+)  # fmt: skip
+_HAND_OUT_COLUMNS: Final = (
+    "number", "day", "kind", "receipt", "refund", "offer", "points", "occurred_on",
 )  # fmt: skip
 
 K = TypeVar("K", bound=msgspec.Struct)
@@ -76,6 +81,7 @@ class PartnerRoutes:
             ("GET", PATH_ACCRUAL, STATEMENT, self._accrual),
             ("PUT", PATH_REVERSAL, REVERSE, self._reverse),
             ("GET", PATH_STATEMENT, STATEMENT, self._statement),
+            ("GET", PATH_HAND_OUTS, STATEMENT, self._hand_outs),
         )
         return [
             Route(path, self._endpoint(scope, call), methods=[method])
@@ -138,37 +144,81 @@ class PartnerRoutes:
             self.pool, partner.name, of_reference, reference, wish, now_ms=self.system.now_ms()
         )
 
-    async def _statement(self, request: Request, partner: Partner) -> partners.Statement | Response:
+    async def _statement(self, request: Request, partner: Partner) -> Statement | Response:
+        asked = self._asked(request)
+        async with self.pool.acquire() as connection:
+            found = await partner_statement.read_statement(
+                connection, partner.name, asked.first, asked.last,
+                after=asked.after, rows_max=asked.rows_max,
+            )  # fmt: skip
+        if not asked.as_csv:
+            return found
+        return asked.page(PATH_STATEMENT, statement_csv(found), found.next)
+
+    async def _hand_outs(self, request: Request, partner: Partner) -> HandOuts | Response:
+        asked = self._asked(request)
+        async with self.pool.acquire() as connection:
+            found = await partner_statement.read_hand_outs(
+                connection, partner.name, asked.first, asked.last,
+                after=asked.after, rows_max=asked.rows_max,
+            )  # fmt: skip
+        if not asked.as_csv:
+            return found
+        return asked.page(PATH_HAND_OUTS, hand_outs_csv(found), found.next)
+
+    def _asked(self, request: Request) -> "_Asked":
+        """Return which lines are wanted.
+
+        Raises:
+            BadRequestError: a parameter makes no sense.
+        """
         query = request.query_params
         today = day_of(self.system.now_ms())
         first, last = days_of(query.get("from", today), query.get("to", today))
-        as_csv = _wants_csv(request)
-        rows_max = page_rows(request)
+        as_csv, rows_max = _wants_csv(request), page_rows(request)
         after = query.get("after", "0")
         is_number = after.isascii() and after.isdecimal() and len(after) <= _NUMBER_DIGITS_MAX
         if not is_number or int(after) > COUNT_MAX:
             raise BadRequestError("after", "is what `next` of another page said")
-        async with self.pool.acquire() as connection:
-            found = await partners.read_statement(
-                connection, partner.name, first, last, after=int(after), rows_max=rows_max
-            )
-        if not as_csv:
-            return found
+        return _Asked(first, last, int(after), rows_max, as_csv)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which lines of a statement are wanted: of days, past a line, so many."""
+
+    first: str
+    last: str
+    after: int
+    rows_max: int
+    as_csv: bool
+
+    def page(self, path: str, text: str, following: str) -> Response:
+        """Return a page of CSV, with where the next one is."""
         headers = {}
-        if found.next:
-            more = {"format": "csv", "from": first, "to": last, "limit": rows_max}
-            link = urlencode({**more, "after": found.next})
-            headers["link"] = f'<{PATH_STATEMENT}?{link}>; rel="next"'
-        return Response(statement_csv(found), 200, headers, CSV)
+        if following:
+            more = {"format": "csv", "from": self.first, "to": self.last, "limit": self.rows_max}
+            link = urlencode({**more, "after": following})
+            headers["link"] = f'<{path}?{link}>; rel="next"'
+        return Response(text, 200, headers, CSV)
 
 
-def statement_csv(statement: partners.Statement) -> str:
+def statement_csv(statement: Statement) -> str:
     """Return the lines of a statement as CSV (RFC 4180) with a line of names."""
+    return _csv(_COLUMNS, statement.movements)
+
+
+def hand_outs_csv(hand_outs: HandOuts) -> str:
+    """Return what was handed out as CSV (RFC 4180) with a line of names."""
+    return _csv(_HAND_OUT_COLUMNS, hand_outs.lines)
+
+
+def _csv(names: Sequence[str], rows: Iterable[msgspec.Struct]) -> str:
     text = io.StringIO()
     lines = csv.writer(text)
-    lines.writerow(_COLUMNS)
-    for movement in statement.movements:
-        lines.writerow([getattr(movement, name) for name in _COLUMNS])
+    lines.writerow(names)
+    for row in rows:
+        lines.writerow([getattr(row, name) for name in names])
     return text.getvalue()
 
 

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from central.api.problems import problem_content
-from central.api.rule_routes import Done, PinRequest, RingRequest, WhyRequest
+from central.api.rule_routes import Done, Pinned, PinRequest, RingRequest, WhyRequest
 from central.rules.comparing import Difference
 from central.rules.drafts import DraftRow
 from central.rules.guards import GuardSettings
@@ -16,7 +16,7 @@ from sync.roots import RootDocument, SignedRoot
 
 KINDS: Final[tuple[type[Any], ...]] = (
     DraftRow, Release, Pin, AuditRow, Difference, Finding, GuardSettings,
-    RingRequest, WhyRequest, PinRequest, Done, SignedRoot, RootDocument,
+    RingRequest, WhyRequest, PinRequest, Pinned, Done, SignedRoot, RootDocument,
 )  # fmt: skip
 
 _JSON: Final = "application/json"
@@ -70,7 +70,7 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
     ("post", "/v1/rules/roots", "Install the next root document, signed", _reference(SignedRoot),
      _reference(RootDocument)),
     ("get", "/v1/rules/pins", "List pins", None, _list(Pin)),
-    ("put", _PIN, "Give one till or store one release", _reference(PinRequest), _reference(Done)),
+    ("put", _PIN, "Give one till or store one release", _reference(PinRequest), _reference(Pinned)),
     ("delete", _PIN, "Let a till or store follow its rings again", None, _reference(Done)),
     ("get", "/v1/audit", "Who did what, the newest first", None, _list(AuditRow)),
 )  # fmt: skip

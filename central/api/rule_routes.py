@@ -28,6 +28,7 @@ from central.rules.publishing import day_of
 from central.rules.release_file import read_file, write_file
 from central.rules.rings import read_ring
 from central.rules.roots import install_root, list_roots, release_keys
+from central.rules.unable import Unable
 from central.staff.audit import AuditRow, read_audit
 from central.staff.persons import APPROVER, Person, find_person
 from central.system import System
@@ -64,6 +65,13 @@ class PinRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """It is done."""
 
+    done: bool = True
+
+
+class Pinned(msgspec.Struct, frozen=True, kw_only=True):
+    """It is done; and the tills it is for that cannot take the release."""
+
+    unable: tuple[Unable, ...]
     done: bool = True
 
 
@@ -217,7 +225,8 @@ class RuleRoutes:
         )
 
     async def _release(self, asked: Asked) -> releases.Release:
-        return await releases.find_release(asked.connection, _version(asked.request))
+        version = _version(asked.request)
+        return await releases.look_closely(asked.connection, version, system=self.system)
 
     async def _ring(self, asked: Asked) -> releases.Release:
         wanted = read_ring((await _read(asked.request, RingRequest)).ring)
@@ -269,13 +278,13 @@ class RuleRoutes:
     async def _pins(self, asked: Asked) -> tuple[pinning.Pin, ...]:
         return await pinning.list_pins(asked.connection)
 
-    async def _pin(self, asked: Asked) -> Done:
+    async def _pin(self, asked: Asked) -> Pinned:
         version = (await _read(asked.request, PinRequest)).release
         scope, name = _scope(asked.request), asked.request.path_params["name"]
-        await pinning.pin(
+        unable = await pinning.pin(
             asked.connection, scope, name, version, by=asked.person(), system=self.system
         )
-        return Done()
+        return Pinned(unable=unable)
 
     async def _unpin(self, asked: Asked) -> Done:
         name = asked.request.path_params["name"]

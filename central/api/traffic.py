@@ -1,15 +1,16 @@
 """Traffic classes: tills before apps and the web, those before the back office.
 
 Each class has its own bounds; a storm in a lower one is told to come again, with `Retry-After`, and
-whoever does not heed that is told late. While tills wait for this process at all the lower classes
-stand back. Tills are not held up here: what they wait for is bounded where it is answered
-(`database.gathering`).
+whoever does not heed that is told late. The busier this process is, the fewer of the lower classes
+it lets in, and while tills wait for it at all they stand back. Tills are not held up here: what
+they wait for is bounded where it is answered (`database.gathering`).
 
 Signing in stands apart from what is done then, so that a flood of wrong secrets moves no customer's
 app; an address it comes from gets a narrower door, shared by all such.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import msgspec
 from central.api.problems import PROBLEM_JSON, ProblemDetails
 from central.api.till_rates import TillRates
 from central.errors import TooManyRequestsError
+from central.system import System
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,10 +40,15 @@ _TURNED_AWAY: Final = 503
 _IPV4: Final = 4
 _IPV6_HOST_BITS: Final = 64
 _HELD_S: Final = 0.5
+_SPREAD: Final = (math.sqrt(5) - 1) / 2
+"""Refusals one after the other are held so much of `_HELD_S` longer each, modulo 1: those that were
+told at one moment do not come again at one moment."""
 _HELD_MAX: Final = 2_000
 """So many refusals are held back at a time; whoever comes again at once comes seldom."""
 _BURST_S: Final = 0.1
 _BEAT_S: Final = 0.02
+_BUSY_SHARE: Final = 0.08
+"""Of a beat in the average of how busy the process is: it tells of the last quarter of a second."""
 _COME_AGAIN: Final = "more waits here than can be done soon: come again"
 _REFUSED: Final = msgspec.json.encode(
     ProblemDetails(
@@ -59,11 +66,13 @@ class Bounds:
     """How much of a class is let in.
 
     Attributes:
-        per_s_max: requests let in a second.
+        per_s_max: requests let in a second while the process does nothing else.
         running_max: requests at work at a time.
         waiting_max: requests that wait for their turn.
         wait_s_max: how long.
         late_ms_max: the class waits while this process is so late with what it has to do.
+        busy_max, per_s_min: requests let in a second are fewer the busier the process is, down to
+            `per_s_min` where `busy_max` of its time is used, 0 to 1.
     """
 
     per_s_max: float
@@ -71,14 +80,15 @@ class Bounds:
     waiting_max: int
     wait_s_max: float
     late_ms_max: float
+    busy_max: float = math.inf
+    per_s_min: float = 0.0
 
 
 APP: Final = Bounds(
-    per_s_max=200.0, running_max=4, waiting_max=64, wait_s_max=2.0, late_ms_max=25.0
-)
-SIGN_IN: Final = Bounds(
-    per_s_max=200.0, running_max=2, waiting_max=64, wait_s_max=2.0, late_ms_max=25.0
-)
+    per_s_max=200.0, running_max=2, waiting_max=64, wait_s_max=2.0, late_ms_max=25.0,
+    busy_max=0.5, per_s_min=10.0,
+)  # fmt: skip
+SIGN_IN: Final = APP
 STRANGERS: Final = Bounds(
     per_s_max=5.0, running_max=1, waiting_max=8, wait_s_max=2.0, late_ms_max=25.0
 )
@@ -86,8 +96,9 @@ STRANGERS: Final = Bounds(
 WRONG_PER_S: Final = 4.0
 WRONG_FROM_MAX: Final = 10_000
 OFFICE: Final = Bounds(
-    per_s_max=50.0, running_max=2, waiting_max=16, wait_s_max=10.0, late_ms_max=100.0
-)
+    per_s_max=50.0, running_max=2, waiting_max=16, wait_s_max=10.0, late_ms_max=100.0,
+    busy_max=0.8, per_s_min=5.0,
+)  # fmt: skip
 
 
 def kind_of(path: str) -> Kind:
@@ -114,11 +125,20 @@ def _now_ms() -> int:
     return int(asyncio.get_running_loop().time() * 1000)
 
 
-class Lateness:
-    """How late the event loop is: what everybody in this process waits for, milliseconds."""
+class Burden:
+    """What everybody in this process waits for.
 
-    def __init__(self) -> None:
+    Attributes:
+        late_ms: how late the event loop is, milliseconds.
+        busy: the share of its time that the event loop's thread works, 0 to 1.
+    """
+
+    def __init__(self, system: System) -> None:
         self.late_ms = 0.0
+        self.busy = 0.0
+        self._system = system
+        self._worked_us = 0
+        self._beat_s = 0.0
         self._due_s = 0.0
         self._is_beating = False
 
@@ -127,14 +147,18 @@ class Lateness:
         if not self._is_beating:
             self._is_beating = True
             loop = asyncio.get_running_loop()
-            self._due_s = loop.time() + _BEAT_S
+            self._worked_us, self._beat_s = self._system.worked_us(), loop.time()
+            self._due_s = self._beat_s + _BEAT_S
             loop.call_at(self._due_s, self._beat, loop)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        now_s = loop.time()
+        now_s, worked_us = loop.time(), self._system.worked_us()
         late_ms = (now_s - self._due_s) * 1000
         # Up at once, down by and by: a storm that stands back must not come back at once.
         self.late_ms = max(late_ms, self.late_ms * 0.8)
+        busy = (worked_us - self._worked_us) / 1_000_000 / (now_s - self._beat_s)
+        self.busy += (min(busy, 1.0) - self.busy) * _BUSY_SHARE
+        self._worked_us, self._beat_s = worked_us, now_s
         self._due_s = now_s + _BEAT_S
         loop.call_at(self._due_s, self._beat, loop)
 
@@ -152,13 +176,14 @@ class _Gate:
     def __post_init__(self) -> None:
         self.running = asyncio.Semaphore(self.bounds.running_max)
 
-    def _due_s(self) -> float:
+    def _due_s(self, busy: float) -> float:
         """Take the next turn of the class's rate; returns how long it is to wait for."""
-        now_s = asyncio.get_running_loop().time()
-        self.next_s = max(self.next_s, now_s - _BURST_S) + 1 / self.bounds.per_s_max
+        bounds, now_s = self.bounds, asyncio.get_running_loop().time()
+        per_s = max(bounds.per_s_min, bounds.per_s_max * (1 - busy / bounds.busy_max))
+        self.next_s = max(self.next_s, now_s - _BURST_S) + 1 / per_s
         return self.next_s - now_s
 
-    async def enter(self, lateness: Lateness) -> bool:
+    async def enter(self, burden: Burden) -> bool:
         """Take a place; False where there is none soon."""
         if self.waiting >= self.bounds.waiting_max:
             self.refused += 1
@@ -166,9 +191,9 @@ class _Gate:
         self.waiting += 1
         try:
             async with asyncio.timeout(self.bounds.wait_s_max):
-                if (due_s := self._due_s()) > 0:
+                if (due_s := self._due_s(burden.busy)) > 0:
                     await asyncio.sleep(due_s)
-                while lateness.late_ms > self.bounds.late_ms_max:  # noqa: ASYNC110 - it beats
+                while burden.late_ms > self.bounds.late_ms_max:  # noqa: ASYNC110 - it beats
                     await asyncio.sleep(_BEAT_S)
                 await self.running.acquire()
         except TimeoutError:
@@ -190,15 +215,17 @@ class TrafficControl:
         sign_in: Bounds = SIGN_IN,
         strangers: Bounds = STRANGERS,
         office: Bounds = OFFICE,
+        system: System | None = None,
     ) -> None:
         self._app = app
-        self.lateness = Lateness()
+        self.burden = Burden(system or System())
         self._gates = {
             "app": _Gate(app_bounds), "sign_in": _Gate(sign_in), "office": _Gate(office),
         }  # fmt: skip
         self._strangers = _Gate(strangers)
         self._wrong = TillRates(WRONG_PER_S, tills_max=WRONG_FROM_MAX)
         self._held = 0
+        self._turned_away = 0
 
     def refused(self) -> dict[str, int]:
         """Return how many requests of each class were told to come again."""
@@ -211,7 +238,7 @@ class TrafficControl:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self.lateness.begin()
+        self.burden.begin()
         kind = kind_of(scope["path"])
         gate = self._gates.get(kind)
         if gate is None:
@@ -222,7 +249,7 @@ class TrafficControl:
             send = self._counting_wrong(scope, came_from, send)
             if not self._wrong.has(came_from, now_ms=_now_ms()):
                 gate = self._strangers
-        if not await gate.enter(self.lateness):
+        if not await gate.enter(self.burden):
             await self._refuse(send)
             return
         try:
@@ -245,10 +272,11 @@ class TrafficControl:
 
     async def _refuse(self, send: Send) -> None:
         """Tell to come again, late: a client that knows no pause gets one."""
+        self._turned_away += 1
         if self._held < _HELD_MAX:
             self._held += 1
             try:
-                await asyncio.sleep(_HELD_S)
+                await asyncio.sleep(_HELD_S * (1 + self._turned_away * _SPREAD % 1))
             finally:
                 self._held -= 1
         await _say_come_again(send)

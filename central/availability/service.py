@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from loyalty.calculation import Calculation
 from loyalty.reasons import ReasonCode
-from sync.records import SaleRecord
+from sync.records import Record, SaleRecord
 
 
 class Service(StrEnum):
@@ -18,9 +18,9 @@ class Service(StrEnum):
         FULL: with a line, everything that was due.
         OFFLINE_FULL: without a line, everything that was due all the same.
         DEGRADED: there were rules, and something of what was due was missing: the customer of the
-            card was not known to the till, points he had could not be redeemed for want of rights,
-            an offer that is limited over all customers could not be given without a line, or the
-            centre calculates otherwise.
+            card was known at the centre and not to the till, points he had could not be redeemed
+            for want of rights, an offer that is limited over all customers could not be given
+            without a line, or the centre calculates otherwise.
         NONE: the till had no rules: nothing was given.
     """
 
@@ -30,18 +30,25 @@ class Service(StrEnum):
     NONE = "none"
 
 
-def service_of(sale: SaleRecord, printed: Calculation, *, is_equal: bool) -> Service:
+def service_of(
+    sale: SaleRecord, printed: Calculation, *, is_equal: bool, was_nobodys: bool = False
+) -> Service:
     """Return how a receipt was served.
+
+    Whether a till could have known the customer of a card the centre says, and not the till's line:
+    one that is up to a centre too busy to answer leaves the till as ignorant as none.
 
     Args:
         printed: what `sale.calculation` says.
         is_equal: the centre calculates the same.
+        was_nobodys: when the receipt came, the centre knew nobody by its card either: nothing more
+            was due.
     """
     if not sale.inputs.bundle:
         return Service.NONE
     if (
         not is_equal
-        or _is_stranger(sale)
+        or (is_strangers(sale) and not was_nobodys)
         or _is_short_of_rights(sale, printed)
         or (not sale.link_up and _is_short_of_allowance(printed))
     ):
@@ -58,9 +65,11 @@ def posted_before(*, bundle: str, is_equal: bool, link_up: bool) -> Service:
     return Service.FULL if link_up else Service.OFFLINE_FULL
 
 
-def _is_stranger(sale: SaleRecord) -> bool:
-    """Say whether a card was presented that the till knew nobody by."""
-    return sale.inputs.account.identified and not sale.inputs.account.account_id
+def is_strangers(record: Record | None) -> bool:
+    """Say whether a record is a receipt with a card that its till knew nobody by."""
+    if not isinstance(record, SaleRecord):
+        return False
+    return record.inputs.account.identified and not record.inputs.account.account_id
 
 
 def _is_short_of_rights(sale: SaleRecord, printed: Calculation) -> bool:

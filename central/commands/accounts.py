@@ -1,6 +1,7 @@
-"""`account`: `merge`, `undo-merge`, `merges`, `move-card`, `undo-move`, `wallets`, `adjust`."""
+"""`account`: joining accounts, moving cards, wallets, codes shown twice, adjustments."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from central.commands.acting import add_token_option, find_acting
@@ -103,6 +104,15 @@ def _add_cards(actions: Commands) -> None:
     )
     wallets.add_argument("account", type=read_number, help="the number of any of them")
     add_json_option(wallets)
+    codes = add_centre_command(
+        actions,
+        "codes",
+        "show receipts with a one-time code that another receipt had been shown",
+        _codes,
+        example="account codes --account 1001",
+    )
+    codes.add_argument("--account", type=read_number, help="of this account alone")
+    add_json_option(codes)
 
 
 def _add_adjust(actions: Commands) -> None:
@@ -245,6 +255,30 @@ async def _wallets(options: argparse.Namespace, config: "CentralConfig") -> int:
     ]
     report(options, {"wallets": msgspec.to_builtins(found)}, "\n".join(lines))
     return 0
+
+
+async def _codes(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.bootstrap import opened_database
+    from central.streams.used_codes import codes_twice
+    from central.system import System
+    from sync.customer_code import STEP_MS
+
+    async with opened_database(config, System()) as pool, pool.acquire() as connection:
+        found = await codes_twice(connection, options.account)
+    lines = [
+        f"account {each.account_id}: code of {_written(each.step * STEP_MS)} at receipt"
+        f" {each.receipt} of till {each.till_id}, and at receipt {each.first_receipt} before"
+        for each in found
+    ]
+    text = "\n".join(lines) or "no code was shown for two receipts"
+    report(options, {"codes": msgspec.to_builtins(found)}, text)
+    return 0
+
+
+def _written(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 async def _undo_move(options: argparse.Namespace, config: "CentralConfig") -> int:

@@ -72,6 +72,7 @@ async def _verify(options: argparse.Namespace, config: "CentralConfig") -> int:
                 connection,
                 lambda name, done, total: progress.told(done, total, name),
                 with_seals=not options.no_seals,
+                is_patient=True,
             )
     took_ms = max(system.monotonic_ms() - began_ms, 1)
     if options.json:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from central.commands.acting import add_token_option, find_acting
 from central.commands.command import (
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from central.access.clients import Kind
+    from central.access.partner_statement import HandOuts, Statement
     from central.config import CentralConfig
     from central.database.pool import Connection
     from central.system import System
+
+S = TypeVar("S")
 
 _KEEP_HOURS_MAX = 24 * 366
 _REVERSAL_DAYS_MAX = 3_650
@@ -57,17 +60,21 @@ def add_programs(commands: Commands) -> None:
         default=90,
         help="may be taken back so long (default 90)",
     )
-    statement = add_centre_command(
-        actions, "statement", "print what a partner gave and took back", _statement,
-        example="partners statement bakery --from 2026-11-01 --to 2026-11-30 --csv",
-    )  # fmt: skip
-    statement.add_argument("name")
-    statement.add_argument(
-        "--from", dest="first", default="", help="first day, UTC (default today)"
-    )
-    statement.add_argument("--to", dest="last", default="", help="last day, UTC (default today)")
-    statement.add_argument("--csv", action="store_true", help="print CSV")
-    add_json_option(statement)
+    for name, says, run in (
+        ("statement", "print what a partner gave and took back", _statement),
+        ("hand-outs", "print what tills handed out of a partner's own points", _hand_outs),
+    ):
+        printing = add_centre_command(
+            actions, name, says, run,
+            example=f"partners {name} bakery --from 2026-11-01 --to 2026-11-30 --csv",
+        )  # fmt: skip
+        printing.add_argument("name")
+        printing.add_argument(
+            "--from", dest="first", default="", help="first day, UTC (default today)"
+        )
+        printing.add_argument("--to", dest="last", default="", help="last day, UTC (default today)")
+        printing.add_argument("--csv", action="store_true", help="print CSV")
+        add_json_option(printing)
 
 
 def _add_kind(commands: Commands, name: str, kind: "Kind", says: str, one: str) -> Commands:
@@ -221,19 +228,10 @@ async def _terms(
 async def _statement(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
-    from central.access.clients import require_client
-    from central.access.partners import read_statement
-    from central.api.partner_routes import days_of, statement_csv
-    from central.ledger.liability import day_of
-    from sync.limits import COUNT_MAX
+    from central.access.partner_statement import read_statement
+    from central.api.partner_routes import statement_csv
 
-    async with _opened(config) as (connection, system):
-        today = day_of(system.now_ms())
-        first, last = days_of(options.first or today, options.last or today)
-        await require_client(connection, options.name, "partner")
-        found = await read_statement(
-            connection, options.name, first, last, after=0, rows_max=COUNT_MAX - 1
-        )
+    found = await _read(options, config, read_statement)
     if options.csv:
         print(statement_csv(found), end="")
         return 0
@@ -245,5 +243,47 @@ async def _statement(options: argparse.Namespace, config: "CentralConfig") -> in
         f"given {found.accrued_points}, taken back {found.reversed_points}"
         f" ({found.not_recovered_points} of it was spent), owed {found.owed_points}"
     )
+    if found.handed_out_points or found.handed_back_points:
+        owed += f"\n{_handed(found)}"
     report(options, msgspec.to_builtins(found), "\n".join([*lines, owed]))
     return 0
+
+
+async def _hand_outs(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
+    from central.access.partner_statement import read_hand_outs
+    from central.api.partner_routes import hand_outs_csv
+
+    found = await _read(options, config, read_hand_outs)
+    if options.csv:
+        print(hand_outs_csv(found), end="")
+        return 0
+    lines = [
+        f"{each.day} {each.kind:<9} {each.receipt:<36} {each.offer:<20} {each.points:>10}"
+        for each in found.lines
+    ]
+    report(options, msgspec.to_builtins(found), "\n".join([*lines, _handed(found)]))
+    return 0
+
+
+def _handed(found: "Statement | HandOuts") -> str:
+    return (
+        f"of its own points: handed out {found.handed_out_points},"
+        f" back with goods {found.handed_back_points}, due to it {found.due_points}"
+    )
+
+
+async def _read(
+    options: argparse.Namespace, config: "CentralConfig", reading: Callable[..., Awaitable[S]]
+) -> S:
+    from central.access.clients import require_client
+    from central.api.partner_routes import days_of
+    from central.ledger.liability import day_of
+    from sync.limits import COUNT_MAX
+
+    async with _opened(config) as (connection, system):
+        today = day_of(system.now_ms())
+        first, last = days_of(options.first or today, options.last or today)
+        await require_client(connection, options.name, "partner")
+        return await reading(connection, options.name, first, last, after=0, rows_max=COUNT_MAX - 1)

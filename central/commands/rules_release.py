@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from central.config import CentralConfig
     from central.rules.pinning import Pin, Scope
     from central.rules.releases import Release
+    from central.rules.unable import Unable
 
 
 def add_releases(actions: Commands) -> None:
@@ -223,6 +224,8 @@ async def _roll_back(options: argparse.Namespace, config: "CentralConfig") -> in
 
 
 async def _pin(options: argparse.Namespace, config: "CentralConfig") -> int:
+    import msgspec
+
     from central.bootstrap import opened_database
     from central.rules.pinning import pin
     from central.system import System
@@ -230,9 +233,10 @@ async def _pin(options: argparse.Namespace, config: "CentralConfig") -> int:
     system, (scope, name) = System(), _whom(options)
     async with opened_database(config, system) as pool, pool.acquire() as connection:
         by = await find_acting(connection, options)
-        await pin(connection, scope, name, options.release, by=by, system=system)
+        unable = await pin(connection, scope, name, options.release, by=by, system=system)
     found = {"scope": scope, "name": name, "release": options.release}
-    report(options, found, f"{scope} {name} gets release {options.release} from now on")
+    text = f"{scope} {name} gets release {options.release} from now on" + _unable_text(unable)
+    report(options, found | {"unable": msgspec.to_builtins(unable)}, text)
     return 0
 
 
@@ -287,6 +291,18 @@ def release_text(release: "Release") -> str:
     if release.left_behind:
         text += f"\n  CANNOT BE BROUGHT BACK: {release.left_behind} tills, which sell on with it;"
         text += f" {release.remedy}"
+    return text + _unable_text(release.unable)
+
+
+def _unable_text(unable: "tuple[Unable, ...]") -> str:
+    """Return which tills cannot take a release, a line for each reason."""
+    text = ""
+    for each in unable:
+        named = ", ".join(map(str, each.named))
+        rest = each.tills - len(each.named)
+        more = f" and {rest:,} more" if rest else ""
+        tills = f"till {named}" if each.tills == 1 else f"{each.tills:,} tills ({named}{more})"
+        text += f"\n  CANNOT TAKE IT: {tills}: {each.says}"
     return text
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from central.database.backups import Manifest, read_manifest, restore_backup
 from central.database.embedded import start_embedded
 from central.database.pool import open_pool
 from central.ledger.verify import LedgerProof, verify_ledger
+from central.streams.durable import CopiedStream, read_copied
 from central.system import System
 
 _PREFIX: Final = "drill-"
@@ -43,7 +45,15 @@ class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
-async def drill(dump: Path, folder: Path, system: System) -> DrillReport:
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """A report, and the streams of tills as they were found in the copy."""
+
+    report: DrillReport
+    streams: list[CopiedStream]
+
+
+async def drill(dump: Path, folder: Path, system: System) -> Drilled:
     """Put a copy back beside the centre, which goes on serving.
 
     Args:
@@ -73,7 +83,7 @@ def _scratch(folder: Path) -> Path:
     return scratch
 
 
-async def _try(dsn: str, dump: Path, manifest: Manifest, system: System) -> DrillReport:
+async def _try(dsn: str, dump: Path, manifest: Manifest, system: System) -> Drilled:
     began_ms = system.monotonic_ms()
     totals = await restore_backup(
         dsn, dump, manifest, now_ms=system.now_ms(), with_roles=True
@@ -82,18 +92,29 @@ async def _try(dsn: str, dump: Path, manifest: Manifest, system: System) -> Dril
     proof = await prove(dsn)
     broken = {check.name: check.broken for check in proof.checks if check.broken}
     made_ms = _made_ms(manifest)
-    return DrillReport(
+    verified_ms = system.monotonic_ms()
+    report = DrillReport(
         good=proof.balanced and totals == manifest.totals,
         made_at=manifest.made_at,
         age_s=max(system.now_ms() - made_ms, 0) // 1000,
         size_bytes=manifest.size_bytes,
         restore_ms=restored_ms - began_ms,
-        verify_ms=system.monotonic_ms() - restored_ms,
+        verify_ms=verified_ms - restored_ms,
         totals=totals,
         expected=manifest.totals,
         broken=broken,
         rows=proof.rows,
     )
+    return Drilled(report, await _streams(dsn))
+
+
+async def _streams(dsn: str) -> list[CopiedStream]:
+    pool = await open_pool(dsn, connections_max=1)
+    try:
+        async with pool.acquire() as connection:
+            return await read_copied(connection)
+    finally:
+        await pool.close()
 
 
 async def prove(dsn: str) -> LedgerProof:
@@ -101,7 +122,7 @@ async def prove(dsn: str) -> LedgerProof:
     pool = await open_pool(dsn, connections_max=1)
     try:
         async with pool.acquire() as connection:
-            return await verify_ledger(connection)
+            return await verify_ledger(connection, is_patient=True)
     finally:
         await pool.close()
 

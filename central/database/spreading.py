@@ -39,7 +39,7 @@ GROUPS: Final = (
             "account", "lot", "right_grant", "right_grant_lot", "right_transfer", "ledger_entry",
             "ledger_posting", "redemption_lot", "account_counter", "account_visit",
             "account_birthday", "account_tier", "account_card", "store_interest", "grant_wish",
-            "app_session", "offer_to_activate",
+            "app_session", "offer_to_activate", "used_code", "code_twice",
         ),
     ),
     Group(

@@ -186,8 +186,12 @@ select count(*) from shared_counter c where c.given > c.most or c.given + c.take
     select sum(g.outstanding + g.used) from counter_grant g where g.counter = c.name), 0);
 
 -- name: verify_once
-select count(*) from (select subject from ledger_entry where kind in ('earn', 'redeem', 'give_back', 'take_back')
-    group by subject, kind, account_id having count(*) > 1) twice;
+-- Of a range of accounts: two entries of a kind have the same one.
+select count(*) filter (where entries > 1) as broken, coalesce(sum(entries), 0)::bigint as rows from (
+    select count(*) as entries from ledger_entry
+    where kind in ('earn', 'redeem', 'give_back', 'take_back') and account_id > $1 and account_id <= $2
+    group by subject, kind, account_id
+) e;
 
 -- name: verify_purchases
 select count(*) from account a
@@ -217,6 +221,48 @@ select (coalesce(sum(points), 0) <> 0)::int from ledger_posting where ledger_acc
 
 -- name: verify_equal
 select count(*) from receipt where not equal;
+
+-- name: verify_partners
+-- What of partners' own points is no line of its receipt, or has come back though it was not handed out; days that are not the sums
+-- of their lines; what partners gave and took back that the ledger has otherwise: of somebody forgotten the chain took it.
+select (
+    select count(*) from (
+        select receipt, offer, partner, coalesce(sum(points) filter (where refund = ''), 0) as handed_out,
+               coalesce(sum(points) filter (where refund <> ''), 0) as handed_back
+        from (
+            select client_id as partner, receipt, refund, offer, points from partner_hand_out
+            union all select partner, receipt, refund, offer, points from partner_hand_out_new
+        ) l group by receipt, offer, partner
+    ) g left join receipt r on r.sale_key = g.receipt left join lateral (
+        select sum((h->>'quantity')::bigint) as quantity
+        from json_array_elements(convert_from(r.calculation, 'utf8')::json->'hand_outs') h
+        where h->>'kind' = 'partner_points' and h->>'offer_id' = g.offer and h->>'what' = g.partner
+    ) s on true where g.handed_back > g.handed_out or g.handed_out is distinct from s.quantity
+) + (
+    select count(*) from partner_hand_out_day d full join (
+        select client_id, day, sum(points) filter (where refund = '') as handed_out,
+               sum(points) filter (where refund <> '') as handed_back from partner_hand_out group by client_id, day
+    ) l using (client_id, day)
+    where (coalesce(d.handed_out, 0), coalesce(d.handed_back, 0)) <> (coalesce(l.handed_out, 0), coalesce(l.handed_back, 0))
+) + (
+    select count(*) from partner_day d full join (
+        select client_id, day, sum(points) filter (where kind = 'accrual') as accrued,
+               sum(points) filter (where kind = 'reversal') as reversed, sum(not_recovered) as not_recovered
+        from partner_movement group by client_id, day
+    ) l using (client_id, day)
+    where (coalesce(d.accrued, 0), coalesce(d.reversed, 0), coalesce(d.not_recovered, 0))
+       <> (coalesce(l.accrued, 0), coalesce(l.reversed, 0), coalesce(l.not_recovered, 0))
+) + (
+    select count(*) from partner_movement m join account a using (account_id) left join (
+        select e.subject,
+               -sum(p.points) filter (where p.ledger_account = 'issued' and e.kind = 'earn') as given,
+               sum(p.points) filter (where p.ledger_account = 'taken_back' and e.kind = 'take_back') as taken
+        from ledger_entry e join ledger_posting p using (account_id, entry_id) where e.subject like 'partner:%' group by e.subject
+    ) l on l.subject = 'partner:' || m.client_id || ':' || m.reference
+    where m.kind = 'accrual' and m.points <> coalesce(l.given, 0)
+       or m.kind = 'reversal' and (coalesce(l.taken, 0) > m.points - m.not_recovered
+            or coalesce(l.taken, 0) < m.points - m.not_recovered and not a.erased)
+);
 
 -- name: verify_figures
 select (select count(*) from account) as accounts, (select count(*) from ledger_entry) as entries,

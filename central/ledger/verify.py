@@ -27,12 +27,19 @@ CHECKS = {
     "equal": "every receipt recalculated here was equal byte for byte",
     "programmes": "cards, receipts and stores lead to wallets of their own programme alone",
     "merges": "what went over between accounts that were merged adds up to nothing",
+    "partners": "partners' statements, day by day, are what receipts promised and the ledger moved",
     "seals": "every sealed day's entries lead to its root, signed and chained to the day before",
 }
 
-BY_ACCOUNT: Final = ("entries", "accounts", "lots", "grants")
+BY_ACCOUNT: Final = ("entries", "accounts", "lots", "grants", "once")
 """Checks that are made for some accounts at a time."""
 ACCOUNTS_AT_ONCE: Final = 20_000
+PATIENT_S: Final = 86_400
+"""So long one statement may take where somebody waits for the proof and for nothing else.
+
+Checks that are made at once go through tables that grow with receipts: from some ten million of
+them on they take longer than the service gives any statement.
+"""
 
 Told = Callable[[str, int, int], None]
 """Told which check is at work, how many steps of it are done, and of how many."""
@@ -50,7 +57,7 @@ class LedgerProof(msgspec.Struct, frozen=True, kw_only=True):
     """All checks, from one snapshot of the database.
 
     Attributes:
-        rows: postings, accounts, lots, grants and sealed entries that were added up.
+        rows: postings, accounts, lots, grants, moving and sealed entries that were added up.
     """
 
     balanced: bool
@@ -60,7 +67,11 @@ class LedgerProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def verify_ledger(
-    connection: Connection, told: Told | None = None, *, with_seals: bool = True
+    connection: Connection,
+    told: Told | None = None,
+    *,
+    with_seals: bool = True,
+    is_patient: bool = False,
 ) -> LedgerProof:
     """Run every check over the whole base, read-only, in one snapshot.
 
@@ -68,12 +79,18 @@ async def verify_ledger(
 
     Args:
         with_seals: also read all entries that were ever sealed.
+        is_patient: a statement may take `PATIENT_S`, not as long as the service's may; for people
+            at a command, not for calls.
     """
     tell = told or _to_nobody
     rows = 0
     checks: list[CheckResult] = []
+    # The connection gives up by itself, too, whatever the server thinks.
+    patience_s = PATIENT_S if is_patient else None
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        ranges = await _ranges(connection)
+        if is_patient:
+            await connection.execute(f"set local statement_timeout = {PATIENT_S * 1_000}")
+        ranges = await _ranges(connection, patience_s)
         for name, says in CHECKS.items():
             tell(name, 0, 1)
             if name == "seals":
@@ -86,14 +103,16 @@ async def verify_ledger(
                 broken = 0
                 for number, bounds in enumerate(ranges):
                     tell(name, number, len(ranges))
-                    row = await connection.fetchrow(_SQL[f"verify_{name}"], *bounds)
+                    row = await connection.fetchrow(
+                        _SQL[f"verify_{name}"], *bounds, timeout=patience_s
+                    )
                     assert row is not None
                     broken += row["broken"]
                     rows += row["rows"]
             else:
-                broken = await connection.fetchval(_SQL[f"verify_{name}"])
+                broken = await connection.fetchval(_SQL[f"verify_{name}"], timeout=patience_s)
             checks.append(CheckResult(name, says, broken))
-        figures = await connection.fetchrow(_SQL["verify_figures"])
+        figures = await connection.fetchrow(_SQL["verify_figures"], timeout=patience_s)
     assert figures is not None
     return LedgerProof(
         balanced=all(not check.broken for check in checks),
@@ -103,9 +122,10 @@ async def verify_ledger(
     )
 
 
-async def _ranges(connection: Connection) -> list[tuple[int, int]]:
+async def _ranges(connection: Connection, patience_s: float | None) -> list[tuple[int, int]]:
     """Return bounds (after, up to) that together hold every number an account may have."""
-    ends = [row[0] for row in await connection.fetch(_SQL["verify_ranges"], ACCOUNTS_AT_ONCE)]
+    found = await connection.fetch(_SQL["verify_ranges"], ACCOUNTS_AT_ONCE, timeout=patience_s)
+    ends = [row[0] for row in found]
     starts = [-(2**63), *ends]
     return list(zip(starts, [*ends, 2**63 - 1], strict=True))
 

@@ -19,8 +19,9 @@ from starlette.routing import Route
 from central.database.asking import Asking
 from central.database.pool import Pool
 from central.observability import families
-from central.observability.figures import Figures, LastExposure, OldestTransaction, read_figures
+from central.observability.figures import Figures, OldestTransaction, Seldom, read_figures
 from central.observability.meters import REGISTRY
+from central.streams.durable import Durable
 from central.system import System
 
 log = structlog.get_logger()
@@ -41,19 +42,22 @@ class FigureReader:
         pool: what they are read through.
         wait_s: so long whoever asks waits; less than a scrape may take. A reading that takes
             longer goes on: giving up a statement waits for the database, too.
+        durable: what makes a record so.
         figures: the last; None where reading failed.
     """
 
     pool: Pool
     system: System
     wait_s: float = READ_S_MAX
+    durable: Durable = "commit"
     figures: Figures | None = None
     _oldest: OldestTransaction = field(default_factory=OldestTransaction)
-    _exposure: LastExposure = field(default_factory=LastExposure)
+    _seldom: Seldom = field(init=False)
     _read_ms: int = 0
     _reading: Asking[Figures | None] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._seldom = Seldom(self.durable)
         self._reading = Asking(self._read)
 
     async def read(self) -> Figures | None:
@@ -76,7 +80,7 @@ class FigureReader:
                     connection,
                     now_ms=self.system.now_ms(),
                     oldest=self._oldest,
-                    last=self._exposure,
+                    seldom=self._seldom,
                 )
                 self._read_ms = self.system.monotonic_ms()
         except Exception as error:  # noqa: BLE001 - whatever it is, old figures are no figures

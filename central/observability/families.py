@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from central.availability.report import Recent, Served
 from central.database.pool import Pool
-from central.observability.figures import Figures, SilentStore
+from central.observability.figures import Figures, QuarantinedStore, SilentStore
 
 BANNERS_MAX: Final = 50
 REGIONS_MAX: Final = 100
@@ -20,6 +20,7 @@ Rows = Iterable[tuple[tuple[str, ...], float]]
 
 _GAUGES: Final[Mapping[str, str]] = {
     "tillside_event_loop_late_seconds": "How late this process is with what it has to do",
+    "tillside_event_loop_busy_share": "Share of its time that this process works, 0 to 1",
     "tillside_pulls_held": "Pulls of tills that wait here for news",
 }
 """What a process may say of itself, with its help."""
@@ -81,6 +82,7 @@ def of_database(figures: Figures | None) -> Iterator[GaugeMetricFamily]:
         return
     yield from _of_fleet(figures)
     yield from _of_stores(figures.silent_stores, figures.silent_stores_count)
+    yield from _of_quarantine(figures.quarantined_stores, figures.fleet.quarantined)
     yield from _of_queue(figures)
     yield from _of_events(figures)
     yield from _of_rights(figures)
@@ -136,6 +138,18 @@ def _of_stores(named: Iterable[SilentStore], count: int) -> Iterator[GaugeMetric
         "How long the stores are silent that are silent for longest, 50 of them",
         ("store", "region", "banner"),
         [((each.store_id, each.region, each.banner), each.silence_ms / 1000) for each in named],
+    )
+
+
+def _of_quarantine(named: Iterable[QuarantinedStore], count: int) -> Iterator[GaugeMetricFamily]:
+    yield _one(
+        "tillside_tills_quarantined", "Tills that run on two machines and get no rights", count
+    )
+    yield _family(
+        "tillside_store_tills_quarantined",
+        "Such tills by store, of those 50 stores that have most of them",
+        ("store",),
+        [((each.store_id,), each.tills) for each in named],
     )
 
 
@@ -249,6 +263,11 @@ def _of_rules_and_ledger(figures: Figures) -> Iterator[GaugeMetricFamily]:
         "tillside_ledger_unsealed_days",
         "Days of the ledger that are over and not sealed",
         figures.unsealed_days,
+    )
+    yield _one(
+        "tillside_durable_mark_age_seconds",
+        "Age of the oldest acknowledged record that no tried copy holds, where tills wait for that",
+        figures.mark_ms / 1000,
     )
 
 

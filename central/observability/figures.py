@@ -16,6 +16,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.rights.exposure import Exposure, read_exposure
 from central.rules.left_behind import LeftBehind, find_left_behind
+from central.streams.durable import Durable
 
 _SQL = load_queries("central.observability", "figures.sql")
 
@@ -28,13 +29,14 @@ NAMED_MAX: Final = 20
 STORES_MAX: Final = 50
 """So many silent stores are named; how many there are in all is a figure of its own."""
 OTHER: Final = "other"
-EXPOSURE_FRESH_MS: Final = 60_000
+SELDOM_MS: Final = 60_000
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """Tills that are not revoked, and how long they have been silent.
 
     Attributes:
+        quarantined: those that run on two machines.
         receipts_waiting: receipts tills had not handed in at their last word.
     """
 
@@ -47,6 +49,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     silent_week: int
     silence_max_ms: int
     receipts_waiting: int
+    quarantined: int = 0
 
 
 class SilentStore(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,13 @@ class SilentStore(msgspec.Struct, frozen=True, kw_only=True):
     banner: str
     tills: int
     silence_ms: int
+
+
+class QuarantinedStore(msgspec.Struct, frozen=True, kw_only=True):
+    """A store with tills that run on two machines."""
+
+    store_id: str
+    tills: int
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +117,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         quarantined: tills that run on two machines, `NAMED_MAX` at most.
+        quarantined_stores: theirs, `STORES_MAX` at most, those with most of them first.
         software, rules: tills by version; of many versions those with fewest tills, or oldest, are
             `OTHER`.
         silent_stores: the first of them; `silent_stores_count` are there.
@@ -114,11 +125,13 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         left_behind: tills that sell with rules taken away and cannot be brought back.
         unsealed_days: of the ledger, that are over.
         recent: how customers were served lately.
-        exposure: as it was read last, for `EXPOSURE_FRESH_MS` at most.
+        exposure: as it was read last, for `SELDOM_MS` at most.
+        mark_ms: age of the oldest acknowledged record that tills may not forget yet; 0 = none.
     """
 
     fleet: Fleet
     quarantined: tuple[int, ...] = ()
+    quarantined_stores: tuple[QuarantinedStore, ...] = ()
     software: dict[str, int]
     rules: dict[str, int]
     silent_stores: tuple[SilentStore, ...]
@@ -133,20 +146,30 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     unsealed_days: int
     server: Server
     recent: tuple[Recent, ...]
+    mark_ms: int = 0
 
 
 @dataclass(slots=True)
-class LastExposure:
-    """The exposure meter as it was read last: it sums all open rights."""
+class Seldom:
+    """What is read once a minute: the exposure meter sums all open rights, the mark asks streams.
 
+    Attributes:
+        durable: what makes a record so; where its commit does, the mark is never behind.
+    """
+
+    durable: Durable = "commit"
     exposure: Exposure | None = None
+    beyond_ms: int | None = None
     read_ms: int = 0
 
-    async def read(self, connection: Connection, *, now_ms: int) -> Exposure:
-        """Return it, read anew where it is old."""
-        if self.exposure is None or not 0 <= now_ms - self.read_ms < EXPOSURE_FRESH_MS:
+    async def read(self, connection: Connection, *, now_ms: int) -> tuple[Exposure, int]:
+        """Return the exposure and how old the mark is, ms; read anew where they are old."""
+        if self.exposure is None or not 0 <= now_ms - self.read_ms < SELDOM_MS:
+            if self.durable != "commit":
+                self.beyond_ms = await connection.fetchval(_SQL["oldest_beyond"])
             self.exposure, self.read_ms = await read_exposure(connection), now_ms
-        return self.exposure
+        mark_ms = 0 if self.beyond_ms is None else max(now_ms - self.beyond_ms, 0)
+        return self.exposure, mark_ms
 
 
 @dataclass(slots=True)
@@ -168,15 +191,20 @@ class OldestTransaction:
 
 
 async def read_figures(
-    connection: Connection, *, now_ms: int, oldest: OldestTransaction, last: LastExposure
+    connection: Connection, *, now_ms: int, oldest: OldestTransaction, seldom: Seldom
 ) -> Figures:
     """Read all figures, in a transaction of one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        exposure, mark_ms = await seldom.read(connection, now_ms=now_ms)
         today = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
         return Figures(
             fleet=Fleet(**await _row(connection, "tills", now_ms, SILENT_MS)),
             quarantined=tuple(
                 row["till_id"] for row in await connection.fetch(_SQL["quarantined"], NAMED_MAX)
+            ),
+            quarantined_stores=tuple(
+                QuarantinedStore(**row)
+                for row in await connection.fetch(_SQL["quarantined_stores"], STORES_MAX)
             ),
             software=_bounded(await connection.fetch(_SQL["software"])),
             rules=_bounded(await connection.fetch(_SQL["rules"])),
@@ -192,7 +220,8 @@ async def read_figures(
             queue=Queue(**await _row(connection, "inbox", now_ms, COUNTED_MAX)),
             events=Events(**await _row(connection, "events", now_ms, COUNTED_MAX)),
             feed=await _feed(connection, now_ms, oldest),
-            exposure=await last.read(connection, now_ms=now_ms),
+            exposure=exposure,
+            mark_ms=mark_ms,
             releases={
                 row["state"]: row["releases"] for row in await connection.fetch(_SQL["releases"])
             },

@@ -10,6 +10,7 @@ select count(*) filter (where revoked) as revoked,
        count(*) filter (where not revoked and last_seen_ms > 0 and last_seen_ms < $1::bigint - 3600000) as silent_hour,
        count(*) filter (where not revoked and last_seen_ms > 0 and last_seen_ms < $1::bigint - 86400000) as silent_day,
        count(*) filter (where not revoked and last_seen_ms > 0 and last_seen_ms < $1::bigint - 604800000) as silent_week,
+       count(*) filter (where not revoked and quarantined_at_ms is not null) as quarantined,
        coalesce(max($1::bigint - last_seen_ms) filter (where not revoked and last_seen_ms > 0), 0)::bigint as silence_max_ms,
        coalesce(sum(receipts_waiting) filter (where not revoked), 0)::bigint as receipts_waiting
 from till;
@@ -17,6 +18,10 @@ from till;
 -- name: quarantined
 -- Tills that run on two machines, the last found first.
 select till_id from till where quarantined_at_ms is not null and not revoked order by quarantined_at_ms desc, till_id limit $1;
+
+-- name: quarantined_stores
+select store_id, count(*) as tills from till where quarantined_at_ms is not null and not revoked
+group by store_id order by 2 desc, 1 limit $1;
 
 -- name: software
 select case when software = '' then 'unknown' else software end as version, count(*) as tills
@@ -82,3 +87,10 @@ select greatest((select $1::text::date - 1 - max(day)::date from ledger_seal), 0
 select (select sum(numbackends) from pg_stat_database)::bigint as connections,
        current_setting('max_connections')::integer as connections_max,
        pg_database_size(current_database()) as bytes;
+
+-- name: oldest_beyond
+-- When the oldest record came that is acknowledged and not behind the mark: one look for each stream that has one.
+select min(n.received_at_ms) from till_stream s cross join lateral (
+    select received_at_ms from inbox i where i.till_id = s.till_id and i.incarnation = s.incarnation
+        and i.seq > s.durable_seq and not i.branch order by i.till_id, i.incarnation, i.seq limit 1) n
+where s.durable_seq < s.last_seq;

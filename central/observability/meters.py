@@ -81,6 +81,11 @@ RECORDS_QUARANTINED: Final = Counter(
     "Records kept aside because applying them failed; each is in the log with its cause",
     registry=REGISTRY,
 )
+CODES_TWICE: Final = Counter(
+    "tillside_codes_shown_twice",
+    "Receipts whose customer was named by a one-time code that another receipt had been shown",
+    registry=REGISTRY,
+)
 APPLY_S: Final = Histogram(
     "tillside_apply_seconds",
     "From taking records that are posted together to their commit",

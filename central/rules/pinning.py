@@ -9,6 +9,7 @@ from central.errors import BadRequestError, NotFoundError
 from central.programmes.registry import called, programme_of_store
 from central.rules.releases import authorise, find_release
 from central.rules.rings import till_number
+from central.rules.unable import Unable, find_unable
 from central.rules.ways import read_ways
 from central.staff.audit import note
 from central.staff.persons import APPROVER, Person
@@ -38,8 +39,11 @@ class Pin:
 async def pin(
     connection: Connection, scope: Scope, name: str, version: int, *, by: Person | None,
     system: System,
-) -> None:  # fmt: skip
+) -> tuple[Unable, ...]:  # fmt: skip
     """Give a till or a store one release, whatever rings say; a till's own pin goes first.
+
+    Returns:
+        Those of its tills that cannot take it.
 
     Raises:
         BadRequestError: the release is halted, withdrawn or another programme's.
@@ -64,6 +68,7 @@ async def pin(
             connection, person=who, action="rules.pin", subject=f"{scope}:{name}",
             detail={"release": version}, now_ms=system.now_ms(),
         )  # fmt: skip
+    return await find_unable(connection, version, now_ms=system.now_ms(), scope=(scope, name))
 
 
 async def unpin(

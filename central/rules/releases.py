@@ -28,6 +28,7 @@ from central.rules.left_behind import NOBODY, LeftBehind, find_left_behind
 from central.rules.publishing import base_hash, bundle_content, check_rules, day_of, pack_bundle
 from central.rules.release_file import ReleaseFile, check_file, spare_manifests
 from central.rules.rings import Ring, SomeStores
+from central.rules.unable import Unable, find_unable
 from central.rules.ways import read_ways, ring_of
 from central.staff.audit import note
 from central.staff.persons import APPROVER, COMMAND_LINE, Person, are_there_people
@@ -57,6 +58,8 @@ class Release:
         programme: whose tills it is for; empty = the default one's.
         left_behind: tills that have its content though it was taken away, and that nothing signed
             can bring back; `remedy` says what does.
+        unable: tills that should have it and cannot take it, where that was asked: when it is
+            published, moved or resumed, and of one release.
     """
 
     version: int
@@ -77,6 +80,7 @@ class Release:
     programme: str = DEFAULT
     left_behind: int = 0
     remedy: str = ""
+    unable: tuple[Unable, ...] = ()
 
 
 async def authorise(connection: Connection, by: Person | None, role: str) -> str:
@@ -223,7 +227,7 @@ async def publish_release(
             await _add_ring(
                 connection, announced.version, ring, programme=programme, by=name, now_ms=now_ms
             )
-    return await find_release(connection, announced.version)
+    return await look_closely(connection, announced.version, system=system)
 
 
 async def _insert_manifests(connection: Connection, file: ReleaseFile, generation: int) -> None:
@@ -280,7 +284,7 @@ async def add_ring(
             connection, version, ring,
             programme=release.programme, by=name, now_ms=system.now_ms(),
         )  # fmt: skip
-    return await find_release(connection, version)
+    return await look_closely(connection, version, system=system)
 
 
 async def _add_ring(
@@ -364,10 +368,11 @@ async def resume(
         BadRequestError: it is not halted.
     """
     name = await authorise(connection, by, APPROVER)
-    return await _change(
+    await _change(
         connection, version, ("halted",), "open", why=why, by=name, action="rules.resume",
         system=system,
     )  # fmt: skip
+    return await look_closely(connection, version, system=system)
 
 
 async def roll_back(
@@ -440,6 +445,16 @@ async def find_release(connection: Connection, version: int) -> Release:
             f"there is no release {version}; tillside-central rules list shows them"
         )
     return found[0]
+
+
+async def look_closely(connection: Connection, version: int, *, system: System) -> Release:
+    """Return a release, with the tills that cannot take it.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    unable = await find_unable(connection, version, now_ms=system.now_ms())
+    return replace(await find_release(connection, version), unable=unable)
 
 
 async def list_releases(connection: Connection) -> tuple[Release, ...]:

@@ -8,7 +8,8 @@ from central.errors import BadRequestError
 ROLES: Final[Mapping[str, str]] = {
     "author": "writes drafts of rules",
     "approver": "approves drafts of others, and moves, halts and resumes releases",
-    "call_centre": "merges accounts, moves cards, gives points, sees people's data",
+    "call_centre": "merges accounts, moves cards, gives points, gives up records that wait,"
+    " sees people's data",
     "finance": "says the terms of adjustments, tiers and programmes",
     "privacy": "exports and erases people's data",
 }

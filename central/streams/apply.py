@@ -134,6 +134,7 @@ class Applier:
                 await batch.read(connection)
                 decisions = [(item, self.decide(batch, item)) for item in batch.items]
                 await batch.write(connection, decisions)
+        batch.codes.tell()
         meters.APPLY_S.observe(asyncio.get_running_loop().time() - began_s)
         meters.APPLY_RECORDS.observe(len(decisions))
         for item, decision in decisions:
@@ -262,7 +263,9 @@ class Applier:
         now_ms = self.system.now_ms()
         match record:
             case RefundRecord():
-                return await refunds.apply_refund(connection, stored, record, now_ms=now_ms)
+                return await refunds.apply_refund(
+                    connection, self.library, stored, record, now_ms=now_ms
+                )
             case OpenRecord():
                 return await movements.apply_open(connection, stored, record, now_ms=now_ms)
             case _:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from central.availability.service import service_of
+from central.availability.service import is_strangers, service_of
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.account_books import AccountBook, AccountBooks, columns
@@ -18,10 +18,12 @@ from central.outreach import outbox
 from central.rights.home_books import HomeBooks
 from central.rights.right_books import RightBooks, RightsAsked, Spender, find_places
 from central.rights.shared_books import SharedBooks
+from central.streams import partner_points
 from central.streams.counters import CountedBooks, qualifying
 from central.streams.happenings import events_of
 from central.streams.items import Item, NewReceipt, PostedReceipt
 from central.streams.stored import Decision, StoredRecord
+from central.streams.used_codes import UsedCodes
 from loyalty.calculation import Calculation
 from sync.records import GrantInRecord, GrantReturnRecord, SaleRecord, VoidRecord
 
@@ -50,7 +52,9 @@ class Batch:
         self.homes = HomeBooks(self.rights)
         self.counted = CountedBooks()
         self.shared = SharedBooks()
+        self.codes = UsedCodes(now_ms=now_ms)
         self.receipts: dict[str, PostedReceipt] = {}
+        self.given_up: set[str] = set()
         self.cards: dict[tuple[bytes, str], int] = {}
         self._new: list[NewReceipt] = []
         self._voids: list[tuple[str, int]] = []
@@ -80,6 +84,7 @@ class Batch:
             await connection.fetch(_SQL["lock_sale_keys"], keys)
             await self._read_posted(connection, keys)
         await self._read_cards(connection, asked)
+        await self._read_waited(connection)
         await self._lock_accounts(connection, asked)
         await self.accounts.read_lots(connection, self._books_of(asked.redeeming))
         visitors = self._books_of(asked.visiting)
@@ -92,9 +97,12 @@ class Batch:
         }
         await self.homes.read(connection, visitors, stores)
         await self.shared.read(connection, asked.counter_grants)
+        await self.codes.read(connection, self.items)
 
     async def _read_posted(self, connection: Connection, sale_keys: Sequence[str]) -> None:
-        posted = await connection.fetch(_SQL["posted_receipts"], sale_keys)
+        known = await connection.fetch(_SQL["posted_receipts"], sale_keys)
+        posted = [row for row in known if row["arrival"] is not None]
+        self.given_up = {row["sale_key"] for row in known if row["arrival"] is None}
         if not posted:
             return
         arrivals = [row["arrival"] for row in posted]
@@ -131,6 +139,13 @@ class Batch:
         if unknown:
             rows = await connection.fetch(_SQL["accounts_of_erased_cards"], sorted(unknown))
             self.cards = _by_card(rows) | self.cards
+
+    async def _read_waited(self, connection: Connection) -> None:
+        """Find which receipts with cards their tills knew nobody by have waited for somebody."""
+        strangers = {item.stored.arrival: item for item in self.items if is_strangers(item.record)}
+        if strangers:
+            for row in await connection.fetch(_SQL["waited"], sorted(strangers)):
+                strangers[row["arrival"]].has_waited = True
 
     async def _lock_accounts(self, connection: Connection, asked: _Asked) -> None:
         wanted = {
@@ -210,12 +225,14 @@ class Batch:
     ) -> None:
         """Write everything that changed, then what became of the records."""
         await self._write_receipts(connection)
+        await partner_points.note_receipts(connection, self._new, now_ms=self.now_ms)
         await self.accounts.write(connection)
         await self.counted.write(connection, now_ms=self.now_ms)
         await self.homes.write(connection)
         await self.rights.write_budgets(connection)
         await self.rights.write(connection)
         await self.shared.write(connection)
+        await self.codes.write(connection)
         if self._are_events_wanted:
             await outbox.write(connection, list(events_of(self._new)), now_ms=self.now_ms)
         await self._write_outcomes(connection, decisions)
@@ -311,6 +328,8 @@ def _receipt_row(receipt: NewReceipt, now_ms: int) -> tuple[object, ...]:
         totals.discount_minor, totals.redeemed_minor, totals.redeemed_points, totals.paid_minor,
         totals.earned_points, sale.link_up, receipt.is_equal, bytes(sale.calculation),
         receipt.recalculation, now_ms, receipt.business_moment,
-        service_of(sale, receipt.printed, is_equal=receipt.is_equal),
+        service_of(
+            sale, receipt.printed, is_equal=receipt.is_equal, was_nobodys=receipt.item.has_waited
+        ),
         qualifying(receipt.printed.counted),
     )  # fmt: skip

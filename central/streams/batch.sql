@@ -26,8 +26,14 @@ select card, programme, account_id from card where card = any($1::bytea[]);
 select e.card, a.programme, e.account_id from erased_card e join account a using (account_id)
 where e.card = any($1::bytea[]) order by e.number;
 
+-- name: waited
+-- Nobody was known by their cards when they came.
+select arrival from outcome where arrival = any($1::bigint[]) and outcome = 'parked';
+
 -- name: posted_receipts
-select sale_key, account_id, arrival from receipt where sale_key = any($1::text[]);
+-- And those that were given up by hand, which are never posted: without a record.
+select sale_key, account_id, arrival from receipt where sale_key = any($1::text[])
+union all select key, null, null from given_up where key = any($1::text[]) and kind = 'sale';
 
 -- name: bodies
 select arrival, body from inbox where arrival = any($1::bigint[]);

@@ -101,7 +101,7 @@ async def take_back(connection: Connection, sale_key: str, returned: ReturnCalcu
 
 
 async def tell_again(connection: Connection, sale_key: str) -> None:
-    """Tell the account of a posted receipt again: a till has sent one of its records once more.
+    """Tell the account of a posted receipt again, though nothing of a record changed it.
 
     A till counts its record by itself until an account arrives that holds it, at its new place
     in a new stream, too.

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
+
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import CentralError, NotFoundError
 from central.ledger.account_books import columns
 from central.rights.suspicion import suspect
 from central.streams.business_date import not_before
+from central.streams.durable import Durable, told_mark
 from central.system import System
 from sync.chain import first_link
 from sync.errors import MalformedMessageError
@@ -36,17 +39,20 @@ async def greet(
     system: System,
     *,
     has_copies: bool = False,
+    durable: Durable = "commit",
 ) -> HelloAnswer:
     """Judge a HELLO and open the stream if it is a new one; inside a transaction.
 
     Args:
         has_copies: two machines run as this till, and go on beside each other.
+        durable: what makes a record so.
 
     Returns:
         The answer without session and risk budget, which the caller adds.
     """
     newest = await connection.fetchval(_SQL["newest_number"], till_id)
-    stream = await _state(connection, "stream", till_id, hello.incarnation)
+    row = await connection.fetchrow(_SQL["stream"], till_id, hello.incarnation)
+    stream = _state(row) if row else None
     judgement = judge_hello(hello, stream, newest_incarnation_number=newest, has_copies=has_copies)
     now_ms = system.now_ms()
     if stream is None and judgement.verdict != "amnesia":
@@ -63,9 +69,10 @@ async def greet(
         session=b"\x00" * 16,
         last_seq=known.last_seq,
         last_hash=known.last_hash,
-        durable_seq=known.last_seq,
+        durable_seq=told_mark(durable, row["durable_seq"] if row else 0, known.last_seq),
         server_time_ms=now_ms,
         incarnation_number_min=newest + 1,
+        mark_waits=durable != "commit",
     )
 
 
@@ -100,6 +107,7 @@ class _Stream:
     session_seq: int | None
     session_opened_ms: int
     newest: int
+    durable_seq: int
 
     def not_before_ms(self, seq: int) -> int:
         """Return before when a record that comes now cannot have been written."""
@@ -120,12 +128,15 @@ async def ingest(pool: Pool, till_id: int, push: Push, system: System) -> PushAn
 
 
 async def ingest_together(
-    pool: Pool, pushes: Sequence[Pushed], system: System
+    pool: Pool, pushes: Sequence[Pushed], system: System, durable: Durable = "commit"
 ) -> list[PushAnswer | Exception]:
     """Keep pushes: contiguous parts extend the prefixes, diverging ones are kept as branches.
 
     On return everything acknowledged is committed, in one transaction for all. Repeating a push
     changes nothing.
+
+    Args:
+        durable: what makes a record so.
 
     Returns:
         An answer for each; or why it is none: `StreamUnknownError`, `MalformedMessageError`; of
@@ -142,12 +153,19 @@ async def ingest_together(
         rounds[turn][number] = pushed
     async with pool.acquire() as connection, connection.transaction():
         for each in rounds:
-            answers |= await _ingest_round(connection, each, system, waits=len(pushes) == 1)
+            answers |= await _ingest_round(
+                connection, each, system, durable, waits=len(pushes) == 1
+            )
     return [answers[number] for number in range(len(pushes))]
 
 
 async def _ingest_round(
-    connection: Connection, pushes: Mapping[int, Pushed], system: System, *, waits: bool
+    connection: Connection,
+    pushes: Mapping[int, Pushed],
+    system: System,
+    durable: Durable,
+    *,
+    waits: bool,
 ) -> dict[int, PushAnswer | Exception]:
     """Keep pushes of streams that are all different."""
     wanted = [pushed.stream for pushed in pushes.values()]
@@ -183,7 +201,7 @@ async def _ingest_round(
             verdict=judgement.verdict,
             last_seq=last_seq,
             last_hash=last_hash,
-            durable_seq=last_seq,
+            durable_seq=told_mark(durable, stream.durable_seq, last_seq),
             incarnation_number_min=stream.newest + 1,
         )
     if kept:
@@ -206,13 +224,12 @@ async def _lock(
     rows = await connection.fetch(statement, *columns(wanted))
     return {
         (row["till_id"], row["incarnation"]): _Stream(
-            StreamState(
-                row["incarnation"], row["incarnation_number"], row["last_seq"], row["last_hash"]
-            ),
+            _state(row),
             row["caught_up_ms"],
             row["session_seq"],
             row["session_opened_ms"],
             row["newest"],
+            row["durable_seq"],
         )
         for row in rows
     }
@@ -256,8 +273,7 @@ def _rows(
         )  # fmt: skip
 
 
-async def _state(
-    connection: Connection, query: str, till_id: int, incarnation: bytes
-) -> StreamState | None:
-    row = await connection.fetchrow(_SQL[query], till_id, incarnation)
-    return StreamState(**row) if row else None
+def _state(row: asyncpg.Record) -> StreamState:
+    return StreamState(
+        row["incarnation"], row["incarnation_number"], row["last_seq"], row["last_hash"]
+    )

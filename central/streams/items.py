@@ -45,6 +45,7 @@ class Item:
         recalculated: of a receipt, its calculation as made here; or what went wrong.
         account_id: of a receipt, whose it is; 0 for nobody's, or not known.
         stale: of a receipt with older rules than were due, what that cost.
+        has_waited: of a receipt with a card its till knew nobody by: when it came, nor did anybody.
     """
 
     stored: StoredRecord
@@ -54,6 +55,7 @@ class Item:
     recalculated: bytes | Exception = b""
     account_id: int = 0
     stale: Stale | None = None
+    has_waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,47 @@
-"""Records that wait for a card, a receipt or a transfer go on when it is there.
+"""Records that wait for a card, a receipt or a transfer go on when it is there, or given up.
 
 What brings it wakes them; here is what came just before a record was parked. Each kind is looked
 for by itself: the three may be on different machines (docs/growth.md).
 """
 
+from collections.abc import Iterable
+
 from central.database.named_sql import load_queries
-from central.database.pool import Pool
+from central.database.pool import Connection, Pool
 from central.streams.stored import wait_for_card
 
 _SQL = load_queries("central.streams", "parked.sql")
 
 
 async def unpark_found(pool: Pool) -> None:
-    """Let records be decided again whose cards, receipts or transfers are known by now."""
+    """Let records be decided again whose cards, receipts or transfers are known by now.
+
+    And those that were given up, which end with that (`central.streams.parked_queue`).
+    """
+    waited_for = [name for (name,) in await pool.fetch(_SQL["waited_for"])]
+    if not waited_for:
+        return
+    await pool.execute(_SQL["unpark_given_up"])
+    async with pool.acquire() as connection:
+        found = await find_arrived(connection, waited_for)
+    if found:
+        await pool.execute(_SQL["unpark"], found)
+
+
+async def find_arrived(connection: Connection, waited_for: Iterable[str]) -> list[str]:
+    """Return those of what records wait for that are there."""
     waits: dict[str, list[str]] = {"card": [], "transfer": [], "sale": []}
-    for (waited_for,) in await pool.fetch(_SQL["waited_for"]):
-        kind, _, name = waited_for.partition(":")
+    for each in waited_for:
+        kind, _, name = each.partition(":")
         waits[kind].append(name)
     found: list[str] = []
     if waits["card"]:
         cards = sorted({bytes.fromhex(name.partition(":")[0]) for name in waits["card"]})
-        rows = await pool.fetch(_SQL["cards"], cards)
-        found += [wait_for_card(row["card"].hex(), row["programme"]) for row in rows]
+        rows = await connection.fetch(_SQL["cards"], cards)
+        known = {wait_for_card(row["card"].hex(), row["programme"]) for row in rows}
+        found += [wait for name in waits["card"] if (wait := f"card:{name}") in known]
     for kind, statement in (("transfer", "transfers"), ("sale", "receipts")):
         if waits[kind]:
-            rows = await pool.fetch(_SQL[statement], waits[kind])
+            rows = await connection.fetch(_SQL[statement], waits[kind])
             found += [f"{kind}:{name}" for (name,) in rows]
-    if found:
-        await pool.execute(_SQL["unpark"], found)
+    return found

@@ -14,3 +14,8 @@ select sale_key from receipt where sale_key = any($1::text[]);
 
 -- name: unpark
 update inbox set parked_for = null where parked_for = any($1::text[]);
+
+-- name: unpark_given_up
+-- And returns of receipts that were.
+update inbox set parked_for = null where parked_for is not null
+  and (arrival in (select arrival from given_up) or parked_for in (select 'sale:' || key from given_up where kind = 'sale'));

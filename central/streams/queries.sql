@@ -14,11 +14,12 @@ insert into till_stream (till_id, incarnation, incarnation_number, last_hash, op
 values ($1, $2, $3, $4, $5) on conflict do nothing;
 
 -- name: stream
-select incarnation, incarnation_number, last_seq, last_hash from till_stream where till_id = $1 and incarnation = $2;
+select incarnation, incarnation_number, last_seq, last_hash, durable_seq
+from till_stream where till_id = $1 and incarnation = $2;
 
 -- name: lock_streams
 -- Everything that is asked of the streams that pushes are of; locked in their order.
-select s.till_id, s.incarnation, s.incarnation_number, s.last_seq, s.last_hash, s.caught_up_ms,
+select s.till_id, s.incarnation, s.incarnation_number, s.last_seq, s.last_hash, s.durable_seq, s.caught_up_ms,
        case when t.session_incarnation = s.incarnation then t.session_seq end as session_seq, t.session_opened_ms,
        (select max(n.incarnation_number) from till_stream n where n.till_id = s.till_id) as newest
 from unnest($1::bigint[], $2::bytea[]) as w (till_id, incarnation)
@@ -122,6 +123,10 @@ select account_id, calculation from receipt where sale_key = $1 for update;
 -- A row for each line of each return posted so far.
 select refund_key, charged_back_minor, line_id, quantity from refund join returned_line using (refund_key, sale_key)
 where sale_key = $1 order by refund_key, line_id;
+
+-- name: given_up
+-- Whether a return was given up by hand, or its receipt.
+select kind from given_up where (kind = 'refund' and key = $1) or (kind = 'sale' and key = $2);
 
 -- name: insert_refund
 insert into refund (refund_key, sale_key, arrival, money_back_minor, charged_back_minor, deducted_minor, deducted_points,

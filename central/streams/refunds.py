@@ -16,8 +16,16 @@ from central.outreach.events import Event, ReceiptReturned, account_key
 from central.rights import counters as shared_counters
 from central.rights import courier
 from central.rights.planner import wish_for_home
-from central.streams import counters
-from central.streams.stored import Decision, StoredRecord, parked_for_sale
+from central.rules.library import RuleLibrary
+from central.streams import counters, partner_points
+from central.streams.stored import (
+    GIVEN_UP,
+    RECEIPT_GIVEN_UP,
+    Decision,
+    StoredRecord,
+    parked_for_sale,
+    rejected,
+)
 from loyalty.bundle import ReturnTerms
 from loyalty.calculation import Calculation
 from loyalty.canonical import canonical_bytes
@@ -37,52 +45,65 @@ _NOT_SHOWN = b"{}"
 
 
 async def apply_refund(
-    connection: Connection, stored: StoredRecord, refund: RefundRecord, *, now_ms: int
-) -> Decision:
+    connection: Connection, library: RuleLibrary, stored: StoredRecord, refund: RefundRecord, *,
+    now_ms: int,
+) -> Decision:  # fmt: skip
     """Reverse what came back of a posted receipt.
 
     Returns:
         accepted; parked while the receipt has not come; adjusted when the points are others than
         shown, and also when a line is unknown or not so much of it is left: then nothing is given
-        back or taken, the money is the register's matter.
+        back or taken, the money is the register's matter; rejected_kept when somebody gave the
+        return or its receipt up, though the receipt may be there by now.
     """
     if await connection.fetchrow(_SQL["refund"], refund.key) is not None:
-        await counters.tell_again(connection, refund.original_key)
-        return Decision("accepted", "posted before")
+        return await _not_posted(connection, refund, Decision("accepted", "posted before"))
     receipt = await connection.fetchrow(_SQL["lock_receipt"], refund.original_key)
+    # Asked after the receipt: who gives a return up does so before its receipt can be posted.
+    over = await connection.fetch(_SQL["given_up"], refund.key, refund.original_key)
+    if "refund" in (kinds := {row["kind"] for row in over}):
+        return await _not_posted(connection, refund, rejected(GIVEN_UP))
+    if receipt is None and kinds:
+        return rejected(RECEIPT_GIVEN_UP)
     if receipt is None:
         if refund.receipt_code:
             await courier.hear(connection, refund.receipt_code, now_ms=now_ms)
         return parked_for_sale(refund.original_key)
     original = msgspec.json.decode(receipt["calculation"], type=Calculation)
-    shown = _shown(refund)
+    shown = shown_of(refund)
+    already = already_returned(original, await returns_of(connection, refund.original_key))
     result = calculate_return(
         original,
         refund.lines,
-        already_returned(original, await returns_of(connection, refund.original_key)),
+        already,
         date=refund.moment.date,
         available_points=shown.available_points if shown else None,
     )
     if isinstance(result, Outcome):
-        return Decision("adjusted", str(result))
+        return await _not_posted(connection, refund, Decision("adjusted", str(result)))
     let_go = 0
     if receipt["account_id"] is not None:
         let_go = await _post_points(
-            connection,
-            stored,
-            refund,
-            result,
-            account_id=receipt["account_id"],
-            terms=original.terms.returns,
-            now_ms=now_ms,
-        )
+            connection, stored, refund, result,
+            account_id=receipt["account_id"], terms=original.terms.returns, now_ms=now_ms,
+        )  # fmt: skip
     back = ((each.counter, each.plus) for each in result.counted_back)
     await shared_counters.take_back(connection, shared_counters.by_name(back))
     await _insert(connection, stored, refund, result, shown, let_go=let_go)
+    await partner_points.note_return(
+        connection, library, original, already, result,
+        sale_key=refund.original_key, refund_key=refund.key, now_ms=now_ms,
+    )  # fmt: skip
     event = _event(refund, result, shown, account_id=receipt["account_id"], let_go=let_go)
     key = f"till/{stored.till_id}" if event.account is None else account_key(event.account)
     await outbox.write(connection, [Event(key, event)], now_ms=now_ms)
     return _decision(refund, result, shown, let_go=let_go)
+
+
+async def _not_posted(connection: Connection, refund: RefundRecord, decision: Decision) -> Decision:
+    """Tell the account all the same: its till goes on counting the return until it hears of it."""
+    await counters.tell_again(connection, refund.original_key)
+    return decision
 
 
 async def returns_of(connection: Connection, sale_key: str) -> list[ReturnMade]:
@@ -107,7 +128,7 @@ async def returnable_points(connection: Connection, sale_key: str, date: str) ->
     return points
 
 
-def _shown(refund: RefundRecord) -> ReturnCalculation | None:
+def shown_of(refund: RefundRecord) -> ReturnCalculation | None:
     """Return what the till showed; None where it did not know the receipt, or what is no return."""
     try:
         shown = msgspec.json.decode(refund.calculation, type=ReturnCalculation)

@@ -14,7 +14,7 @@ from central.rights import counters as shared_counters
 from central.streams import business_date, counters
 from central.streams.batch import Batch, spender
 from central.streams.items import Item, NewReceipt
-from central.streams.stored import Decision, parked_for_card, rejected
+from central.streams.stored import GIVEN_UP, Decision, parked_for_card, rejected
 from loyalty.calculation import Calculation
 from sync.records import LotTaken, SaleRecord, Source, VoidRecord
 
@@ -29,10 +29,11 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
 
     Returns:
         accepted; accepted_stale when a newer release was due at its till; adjusted when the same
-        sale key was posted with another content before; parked while nobody is known by the card.
+        sale key was posted with another content before; parked while nobody is known by the card;
+        rejected_kept when somebody gave it up meanwhile.
     """
-    if sale.key in batch.receipts:
-        return _posted_before(batch, sale)
+    if sale.key in batch.receipts or sale.key in batch.given_up:
+        return _known_before(batch, item, sale)
     if sale.card and not item.account_id:
         return parked_for_card(sale.card, batch.programme_of(item.stored.till_id))
     printed = item.printed
@@ -41,11 +42,11 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     except LookupError as error:
         return rejected(f"not a receipt of this centre: {error}")
     if isinstance(printed, msgspec.ValidationError):
-        return rejected(f"not a receipt of this centre: {printed}")
+        return _rejected(batch, item.account_id, f"not a receipt of this centre: {printed}")
     if not isinstance(printed, Calculation):
         raise printed or TypeError("no calculation")
     if wrong := _what_is_wrong(printed):
-        return rejected(wrong)
+        return _rejected(batch, item.account_id, wrong)
     if isinstance(item.recalculated, Exception):
         raise item.recalculated
     is_equal = item.recalculated == bytes(sale.calculation)
@@ -74,13 +75,13 @@ def post_sale(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     batch.rights.release(sale.key)
     if not is_equal:
         note = "the centre calculates otherwise; posted as printed"
-    return _accepted(item, note)
+    return _accepted(item, note, batch.codes.use(item, sale))
 
 
-def _accepted(item: Item, note: str) -> Decision:
+def _accepted(item: Item, *notes: str) -> Decision:
     if item.stale is None:
-        return Decision("accepted", note)
-    return Decision("accepted_stale", "; ".join(filter(None, (item.stale.reason, note))))
+        return Decision("accepted", "; ".join(filter(None, notes)))
+    return Decision("accepted_stale", "; ".join(filter(None, (item.stale.reason, *notes))))
 
 
 def _account_of(batch: Batch, item: Item) -> AccountBook | None:
@@ -116,21 +117,36 @@ def _points_add_up(printed: Calculation) -> bool:
     )
 
 
-def _posted_before(batch: Batch, sale: SaleRecord) -> Decision:
+def _known_before(batch: Batch, item: Item, sale: SaleRecord) -> Decision:
     """The sale key is known: same content is a repeat; other content is kept, changes nothing.
 
-    The account is told again: a till counts its record by itself until an account arrives that
-    holds it, at its new place in a new stream, too.
+    So is a receipt that somebody gave up while it waited.
     """
-    before = batch.receipts[sale.key]
-    if before.account_id is not None:
-        account = batch.account(before.account_id)
-        account.version += 1
-        account.is_told = True
+    before = batch.receipts.get(sale.key)
+    if before is None:
+        return _rejected(batch, item.account_id, GIVEN_UP)
+    _tell_again(batch, before.account_id)
     known = msgspec.json.decode(before.body).get("calculation")
     if known == msgspec.json.decode(sale.calculation):
         return Decision("accepted", "posted before")
     return Decision("adjusted", "already_recorded_differently")
+
+
+def _rejected(batch: Batch, account_id: int, reason: str) -> Decision:
+    _tell_again(batch, account_id)
+    return rejected(reason)
+
+
+def _tell_again(batch: Batch, account_id: int | None) -> None:
+    """Tell an account that a record did not change.
+
+    A till counts its record by itself until an account arrives that holds it, at its new place in
+    a new stream, too.
+    """
+    account = batch.accounts.find(account_id or 0)
+    if account is not None:
+        account.version += 1
+        account.is_told = True
 
 
 def _post(

@@ -1,7 +1,12 @@
 """A kept record and what was decided about it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+PARKED_DAYS_MAX: Final = 90
+"""So long a record may wait before somebody has to decide about it (design: sync 4.5)."""
+GIVEN_UP: Final = "given up by hand: what it waited for had not come"
+RECEIPT_GIVEN_UP: Final = "its receipt was given up by hand"
 
 
 @dataclass(frozen=True, slots=True)

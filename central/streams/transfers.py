@@ -17,7 +17,8 @@ from central.database.pool import Connection, Pool
 from central.ledger.books import current_account, lock_account
 from central.rights import grants
 from central.rights.grants import Holder
-from central.streams.stored import Decision, StoredRecord, rejected
+from central.rights.issuing import lock_sale_key
+from central.streams.stored import GIVEN_UP, Decision, StoredRecord, rejected
 from sync.errors import SignatureError
 from sync.neighbours import transfer_content
 from sync.records import GrantReturnRecord, LotTaken, XferInRecord, XferOutRecord
@@ -93,6 +94,10 @@ async def apply_return(
     if grant is None:
         # Forgotten by a centre that went back: nothing of it ever comes, nothing waits for it.
         return rejected("no such grant of this till")
+    # Who gives these points up holds the same lock.
+    await lock_sale_key(connection, record.transfer_id)
+    if await connection.fetchval(_SQL["is_given_up"], stored.arrival):
+        return rejected(GIVEN_UP)
     known = await _find(connection, record.transfer_id)
     if known is None or not known["points"]:
         return Decision(

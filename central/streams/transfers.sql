@@ -6,6 +6,9 @@ from right_transfer where transfer_id = $1;
 -- The receiver, when it belongs to the same store as the other till.
 select t.public_key, t.session from till t join till o using (store_id) where t.till_id = $1 and o.till_id = $2;
 
+-- name: is_given_up
+select exists (select from given_up where arrival = $1 and kind = 'points');
+
 -- name: tell_out
 insert into right_transfer (account_id, transfer_id, grant_id, to_till, to_incarnation, points, lots, out_known,
     session_at_out)

@@ -123,8 +123,9 @@ class TillDesk:
         async with self.pool.acquire() as connection, connection.transaction():
             past = await lock_past(connection, caller.till_id, hello.previous)
             answer = await greet(
-                connection, caller.till_id, hello, self.system, has_copies=past.is_quarantined
-            )
+                connection, caller.till_id, hello, self.system, has_copies=past.is_quarantined,
+                durable=self.front.durable,
+            )  # fmt: skip
             quarantined = past.is_quarantined
             if answer.verdict != "amnesia":
                 quarantined = await note_greeting(

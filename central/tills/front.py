@@ -13,6 +13,7 @@ from central.database.gathering import Gathering
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.ledger.account_books import columns
+from central.streams.durable import Durable
 from central.streams.ingest import Pushed, StreamBusyError, ingest_together
 from central.system import System
 from central.tills.snapshots import Shown, read_spread, read_together
@@ -34,9 +35,14 @@ class _Handed:
 
 
 class TillFront:
-    """The three questions of a purchase."""
+    """The three questions of a purchase.
 
-    def __init__(self, pool: Pool, system: System) -> None:
+    Attributes:
+        durable: what makes a record so.
+    """
+
+    def __init__(self, pool: Pool, system: System, durable: Durable = "commit") -> None:
+        self.durable: Durable = durable
         self._pool = pool
         self._system = system
         self._tills: Gathering[int, asyncpg.Record | None] = Gathering(self._find)
@@ -94,7 +100,8 @@ class TillFront:
         return [found.get(till_id) for till_id in till_ids]
 
     async def _keep(self, handed: Sequence[_Handed]) -> list[PushAnswer | Exception]:
-        answers = await ingest_together(self._pool, [each.pushed for each in handed], self._system)
+        pushes = [each.pushed for each in handed]
+        answers = await ingest_together(self._pool, pushes, self._system, self.durable)
         verified = [
             (each.pushed.till_id, each.session)
             for each, answer in zip(handed, answers, strict=True)

@@ -27,6 +27,7 @@ class SwitchingPool:
         self._dsn = dsn
         self._pool = pool
         self._copies: list[str] = []
+        self._open: list[asyncpg.Connection[asyncpg.Record]] = []
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a pool has
         return getattr(self._pool, name)
@@ -46,8 +47,26 @@ class SwitchingPool:
         self._dsn = _with_database(self._dsn, self._copies[-1])
         self._pool = await open_direct(self._dsn)
 
+    async def hold_back(self) -> None:
+        """Leave a transaction open: what is written after it cannot be told for certain yet."""
+        connection = await asyncpg.connect(_with_database(self._dsn, "template1"))
+        await connection.execute("begin")
+        await connection.fetchval("select pg_current_xact_id()::text")
+        self._open.append(connection)
+
+    async def let_go(self) -> None:
+        """End the transaction that has been open longest, if there is one."""
+        if self._open:
+            await self._open.pop(0).close()
+
+    async def let_all_go(self) -> None:
+        """End every transaction that was left open."""
+        while self._open:
+            await self.let_go()
+
     async def close(self) -> None:
         """Close the pool and drop the copies."""
+        await self.let_all_go()
         await self._pool.close()
         for copy in self._copies:
             await self._on_server(f'drop database if exists "{copy}" with (force)')
@@ -67,6 +86,34 @@ def _with_database(dsn: str, name: str) -> str:
 async def open_simulation_pool(dsn: str) -> Any:  # noqa: ANN401 - it stands for a pool
     """Connect as the product does."""
     return SwitchingPool(dsn, await open_direct(dsn))
+
+
+class HeldBack:
+    """Leaves transactions open at the centre, as a dump, a report or a stuck process does."""
+
+    def __init__(self, stage: Stage, *, database: SwitchingPool) -> None:
+        self._stage = stage
+        self._database = database
+        self._draws: random.Random = stage.seed_stream("held back")
+
+    def schedule(self) -> None:
+        """Put on the agenda what the world's faults say."""
+        days = self._stage.size.days
+        count = int(self._stage.faults.held_back_per_day * days + self._draws.random())
+        for at_ms in sorted(self._draws.randrange(days * 24 * HOUR_MS) for _ in range(count)):
+            self._stage.kernel.at(at_ms, self._soon)
+
+    def _soon(self) -> None:
+        self._stage.kernel.start(self._hold_back(), "held back")
+
+    async def _hold_back(self) -> None:
+        hours = self._draws.choice((0.02, 0.5, 6.0)) * self._draws.uniform(0.2, 1)
+        if self._stage.is_healed:
+            return
+        self._stage.chronicle.fault("feed held back", f"{hours:.2f} h")
+        await really(self._database.hold_back())
+        await sleep(int(hours * HOUR_MS))
+        await really(self._database.let_go())
 
 
 class FailOvers:

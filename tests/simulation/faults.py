@@ -27,6 +27,7 @@ class Faults:
             image is made, its LAN is, and the anchor comes back, too.
         clones_per_day: a copy of a till's disk runs in a second machine beside the first.
         lost_and_found_per_day: a machine that sold offline is given up, and turns up again.
+        held_back_per_day: a transaction stays open at the centre, for seconds or for hours.
         stalls_per_day: the centre keeps records and applies none for hours.
         phones_ms: how long a customer may take to show what the centre has sent.
         revoked_tills: how many tills are revoked during the run.
@@ -45,6 +46,7 @@ class Faults:
     spoiled_journals_per_till_day: float = 0.0
     restored_images_per_till_day: float = 0.0
     clock_jumps_per_till_day: float = 0.0
+    held_back_per_day: float = 0.0
     stalls_per_day: float = 0.0
     phones_ms: tuple[int, ...] = (1_000, 5_000, 600_000)
     failovers_per_day: float = 0.0
@@ -68,6 +70,7 @@ LINE_ONLY = Faults(
     late_repeats=50,
     slow_requests=10,
     cuts_per_store_day=0.6,
+    held_back_per_day=1.0,
     stalls_per_day=0.3,
 )
 """The lines are bad and the machines are good."""
@@ -84,6 +87,7 @@ USUAL = Faults(
     spoiled_journals_per_till_day=0.06,
     restored_images_per_till_day=0.06,
     clock_jumps_per_till_day=0.15,
+    held_back_per_day=1.0,
     stalls_per_day=0.3,
     failovers_per_day=0.1,
     dead_disks_per_till_day=0.01,
@@ -121,6 +125,7 @@ YEARS = Faults(
     spoiled_journals_per_till_day=0.015,
     restored_images_per_till_day=0.008,
     clock_jumps_per_till_day=0.03,
+    held_back_per_day=0.3,
     stalls_per_day=0.1,
     failovers_per_day=0.05,
     dead_disks_per_till_day=0.003,

@@ -11,6 +11,7 @@ from sync.messages import Message
 from sync.neighbours import (
     AskSibling,
     RightsAnswer,
+    RulesAnswer,
     WitnessAnswer,
     WitnessRequest,
     answer_of,
@@ -101,6 +102,9 @@ class Lan:
             self._chronicle.sometimes["points given by a sibling"] += 1
         if isinstance(answer, WitnessAnswer):
             self._chronicle.sometimes["record witnessed"] += 1
+        if isinstance(answer, RulesAnswer) and answer.content:
+            is_last = answer.start + len(answer.content) == answer.size_bytes
+            self._chronicle.sometimes["rules from a sibling"] += is_last
         return answer
 
     def _happens(self, per_thousand: int) -> bool:

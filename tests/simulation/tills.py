@@ -44,6 +44,8 @@ _RETRY_SHARE_MIN = 0.002
 _LISTEN_SHARE = 0.5
 """Of the tills: those whose line lets a pull wait; after a talk they go on hearing."""
 _LISTENS_MAX = 3
+_SIBLINGS_MS = 15_000
+"""Between rounds with siblings while rules are waited for."""
 _REQUEST_MS = 20_000
 _ASK_MS = 150
 _AUTHORISE_MS = 1_000
@@ -345,6 +347,7 @@ class SimulatedTill:
             try:
                 await self._beside(life)
                 await self._talk(life)
+                await self._wait_for_rules(life)
                 pause_ms = self._talk_ms
             except MachineOffError:
                 return
@@ -379,6 +382,16 @@ class SimulatedTill:
         if greet:
             self.greeted_ms = now_ms
             self._hello_at_ms = now_ms + self._talk_ms * 2 // 3
+
+    async def _wait_for_rules(self, life: int) -> None:
+        """Ask siblings for rules while the agent's link leaves them to these; then talk again."""
+        while self.life == life and self._side.waits_for_rules:
+            await sleep(_SIBLINGS_MS)
+            if self.life == life:
+                await self._beside(life)
+                if self._guarded(self._side.rules_wait_is_over):
+                    self._chronicle.sometimes["rules waited for"] += 1
+                    await self._talk(life)
 
     async def _listen(self, life: int) -> None:
         """Push, and pull in few bytes, as a till does that waits at the centre for news."""

@@ -21,7 +21,7 @@ from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle, ViolationError, require
 from tests.simulation.copies import Copies
 from tests.simulation.disk import VFS_NAME, SimulatedVfs
-from tests.simulation.failover import FailOvers
+from tests.simulation.failover import FailOvers, HeldBack
 from tests.simulation.faults import Faults, Size
 from tests.simulation.images import Image, Images
 from tests.simulation.kernel import Kernel, really, sleep
@@ -243,6 +243,7 @@ class World:
                 self.kernel.at(stage.some_moment(), partial(self._introduce, customer))
         Mishaps(stage).schedule()
         Office(stage).schedule()
+        HeldBack(stage, database=self._database).schedule()
         self._images.schedule()
         FailOvers(
             stage, self._images, database=self._database, bring_rules=self._publish_again
@@ -373,6 +374,7 @@ class World:
     async def _come_to_rest(self) -> None:
         """Heal everything, let tills and centre talk for some rounds, and audit the rest."""
         self._heal()
+        await self._database.let_all_go()
         stage, rounds = self._stage, 0
         violation = ViolationError("no round")
         while rounds < _SETTLE_ROUNDS_MAX:

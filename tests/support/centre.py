@@ -21,6 +21,7 @@ from central.privacy.personal_keys import PersonalKeys
 from central.programmes.registry import programme_of_store
 from central.rights.issuing import DAY_MS, RightsSettings
 from central.rules.publishing import Published, publish
+from central.streams.durable import Durable
 from central.system import System
 from central.tills.enrolment import make_code
 from loyalty.bundle import Bundle
@@ -300,19 +301,21 @@ async def joined_centre(
     rights: RightsSettings | None = None,
     pools: Pools | None = None,
     rates: TillRates | None = None,
+    durable: Durable = "commit",
 ) -> AsyncIterator[JoinedCentre]:
     """Give a centre with one store and `BUNDLE` published; its ledger is proven at the end.
 
     Args:
         pools: of the parts, each under its role; without them all work as `pool` does.
         rates: how often one till may call.
+        durable: what makes a record so.
     """
     pools = pools or Pools.shared(pool)
     system = FixedSystem()
     people = CustomerDesk(pools.personal, PERSONAL_KEYS, system)
     parts = join_centre(
         pools.till, KEYS, system, rights or RightsSettings(), pools=pools, people=people,
-        rates=rates,
+        rates=rates, durable=durable,
     )  # fmt: skip
     transport = httpx.ASGITransport(app=parts.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:

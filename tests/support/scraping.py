@@ -11,6 +11,7 @@ from central.api.traffic import TrafficControl
 from central.database.pool import Pool
 from central.observability.exposition import FigureReader, MetricsPage
 from central.observability.measured import Measured
+from central.streams.durable import Durable
 from tests.support.centre import JoinedCentre
 
 
@@ -55,11 +56,17 @@ class Scrape:
         }
 
 
-def page_of(centre: JoinedCentre, *, pool: Pool | None = None) -> MetricsPage:
+def page_of(
+    centre: JoinedCentre, *, pool: Pool | None = None, durable: Durable = "commit"
+) -> MetricsPage:
     """Return the page of a process that is all parts."""
     pool = pool or centre.pool
-    gauges = {"tillside_event_loop_late_seconds": lambda: 0.0, "tillside_pulls_held": lambda: 0.0}
-    return MetricsPage(FigureReader(pool, centre.system), {"till": pool}, gauges)
+    gauges = {
+        "tillside_event_loop_late_seconds": lambda: 0.0,
+        "tillside_event_loop_busy_share": lambda: 0.0,
+        "tillside_pulls_held": lambda: 0.0,
+    }
+    return MetricsPage(FigureReader(pool, centre.system, durable=durable), {"till": pool}, gauges)
 
 
 async def scrape(centre: JoinedCentre) -> Scrape:
@@ -71,6 +78,9 @@ async def busy_scrape(centre: JoinedCentre) -> Scrape:
     """Let a centre see a bit of everything, and read its page."""
     up = await centre.till()
     silent_store = await _silent_store(centre)
+    await centre.pool.execute(
+        "update till set quarantined_at_ms = 1 where store_id = $1", silent_store
+    )
     await centre.post(up, up.sale("s1", link_up=True), up.refund("r1", "nowhere"))
     app = Measured(TrafficControl(centre.parts.app), centre.parts.app.routes)
     transport = httpx.ASGITransport(app=app)

@@ -39,6 +39,7 @@ from loyalty.counters import ends_on
 from loyalty.returns import ReturnItem
 from sync.cycle import Ask, Fetch, converse
 from sync.errors import LinkError
+from sync.fingerprints import bucket_of, differing, fingerprint
 from sync.messages import (
     AccountRow,
     AuthoriseAnswer,
@@ -341,7 +342,7 @@ class FakeCentre:
         if isinstance(message, Pull):
             return self._pull(message)
         if isinstance(message, Compare):
-            return CompareAnswer(cursor=Cursor(epoch=self.epoch))
+            return self._compare(message)
         if isinstance(message, SnapshotRequest):
             return SnapshotAnswer(account=self.accounts.get(message.card))
         if isinstance(message, AuthoriseRequest):
@@ -388,6 +389,15 @@ class FakeCentre:
             recalls=tuple(self.recalls),
             manifest=manifest if manifest and manifest.bundle != pull.bundle else None,
         )
+
+    def _compare(self, asked: Compare) -> CompareAnswer:
+        known = [
+            (card, row.snapshot.account_id, row.snapshot.version)
+            for card, row in self.accounts.items()
+        ]
+        told = differing(fingerprint(known), asked.sums)
+        rows = tuple(row for card, row in self.accounts.items() if bucket_of(card) in told)
+        return CompareAnswer(cursor=Cursor(epoch=self.epoch), buckets=bytes(told), accounts=rows)
 
     def grant(
         self, account_id: int, lots: tuple[LotPart, ...], *, sale_key: str = "", number: int = 0

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
+import httpx
+
 from agent.identity import identity_of
 from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.messages import ReceiptAnswer, ReceiptRequest
@@ -49,9 +51,7 @@ class TillOnCentre:
         self._sold = 0
 
     @classmethod
-    async def enrolled(
-        cls, centre: JoinedCentre, folder: Path, *, store: str = STORE
-    ) -> "TillOnCentre":
+    async def enrolled(cls, centre: JoinedCentre, folder: Path, *, store: str = STORE) -> Self:
         """Enrol a till of a store and let it talk once."""
         key = centre.new_key()
         answer = await centre.enrol_with(await centre.code(store), key)
@@ -72,6 +72,10 @@ class TillOnCentre:
         return type(self)(self.joined.reopened(), self._signer)
 
     # The line
+
+    def reach(self, http: httpx.AsyncClient) -> None:
+        """Talk to another centre from now on, that stands where the old one did."""
+        self._signer.http = http
 
     async def talk(self) -> None:
         """Hold one conversation; the link is up after it."""

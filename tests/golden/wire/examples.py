@@ -54,6 +54,8 @@ from sync.neighbours import (
     Heartbeat,
     RightsAnswer,
     RightsRequest,
+    RulesAnswer,
+    RulesRequest,
     SignedHead,
     Transfer,
     WitnessAnswer,
@@ -235,6 +237,7 @@ RECORDS: dict[type[Record], Record] = {
         link_up=True,
         clock_q="suspect",
         drawn=(CounterDrawn(COUNTER_GRANT_ID, 1),),
+        code_age=3,
     ),
     VoidRecord: VoidRecord(at_ms=NOON_MS + 2, key=SALE_KEY, why="cancelled at the till"),
     RefundRecord: RefundRecord(
@@ -424,6 +427,7 @@ MESSAGES: dict[type[Message], Message] = {
         short=True,
         moulds=True,
         quarantined=True,
+        mark_waits=True,
         sealed=seal(
             session_key, key_offer.public, session=SESSION, seed=b"for one answer alone, 32 bytes.."
         ),
@@ -607,6 +611,10 @@ NEIGHBOUR_MESSAGES: dict[type[Message], Message] = {
     HeadAnswer: HeadAnswer(nonce=NONCE, known=signed_head),
     CopiesRequest: CopiesRequest(heads=(signed_head,)),
     CopiesAnswer: CopiesAnswer(heads=(signed_head,)),
+    RulesRequest: RulesRequest(bundle=BUNDLE, start=49_152),
+    RulesAnswer: RulesAnswer(
+        bundle=BUNDLE, start=49_152, size_bytes=49_161, content=b"the rest.", fetched=3
+    ),
     Delivery: Delivery(head=signed_head, from_seq=3, previous_hash=chain[1], records=bodies[2:4]),
     DeliveryAnswer: DeliveryAnswer(verdict="branch", last_seq=4),
 }

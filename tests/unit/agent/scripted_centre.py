@@ -12,6 +12,7 @@ from sync.codec import CONTENT_TYPE, compress, decode, decompress, encode
 from sync.errors import LinkError
 from sync.messages import (
     AuthoriseRequest,
+    Compare,
     Hello,
     Message,
     Problem,
@@ -29,6 +30,7 @@ KIND_OF_PATH: dict[str, type[Message]] = {
     cycle.PATH_HELLO: Hello,
     cycle.PATH_PUSH: Push,
     cycle.PATH_PULL: Pull,
+    cycle.PATH_COMPARE: Compare,
     cycle.PATH_SNAPSHOT: SnapshotRequest,
     cycle.PATH_AUTHORISE: AuthoriseRequest,
     cycle.PATH_RECEIPT: ReceiptRequest,

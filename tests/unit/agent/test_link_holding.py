@@ -10,13 +10,26 @@ import pytest
 from agent.link.holding import LEAST_S, Holding
 from agent.link.worker import LinkSettings
 from sync.codec import decode, decompress
-from sync.cycle import PATH_HELLO, PATH_PULL, PATH_PUSH
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_PUSH
 from sync.messages import Hello, Pull
-from tests.support.till import CARD, RECEIPT, FakeCentre, JoinedTill, SetSystem, customer, receipt
+from tests.support import builders
+from tests.support.store_lan import roster_of
+from tests.support.till import (
+    CARD,
+    RECEIPT,
+    TILL_ID,
+    FakeCentre,
+    JoinedTill,
+    SetSystem,
+    customer,
+    receipt,
+    signed_bundle,
+)
 from tests.unit.agent.scripted_centre import Heard, ScriptedCentre, speaking_for
 from tests.unit.agent.test_link_worker import QUICK, Linked, linked
 
 HOLDS_S = 240
+SIBLING = TILL_ID - 1
 SETTINGS = replace(QUICK, hello_interval_s=60)
 
 
@@ -172,6 +185,51 @@ async def test_a_line_that_lets_no_request_wait_is_pulled_at_the_usual_pace(
         assert holding.held == []
         at_work.link.tell()
         await said.until(lambda: len(holding.held) == 1)
+
+
+async def test_rules_that_no_sibling_gave_are_fetched_though_the_pull_waits_on(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    neighbours = joined.till.neighbours
+    neighbours.use_roster(roster_of(SIBLING, TILL_ID))
+    neighbours.connected = True
+    neighbours.heard(SIBLING)
+    neighbours.siblings[SIBLING].link_up = True
+    async with listening(joined, centre) as (_, said, holding):
+        centre.publishes(builders.bundle(version=2))
+        system.let_pass(5_000)
+        neighbours.heard(SIBLING)
+        holding.let_go()
+        await said.until(lambda: len(holding.held) == 2)
+        wanted = neighbours.wanted
+        assert wanted is not None  # left to the sibling
+        bundle = PATH_BUNDLE + wanted.manifest.bundle
+        assert bundle not in paths(said)
+        system.let_pass(60_000)
+        await said.until(lambda: bundle in paths(said))
+        assert not holding.held[1][1].done()
+
+
+async def test_rules_that_a_sibling_gave_are_told_of_though_the_pull_waits_on(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    neighbours = joined.till.neighbours
+    neighbours.use_roster(roster_of(SIBLING, TILL_ID))
+    neighbours.connected = True
+    neighbours.heard(SIBLING)
+    neighbours.siblings[SIBLING].link_up = True
+    async with listening(joined, centre) as (at_work, said, holding):
+        rules = builders.bundle(version=2)
+        centre.publishes(rules)
+        system.let_pass(5_000)
+        neighbours.heard(SIBLING)
+        holding.let_go()
+        await said.until(lambda: len(holding.held) == 2)
+        assert neighbours.wanted is not None
+        await at_work.thread.run(neighbours.wanted.take, signed_bundle(rules)[1])
+        await said.until(lambda: len(holding.held) == 3)
+        assert pull_of(holding.held[2][0]).rules == (0, 2)
+        assert not any(path.startswith(PATH_BUNDLE) for path in paths(said))
 
 
 async def test_an_older_centre_is_pulled_as_ever(joined: JoinedTill, centre: FakeCentre) -> None:

@@ -65,6 +65,43 @@ def test_what_is_not_durable_stays_however_old_it_is(joined: JoinedTill) -> None
     assert not pruned(joined)
 
 
+def test_an_earlier_streams_records_wait_for_the_mark_of_the_newest(joined: JoinedTill) -> None:
+    """What holds the first record of a stream holds all that was acknowledged before it began."""
+    written(joined, 2 * RECORDS_AT_ONCE)
+    joined.talk()
+    stream = joined.till.journal.stream
+    first = stream.head()
+    with joined.till.journal.transaction():
+        stream.move_acked(first.seq, durable_seq=0)
+    joined.till.start_incarnation("test", number_min=2)
+    joined.talk()
+    joined.system.let_pass(1_000 * DAY_MS)
+    with joined.till.journal.transaction():
+        stream.move_acked(stream.head().seq, durable_seq=0)
+    assert not pruned(joined)
+    with joined.till.journal.transaction():
+        stream.move_acked(stream.head().seq, durable_seq=1)
+    while pruned(joined):
+        pass
+    assert stream.pruned(first.incarnation).seq == 2 * RECORDS_AT_ONCE
+    assert stream.pruned(stream.head().incarnation).seq == 0
+
+
+def test_an_earlier_streams_records_stay_while_a_centre_that_went_back_may_lack_them(
+    joined: JoinedTill,
+) -> None:
+    written(joined, 2 * RECORDS_AT_ONCE)
+    joined.talk()
+    joined.till.start_incarnation("test", number_min=2)
+    joined.talk()
+    joined.system.let_pass(1_000 * DAY_MS)
+    with joined.till.journal.transaction():
+        joined.till.journal.stream.doubt_earlier()
+    assert not pruned(joined)
+    assert joined.side.next_push() is not None  # told again, and durable with the newest
+    assert joined.till.journal.stream.head().seq > RECORDS_AT_ONCE // 4
+
+
 def test_durable_records_stay_for_their_days(joined: JoinedTill) -> None:
     written(joined)
     joined.talk()

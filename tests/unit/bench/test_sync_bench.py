@@ -3,10 +3,12 @@
 import httpx
 import pytest
 
+from bench.sync import rules
 from bench.sync.counting import CountingTransport, Traffic
 from bench.sync.holding import VAULT, OfflineStore
 from bench.sync.redeeming import WARM_UP_DAYS, Year, measure
 from bench.sync.visits import Visit
+from tests.support.postgres import folder_for_postgres
 
 ACCOUNT = 7
 
@@ -83,3 +85,13 @@ def test_cached_balances_pay_twice_where_rights_do_not() -> None:
     shares = found["points_by_source"]
     assert sum(shares.values()) == pytest.approx(1, abs=0.001)
     assert found["served_share"] + found["refused_share"] == pytest.approx(1, abs=0.001)
+
+
+async def test_of_four_tills_one_fetches_a_new_bundle() -> None:
+    with folder_for_postgres() as folder:
+        found = await rules.measure(200, seed=1, folder=folder)
+    each, one = found["each"], found["one_for_all"]
+    assert each["fetched_pieces"] == 4 * each["pieces"]
+    assert one["fetched_pieces"] == one["pieces"]
+    assert one["line_bytes"] < each["line_bytes"] / 3
+    assert each["lan_bytes"] == 0 < one["lan_bytes"]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 import structlog
 
@@ -150,3 +151,26 @@ def test_terms_of_tiers_are_set_and_shown(two: list[str], tmp_path: Path) -> Non
     terms.write_text(json.dumps({"tiers": tiers[1:]}), encoding="utf-8")
     wrong = run("tiers", *two, "set", str(terms))
     assert (wrong.code, "tiers rise from at_least 0" in wrong.complained) == (1, True)
+
+
+def test_receipts_with_a_code_that_was_shown_before_are_listed(
+    database: str, given: list[str], two: list[str]
+) -> None:
+    assert two
+    assert run("account", "codes", *given).said == "no code was shown for two receipts\n"
+
+    async def two_receipts(centre: JoinedCentre) -> None:
+        till = await centre.till()
+        for key in ("s1", "s2"):
+            sale = till.sale(key, account=7)
+            await centre.post(till, msgspec.structs.replace(sale, code_age=2))
+
+    at_centre(database, two_receipts)
+    said = run("account", "codes", "--account", "7", *given).said
+    assert said == (
+        "account 7: code of 2025-03-05 11:59:00Z at receipt s2 of till 1,"
+        " and at receipt s1 before\n"
+    )
+    assert run("account", "codes", "--account", "8", *given).said.startswith("no code")
+    (found,) = json.loads(run("account", "codes", "--json", *given).said)["codes"]
+    assert (found["account_id"], found["first_receipt"], found["receipt"]) == (7, "s1", "s2")

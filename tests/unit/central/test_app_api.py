@@ -12,7 +12,7 @@ from central.api.openapi import openapi_document
 from loyalty.basket import BasketLine
 from loyalty.offers import PointsPerReceipt, When, Who
 from tests.support.builders import bundle, line, offer
-from tests.support.centre import BUNDLE, KEYS, JoinedCentre
+from tests.support.centre import BUNDLE, KEYS, JoinedCentre, Totals
 from tests.support.outside import program
 from tests.support.till_probe import take
 
@@ -62,6 +62,13 @@ class Telephone:
 
     async def activate(self, offer_id: str) -> httpx.Response:
         response = await self.centre.http.put(
+            f"/v1/app/offers/{offer_id}/activation", headers=self.headers
+        )
+        assert_as_documented(response, "/v1/app/offers/{offer}/activation")
+        return response
+
+    async def deactivate(self, offer_id: str) -> httpx.Response:
+        response = await self.centre.http.delete(
             f"/v1/app/offers/{offer_id}/activation", headers=self.headers
         )
         assert_as_documented(response, "/v1/app/offers/{offer}/activation")
@@ -255,6 +262,61 @@ async def test_what_was_not_offered_cannot_be_switched_on(centre: JoinedCentre) 
     phone = await telephone(centre)
     assert (await phone.activate("yours")).status_code == 404
     assert (await phone.activate("tenth")).status_code == 404
+
+
+async def test_an_offer_that_is_switched_off_again_acts_where_it_is_not_known_yet_and_no_longer(
+    centre: JoinedCentre,
+) -> None:
+    await centre.publish(RULES)
+    await centre.load({
+        "kind": "account", "account_id": 7, "home_store": "store-1", "cards": [CARD],
+        "offers_to_activate": ["yours"], "personal_offers": ["later"],
+    })  # fmt: skip
+    phone = await telephone(centre)
+    early = (await phone.deactivate("yours")).json()
+    assert early == {"offer_id": "yours", "state": "to_activate", "repeated": True}
+    await phone.activate("yours")
+    till = await centre.till()
+    (told,) = (await till.pull()).accounts
+    first, again = await phone.deactivate("yours"), await phone.deactivate("yours")
+    assert (first.json()["repeated"], again.json()["repeated"]) == (False, True)
+    (outcome,) = await centre.post(till, till.sale("s1", account=told.snapshot))  # heard nothing
+    assert (outcome.outcome, outcome.reason) == ("accepted", "")
+    assert await centre.totals(7) == Totals(125)
+    heard = (await till.pull()).accounts[-1]
+    assert heard.snapshot.personal_offers == ("later",)
+    assert heard.snapshot.version > told.snapshot.version
+    await centre.post(till, till.sale("s2", account=heard.snapshot))
+    assert await centre.totals(7) == Totals(225)
+    assert (await phone.activate("yours")).json()["repeated"] is False
+
+
+async def test_only_what_the_customer_has_switched_on_is_switched_off(
+    centre: JoinedCentre,
+) -> None:
+    await centre.publish(RULES)
+    await centre.load({
+        "kind": "account", "account_id": 7, "home_store": "", "cards": [CARD],
+        "personal_offers": ["yours"], "offers_to_activate": ["over"],
+    })  # fmt: skip
+    phone = await telephone(centre)
+    said = [(await phone.deactivate(name)).json()["error"] for name in ("yours", "over", "later")]
+    assert said == ["conflict", "not_found", "not_found"]
+    assert await centre.pool.fetchval("select personal_offers from account") == ["yours"]
+
+
+async def test_what_is_switched_off_stays_so_when_the_lists_are_loaded_anew(
+    centre: JoinedCentre,
+) -> None:
+    await centre.publish(RULES)
+    mine = {"kind": "account", "account_id": 7, "home_store": "", "cards": [CARD]}
+    await centre.load({**mine, "offers_to_activate": ["yours"]})
+    phone = await telephone(centre)
+    await phone.activate("yours")
+    await phone.deactivate("yours")
+    await centre.load({**mine, "offers_to_activate": ["yours"]})
+    made = (await phone.get("offers"))["offers"]
+    assert [(each["offer_id"], each["state"]) for each in made] == [("yours", "to_activate")]
 
 
 async def test_what_is_switched_on_stays_when_the_lists_are_loaded_anew(

@@ -87,10 +87,43 @@ async def test_without_rules_nothing_is_given(centre: JoinedCentre) -> None:
     assert served(till.sale("s1", link_up=True)) == Service.NONE
 
 
-async def test_a_card_the_till_knows_nobody_by_is_degraded(centre: JoinedCentre) -> None:
+STRANGER = replace(builders.account(0), identified=True)
+
+
+@pytest.mark.parametrize("link_up", [True, False])
+async def test_a_card_the_centre_knows_and_the_till_does_not_is_degraded(
+    centre: JoinedCentre, *, link_up: bool
+) -> None:
     till = await centre.till()
-    stranger = replace(builders.account(0), identified=True)
-    assert served(till.sale("s1", account=stranger, card="4000", link_up=True)) == Service.DEGRADED
+    await centre.customer(7, card="4000")
+    sale = till.sale("s1", account=STRANGER, card="4000", link_up=link_up)
+    (outcome,) = await centre.post(till, sale)
+    assert outcome.outcome == "accepted"
+    assert counts(await read(centre)) == (0, 0, 1, 0)
+
+
+@pytest.mark.parametrize(("link_up", "served_so"), [(True, (1, 0, 0, 0)), (False, (0, 1, 0, 0))])
+async def test_a_card_that_was_nobodys_when_its_receipt_came_lacked_nothing(
+    centre: JoinedCentre, served_so: tuple[int, int, int, int], *, link_up: bool
+) -> None:
+    till = await centre.till()
+    sale = till.sale("s1", account=STRANGER, card="4000", link_up=link_up)
+    (outcome,) = await centre.post(till, sale)
+    assert outcome.outcome == "parked"
+    assert counts(await read(centre)) == (0, 0, 0, 0)
+    await centre.customer(7, card="4000")  # registers afterwards
+    await centre.apply()
+    assert counts(await read(centre)) == served_so
+
+
+async def test_what_else_was_missing_counts_for_a_card_that_was_nobodys_too(
+    centre: JoinedCentre,
+) -> None:
+    till = await centre.till()
+    sale = till.sale("s1", account=STRANGER, card="4000", link_up=True)
+    assert served(sale) == Service.DEGRADED
+    assert service_of(sale, printed(sale), is_equal=True, was_nobodys=True) == Service.FULL
+    assert service_of(sale, printed(sale), is_equal=False, was_nobodys=True) == Service.DEGRADED
 
 
 async def test_what_the_centre_calculates_otherwise_is_degraded(centre: JoinedCentre) -> None:

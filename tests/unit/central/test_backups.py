@@ -156,7 +156,7 @@ async def test_a_drill_proves_a_copy_and_leaves_nothing(
     await traded(centre)
     dump, made = await make_backup(database, tmp_path, now_ms=NOW_MS)
     with folder_for_postgres() as folder:
-        found = await drill(dump, folder, System())
+        found = (await drill(dump, folder, System())).report
         assert not list(folder.glob("drill-*"))
     assert found.good
     assert found.totals == found.expected == made.totals
@@ -172,7 +172,7 @@ async def test_a_drill_finds_a_copy_of_a_broken_ledger(
     centre.broken_checks = {"accounts"}
     dump, _ = await make_backup(database, tmp_path, now_ms=NOW_MS)
     with folder_for_postgres() as folder:
-        found = await drill(dump, folder, System())
+        found = (await drill(dump, folder, System())).report
     assert (found.good, found.broken) == (False, {"accounts": 1})
 
 

@@ -257,6 +257,25 @@ async def test_a_repeated_record_has_its_account_told_again(centre: JoinedCentre
         assert [row.snapshot.account_id for row in (await till.pull()).accounts] == [7]
 
 
+async def test_an_account_is_told_of_records_that_change_nothing_of_it(
+    centre: JoinedCentre,
+) -> None:
+    """Their till counts them by itself until the account arrives that holds them."""
+    till, other = await centre.till(), await centre.till()
+    await centre.customer(7, card="4000", home="store-1")
+    await centre.post(till, till.sale("s1", account=7), till.refund("r1", "s1"))
+    unsound = counting(till.sale("s2", account=7), [("uses:a", 0)])
+    second = other.refund("r2", "s1")
+    for by, record, outcome in ((other, second, "adjusted"), (till, unsound, "rejected_kept")):
+        await by.pull()
+        (decided,) = await centre.post(by, record)
+        assert decided.outcome == outcome
+        answer = await by.pull()
+        assert [row.snapshot.account_id for row in answer.accounts] == [7]
+        (stream,) = (each for each in answer.applied if each.incarnation == by.incarnation)
+        assert (stream.through, stream.waiting) == (len(by.hashes), ())
+
+
 async def test_receipts_counted_before_there_were_counters_are_not_taken_off(
     centre: JoinedCentre,
 ) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from central.observability import meters
+from central.streams.used_codes import codes_twice, forget
 from loyalty.calculation import Calculation
+from sync.customer_code import STEP_MS
 from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import JoinedCentre, Totals
 from tests.support.outside import program
@@ -119,6 +122,104 @@ async def test_the_same_code_at_two_tills_names_the_customer_twice_and_spends_no
     assert (await centre.totals(7)).posted == 500
     assert (await centre.risk_pool()).losses == 0
     near.close()
+
+
+@pytest.mark.parametrize("form", ["code", "digits"])
+async def test_a_code_shown_at_two_tills_is_found_when_both_receipts_are_home(
+    centre: JoinedCentre, far: TillOnCentre, tmp_path: Path, form: str
+) -> None:
+    near = await TillOnCentre.enrolled(centre, tmp_path / "near")
+    phone = await signed_in(centre)
+    code = await code_of(phone)
+    cut(far)
+    cut(near)
+    await far.sell(receipt(card=code["code"]))
+    centre.system.at_ms += 95_000  # the receipts have other ages of one code
+    await near.sell(receipt(card=code[form]))
+    before = counted()
+    await home(centre, near)
+    assert (await notes(centre), counted() - before) == ([""], 0)
+    await home(centre, far)
+    first, second = await posted(centre)
+    assert await notes(centre) == [
+        "", f"its customer's one-time code was shown for receipt {first} before",
+    ]  # fmt: skip
+    assert counted() - before == 1
+    async with centre.pool.acquire() as connection:
+        (found,) = await codes_twice(connection, None)
+        assert await codes_twice(connection, 8) == []
+    step = code["next_at_ms"] // STEP_MS - 1
+    assert (found.account_id, found.step, found.receipt, found.first_receipt) == (
+        7, step, second, first,
+    )  # fmt: skip
+    assert found.till_id == far.joined.till.identity.till_id
+    assert (await centre.totals(7)).posted == 500  # as printed
+    for days, kept in ((399, 1), (2, 0)):
+        centre.system.pass_days(days)
+        await forget(centre.pool, now_ms=centre.system.now_ms())
+        assert await centre.pool.fetchval("select count(*) from code_twice") == kept
+    near.close()
+
+
+async def test_codes_that_are_each_used_once_are_told_of_by_nobody(
+    centre: JoinedCentre, far: TillOnCentre, tmp_path: Path
+) -> None:
+    near = await TillOnCentre.enrolled(centre, tmp_path / "near")
+    phone = await signed_in(centre)
+    first = await code_of(phone)
+    await far.sell(receipt(card=first["code"]))
+    assert (await far.calculate(receipt(card=first["digits"]))).account_id == 0
+    centre.system.at_ms = first["next_at_ms"]
+    await near.sell(receipt(card=(await code_of(phone))["code"]))
+    await near.sell(receipt(card=CARD))
+    await near.sell(receipt(card=CARD))
+    for till in (far, near):
+        await home(centre, till)
+    assert await notes(centre) == [""] * 4
+    assert await centre.pool.fetchval("select count(*) from code_twice") == 0
+    assert await centre.pool.fetchval("select count(*) from used_code") == 2
+    centre.system.pass_days(61)
+    await forget(centre.pool, now_ms=centre.system.now_ms())
+    assert await centre.pool.fetchval("select count(*) from used_code") == 2
+    centre.system.pass_days(2)
+    await forget(centre.pool, now_ms=centre.system.now_ms())
+    assert await centre.pool.fetchval("select count(*) from used_code") == 0
+    near.close()
+
+
+async def test_receipts_without_a_code_are_not_a_byte_longer(
+    centre: JoinedCentre, far: TillOnCentre
+) -> None:
+    phone = await signed_in(centre)
+    await far.sell(receipt(card=CARD))
+    await far.sell(receipt())
+    await far.sell(receipt(card=(await code_of(phone))["code"]))
+    await home(centre, far)
+    bodies = await centre.pool.fetch(
+        "select body from receipt join inbox using (arrival) order by arrival"
+    )
+    assert [b"code_age" in row["body"] for row in bodies] == [False, False, True]
+
+
+async def notes(centre: JoinedCentre) -> list[str]:
+    """Return what the outcomes of receipts say, in the order they were posted."""
+    rows = await centre.pool.fetch(
+        "select reason from receipt join outcome using (arrival) order by arrival"
+    )
+    return [row["reason"] for row in rows]
+
+
+async def posted(centre: JoinedCentre) -> list[str]:
+    """Return the receipts in the order they were posted."""
+    rows = await centre.pool.fetch("select sale_key from receipt order by arrival")
+    return [row["sale_key"] for row in rows]
+
+
+def counted() -> float:
+    """Return how many receipts this process has found to have used a code again."""
+    found = meters.REGISTRY.get_sample_value("tillside_codes_shown_twice_total")
+    assert found is not None
+    return found
 
 
 async def test_a_code_shown_in_training_first_is_good_for_one_receipt(

@@ -1,19 +1,22 @@
 """Where the feed cannot go on from a cursor, a till compares and ends with the centre's rows."""
 
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from central.rights.issuing import DAY_MS
 from central.tills.feed import begin_epoch, sweep, watch_epoch
 from loyalty.bundle import Product
 from loyalty.canonical import canonical_bytes
 from sync import cycle
+from sync.cycle import Ask, Fetch
 from sync.errors import LinkError
 from sync.fingerprints import fingerprint
-from sync.messages import AccountRow, Compare, CompareAnswer, Cursor, PullAnswer
+from sync.messages import AccountRow, Compare, CompareAnswer, Cursor, Message, PullAnswer
 from tests.support import builders
 from tests.support.builders import offer
 from tests.support.centre import JoinedCentre
@@ -210,3 +213,46 @@ async def test_one_copy_that_is_put_back_twice_begins_two_epochs(centre: JoinedC
     first = await begin_epoch(centre.pool, now_ms=1_740_787_200_000)
     await centre.pool.execute("update feed_state set epoch = 1")
     assert await begin_epoch(centre.pool, now_ms=1_740_790_800_000) > first
+
+
+class Cut(TillOnCentre):
+    """A till whose line breaks after so many comparisons."""
+
+    comparisons = 300
+
+    async def _asked(self, question: Ask | Fetch) -> Message | bytes:
+        if isinstance(question, Ask) and isinstance(question.message, Compare):
+            small = msgspec.structs.replace(question.message, bytes_max=1_024)
+            question = replace(question, message=small)
+            self.comparisons -= 1
+            if self.comparisons < 0:
+                raise LinkError("no line")
+        return await super()._asked(question)
+
+
+@pytest.mark.parametrize("went_back", ["to another epoch", "unseen"])
+async def test_what_was_told_before_the_centre_went_back_is_told_again_whatever_its_version(
+    centre: JoinedCentre, tmp_path: Path, went_back: str
+) -> None:
+    """It numbers what changes now as it numbered what is undone; the line breaks in the middle."""
+    for account_id in range(1, 40):
+        await centre.customer(account_id, 10, home="store-1", card=f"{account_id:04}")
+    till = await Cut.enrolled(centre, tmp_path / "till")
+    cache = till.joined.till.cache
+    assert cache.account_count() == 39
+    await centre.pool.execute("update account set tier = 'gold' where account_id <= 20")
+    if went_back == "unseen":
+        cache.put_value("cursor", Cursor(epoch=1, transaction=1 << 40))
+    else:
+        await begin_epoch(centre.pool, now_ms=5_000)
+    before, conversations = cache.cursor(), 0
+    while cache.cursor() == before:
+        till.comparisons = 2
+        with suppress(LinkError):
+            await till.talk()
+        conversations += 1
+        assert conversations < 100
+    assert conversations > 2
+    tiers = {row.snapshot.tier for each in range(1, 21) for row in cache.rows_of(each)}
+    assert tiers == {"gold"}
+    till.close()

@@ -91,6 +91,7 @@ def test_of_a_healthy_centre_nothing_is_found() -> None:
         ({"recent": recent("5m", served(989_999))}, "availability_low", "", 989_999),
         ({"recent": recent("1h", FULL, served(9_999))}, "banner_availability_low", "red", 9_999),
         ({"queue": {"waiting_ms": 120_001}}, "records_wait", "", 120_001),
+        ({"queue": {"parked_ms": 259_200_001}}, "records_parked", "", 259_200_001),
         ({"queue": {"quarantined_hour": 2}}, "record_quarantined", "", 2),
         ({"queue": {"unequal_hour": 1}}, "receipt_unequal", "", 1),
         ({"queue": {"rejected_hour": 1}}, "receipt_rejected", "", 1),
@@ -100,6 +101,7 @@ def test_of_a_healthy_centre_nothing_is_found() -> None:
         ({"quarantined": (12,)}, "till_quarantined", "12", 0),
         ({"exposure": {"counters_exceeded": 3}}, "counter_exceeded", "", 3),
         ({"unsealed_days": 2}, "day_not_sealed", "", 2),
+        ({"mark_ms": 604_800_001}, "mark_stands", "", 604_800_001),
         (silent(1), "store_silent", "s0", 3_600_000),
         (silent(STORES_TOGETHER + 1), "stores_silent", "", STORES_TOGETHER + 1),
         ({"halted": (12,)}, "release_halted", "12", 0),
@@ -123,7 +125,9 @@ def test_each_thing_that_is_wrong_is_found_alone(
         {"recent": recent("1h", served(0))},
         {"recent": recent("1h", FULL, served(970_000))},
         {"queue": {"waiting_ms": 120_000}},
+        {"queue": {"parked_ms": 259_200_000}},
         {"exposure": pool(free=10, budgets=90)},
+        {"mark_ms": 604_800_000},
         {"exposure": pool(free=0, budgets=0, losses=100)},
         silent(1, minutes=30),
         {"feed": {"transaction_ms": 60_000}},
@@ -132,6 +136,14 @@ def test_each_thing_that_is_wrong_is_found_alone(
 )
 def test_at_its_threshold_and_of_too_little_nothing_is_found(parts: dict[str, Any]) -> None:
     assert find(changed(**parts)).found == ()
+
+
+def test_what_has_waited_too_long_for_another_record_is_to_be_decided() -> None:
+    days_90_ms = 90 * 86_400_000
+    told = {each.kind for each in find(changed(queue={"parked_ms": days_90_ms})).found}
+    assert told == {"records_parked"}
+    told = {each.kind for each in find(changed(queue={"parked_ms": days_90_ms + 1})).found}
+    assert told == {"records_parked", "records_parked_long"}
 
 
 def test_of_many_silent_stores_those_told_before_stay_as_they_are() -> None:

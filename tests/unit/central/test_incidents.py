@@ -103,6 +103,21 @@ async def test_what_comes_and_goes_is_one_incident_that_ends_once(
     assert [each.ended_ms is None for each in await incidents(centre)] == [True, False]
 
 
+async def test_records_that_may_wait_for_weeks_are_told_of_once_a_week(
+    centre: JoinedCentre, book: IncidentBook
+) -> None:
+    parked = Findings((Finding("records_parked", "", 300_000_000),))
+    days = [
+        day
+        for day in range(30)
+        for hour in range(24)
+        if await book.note(parked, now_ms=NOW_MS + (day * 24 + hour) * 60 * MINUTE_MS)
+    ]
+    assert days == [0, 7, 14, 21, 28]
+    (incident,) = await incidents(centre)
+    assert incident.says == "a record has waited 3 days for a card, a receipt or a transfer"
+
+
 async def test_one_that_goes_on_is_told_again_seldom(
     centre: JoinedCentre, book: IncidentBook
 ) -> None:

@@ -89,6 +89,40 @@ async def test_days_are_shown_and_proven(centre: JoinedCentre) -> None:
     assert len(proof.json()["entries"]) == 1
 
 
+async def test_what_waits_is_listed_and_given_up(centre: JoinedCentre) -> None:
+    till = await centre.till()
+    await centre.post(till, till.refund("r1", "s1"))
+    found = await centre.http.get("/v1/parked?store=store-1&days=0&rows=10", headers=OFFICE)
+    assert_as_documented(found, "/v1/parked")
+    assert (found.json()["total"], found.json()["limit_days"]) == (1, 90)
+    (waits,) = found.json()["records"]
+    assert (waits["kind"], waits["key"], waits["waits_for"]) == ("refund", "r1", "receipt")
+    ann = await person(centre, "ann", "call_centre")
+    path = f"/v1/parked/{waits['record']}/give-up"
+    early = await centre.http.post(path, headers=ann, json={"reason": "burnt"})
+    assert early.status_code == 409
+    assert_as_documented(early, "/v1/parked/{record}/give-up")
+    done = await centre.http.post(path, headers=ann, json={"reason": "burnt", "early": True})
+    assert_as_documented(done, "/v1/parked/{record}/give-up")
+    assert done.json() == waits
+    empty = await centre.http.get("/v1/parked", headers=ann)
+    assert empty.json() == {"total": 0, "limit_days": 90, "records": []}
+    await centre.apply()
+    outcomes = await centre.outcomes(till)
+    assert outcomes[len(till.bodies)].outcome == "rejected_kept"
+
+
+@pytest.mark.parametrize(
+    "asked", ["days=-1", "days=soon", "rows=0", "rows=1001", "days=" + "9" * 30]
+)
+async def test_a_listing_of_what_waits_is_asked_for_with_numbers(
+    centre: JoinedCentre, asked: str
+) -> None:
+    refused = await centre.http.get(f"/v1/parked?{asked}", headers=OFFICE)
+    assert refused.status_code == 422
+    assert_as_documented(refused, "/v1/parked")
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -100,6 +134,7 @@ async def test_days_are_shown_and_proven(centre: JoinedCentre) -> None:
             "/v1/adjustments",
             {"key": "key-00001", "account_id": 7, "points": 1, "reason": "goodwill"},
         ),
+        ("/v1/parked/1/give-up", {"reason": "burnt", "early": True}),
     ],
 )
 async def test_writes_are_a_persons_who_has_the_role(

@@ -79,6 +79,22 @@ async def test_versions_beyond_a_bound_are_one(centre: JoinedCentre) -> None:
     assert sum(by_software.values()) == 30
 
 
+async def test_tills_in_quarantine_are_counted_by_store(centre: JoinedCentre) -> None:
+    await centre.store("store-2")
+    first, second, revoked = [await centre.till("store-2") for _ in range(3)]
+    other = await centre.till()
+    assert (await scrape(centre)).series("tillside_store_tills_quarantined") == {}
+    for till in (first, second, revoked, other):
+        await centre.pool.execute(
+            "update till set quarantined_at_ms = 1 where till_id = $1", till.till_id
+        )
+    await centre.pool.execute("update till set revoked = true where till_id = $1", revoked.till_id)
+    centre.system.at_ms += MINUTE_MS
+    found = await scrape(centre)
+    assert found.value("tillside_tills_quarantined") == 3
+    assert found.series("tillside_store_tills_quarantined") == {("store-2",): 2, ("store-1",): 1}
+
+
 async def test_queues_have_a_length_and_an_age(centre: JoinedCentre) -> None:
     till = await centre.till()
     till.append(till.sale("s1"))
@@ -268,11 +284,12 @@ async def test_many_who_ask_at_once_cost_one_reading(centre: JoinedCentre) -> No
 async def test_reading_looks_through_neither_receipts_nor_records(centre: JoinedCentre) -> None:
     """Every statement of the page has an index for what grows with sales."""
     values: dict[str, tuple[object, ...]] = {
-        "tills": (NOW_MS, 1), "quarantined": (10,), "software": (), "rules": (),
+        "tills": (NOW_MS, 1), "quarantined": (10,), "quarantined_stores": (10,),
+        "software": (), "rules": (),
         "silent_stores": (NOW_MS, 1, 1),
         "silent_stores_count": (NOW_MS, 1), "inbox": (NOW_MS, 10), "feed": (10,),
         "releases": (), "halted": (NOW_MS,), "events": (NOW_MS, 10),
-        "seals": ("2025-03-05",), "server": (),
+        "seals": ("2025-03-05",), "server": (), "oldest_beyond": (),
     }  # fmt: skip
     assert set(values) == set(QUERIES)
     async with centre.pool.acquire() as connection, connection.transaction():

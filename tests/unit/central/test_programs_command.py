@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 import structlog
 
+from central.database.pool import open_pool
+from central.streams.partner_points import settle
 from tests.support.command_line import Ended
 from tests.support.command_line import central as run
 
@@ -113,3 +115,42 @@ def test_terms_and_statement_of_a_partner(database: str, given: list[str]) -> No
     assert next(csv.reader(io.StringIO(as_csv.said)))[:3] == ["number", "day", "kind"]
     as_json = json.loads(run("partners", "statement", "bakery", "--json", *given).said)
     assert (as_json["partner"], as_json["owed_points"]) == ("bakery", 0)
+
+
+def test_what_tills_handed_out_of_a_partners_points(database: str, given: list[str]) -> None:
+    run("partners", "add", "air", *given)
+    days = ("--from", "2026-01-01", "--to", "2026-01-31")
+    empty = run("partners", "hand-outs", "air", *days, *given)
+    nothing = "of its own points: handed out 0, back with goods 0, due to it 0\n"
+    assert empty.said == nothing
+    asyncio.run(_hand_out(database))
+    said = run("partners", "hand-outs", "air", *days, *given).said.splitlines()
+    assert [line.split() for line in said[:2]] == [
+        ["2026-01-02", "hand_out", "s1", "miles", "24"],
+        ["2026-01-02", "hand_back", "s1", "miles", "10"],
+    ]
+    assert said[2] == "of its own points: handed out 24, back with goods 10, due to it 14"
+    statement = run("partners", "statement", "air", *days, *given).said
+    assert statement.splitlines() == [
+        "given 0, taken back 0 (0 of it was spent), owed 0",
+        "of its own points: handed out 24, back with goods 10, due to it 14",
+    ]
+    as_csv = run("partners", "hand-outs", "air", "--csv", *days, *given).said
+    lines = list(csv.DictReader(io.StringIO(as_csv)))
+    assert [(each["refund"], each["points"]) for each in lines] == [("", "24"), ("r1", "10")]
+    as_json = json.loads(run("partners", "hand-outs", "air", "--json", *days, *given).said)
+    assert (as_json["due_points"], len(as_json["lines"])) == (14, 2)
+
+
+async def _hand_out(database: str) -> None:
+    """Put two lines into a statement as posting and settling do."""
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "insert into partner_hand_out_new values"
+        " ('s1', '', 'miles', 'air', 24, '2026-01-01', 1), ('s1', 'r1', 'miles', 'air', 10,"
+        " '2026-01-02', 2)"
+    )
+    await connection.close()
+    pool = await open_pool(database, connections_max=1)
+    assert await settle(pool, now_ms=1_767_355_200_000) == 2
+    await pool.close()

@@ -95,9 +95,11 @@ async def shop(centre: JoinedCentre, tmp_path: Path) -> AsyncIterator[Shop]:
     ]
     await centre.customer(7, 300, card=CARD, home=STORE)
     shop = Shop(centre, lan, tills)
-    await shop.heal(rounds=2)
+    for _ in range(2):
+        await shop.heal(rounds=1)
+        lan.beat()
     for index in range(3):
-        shop.joined(index).background()  # the first seconds are over
+        shop.joined(index).background()  # the first seconds are over, and all have the rules
     shop.cut_line()
     yield shop
     for till in shop.tills:

@@ -16,8 +16,10 @@ from central.api.traffic import (
     address_of,
     kind_of,
 )
+from central.system import System
 
 NARROW = Bounds(per_s_max=1e9, running_max=1, waiting_max=1, wait_s_max=5.0, late_ms_max=1e9)
+SHUT = Bounds(per_s_max=1e9, running_max=1, waiting_max=0, wait_s_max=5.0, late_ms_max=1e9)
 
 
 class Answering:
@@ -94,14 +96,14 @@ async def test_while_this_process_is_late_lower_classes_wait_and_tills_come_in()
     app.gate.set()
     control = TrafficControl(app)
     assert (await call(control, "/v1/app/courier"))[0] == 200
-    control.lateness.late_ms = 50.0
+    control.burden.late_ms = 50.0
     app_call = asyncio.create_task(call(control, "/v1/app/courier"))
     await asyncio.sleep(0)
     assert (await call(control, "/v1/till/push"))[0] == 200
     assert (await call(control, "/v1/exposure"))[0] == 200
     assert not app_call.done()
     assert (await app_call)[0] == 200  # once it is late no more
-    assert control.lateness.late_ms < 50.0
+    assert control.burden.late_ms < 50.0
 
 
 async def test_a_class_is_let_in_at_its_rate() -> None:
@@ -116,11 +118,52 @@ async def test_a_class_is_let_in_at_its_rate() -> None:
     assert asyncio.get_running_loop().time() - began_s > 0.15
 
 
+async def test_the_busier_the_process_the_fewer_of_a_lower_class_come_in() -> None:
+    class Working(System):
+        """Works half of the time."""
+
+        def worked_us(self) -> int:
+            return int(asyncio.get_running_loop().time() * 500_000)
+
+    app = Answering()
+    app.gate.set()
+    stands_back = Bounds(
+        per_s_max=1e9, running_max=50, waiting_max=500, wait_s_max=0.3, late_ms_max=1e9,
+        busy_max=0.4, per_s_min=100.0,
+    )  # fmt: skip
+    control = TrafficControl(app, app_bounds=stands_back, system=Working())
+    idle = await asyncio.gather(*(call(control, "/v1/app/courier") for _ in range(100)))
+    assert {status for status, _ in idle} == {200}
+    await asyncio.sleep(0.8)  # a quarter of a second's average has heard of it
+    assert 0.4 < control.burden.busy < 0.6
+    told = await asyncio.gather(*(call(control, "/v1/app/courier") for _ in range(100)))
+    busy = Counter(status for status, _ in told)
+    # Ten at once, a hundred a second for 0.3 s; the others are told to come again.
+    assert 20 < busy[200] < 60
+    assert busy[503] == 100 - busy[200]
+    assert (await call(control, "/v1/till/push"))[0] == 200
+
+
+async def test_those_that_were_refused_at_one_moment_do_not_come_again_at_one_moment() -> None:
+    control = TrafficControl(Answering(), app_bounds=SHUT)
+    loop, told_s = asyncio.get_running_loop(), list[float]()
+
+    async def refused() -> None:
+        assert (await call(control, "/v1/app/courier"))[0] == 503
+        told_s.append(loop.time())
+
+    began_s = loop.time()
+    await asyncio.gather(*(refused() for _ in range(50)))
+    tenths = Counter(int((each - began_s) * 10) for each in told_s)
+    assert min(told_s) - began_s >= 0.5
+    assert len(tenths) >= 5
+    assert max(tenths.values()) <= 20
+
+
 # Wrong secrets
 
 TOKEN = "/v1/oauth/token"
 WIDE = Bounds(per_s_max=1e9, running_max=9, waiting_max=999, wait_s_max=5.0, late_ms_max=1e9)
-SHUT = Bounds(per_s_max=1e9, running_max=1, waiting_max=0, wait_s_max=5.0, late_ms_max=1e9)
 PROGRAM, FLOOD = "10.0.0.2", "10.0.0.9"
 
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from central.ledger.verify import CHECKS
+from central.ledger.verify import BY_ACCOUNT, CHECKS, verify_ledger
 from tests.support.builders import line
 from tests.support.centre import JoinedCentre, PoolState, Totals
 from tests.support.till_probe import risk, take
@@ -143,6 +143,20 @@ insert into shared_counter (name, most, given) values ('campaign.uses:spring', 5
 
 programmes
 insert into programme (programme) values ('blue'); update store set programme = 'blue'
+
+partners
+insert into partner_hand_out_new values ('s1', '', 'miles', 'air', 5, '2025-03-05', 0)
+
+partners
+insert into api_client values ('air', 'partner', '', '', '{}', false, 0);
+insert into partner_hand_out_day values ('air', '2025-03-05', 5, 0)
+
+partners
+insert into api_client values ('bakery', 'partner', '', '', '{}', false, 0);
+insert into partner_day values ('bakery', '2025-03-05', 5);
+insert into partner_movement (client_id, reference, kind, account_id, points, occurred_on, day,
+    at_ms)
+values ('bakery', 'r-1', 'accrual', 7, 5, '2025-03-05', '2025-03-05', 0)
 """
 _IS_SPREAD = "select is_spread()"
 DAMAGES = [
@@ -267,3 +281,59 @@ async def test_an_overdraft_the_pool_could_not_pay_is_seen(centre: JoinedCentre)
     await centre.post(till, till.sale("s1", account=7, sources=[risk(100)]))
     assert await centre.risk_pool() == PoolState(0, 0, 30, 70)
     centre.broken_checks = {"pool"}
+
+
+# How long it may take
+
+GIVEN_UP_S = 0.05
+"""After so long the service, as it is set here, gives a statement up: its server and its client."""
+
+
+async def held_up(database: str, *, is_patient: bool) -> None:
+    """Prove the ledger while a check waits for longer than the service's statements may take."""
+    holder = await asyncpg.connect(database)
+    prover = await asyncpg.connect(database, command_timeout=GIVEN_UP_S)
+    try:
+        async with holder.transaction():
+            await holder.execute("lock table ledger_entry in access exclusive mode")
+            # Whoever is patient waits for the lock, until the lock's own time is over.
+            await prover.execute(
+                f"set statement_timeout = {int(GIVEN_UP_S * 1_000)}; set lock_timeout = 400"
+            )
+            await verify_ledger(prover, is_patient=is_patient)
+    finally:
+        await prover.close()
+        await holder.close()
+
+
+async def test_a_call_is_given_up_as_any_other_statement(
+    worked: JoinedCentre, database: str
+) -> None:
+    assert worked.broken_checks == set()
+    with pytest.raises((asyncpg.QueryCanceledError, TimeoutError)):
+        await held_up(database, is_patient=False)
+
+
+async def test_the_command_does_not_run_under_the_service_s_time(
+    worked: JoinedCentre, database: str
+) -> None:
+    assert worked.broken_checks == set()
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await held_up(database, is_patient=True)
+
+
+async def test_a_connection_is_as_it_was_after_a_patient_proof(worked: JoinedCentre) -> None:
+    async with worked.pool.acquire() as connection:
+        before = await connection.fetchval("show statement_timeout")
+        assert (await verify_ledger(connection, is_patient=True)).balanced
+        assert await connection.fetchval("show statement_timeout") == before == "30s"
+
+
+async def test_what_stands_twice_is_looked_for_some_accounts_at_a_time(
+    worked: JoinedCentre,
+) -> None:
+    steps: list[tuple[str, int, int]] = []
+    async with worked.pool.acquire() as connection:
+        await verify_ledger(connection, lambda *step: steps.append(step))
+    assert ("once", 0, 1) in steps
+    assert BY_ACCOUNT[-1] == "once"

@@ -58,6 +58,17 @@ def travelled(body: bytes, before: list[bytes]) -> tuple[int, Parts]:
     return len(packed), came.parts
 
 
+def test_a_one_time_code_makes_no_other_receipt_longer_and_its_own_by_a_mould_at_most() -> None:
+    plain, coded = (sale(code_age=age) for age in (None, 2))
+    assert b"code_age" not in plain
+    known = [form_of_parts(parts_of(plain))]
+    following = sale(code_age=None, key="01957e3c-9a40-7c11-8d22-3e4f5a6b7c99")
+    alone = travelled(following, known)[0]
+    again = sale(code_age=2, key="01957e3c-9a40-7c11-8d22-3e4f5a6b7c99")
+    assert parts_of(again).mould == parts_of(coded).mould  # one mould for each age
+    assert travelled(again, [form_of_parts(parts_of(coded)), *known])[0] <= alone + 1
+
+
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20].decode())
 def test_every_record_comes_back_as_it_was_written(body: bytes) -> None:
     assert whole(parts_of(body), body) == body

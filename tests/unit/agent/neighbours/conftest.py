@@ -1,11 +1,13 @@
 """A store of three tills: a vault that holds points of one customer, and two that hold none."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from loyalty.bundle import Bundle, Product
 from loyalty.offers import PointsPerMoney
 from tests.support import builders
 from tests.support.builders import offer
@@ -13,6 +15,14 @@ from tests.support.store_lan import SECOND, THIRD, VAULT, StoreLan, StoreTill, r
 from tests.support.till import SetSystem, customer
 
 HALF = builders.bundle(offer("points", PointsPerMoney(points=1, per_minor=100)))
+POINTS = offer("points", PointsPerMoney(points=2, per_minor=100))
+
+
+def large_bundle(articles: int = 30_000) -> Bundle:
+    """Return rules whose catalogue does not pack well: some hundred KB however packed."""
+    names = (hashlib.sha256(str(number).encode()).hexdigest()[:16] for number in range(articles))
+    product = Product(department="dairy")
+    return builders.bundle(POINTS, catalogue=dict.fromkeys(names, product), version=2)
 
 
 @dataclass(slots=True)

@@ -11,20 +11,60 @@ from agent.neighbours.bus_driver import BusDriver
 from agent.store_bus.port import BusRoster, BusStatus, Ears
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
-from sync.messages import BusKey, Roster, RosterTill
+from loyalty.bundle import Bundle
+from sync.cycle import PATH_BUNDLE
+from sync.messages import BusKey, Pull, Roster, RosterTill
 from sync.signing import SigningKey
 from tests.support.store_lan import SECOND, VAULT, seed_of
-from tests.support.till import CARD, IDENTITY, FakeCentre, JoinedTill, customer, enrolled_folder
-from tests.unit.agent.neighbours.conftest import HALF
+from tests.support.till import (
+    CARD,
+    IDENTITY,
+    FakeCentre,
+    JoinedTill,
+    customer,
+    enrolled_folder,
+    signed_bundle,
+)
+from tests.unit.agent.neighbours.conftest import HALF, large_bundle
 from tests.unit.agent.register import PAID, SALE, register_calling
+from tests.unit.agent.scripted_centre import scripted_centre, speaking_for
 from tests.unit.agent.store_bus.rig import KEY, free_address, holds
 
 RECEIPT = "/v1/receipts/0190a000-0000-7000-8000-000000000001"
 
 
-def prepared(folder: Path, till_id: int, roster: Roster) -> Path:
+def store_of_two() -> tuple[dict[int, str], Roster]:
+    """Return addresses of two tills by number, and their roster."""
+    addresses = {VAULT: free_address().gossip, SECOND: free_address().gossip}
+    tills = tuple(
+        RosterTill(
+            till_id=till_id,
+            public_key=SigningKey(seed_of(till_id)).public,
+            bus_address=address,
+            vault=till_id == VAULT,
+        )
+        for till_id, address in addresses.items()
+    )
+    key = BusKey(number=KEY.number, secret=KEY.secret)
+    return addresses, Roster(version="1", store=IDENTITY.place.store, bus_keys=(key,), tills=tills)
+
+
+def config_of(address: str) -> AgentConfig:
+    return AgentConfig(pos_port=0, bus=BusConfig(listen=address))
+
+
+def prepared(
+    folder: Path,
+    till_id: int,
+    roster: Roster,
+    *,
+    rules: Bundle = HALF,
+    centre_url: str = IDENTITY.centre_url,
+) -> Path:
     """Return the data folder of a till that met its centre once; the vault holds 100 points."""
-    identity = msgspec.structs.replace(IDENTITY, till_id=till_id, key_seed=seed_of(till_id))
+    identity = msgspec.structs.replace(
+        IDENTITY, till_id=till_id, key_seed=seed_of(till_id), centre_url=centre_url
+    )
     data = enrolled_folder(folder, identity)
     centre = FakeCentre(till_id=till_id)
     centre.knows(customer(points=0, held_points=100))
@@ -33,7 +73,7 @@ def prepared(folder: Path, till_id: int, roster: Roster) -> Path:
     # The agents run on today's clock: what they hold must still count.
     centre.system.wall_ms += 10 * 365 * 86_400_000  # type: ignore[attr-defined]
     before = JoinedTill(data, centre=centre, system=centre.system, identity=identity)  # type: ignore[arg-type]
-    before.take_rules(HALF)
+    before.take_rules(rules)
     before.talk()
     before.talk()
     with before.till.journal.transaction():
@@ -43,26 +83,9 @@ def prepared(folder: Path, till_id: int, roster: Roster) -> Path:
 
 
 async def test_a_customer_redeems_at_one_till_what_the_other_holds(tmp_path: Path) -> None:
-    addresses = {VAULT: free_address().gossip, SECOND: free_address().gossip}
-    roster = Roster(
-        version="1",
-        store=IDENTITY.place.store,
-        bus_keys=(BusKey(number=KEY.number, secret=KEY.secret),),
-        tills=tuple(
-            RosterTill(
-                till_id=till_id,
-                public_key=SigningKey(seed_of(till_id)).public,
-                bus_address=address,
-                vault=till_id == VAULT,
-            )
-            for till_id, address in addresses.items()
-        ),
-    )
+    addresses, roster = store_of_two()
     folders = {till_id: prepared(tmp_path / str(till_id), till_id, roster) for till_id in addresses}
-    configs = {
-        till_id: AgentConfig(pos_port=0, bus=BusConfig(listen=address))
-        for till_id, address in addresses.items()
-    }
+    configs = {till_id: config_of(address) for till_id, address in addresses.items()}
     async with (
         running_agent(folders[VAULT], configs[VAULT]) as vault,
         running_agent(folders[SECOND], configs[SECOND]) as second,
@@ -90,6 +113,26 @@ async def test_a_customer_redeems_at_one_till_what_the_other_holds(tmp_path: Pat
         )
         assert vault.health.report().rights_points == 40
         assert vault.health.report().siblings.copies_bytes > 0
+
+
+async def test_rules_that_one_till_has_come_to_the_other_over_the_bus(tmp_path: Path) -> None:
+    addresses, roster = store_of_two()
+    rules = large_bundle()
+    vault_data = prepared(tmp_path / "vault", VAULT, roster, rules=rules)
+    centre = FakeCentre(till_id=SECOND)
+    centre.publishes(rules)
+    async with scripted_centre(speaking_for(centre)) as said:  # it has no bundles to fetch
+        second_data = prepared(tmp_path / "second", SECOND, roster, rules=HALF, centre_url=said.url)
+        async with (
+            running_agent(vault_data, config_of(addresses[VAULT])),
+            running_agent(second_data, config_of(addresses[SECOND])) as second,
+        ):
+            books = second.till.books
+            manifest, _ = signed_bundle(rules)
+            await holds(lambda: books.active.bundle_hash == manifest.bundle)
+            # The centre hears of it though the pause after a talk is not over.
+            await holds(lambda: any(p.rules == (0, rules.version) for p in centre.asked(Pull)))
+            assert not any(heard.path.startswith(PATH_BUNDLE) for heard in said.heard)
 
 
 class NotedBus:

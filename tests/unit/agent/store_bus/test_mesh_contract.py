@@ -150,6 +150,15 @@ async def test_the_longest_packet_arrives_byte_for_byte(pair: tuple[str, str]) -
 
 
 @pytest.mark.parametrize("pair", PAIRS)
+async def test_no_answer_is_lost_however_quickly_they_follow(pair: tuple[str, str]) -> None:
+    async with joined(by_till(pair), places(2)) as (one, _):
+        for number in range(40):
+            wanted = [b"%d" % (ASKING_MAX * number + each) for each in range(ASKING_MAX)]
+            answers = await asyncio.gather(*(asked(one, 2, packet) for packet in wanted))
+            assert None not in answers
+
+
+@pytest.mark.parametrize("pair", PAIRS)
 async def test_requests_to_one_till_keep_their_order_and_their_answers(
     pair: tuple[str, str],
 ) -> None:

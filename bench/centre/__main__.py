@@ -129,7 +129,9 @@ class Measurement:
         shown: dict[str, Any] = {}
         for name in ("quiet", "storm"):
             planned = measuring.plan(self._trade, stage, int(per_s * effort.storm_s))
-            process = storm.start_storm(stage, effort.storm_s, tokens) if name == "storm" else None
+            process = None
+            if name == "storm":
+                process = await asyncio.to_thread(storm.start_storm, stage, effort.storm_s, tokens)
             times, _ = await measuring.purchases(stage, self._trade, planned, per_s=per_s)
             shown[name] = times.figures()
             if process is not None:

@@ -20,6 +20,7 @@ LINES: Final = 128
 """More than may be at work and wait (`central.api.traffic.APP`), so that some are turned away."""
 PATHS: Final = ("/v1/app/account", "/v1/app/receipts")
 _PROGRAM: Final = "bench-app"
+_BEGINS: Final = "begins\n"
 _SIGN_IN_S_MAX: Final = 60.0
 
 
@@ -90,7 +91,13 @@ async def hammer(port: int, seconds: float, tokens: Sequence[str]) -> Counter[in
 
 
 def start_storm(stage: Stage, seconds: float, tokens: Sequence[str]) -> "subprocess.Popen[str]":
-    """Start a storm in a process of its own."""
+    """Start a storm in a process of its own; returns when it is about to begin.
+
+    What a process takes to start is no customer's doing, and the tills would wait for it.
+
+    Raises:
+        RigError: it did not begin.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.centre.storm", str(stage.port), str(seconds)],
         stdin=subprocess.PIPE,
@@ -101,6 +108,9 @@ def start_storm(stage: Stage, seconds: float, tokens: Sequence[str]) -> "subproc
     process.stdin.write(json.dumps(list(tokens)))
     process.stdin.close()
     process.stdin = None
+    assert process.stdout is not None
+    if process.stdout.readline() != _BEGINS:
+        raise RigError("the storm of the app did not begin; what it said stands above")
     return process
 
 
@@ -139,5 +149,7 @@ def flaws(storm: Mapping[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    told = asyncio.run(hammer(int(sys.argv[1]), float(sys.argv[2]), json.load(sys.stdin)))
+    tokens_of_customers = json.load(sys.stdin)
+    print(_BEGINS, end="", flush=True)
+    told = asyncio.run(hammer(int(sys.argv[1]), float(sys.argv[2]), tokens_of_customers))
     print(json.dumps(told))

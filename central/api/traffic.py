@@ -39,7 +39,7 @@ RETRY_AFTER_S: Final = 1
 _TURNED_AWAY: Final = 503
 _IPV4: Final = 4
 _IPV6_HOST_BITS: Final = 64
-_HELD_S: Final = 0.5
+_HELD_S: Final = 1.0
 _SPREAD: Final = (math.sqrt(5) - 1) / 2
 """Refusals one after the other are held so much of `_HELD_S` longer each, modulo 1: those that were
 told at one moment do not come again at one moment."""
@@ -86,7 +86,7 @@ class Bounds:
 
 APP: Final = Bounds(
     per_s_max=200.0, running_max=2, waiting_max=64, wait_s_max=2.0, late_ms_max=25.0,
-    busy_max=0.5, per_s_min=10.0,
+    busy_max=0.5, per_s_min=20.0,
 )  # fmt: skip
 SIGN_IN: Final = APP
 STRANGERS: Final = Bounds(
@@ -176,22 +176,31 @@ class _Gate:
     def __post_init__(self) -> None:
         self.running = asyncio.Semaphore(self.bounds.running_max)
 
-    def _due_s(self, busy: float) -> float:
-        """Take the next turn of the class's rate; returns how long it is to wait for."""
+    def _take_turn(self, busy: float) -> float | None:
+        """Take the next turn of the class's rate.
+
+        Returns:
+            How long it is to wait for; None where that is too long, and no turn is taken.
+        """
         bounds, now_s = self.bounds, asyncio.get_running_loop().time()
         per_s = max(bounds.per_s_min, bounds.per_s_max * (1 - busy / bounds.busy_max))
-        self.next_s = max(self.next_s, now_s - _BURST_S) + 1 / per_s
-        return self.next_s - now_s
+        next_s = max(self.next_s, now_s - _BURST_S) + 1 / per_s
+        if next_s - now_s > bounds.wait_s_max:
+            return None
+        self.next_s = next_s
+        return next_s - now_s
 
     async def enter(self, burden: Burden) -> bool:
         """Take a place; False where there is none soon."""
-        if self.waiting >= self.bounds.waiting_max:
+        has_room = self.waiting < self.bounds.waiting_max
+        due_s = self._take_turn(burden.busy) if has_room else None
+        if due_s is None:
             self.refused += 1
             return False
         self.waiting += 1
         try:
             async with asyncio.timeout(self.bounds.wait_s_max):
-                if (due_s := self._due_s(burden.busy)) > 0:
+                if due_s > 0:
                     await asyncio.sleep(due_s)
                 while burden.late_ms > self.bounds.late_ms_max:  # noqa: ASYNC110 - it beats
                     await asyncio.sleep(_BEAT_S)

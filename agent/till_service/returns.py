@@ -139,9 +139,12 @@ class ReturnService:
         if told.code == "wrong":
             return _Known(code_is_wrong=True)
         calculation = calculation or told.calculation
-        made = self._till.journal.receipts.returns_of(key)
-        # The centre knows how much a return of "all that is left" was.
-        made.update({one.key: one for one in told.returns})
+        # The centre knows how much a return of "all that is left" was, also of one made here.
+        made = {
+            **self._till.journal.receipts.returns_of(key),
+            **(shown.known.made if shown is not None else {}),
+            **{one.key: one for one in told.returns},
+        }
         original = msgspec.json.decode(calculation, type=Calculation) if calculation else None
         if original is None and shown is None and proof is not None:
             is_proven = verdict == Verdict.GENUINE or told.code == "genuine"
@@ -149,7 +152,7 @@ class ReturnService:
         if shown is None:
             return _Known(original, made, told.available_points)
         available = shown.known.available_points if request.confirm else told.available_points
-        return _Known(shown.known.original, {**shown.known.made, **made}, available)
+        return _Known(shown.known.original, made, available)
 
     def _calculate(
         self, request: ReturnRequest, known: _Known

@@ -291,6 +291,22 @@ def test_the_centre_and_the_journal_count_one_return_once(
     assert joined.take_back(returning(pieces("1", 4)), OTHER_RETURN).outcome == Outcome.RECORDED
 
 
+def test_what_the_centre_said_of_an_own_return_counts_though_it_falls_silent(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    sell_six(joined, under("from_refund"))
+    joined.take_back(returning(pieces("1", 2)))
+    # It was posted otherwise than shown here: the rest evens that out.
+    own = ReturnMade(key=RETURN, items=(pieces("1", 2),), charged_back_minor=20)
+    centre.receipts[RECEIPT] = ReceiptAnswer(returns=(own,))
+    joined.talk()
+    shown = joined.take_back(returning("1", "2", confirm=False), OTHER_RETURN)
+    joined.cut_off()
+    done = joined.take_back(returning("1", "2"), OTHER_RETURN)
+    assert done.outcome == Outcome.RECORDED
+    assert reversal(done) == reversal(shown)
+
+
 def test_a_part_of_an_unknown_receipt_is_recorded_as_it_was_said(alone: JoinedTill) -> None:
     answer = alone.take_back(returning(pieces("1", 2), "2"))
     assert (answer.outcome, answer.pending) == (Outcome.RECORDED, True)

@@ -54,6 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return one worker more than there are cores: drills of lines and processes mostly wait."""
+    cores = os.cpu_count()
+    return cores + 1 if cores and config.getoption("numprocesses") == "auto" else None
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a worker of pytest-xdist
     """Tell a worker which run it belongs to."""
     node.workerinput["run"] = node.config.stash[RUN]

@@ -25,7 +25,6 @@ from bench.simulate.report import (
 from bench.simulate.worlds import PROFILES, Told, World, Worlds, running_worlds
 from tests.simulation.plants import PLANTS
 
-PLANT_SEEDS_MAX = 8
 _SEEDS = 20
 _SAY_S = 20
 _DONE_MIN = 1e-4
@@ -221,10 +220,7 @@ def _say_violation(told: Told) -> None:
 def _plants(worlds: Worlds, days: int) -> tuple[int, int]:
     caught = 0
     for plant in PLANTS:
-        tries = (
-            World(seed=seed, days=days, plant=plant.__name__)
-            for seed in range(1, PLANT_SEEDS_MAX + 1)
-        )
+        tries = (World(seed=seed, days=days, plant=plant.__name__) for seed in plant.seeds())
         found = ""
         for told in worlds.run(tries):
             if told.violation and not told.cause:

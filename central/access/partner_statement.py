@@ -111,20 +111,6 @@ async def read_statement(
         )
     assert totals is not None
     assert own is not None
-    movements = tuple(
-        Movement(
-            number=row["number"],
-            day=row["day"],
-            at_ms=row["at_ms"],
-            kind=row["kind"],
-            reference=row["reference"],
-            of_reference=row["of_reference"],
-            points=row["points"],
-            not_recovered_points=row["not_recovered"],
-            occurred_on=row["occurred_on"],
-        )
-        for row in rows[:rows_max]
-    )
     recovered = totals["reversed"] - totals["not_recovered"]
     return Statement(
         partner=client_id,
@@ -137,7 +123,7 @@ async def read_statement(
         handed_out_points=own["handed_out"],
         handed_back_points=own["handed_back"],
         due_points=own["handed_out"] - own["handed_back"],
-        movements=movements,
+        movements=tuple(Movement(**row) for row in rows[:rows_max]),
         next=_next(rows, rows_max),
     )
 
@@ -152,20 +138,6 @@ async def read_hand_outs(
             _SQL["hand_outs"], client_id, first, last, after, rows_max + 1
         )
     assert own is not None
-    lines = tuple(
-        HandOut(
-            number=row["number"],
-            day=row["day"],
-            at_ms=row["at_ms"],
-            kind="hand_back" if row["refund"] else "hand_out",
-            receipt=row["receipt"],
-            refund=row["refund"],
-            offer=row["offer"],
-            points=row["points"],
-            occurred_on=row["occurred_on"],
-        )
-        for row in rows[:rows_max]
-    )
     return HandOuts(
         partner=client_id,
         first_day=first,
@@ -173,7 +145,7 @@ async def read_hand_outs(
         handed_out_points=own["handed_out"],
         handed_back_points=own["handed_back"],
         due_points=own["handed_out"] - own["handed_back"],
-        lines=lines,
+        lines=tuple(HandOut(**row) for row in rows[:rows_max]),
         next=_next(rows, rows_max),
     )
 

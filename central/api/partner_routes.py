@@ -146,25 +146,26 @@ class PartnerRoutes:
 
     async def _statement(self, request: Request, partner: Partner) -> Statement | Response:
         asked = self._asked(request)
-        async with self.pool.acquire() as connection:
-            found = await partner_statement.read_statement(
-                connection, partner.name, asked.first, asked.last,
-                after=asked.after, rows_max=asked.rows_max,
-            )  # fmt: skip
+        found = await self._lines(partner_statement.read_statement, partner, asked)
         if not asked.as_csv:
             return found
         return asked.page(PATH_STATEMENT, statement_csv(found), found.next)
 
     async def _hand_outs(self, request: Request, partner: Partner) -> HandOuts | Response:
         asked = self._asked(request)
-        async with self.pool.acquire() as connection:
-            found = await partner_statement.read_hand_outs(
-                connection, partner.name, asked.first, asked.last,
-                after=asked.after, rows_max=asked.rows_max,
-            )  # fmt: skip
+        found = await self._lines(partner_statement.read_hand_outs, partner, asked)
         if not asked.as_csv:
             return found
         return asked.page(PATH_HAND_OUTS, hand_outs_csv(found), found.next)
+
+    async def _lines(
+        self, read: Callable[..., Awaitable[K]], partner: Partner, asked: "_Asked"
+    ) -> K:
+        async with self.pool.acquire() as connection:
+            return await read(
+                connection, partner.name, asked.first, asked.last,
+                after=asked.after, rows_max=asked.rows_max,
+            )  # fmt: skip
 
     def _asked(self, request: Request) -> "_Asked":
         """Return which lines are wanted.

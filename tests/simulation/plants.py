@@ -55,6 +55,7 @@ class GrantTakenAgain(AsBuilt):
 
     name = "a grant that comes twice is taken twice"
     faults = replace(USUAL, late_repeats=300)
+    first_seed = 6
 
     def till_side(self, till: Till) -> JournalTillSide:
         """Return a side without the check for grants it has."""

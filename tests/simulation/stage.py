@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.audited import World as AuditedWorld
 from tests.simulation.auditor import Auditor
-from tests.simulation.auditor import World as AuditedWorld
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.disk import SimulatedVfs

@@ -24,7 +24,6 @@ REGRESSIONS = [
     if line.strip() and not line.startswith("#")
 ]
 FRESH = Size(days=2)
-PLANT_SEEDS_MAX = 8
 
 
 @pytest_asyncio.fixture
@@ -105,7 +104,7 @@ async def test_a_planted_bug_is_found(
     plant: type[AsBuilt], scratch_databases: ScratchDatabases
 ) -> None:
     found = ""
-    for seed in range(1, PLANT_SEEDS_MAX + 1):
+    for seed in plant.seeds():
         dsn = scratch_databases.create()
         pool = await open_simulation_pool(dsn)
         try:
@@ -117,4 +116,4 @@ async def test_a_planted_bug_is_found(
         if found:
             assert run.chronicle.error is None, found
             return
-    assert found, f"{plant.name}: not found in {PLANT_SEEDS_MAX} seeds"
+    assert found, f"{plant.name}: not found in seeds {plant.seeds()}"

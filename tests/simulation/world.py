@@ -15,8 +15,8 @@ from central.database.pool import Pool
 from loyalty.bundle import Bundle
 from sync.signing import SigningKey
 from tests.simulation import faults as fault_rates
+from tests.simulation.audited import World as AuditedWorld
 from tests.simulation.auditor import Auditor
-from tests.simulation.auditor import World as AuditedWorld
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle, ViolationError, require
 from tests.simulation.copies import Copies

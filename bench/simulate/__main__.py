@@ -66,6 +66,8 @@ EXPECTED = (
     "stream begun anew: fork",
     "stream begun anew: witness",
     "the pool paid",
+    "work refused by a full disk",
+    "work refused by a read-only disk",
 )
 """Rare things that a large run must have seen; one that was not seen was not tested."""
 _LARGE_TILL_YEARS = 100

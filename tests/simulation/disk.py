@@ -7,9 +7,11 @@ machine (randomness, time, waiting) comes from the seed, so that a run repeats t
 
 import random
 from collections.abc import Callable
+from typing import Literal
 
 import apsw
 
+from agent.errors import JournalUnavailableError
 from agent.journal.anchor import Mark, decode_mark, encode_mark
 
 _SECTOR_BYTES = 512
@@ -54,6 +56,8 @@ class Disk:
     Attributes:
         operations: writes, truncations and syncs so far.
         is_off: the power was cut in the middle of something.
+        refuses: no file may grow while it is `full`; nothing is written while it is `read-only`.
+        sync_ms: how long it takes to bring something to the platter.
     """
 
     def __init__(self, draws: random.Random) -> None:
@@ -62,6 +66,35 @@ class Disk:
         self._off_at: int | None = None
         self.operations = 0
         self.is_off = False
+        self.refuses: Literal["", "full", "read-only"] = ""
+        self.sync_ms = 0
+        self._waited_ms = 0
+
+    def count_sync(self) -> None:
+        """Count a sync, as an operation and in time."""
+        self.count_operation()
+        self._waited_ms += self.sync_ms
+
+    def take_wait(self) -> int:
+        """Return for how many ms syncs have kept their caller waiting since the last question."""
+        waited_ms, self._waited_ms = self._waited_ms, 0
+        return waited_ms
+
+    def mend(self) -> None:
+        """Make it work again as it should."""
+        self.refuses, self.sync_ms = "", 0
+
+    def require_room(self, *, grows: bool) -> None:
+        """Refuse a write for which there is no room, or any.
+
+        Raises:
+            FullError: the file would grow and the disk is full.
+            IOError: the disk became read-only, as it does after a fault.
+        """
+        if self.refuses == "full" and grows:
+            raise apsw.FullError("the disk is full")
+        if self.refuses == "read-only":
+            raise apsw.IOError("the disk is read-only")
 
     def cut_power_after(self, operations: int) -> None:
         """Cut the power at a later operation."""
@@ -127,7 +160,13 @@ class Disk:
         self._files.pop(name, None)
 
     def set_aside(self, name: str, kept_as: str) -> None:
-        """Rename a database with its side files."""
+        """Rename a database with its side files.
+
+        Raises:
+            JournalUnavailableError: the disk is read-only.
+        """
+        if self.refuses == "read-only":
+            raise JournalUnavailableError("the disk is read-only")
         for suffix in ("", "-wal", "-journal"):
             if (file := self._files.pop(name + suffix, None)) is not None:
                 self._files[kept_as + suffix] = file
@@ -201,13 +240,19 @@ class DiskAnchor:
         return decode_mark(bytes(self._disk.open(self._name).seen))
 
     def write(self, mark: Mark) -> None:
-        """Keep the mark instead of the one before; the power may go at every step."""
+        """Keep the mark instead of the one before; the power may go at every step.
+
+        Raises:
+            JournalUnavailableError: the disk refuses.
+        """
+        if self._disk.refuses:
+            raise JournalUnavailableError(f"the disk is {self._disk.refuses}")
         partial = f"{self._name}.partial"
         self._disk.delete(partial)
         file = self._disk.open(partial)
         self._disk.count_operation()
         file.write(encode_mark(mark), 0)
-        self._disk.count_operation()
+        self._disk.count_sync()
         file.sync()
         self._disk.count_operation()
         self._disk.rename(partial, self._name)
@@ -226,14 +271,17 @@ class _OpenFile:
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         self._disk.count_operation()
+        self._disk.require_room(grows=offset + len(data) > len(self._file.seen))
         self._file.write(bytes(data), offset)
 
     def xTruncate(self, size: int) -> None:  # noqa: N802
         self._disk.count_operation()
+        self._disk.require_room(grows=size > len(self._file.seen))
         self._file.truncate(size)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        self._disk.count_operation()
+        self._disk.count_sync()
+        self._disk.require_room(grows=False)
         self._file.sync()
 
     def xFileSize(self) -> int:  # noqa: N802
@@ -287,6 +335,7 @@ class SimulatedVfs(apsw.VFS):
     def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
         disk = self._disk(name)
         disk.count_operation()
+        disk.require_room(grows=False)
         disk.delete(name)
 
     def xAccess(self, name: str, flags: int) -> bool:  # noqa: N802

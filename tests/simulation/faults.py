@@ -19,6 +19,9 @@ class Faults:
         spoiled_journals_per_till_day: the journal's file is damaged while the agent is down.
         restored_images_per_till_day: the disk as it was hours or days before comes back, one in two
             times with its anchor, so that only others can tell.
+        full_disks_per_till_day: for hours no file may grow.
+        read_only_disks_per_till_day: for hours nothing can be written.
+        slow_disks_per_till_day: for hours each sync takes up to five seconds.
         clock_jumps_per_till_day: the machine's clock is off by up to ten years.
         failovers_per_day: the centre goes on with a copy that is minutes behind.
         dead_disks_per_till_day: the machine is gone for good; another till takes its place.
@@ -45,6 +48,9 @@ class Faults:
     power_cuts_per_till_day: float = 0.0
     spoiled_journals_per_till_day: float = 0.0
     restored_images_per_till_day: float = 0.0
+    full_disks_per_till_day: float = 0.0
+    read_only_disks_per_till_day: float = 0.0
+    slow_disks_per_till_day: float = 0.0
     clock_jumps_per_till_day: float = 0.0
     held_back_per_day: float = 0.0
     stalls_per_day: float = 0.0
@@ -86,6 +92,9 @@ USUAL = Faults(
     power_cuts_per_till_day=0.8,
     spoiled_journals_per_till_day=0.06,
     restored_images_per_till_day=0.06,
+    full_disks_per_till_day=0.1,
+    read_only_disks_per_till_day=0.05,
+    slow_disks_per_till_day=0.1,
     clock_jumps_per_till_day=0.15,
     held_back_per_day=1.0,
     stalls_per_day=0.3,
@@ -103,6 +112,9 @@ SOUND_DISKS = replace(
     USUAL,
     spoiled_journals_per_till_day=0.0,
     restored_images_per_till_day=0.0,
+    full_disks_per_till_day=0.0,
+    read_only_disks_per_till_day=0.0,
+    slow_disks_per_till_day=0.0,
     failovers_per_day=0.0,
     dead_disks_per_till_day=0.0,
     lone_restores_per_day=0.0,
@@ -124,6 +136,9 @@ YEARS = Faults(
     power_cuts_per_till_day=0.1,
     spoiled_journals_per_till_day=0.015,
     restored_images_per_till_day=0.008,
+    full_disks_per_till_day=0.01,
+    read_only_disks_per_till_day=0.005,
+    slow_disks_per_till_day=0.02,
     clock_jumps_per_till_day=0.03,
     held_back_per_day=0.3,
     stalls_per_day=0.1,

@@ -2,6 +2,7 @@
 
 import random
 from functools import partial
+from typing import Literal
 
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import really
@@ -32,6 +33,9 @@ class Mishaps:
                 (faults.power_cuts_per_till_day, self._cut_power),
                 (faults.spoiled_journals_per_till_day, self._spoil),
                 (faults.clock_jumps_per_till_day, self._jump),
+                (faults.full_disks_per_till_day, partial(self._refuse, "full")),
+                (faults.read_only_disks_per_till_day, partial(self._refuse, "read-only")),
+                (faults.slow_disks_per_till_day, self._slow),
             ):
                 stage.schedule(rate, partial(what, till))
         stage.schedule(faults.stalls_per_day, self._stall)
@@ -79,6 +83,21 @@ class Mishaps:
             self._back(till, 60_000)
 
         self._stage.kernel.start(work(), "spoil")
+
+    def _refuse(self, how: Literal["full", "read-only"], till: SimulatedTill) -> None:
+        hours = self._draws.uniform(0.1, 8)
+        self._stage.chronicle.fault(f"disk {how}", f"{till.name} for {hours:.1f} h")
+        till.disk.refuses = how
+        self._mend(till.disk, hours)
+
+    def _slow(self, till: SimulatedTill) -> None:
+        hours = self._draws.uniform(0.1, 8)
+        self._stage.chronicle.fault("disk slow", f"{till.name} for {hours:.1f} h")
+        till.disk.sync_ms = self._draws.choice((500, 2_000, 5_000))
+        self._mend(till.disk, hours)
+
+    def _mend(self, disk: Disk, hours: float) -> None:
+        self._stage.kernel.at(self._stage.kernel.now_ms + int(hours * HOUR_MS), disk.mend)
 
     def _jump(self, till: SimulatedTill) -> None:
         till.clock.off_by_ms = self._draws.randint(-10 * _YEAR_MS, 10 * _YEAR_MS)

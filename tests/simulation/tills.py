@@ -44,6 +44,8 @@ _RETRY_SHARE_MIN = 0.002
 _LISTEN_SHARE = 0.5
 """Of the tills: those whose line lets a pull wait; after a talk they go on hearing."""
 _LISTENS_MAX = 3
+_START_AGAIN_MS = 60_000
+"""After so long an agent that could not open its files is started again."""
 _SIBLINGS_MS = 15_000
 """Between rounds with siblings while rules are waited for."""
 _REQUEST_MS = 20_000
@@ -87,6 +89,10 @@ class TillClock(System):
 
 class MachineOffError(Exception):
     """The agent's process is gone; whoever called it hears nothing."""
+
+
+class DiskRefusesError(Exception):
+    """The agent lives and could not write; who asked for it tries again."""
 
 
 class SimulatedTill:
@@ -153,6 +159,9 @@ class SimulatedTill:
         try:
             self.till = self._guarded(self._open)
         except MachineOffError:
+            return
+        except DiskRefusesError:
+            self._kernel.at(self._kernel.now_ms + _START_AGAIN_MS, self.restart)
             return
         self.receipts = TillService(self.till)
         self.returns = ReturnService(self.till)
@@ -243,7 +252,12 @@ class SimulatedTill:
         self._chronicle.note(f"{self.name} down{', power lost' if lost_power else ''}")
 
     def _guarded(self, work: Callable[[], R]) -> R:
-        """Run the agent's code; raises MachineOffError when the process does not outlive it."""
+        """Run the agent's code.
+
+        Raises:
+            MachineOffError: the process did not outlive it.
+            DiskRefusesError: the disk is full or read-only.
+        """
         try:
             result: R | None = work()
         except JournalDamagedError:
@@ -253,7 +267,10 @@ class SimulatedTill:
                 self._kernel.at(self._kernel.now_ms + 30_000, self.restart)
                 raise MachineOffError from None
             result = None
-        except (JournalUnavailableError, apsw.Error):
+        except (JournalUnavailableError, apsw.Error) as error:
+            if self.disk.refuses and isinstance(error, JournalUnavailableError):
+                self._chronicle.sometimes[f"work refused by a {self.disk.refuses} disk"] += 1
+                raise DiskRefusesError from error
             if not self.disk.is_off:
                 raise
             result = None
@@ -302,14 +319,23 @@ class SimulatedTill:
                     steps.close()
                     return None
                 done, value = self._guarded(lambda: _advance(steps, reply))  # noqa: B023
-            if self._guarded(self._has_to_tell) or self._network.has_rules_for(till):
-                self.wake()
+            with suppress(DiskRefusesError):
+                if self._guarded(self._has_to_tell) or self._network.has_rules_for(till):
+                    self.wake()
+            await self._wait_for_disk(life)
             return value
-        except MachineOffError:
+        except (MachineOffError, DiskRefusesError):
             return None
         finally:
             if self.life == life:
                 self._is_busy = False
+
+    async def _wait_for_disk(self, life: int) -> None:
+        """Let the time pass that the disk took, with whatever happens meanwhile."""
+        if waited_ms := self.disk.take_wait():
+            await sleep(waited_ms)
+            if self.life != life:
+                raise MachineOffError
 
     def _has_to_tell(self) -> bool:
         assert self.till is not None
@@ -351,7 +377,7 @@ class SimulatedTill:
                 pause_ms = self._talk_ms
             except MachineOffError:
                 return
-            except SyncError:
+            except (SyncError, DiskRefusesError):
                 pause_ms = int(self._talk_ms * self._draws.uniform(*self._retry_shares))
             if self.life != life:
                 return
@@ -413,6 +439,7 @@ class SimulatedTill:
     async def _drive(self, steps: Conversation, life: int) -> None:
         done, wish = self._guarded(lambda: _advance(steps, None))
         while not done:
+            await self._wait_for_disk(life)
             error: SyncError | None = None
             reply: Message | bytes | None = None
             try:
@@ -471,7 +498,7 @@ class SimulatedTill:
         """Return what the agent gossips now; None when it does not live."""
         try:
             return self._guarded(self._beat_now) if self.is_up else None
-        except MachineOffError:
+        except (MachineOffError, DiskRefusesError):
             return None
 
     def _beat_now(self) -> bytes:
@@ -493,7 +520,7 @@ class SimulatedTill:
             if last and last[0] is known and last[1] is body and last[2] is known.head:
                 till.neighbours.heard(number)
                 return
-        with suppress(MachineOffError):
+        with suppress(MachineOffError, DiskRefusesError):
             self._guarded(lambda: self._desk.heard(number, body))
         if known is not None:
             self._heard[number] = known, body, known.head
@@ -503,17 +530,20 @@ class SimulatedTill:
         if not self.is_up:
             return None
         try:
-            return self._guarded(lambda: self._desk.asked(sibling.number, body))
-        except MachineOffError:
+            answer = self._guarded(lambda: self._desk.asked(sibling.number, body))
+        except (MachineOffError, DiskRefusesError):
             return None
+        return None if self.disk.take_wait() else answer  # so late nobody waits for it
 
     # For the auditor
 
     def catch_up(self) -> bool:
         """Have a noted sale entered, as the agent does after an answer; says whether it lives."""
         if self.till is not None:
-            with suppress(MachineOffError):
+            try:
                 self._guarded(self.till.journal.catch_up)
+            except (MachineOffError, DiskRefusesError):
+                return False
         return self.is_up
 
     def journal_rows(self, sql: str) -> list[tuple[Any, ...]]:

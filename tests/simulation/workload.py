@@ -273,7 +273,7 @@ class Register:
             return 0
         for key, lines in list(self._unsettled):
             answer = await self._till.call(lambda: self._till.receipts.cancel(key))  # noqa: B023
-            if answer is None:
+            if not _is_said(answer):
                 break
             if answer.outcome == "receipt_closed":
                 await self._reverse(key, lines)
@@ -384,7 +384,7 @@ class Register:
             if attempt:
                 await sleep(self._draws.randint(1_000, 120_000))
             answer = await self._till.call(start)
-            if answer is not None and answer.outcome != "journal_unavailable":
+            if _is_said(answer):
                 return answer
         return None
 
@@ -396,6 +396,11 @@ class Register:
         """Return the machine's local time; it may be wrong by years."""
         at = datetime.fromtimestamp(self._till.clock.now_ms() / 1000, UTC)
         return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _is_said(answer: Any) -> bool:  # noqa: ANN401 - an answer of any call
+    """Say whether a till answered, and not that its disk refuses."""
+    return answer is not None and answer.outcome != "journal_unavailable"
 
 
 def _figures(answer: ReturnAnswer) -> tuple[int, int, int] | None:
@@ -613,12 +618,12 @@ class _Sale:
         first, request = self._answer, self._complete_request()
         paper = self._paper
         again = await self._till.call(lambda: self._till.receipts.complete(self.key, request))
-        if again is None or self.key in paper.destroyed:
+        if not _is_said(again) or self.key in paper.destroyed:
             return
         require(again == first, f"{self.key} completed again was answered otherwise: {again}")
         other = msgspec.structs.replace(request, paid_minor=request.paid_minor + 1)
         answer = await self._till.call(lambda: self._till.receipts.complete(self.key, other))
-        if answer is not None and self.key not in paper.destroyed:
+        if _is_said(answer) and self.key not in paper.destroyed:
             require(
                 answer.outcome == "already_recorded_differently",
                 f"{self.key} completed with another sum: {answer.outcome}",

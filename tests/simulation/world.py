@@ -408,6 +408,7 @@ class World:
             register.is_closing = True
         for till in stage.tills.values():
             till.clock.off_by_ms = 0
+            till.disk.mend()
             if till.machine_number not in stage.audited.dead:
                 till.is_lost = False
                 till.restart()

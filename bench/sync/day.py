@@ -1,7 +1,8 @@
 """THE STORE'S DAY: four tills sell, talk and listen; what the line carries, by kind of message.
 
 Real baskets of four busy stores are sold to made-up accounts, as many as a large store has; each
-till holds them all. Pulls wait at the centre as long as it announces; a sale is pushed beside them.
+till holds them all, and the tills hear each other. Pulls wait at the centre as long as it
+announces; a sale is pushed beside them.
 """
 
 import heapq
@@ -17,6 +18,7 @@ from agent.link.holding import Holding
 from agent.link.worker import LinkSettings
 from bench.grocery.customers import card_number
 from bench.sync.counting import Traffic
+from bench.sync.lan import Lan
 from bench.sync.store import HOLD_S, JoinedStore, StoreTill, day_id, joined_store
 from bench.till.progress import Bar
 from bench.till.shop import Sale, Shop
@@ -51,7 +53,10 @@ async def measure(shop: Shop, day: Day, *, seed: int, folder: Path) -> dict[str,
             await store.enrol(shop.store, is_vault=number == 0)
         first = await _first_contact(store)
         before = [till.traffic.copy() for till in store.tills]
-        await _play(store, list(_sales(shop, day, seed=seed)), day)
+        lan = Lan([till.core.till for till in store.tills])
+        for till in store.tills:
+            till.lan = lan
+        await _play(store, list(_sales(shop, day, seed=seed)), day, lan)
         total = Traffic()
         for till, start in zip(store.tills, before, strict=True):
             total.add(till.traffic.since(start))
@@ -63,6 +68,8 @@ async def measure(shop: Shop, day: Day, *, seed: int, folder: Path) -> dict[str,
         "exchanges": total.exchanges.total(),
         "by_kind": total.report(),
         "first_contact_bytes": first,
+        "lan_asks": lan.asks,
+        "lan_answer_bytes": lan.answer_bytes,
         "tills": TILLS,
         "receipts": TILLS * day.receipts_per_till,
         "accounts": day.accounts,
@@ -143,7 +150,7 @@ async def _first_contact(store: JoinedStore) -> dict[str, int]:
     return {"vault": sizes[0], "other_till": sizes[-1]}
 
 
-async def _play(store: JoinedStore, sales: Sequence[Sale], day: Day) -> None:
+async def _play(store: JoinedStore, sales: Sequence[Sale], day: Day, lan: Lan) -> None:
     bar = Bar("the store's day", len(sales))
     gap_s = OPEN_HOURS * 3600 / len(sales)
     agenda: list[tuple[float, int, int, int]] = []
@@ -163,6 +170,7 @@ async def _play(store: JoinedStore, sales: Sequence[Sale], day: Day) -> None:
             break
         each = pulls[place]
         store.world.moved_ms = began_ms + at_s * 1000
+        lan.beat()
         if what == _SALE:
             await each.till.sell(day_id(number), sales[number])
             await each.till.tell()

@@ -5,23 +5,21 @@ worth it: the worst day of rules. Once the tills do not hear each other, once th
 """
 
 import json
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.neighbours.desk import NeighbourDesk
 from bench.demo.rig import RigError
 from bench.engine.workload import World, bundle_of
 from bench.sync.counting import Traffic
-from bench.sync.store import JoinedStore, StoreTill, joined_store
+from bench.sync.lan import Lan
+from bench.sync.store import JoinedStore, joined_store
 from central.keys import load_rule_key
 from central.rights.issuing import RightsSettings
 from central.rules.publishing import publish
 from loyalty.bundle import Bundle, Programme
 from loyalty.documents import encode
-from sync.messages import Message
-from sync.neighbours import HEARTBEAT_MS, AskSibling, answer_of, pack
+from sync.neighbours import HEARTBEAT_MS
 
 TILLS = 4
 STORE = "store-1"
@@ -43,7 +41,7 @@ async def measure(offers: int, *, seed: int, folder: Path) -> dict[str, Any]:
         for till in (*store.tills, *store.tills):  # the first learns of the others
             await till.talk(hello=True)
         alone = await _new_rules(store, _bundle(seed, offers, version=2), folder)
-        lan = _Lan(store)
+        lan = Lan([till.core.till for till in store.tills])
         shared = await _new_rules(store, _bundle(seed + 1, offers, version=3), folder, lan)
     return {"offers": offers, "tills": TILLS, "each": alone, "one_for_all": shared}
 
@@ -54,7 +52,7 @@ def _bundle(seed: int, offers: int, *, version: int) -> Bundle:
 
 
 async def _new_rules(
-    store: JoinedStore, bundle: Bundle, folder: Path, lan: "_Lan | None" = None
+    store: JoinedStore, bundle: Bundle, folder: Path, lan: Lan | None = None
 ) -> dict[str, Any]:
     """Have every till get a bundle; returns what the line carried for it, and the LAN."""
     async with store.centre.pool.acquire() as connection:
@@ -71,7 +69,7 @@ async def _new_rules(
         if lan:
             lan.beat()
         await till.talk(hello=False)
-    rounds = lan.gossip_until(manifest.bundle) if lan else 0
+    rounds = _gossip_until(lan, store, manifest.bundle) if lan else 0
     line = Traffic()
     for till, start in zip(store.tills, before, strict=True):
         if till.core.till.books.active.bundle_hash != manifest.bundle:
@@ -89,54 +87,13 @@ async def _new_rules(
     }
 
 
-class _Lan:
-    """The wires of the store; nothing is lost, and what rules cost is counted.
-
-    Attributes:
-        asks, answer_bytes: of everything siblings ask each other, without envelopes.
-    """
-
-    def __init__(self, store: JoinedStore) -> None:
-        self.asks = self.answer_bytes = 0
-        self._store = store
-        self._desks: dict[int, NeighbourDesk] = {}
+def _gossip_until(lan: Lan, store: JoinedStore, bundle: str) -> int:
+    """Let the tills ask each other until all use a bundle; returns after how many rounds."""
+    for number in range(_ROUNDS_MAX):
+        if all(each.core.till.books.active.bundle_hash == bundle for each in store.tills):
+            return number
+        lan.beat()
         for till in store.tills:
-            core = till.core.till
-            core.neighbours.connected = True
-            self._desks[core.identity.till_id] = NeighbourDesk(core)
-
-    def gossip_until(self, bundle: str) -> int:
-        """Let the tills ask each other until all use a bundle; returns after how many rounds."""
-        for number in range(_ROUNDS_MAX):
-            if all(each.core.till.books.active.bundle_hash == bundle for each in self._store.tills):
-                return number
-            self.beat()
-            for till in self._store.tills:
-                self._drive(till)
-            self._store.world.moved_ms += HEARTBEAT_MS
-        return _ROUNDS_MAX
-
-    def beat(self) -> None:
-        """Let every till hear of all others."""
-        for till_id, desk in self._desks.items():
-            body = desk.heartbeat()
-            for other_id, other in self._desks.items():
-                if other_id != till_id:
-                    other.heard(till_id, body)
-
-    def _drive(self, till: StoreTill) -> None:
-        till_id = till.core.till.identity.till_id
-        steps: Generator[AskSibling, Message | None, None] = self._desks[till_id].background()
-        try:
-            ask = next(steps)
-            while True:
-                ask = steps.send(self._ask(till_id, ask))
-        except StopIteration:
-            return
-
-    def _ask(self, till_id: int, ask: AskSibling) -> Message | None:
-        body = pack(ask.message)
-        reply = self._desks[ask.till_id].asked(till_id, body) if body else None
-        self.asks += 1
-        self.answer_bytes += len(reply or b"")
-        return answer_of(reply, ask.answer)
+            lan.background(till.core.till)
+        store.world.moved_ms += HEARTBEAT_MS
+    return _ROUNDS_MAX

@@ -25,6 +25,7 @@ from agent.link.till_side import JournalTillSide
 from agent.till_service.messages import CompleteRequest, ReceiptRequest, ReserveRequest
 from bench.demo.rig import RigError
 from bench.sync.counting import CountingTransport, Traffic
+from bench.sync.lan import Lan
 from bench.till.shop import Sale
 from bench.till.stage import MovedSystem, TillCore, to_pay
 from central.bootstrap import Centre, join_centre
@@ -70,7 +71,11 @@ class DayClock(System):
 
 
 class StoreTill:
-    """One till: core, link and counts."""
+    """One till: core, link and counts.
+
+    Attributes:
+        lan: to its siblings; None = it hears nobody.
+    """
 
     def __init__(
         self, folder: Path, world: MovedSystem, app: httpx.AsyncBaseTransport, room: WaitingRoom
@@ -79,6 +84,7 @@ class StoreTill:
         self.core.system = world
         self.core.till.system = world
         self.traffic = Traffic()
+        self.lan: Lan | None = None
         self._room = room
         self._held: asyncio.Task[Message] | None = None
         self._client = CentralClient(self.core.till.identity, world)
@@ -167,7 +173,7 @@ class StoreTill:
         self, wish: Ask | Fetch | AskSibling, *, patient: bool
     ) -> Message | bytes | None:
         if isinstance(wish, AskSibling):
-            return None
+            return self.lan.ask(self.core.till, wish) if self.lan else None
         if isinstance(wish, Fetch):
             return await self._client.fetch_piece(wish, timeout_s=_TIMEOUT_S)
         session = self.core.till.session

@@ -20,11 +20,13 @@ from central.people.tiers import TierState, TierTerms
 from central.programmes.registry import ProgrammeRow
 from central.programmes.wallets import Wallet
 from central.streams.parked_queue import ParkedQueue, ParkedRecord
+from central.streams.used_codes import CodeTwice
 
 KINDS: Final[tuple[type[Any], ...]] = (
     MergeRequest, MoveRequest, Adjusted, Adjustment, AdjustmentTerms, Liability,
     CardMoved, Merged, MergeRow, Restored, InclusionProof, Seal, TierState, TierTerms,
     ProgrammeRequest, BannerRequest, ProgrammeRow, Wallet, GiveUpRequest, ParkedQueue, ParkedRecord,
+    CodeTwice,
 )  # fmt: skip
 
 _Schema = dict[str, Any]
@@ -48,6 +50,7 @@ def _list(kind: type[Any]) -> _Schema:
 
 
 _ASKED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "/v1/codes": (("account", "Of this account; of all without it"),),
     "/v1/parked": (
         ("store", "Of this store's tills"),
         ("days", "Those that have waited so long at least"),
@@ -83,6 +86,8 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
      _reference(ProgrammeRow)),
     ("post", "/v1/banners", "Give a banner a programme", _reference(BannerRequest),
      _reference(ProgrammeRow)),
+    ("get", "/v1/codes", "Receipts with a one-time code that another one had been shown", None,
+     _list(CodeTwice)),
     ("get", "/v1/parked", "Records that wait, the oldest first", None, _reference(ParkedQueue)),
     ("post", "/v1/parked/{record}/give-up", "End a record that waits: kept, told, never posted",
      _reference(GiveUpRequest), _reference(ParkedRecord)),

@@ -29,7 +29,7 @@ from central.ledger.adjustments import CALL_CENTRE, FINANCE
 from central.people import tiers
 from central.programmes import registry, wallets
 from central.staff.persons import Person, find_person
-from central.streams import parked_queue
+from central.streams import parked_queue, used_codes
 from central.system import System
 from loyalty.limits import TEXT_CHARACTERS_MAX
 from sync.limits import COUNT_MAX
@@ -104,6 +104,7 @@ class LedgerRoutes:
             ("GET", "/v1/programmes", self._programmes),
             ("POST", "/v1/programmes", self._add_programme),
             ("POST", "/v1/banners", self._give_banner),
+            ("GET", "/v1/codes", self._codes),
             ("GET", "/v1/parked", self._parked),
             ("POST", "/v1/parked/{record}/give-up", self._give_up),
         )
@@ -242,7 +243,13 @@ class LedgerRoutes:
                 connection, wish.banner, wish.programme, person=person, now_ms=self.system.now_ms()
             )
 
-    # Records that wait
+    # What receipts told
+
+    async def _codes(self, request: Request, _: Person | None) -> list[used_codes.CodeTwice]:
+        asked = request.query_params.get("account", "")
+        account = _within(asked, "account", 1, COUNT_MAX) if asked else None
+        async with self.pool.acquire() as connection:
+            return await used_codes.codes_twice(connection, account)
 
     async def _parked(self, request: Request, _: Person | None) -> parked_queue.ParkedQueue:
         asked = request.query_params

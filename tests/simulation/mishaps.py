@@ -1,6 +1,7 @@
 """What goes wrong by itself: lines, LANs, processes, power, files, clocks, apply."""
 
 import random
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -33,15 +34,23 @@ class Mishaps:
                 (faults.power_cuts_per_till_day, self._cut_power),
                 (faults.spoiled_journals_per_till_day, self._spoil),
                 (faults.clock_jumps_per_till_day, self._jump),
-                (faults.full_disks_per_till_day, partial(self._refuse, "full")),
-                (faults.read_only_disks_per_till_day, partial(self._refuse, "read-only")),
-                (faults.slow_disks_per_till_day, self._slow),
+                *self._disks(),
             ):
                 stage.schedule(rate, partial(what, till))
         stage.schedule(faults.stalls_per_day, self._stall)
         for till_id in self._draws.sample(sorted(stage.tills), faults.revoked_tills):
             if self._draws.random() < _REVOKED_SHARE:
                 stage.kernel.at(stage.some_moment(), partial(self._revoke, till_id))
+
+    def _disks(self) -> list[tuple[float, Callable[[SimulatedTill], None]]]:
+        """Return what disks do; sound ones draw nothing, so that such worlds stay as they were."""
+        faults = self._stage.faults
+        rates: list[tuple[float, Callable[[SimulatedTill], None]]] = [
+            (faults.full_disks_per_till_day, partial(self._refuse, "full")),
+            (faults.read_only_disks_per_till_day, partial(self._refuse, "read-only")),
+            (faults.slow_disks_per_till_day, self._slow),
+        ]
+        return [(rate, what) for rate, what in rates if rate]
 
     def _cut(self, store: str) -> None:
         if store not in self._stage.network.cut_stores:

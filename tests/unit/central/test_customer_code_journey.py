@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -12,13 +13,14 @@ from central.streams.used_codes import codes_twice, forget
 from loyalty.calculation import Calculation
 from sync.customer_code import STEP_MS
 from sync.messages import SnapshotAnswer, SnapshotRequest
-from tests.support.centre import JoinedCentre, Totals
+from tests.support.centre import KEYS, JoinedCentre, Totals
 from tests.support.outside import program
 from tests.support.till import calculation_of, receipt
 from tests.support.till_on_centre import TillOnCentre
 from tests.unit.central.test_app_api import RULES, Telephone, assert_as_documented
 
 CARD = "4000"
+OFFICE = {"authorization": f"Bearer {KEYS.office_token}"}
 
 
 @pytest_asyncio.fixture
@@ -124,6 +126,13 @@ async def test_the_same_code_at_two_tills_names_the_customer_twice_and_spends_no
     near.close()
 
 
+async def asked_for_codes(centre: JoinedCentre, asked: str) -> tuple[int, object]:
+    """Ask the office's call; its answers are as documented."""
+    answer = await centre.http.get(f"/v1/codes{asked}", headers=OFFICE)
+    assert_as_documented(answer, "/v1/codes")
+    return answer.status_code, answer.json()
+
+
 @pytest.mark.parametrize("form", ["code", "digits"])
 async def test_a_code_shown_at_two_tills_is_found_when_both_receipts_are_home(
     centre: JoinedCentre, far: TillOnCentre, tmp_path: Path, form: str
@@ -148,6 +157,9 @@ async def test_a_code_shown_at_two_tills_is_found_when_both_receipts_are_home(
     async with centre.pool.acquire() as connection:
         (found,) = await codes_twice(connection, None)
         assert await codes_twice(connection, 8) == []
+    assert await asked_for_codes(centre, "?account=7") == (200, [msgspec.to_builtins(found)])
+    assert await asked_for_codes(centre, "?account=8") == (200, [])
+    assert (await asked_for_codes(centre, "?account=Ann"))[0] == 422
     step = code["next_at_ms"] // STEP_MS - 1
     assert (found.account_id, found.step, found.receipt, found.first_receipt) == (
         7, step, second, first,

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -17,6 +18,9 @@ pytest_plugins = ["tests.support.postgres"]
 
 RUN = pytest.StashKey[int]()
 """What all fresh seeds of a run are drawn from."""
+_TESTS = Path(__file__).parent
+_LONG = {"acceptance", "crash", "model", "netem", "oracle", "property", "simulation", "tables"}
+"""Folders of tests that start processes, live through worlds or draw much."""
 # Read now: the tests themselves run without any TILLSIDE_* variable.
 _GIVEN_RUN = os.environ.get("TILLSIDE_TEST_RUN")
 """CI names one: what fails there failed because of the change, and not because of the draw."""
@@ -64,6 +68,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - a worker of pytest-xdist
     """Tell a worker which run it belongs to."""
     node.workerinput["run"] = node.config.stash[RUN]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal files that take long out to the workers first, so that nobody waits for one at the end.
+
+    Each worker of pytest-xdist begins with a part of the list, and takes what another has left.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.path.relative_to(_TESTS).parts[0] in _LONG]
+    short = [item for item in items if item.path.relative_to(_TESTS).parts[0] not in _LONG]
+    files = list(dict.fromkeys(item.path for item in long))
+    dealt: list[pytest.Item] = []
+    for number in range(workers):
+        mine = set(files[number::workers])
+        dealt += (item for item in long if item.path in mine)
+        dealt += short[len(short) * number // workers : len(short) * (number + 1) // workers]
+    items[:] = dealt
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,10 +20,11 @@ from central.access import codes, customers, personal_offers
 from central.access.clients import ACTIVATE, CARRY, READ, SHOW_CODE
 from central.access.sessions import Customer, find_customer
 from central.access.tokens import read_token
+from central.api.callers import bearer, named
 from central.api.problems import NAMED, problem_response
 from central.api.till_routes import read_body
 from central.database.pool import Pool
-from central.errors import AuthenticationError, BadRequestError, ForbiddenError
+from central.errors import BadRequestError, ForbiddenError
 from central.keys import CentreKeys
 from central.ledger.liability import day_of
 from central.rights.courier import Carried, CourierDesk
@@ -37,7 +38,6 @@ PATH_ACTIVATION: Final = "/v1/app/offers/{offer}/activation"
 LANGUAGES: Final = ("en", "ru")
 
 _Code = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
-_PATH_CHARACTERS_MAX: Final = 200
 
 
 class CarryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,30 +191,6 @@ def _endpoint(call: Call) -> Callable[[Request], Awaitable[Response]]:
         return Response(msgspec.json.encode(found), 200, headers, "application/json")
 
     return endpoint
-
-
-def bearer(request: Request) -> str:
-    """Return the token of a call.
-
-    Raises:
-        AuthenticationError: there is none.
-    """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise AuthenticationError("send the header Authorization: Bearer TOKEN")
-    return token.strip()
-
-
-def named(request: Request, name: str) -> str:
-    """Return a part of the path.
-
-    Raises:
-        BadRequestError: it can be no name.
-    """
-    text: str = request.path_params[name]
-    if "\0" in text or len(text) > _PATH_CHARACTERS_MAX:
-        raise BadRequestError(name, "can be no name")
-    return text
 
 
 def page_rows(request: Request) -> int:

@@ -14,16 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from central.api.callers import numbered, person_of, read_json
 from central.api.problems import NAMED, problem_response
-from central.api.till_routes import read_body
 from central.database.pool import Pool
-from central.errors import AuthenticationError, BadRequestError, NotFoundError
 from central.ledger.adjustments import CALL_CENTRE
 from central.privacy import erasing, exporting
 from central.privacy.customers import PRIVACY, Consent, CustomerData, CustomerDesk, CustomerView
 from central.privacy.personal_keys import ContactKind
-from central.staff.persons import Person, find_person
-from sync.limits import COUNT_MAX
+from central.staff.persons import Person
 
 T = TypeVar("T")
 Call = Callable[[Request, Person], Awaitable[Any]]
@@ -82,7 +80,7 @@ class CustomerRoutes:
     def _endpoint(self, call: Call, role: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                by = await self._caller(request)
+                by = await person_of(request, self.pool)
                 by.require(role)
                 found = await call(request, by)
             except NAMED as error:
@@ -94,42 +92,35 @@ class CustomerRoutes:
 
         return endpoint
 
-    async def _caller(self, request: Request) -> Person:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if not given:
-            raise AuthenticationError("send the header Authorization: Bearer TOKEN")
-        async with self.pool.acquire() as connection:
-            return await find_person(connection, given)
-
     def _desk(self) -> CustomerDesk:
         assert self.desk is not None, "nothing is served without it"
         return self.desk
 
     async def _find(self, request: Request, by: Person) -> CustomersFound:
-        wish = await _read(request, FindRequest)
+        wish = await read_json(request, FindRequest)
         found = await self._desk().find(wish.kind, wish.text, person=by.name)
         return CustomersFound(account_ids=found)
 
     async def _view(self, request: Request, by: Person) -> CustomerView:
-        return await self._desk().view(_number(request, "account"), person=by.name)
+        return await self._desk().view(numbered(request, "account"), person=by.name)
 
     async def _put(self, request: Request, by: Person) -> CustomerView:
-        account_id = _number(request, "account")
-        await self._desk().put(account_id, await _read(request, CustomerData), person=by.name)
+        account_id = numbered(request, "account")
+        await self._desk().put(account_id, await read_json(request, CustomerData), person=by.name)
         return await self._desk().view(account_id, person=by.name)
 
     async def _say(self, request: Request, by: Person) -> CustomerView:
-        account_id = _number(request, "account")
-        await self._desk().say(account_id, await _read(request, Consent), person=by.name)
+        account_id = numbered(request, "account")
+        await self._desk().say(account_id, await read_json(request, Consent), person=by.name)
         return await self._desk().view(account_id, person=by.name)
 
     async def _export(self, request: Request, by: Person) -> exporting.CustomerExport:
-        account_id = _number(request, "account")
+        account_id = numbered(request, "account")
         return await exporting.export_customer(self._desk(), account_id, person=by.name)
 
     async def _erase(self, request: Request, by: Person) -> erasing.ErasureState:
-        account_id = _number(request, "account")
-        wish = await _read(request, ErasureRequest)
+        account_id = numbered(request, "account")
+        wish = await read_json(request, ErasureRequest)
         erasure_id = await erasing.ask_erasure(
             self._desk(), account_id, reason=wish.reason, person=by.name
         )
@@ -139,19 +130,4 @@ class CustomerRoutes:
         return await erasing.list_erasures(self.pool)
 
     async def _erasure(self, request: Request, _: Person) -> erasing.ErasureState:
-        return await erasing.read_erasure(self.pool, _number(request, "erasure"))
-
-
-async def _read(request: Request, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await read_body(request), type=kind)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        # The decoder names the field and never what was in it.
-        raise BadRequestError("$", str(error)) from error
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.path_params[name]
-    if not (text.isascii() and text.isdigit()) or int(text) > COUNT_MAX:
-        raise NotFoundError(f"{name} is named by a number")
-    return int(text)
+        return await erasing.read_erasure(self.pool, numbered(request, "erasure"))

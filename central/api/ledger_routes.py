@@ -3,7 +3,6 @@
 Reading needs the office's token or a person's, writing a person's, with the role it asks for.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -14,21 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from central.api.callers import numbered, office_or_person, read_json
 from central.api.problems import NAMED, problem_response
-from central.api.till_routes import read_body
 from central.database.pool import Pool
-from central.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ForbiddenError,
-    NotFoundError,
-)
+from central.errors import BadRequestError, NotFoundError
 from central.keys import CentreKeys
 from central.ledger import adjustments, card_moves, liability, merging, sealing
 from central.ledger.adjustments import CALL_CENTRE, FINANCE
 from central.people import tiers
 from central.programmes import registry, wallets
-from central.staff.persons import Person, find_person
+from central.staff.persons import Person
 from central.streams import parked_queue, used_codes
 from central.system import System
 from loyalty.limits import TEXT_CHARACTERS_MAX
@@ -113,29 +107,12 @@ class LedgerRoutes:
     def _endpoint(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                found = await call(request, await self._caller(request))
+                found = await call(request, await office_or_person(request, self.keys, self.pool))
             except NAMED as error:
                 return problem_response(error)
             return Response(msgspec.json.encode(found), media_type="application/json")
 
         return endpoint
-
-    async def _caller(self, request: Request) -> Person | None:
-        """Return the person who calls; None for the office's token, which reads alone.
-
-        Raises:
-            AuthenticationError: neither's token.
-            ForbiddenError: the office's token for a write.
-        """
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
-            if not given:
-                raise AuthenticationError("send the header Authorization: Bearer TOKEN")
-            async with self.pool.acquire() as connection:
-                return await find_person(connection, given)
-        if request.method != "GET":
-            raise ForbiddenError("a person does this: send that person's token")
-        return None
 
     # The ledger's days
 
@@ -155,22 +132,22 @@ class LedgerRoutes:
     # Accounts
 
     async def _merges(self, request: Request, _: Person | None) -> list[merging.MergeRow]:
-        return await merging.list_merges(self.pool, _number(request, "account"))
+        return await merging.list_merges(self.pool, numbered(request, "account"))
 
     async def _merge(self, request: Request, by: Person | None) -> merging.Merged:
-        wish = await _read(request, MergeRequest)
+        wish = await read_json(request, MergeRequest)
         return await merging.merge_accounts(
-            self.pool, _number(request, "account"), wish.into,
+            self.pool, numbered(request, "account"), wish.into,
             person=_in_role(by, CALL_CENTRE), reason=wish.reason, now_ms=self.system.now_ms(),
         )  # fmt: skip
 
     async def _undo_merge(self, request: Request, by: Person | None) -> merging.Restored:
         person, now_ms = _in_role(by, CALL_CENTRE), self.system.now_ms()
-        number = _number(request, "merge")
+        number = numbered(request, "merge")
         return await merging.undo_merge(self.pool, number, person=person, now_ms=now_ms)
 
     async def _move_card(self, request: Request, by: Person | None) -> card_moves.CardMoved:
-        wish = await _read(request, MoveRequest)
+        wish = await read_json(request, MoveRequest)
         return await card_moves.move_card(
             self.pool, card_hash(self.keys.card_key, wish.card), wish.to,
             person=_in_role(by, CALL_CENTRE), reason=wish.reason, now_ms=self.system.now_ms(),
@@ -178,12 +155,12 @@ class LedgerRoutes:
 
     async def _undo_move(self, request: Request, by: Person | None) -> card_moves.CardMoved:
         person, now_ms = _in_role(by, CALL_CENTRE), self.system.now_ms()
-        number = _number(request, "move")
+        number = numbered(request, "move")
         return await card_moves.undo_move(self.pool, number, person=person, now_ms=now_ms)
 
     async def _wallets(self, request: Request, _: Person | None) -> list[wallets.Wallet]:
         async with self.pool.acquire() as connection:
-            return await wallets.list_wallets(connection, _number(request, "account"))
+            return await wallets.list_wallets(connection, numbered(request, "account"))
 
     # Adjustments
 
@@ -192,7 +169,7 @@ class LedgerRoutes:
 
     async def _adjust(self, request: Request, by: Person | None) -> adjustments.Adjusted:
         assert by is not None, "writes are a person's"
-        wish = await _read(request, adjustments.Adjustment)
+        wish = await read_json(request, adjustments.Adjustment)
         return await adjustments.adjust(
             self.pool, wish, person=by.name, roles=by.roles, now_ms=self.system.now_ms()
         )
@@ -200,7 +177,7 @@ class LedgerRoutes:
     # Tiers
 
     async def _tier(self, request: Request, _: Person | None) -> tiers.TierState:
-        account_id = _number(request, "account")
+        account_id = numbered(request, "account")
         async with self.pool.acquire() as connection:
             found = await tiers.read_state(connection, account_id)
         if found is None:
@@ -216,7 +193,7 @@ class LedgerRoutes:
 
     async def _put_tier_terms(self, request: Request, by: Person | None) -> tiers.TierTerms:
         person = _in_role(by, FINANCE)
-        terms = await _read(request, tiers.TierTerms)
+        terms = await read_json(request, tiers.TierTerms)
         async with self.pool.acquire() as connection, connection.transaction():
             await tiers.put_terms(connection, terms, person=person, now_ms=self.system.now_ms())
         return terms
@@ -229,7 +206,7 @@ class LedgerRoutes:
 
     async def _add_programme(self, request: Request, by: Person | None) -> registry.ProgrammeRow:
         person = _in_role(by, FINANCE)
-        wish = await _read(request, ProgrammeRequest)
+        wish = await read_json(request, ProgrammeRequest)
         async with self.pool.acquire() as connection, connection.transaction():
             return await registry.add_programme(
                 connection, wish.programme, wish.title, person=person, now_ms=self.system.now_ms()
@@ -237,7 +214,7 @@ class LedgerRoutes:
 
     async def _give_banner(self, request: Request, by: Person | None) -> registry.ProgrammeRow:
         person = _in_role(by, FINANCE)
-        wish = await _read(request, BannerRequest)
+        wish = await read_json(request, BannerRequest)
         async with self.pool.acquire() as connection, connection.transaction():
             return await registry.give_banner(
                 connection, wish.banner, wish.programme, person=person, now_ms=self.system.now_ms()
@@ -260,8 +237,8 @@ class LedgerRoutes:
         )  # fmt: skip
 
     async def _give_up(self, request: Request, by: Person | None) -> parked_queue.ParkedRecord:
-        person, number = _in_role(by, CALL_CENTRE), _number(request, "record")
-        wish = await _read(request, GiveUpRequest)
+        person, number = _in_role(by, CALL_CENTRE), numbered(request, "record")
+        wish = await read_json(request, GiveUpRequest)
         async with self.pool.acquire() as connection, connection.transaction():
             return await parked_queue.give_up(
                 connection, number, person=person, reason=wish.reason, is_early=wish.early,
@@ -269,25 +246,11 @@ class LedgerRoutes:
             )  # fmt: skip
 
 
-async def _read(request: Request, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await read_body(request), type=kind)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRequestError("$", str(error)) from error
-
-
 def _programme(request: Request) -> str:
     programme = request.query_params.get("programme", "")
     if "\0" in programme:
         raise NotFoundError("there is no such programme")
     return programme
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.path_params[name]
-    if not (text.isascii() and text.isdigit()) or int(text) > COUNT_MAX:
-        raise NotFoundError(f"{name} is named by a number")
-    return int(text)
 
 
 def _plain(text: str) -> str:

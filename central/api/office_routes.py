@@ -1,6 +1,5 @@
 """JSON calls of thin clients and the office, with its token: calculate, receipts, books."""
 
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from central.api.callers import read_json, require_office
 from central.api.problems import NAMED, problem_response
-from central.api.till_routes import read_body
 from central.database.pool import Pool
-from central.errors import AuthenticationError, BadRequestError, NotFoundError
+from central.errors import NotFoundError
 from central.keys import CentreKeys
 from central.ledger.verify import verify_ledger
 from central.programmes.registry import DEFAULT, programme_of_store
@@ -68,11 +67,7 @@ class OfficeRoutes:
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-                if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
-                    raise AuthenticationError(
-                        "send the header Authorization: Bearer TOKEN with the office token"
-                    )
+                require_office(request, self.keys)
                 return Response(await call(request), media_type="application/json")
             except NAMED as error:
                 return problem_response(error)
@@ -81,10 +76,7 @@ class OfficeRoutes:
 
     async def _calculate(self, request: Request) -> bytes:
         """Calculate like a till, same rules and engine; the balance shown is no right to spend."""
-        try:
-            wish = msgspec.json.decode(await read_body(request), type=CalculateRequest)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise BadRequestError("$", str(error)) from error
+        wish = await read_json(request, CalculateRequest)
         account, points = NOBODY, 0
         async with self.pool.acquire() as connection:
             programme = await programme_of_store(connection, wish.place.store) or DEFAULT

@@ -1,6 +1,5 @@
 """JSON calls of those who operate the centre: availability, incidents."""
 
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,11 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from central.alerts.incidents import list_incidents
+from central.api.callers import require_office
 from central.api.problems import NAMED, problem_response
 from central.availability.counting import MINUTE_MS
 from central.availability.report import STEP_MINUTES, Wanted, read_availability, read_minute
 from central.database.pool import Pool
-from central.errors import AuthenticationError, BadRequestError
+from central.errors import BadRequestError
 from central.keys import CentreKeys
 from central.system import System
 
@@ -44,11 +44,7 @@ class OperationsRoutes:
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-                if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
-                    raise AuthenticationError(
-                        "send the header Authorization: Bearer TOKEN with the office token"
-                    )
+                require_office(request, self.keys)
                 found = await call(request)
             except NAMED as error:
                 return problem_response(error)

@@ -22,10 +22,10 @@ from central.access.clients import ACCRUE, REVERSE, STATEMENT, programme_of
 from central.access.partner_statement import HandOuts, Statement
 from central.access.partners import AccrualRequest, ReversalRequest
 from central.access.tokens import read_token
-from central.api.app_routes import bearer, named, page_rows
+from central.api.app_routes import page_rows
+from central.api.callers import bearer, named, read_json
 from central.api.problems import NAMED, problem_response
 from central.api.till_rates import PARTNER_CALLS_PER_S, TillRates
-from central.api.till_routes import read_body
 from central.database.pool import Pool
 from central.errors import AuthenticationError, BadRequestError, ForbiddenError
 from central.keys import CentreKeys
@@ -120,7 +120,7 @@ class PartnerRoutes:
         return Partner(claims.client_id, programme)
 
     async def _accrue(self, request: Request, partner: Partner) -> partners.Accrual:
-        reference, wish = _reference(request, "reference"), await _read(request, AccrualRequest)
+        reference, wish = _reference(request, "reference"), await read_json(request, AccrualRequest)
         card = card_hash(self.keys.card_key, wish.card)
         return await partners.accrue(
             self.pool,
@@ -139,7 +139,7 @@ class PartnerRoutes:
 
     async def _reverse(self, request: Request, partner: Partner) -> partners.Reversal:
         of_reference, reference = _reference(request, "reference"), _reference(request, "reversal")
-        wish = await _read(request, ReversalRequest)
+        wish = await read_json(request, ReversalRequest)
         return await partners.reverse(
             self.pool, partner.name, of_reference, reference, wish, now_ms=self.system.now_ms()
         )
@@ -258,10 +258,3 @@ def _reference(request: Request, name: str) -> str:
     if not re.fullmatch(partners.REFERENCE_PATTERN.removesuffix("$"), text):
         raise BadRequestError(name, "is 1 to 64 letters, digits and . _ : -")
     return text
-
-
-async def _read(request: Request, kind: type[K]) -> K:
-    try:
-        return msgspec.json.decode(await read_body(request) or b"{}", type=kind)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRequestError("$", str(error)) from error

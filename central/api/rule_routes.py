@@ -4,7 +4,6 @@ Reading needs the office's token or a person's, writing a person's, with the rol
 """
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
@@ -15,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from central.api.callers import office_or_person, read_json
 from central.api.problems import NAMED, problem_response
 from central.api.till_routes import read_body
 from central.database.pool import Connection, Pool
-from central.errors import AuthenticationError, BadRequestError, ForbiddenError
+from central.errors import BadRequestError
 from central.keys import CentreKeys
 from central.rules import drafts, pinning, releases
 from central.rules.comparing import Difference, compare_rules
@@ -30,7 +30,7 @@ from central.rules.rings import read_ring
 from central.rules.roots import install_root, list_roots, release_keys
 from central.rules.unable import Unable
 from central.staff.audit import AuditRow, read_audit
-from central.staff.persons import APPROVER, Person, find_person
+from central.staff.persons import APPROVER, Person
 from central.system import System
 from loyalty.bundle import Bundle
 from loyalty.canonical import canonical_bytes
@@ -134,7 +134,7 @@ class RuleRoutes:
         async def endpoint(request: Request) -> Response:
             try:
                 async with self.pool.acquire() as connection:
-                    by = await self._caller(request, connection)
+                    by = await office_or_person(request, self.keys, connection)
                     found = await call(Asked(request, connection, by))
             except NAMED as error:
                 return problem_response(error)
@@ -143,22 +143,6 @@ class RuleRoutes:
             return Response(msgspec.json.encode(found), media_type="application/json")
 
         return endpoint
-
-    async def _caller(self, request: Request, connection: Connection) -> Person | None:
-        """Return the person who calls; None for the office's token, which reads alone.
-
-        Raises:
-            AuthenticationError: neither's token.
-            ForbiddenError: the office's token for a write.
-        """
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if not hmac.compare_digest(given.encode(), self.keys.office_token.encode()):
-            if not given:
-                raise AuthenticationError("send the header Authorization: Bearer TOKEN")
-            return await find_person(connection, given)
-        if request.method != "GET":
-            raise ForbiddenError("a person does this: send that person's token")
-        return None
 
     # Drafts
 
@@ -229,7 +213,7 @@ class RuleRoutes:
         return await releases.look_closely(asked.connection, version, system=self.system)
 
     async def _ring(self, asked: Asked) -> releases.Release:
-        wanted = read_ring((await _read(asked.request, RingRequest)).ring)
+        wanted = read_ring((await read_json(asked.request, RingRequest)).ring)
         return await releases.add_ring(
             asked.connection, _version(asked.request), wanted, by=asked.person(), system=self.system
         )
@@ -237,13 +221,13 @@ class RuleRoutes:
     async def _halt(self, asked: Asked) -> releases.Release:
         person = asked.person()
         person.require(APPROVER)
-        why = (await _read(asked.request, WhyRequest)).why
+        why = (await read_json(asked.request, WhyRequest)).why
         return await releases.halt(
             asked.connection, _version(asked.request), why=why, by=person.name, system=self.system
         )
 
     async def _resume(self, asked: Asked) -> releases.Release:
-        why = (await _read(asked.request, WhyRequest)).why
+        why = (await read_json(asked.request, WhyRequest)).why
         return await releases.resume(
             asked.connection,
             _version(asked.request),
@@ -253,7 +237,7 @@ class RuleRoutes:
         )
 
     async def _roll_back(self, asked: Asked) -> releases.Release:
-        why = (await _read(asked.request, WhyRequest)).why
+        why = (await read_json(asked.request, WhyRequest)).why
         return await releases.roll_back(
             asked.connection,
             _version(asked.request),
@@ -279,7 +263,7 @@ class RuleRoutes:
         return await pinning.list_pins(asked.connection)
 
     async def _pin(self, asked: Asked) -> Pinned:
-        version = (await _read(asked.request, PinRequest)).release
+        version = (await read_json(asked.request, PinRequest)).release
         scope, name = _scope(asked.request), asked.request.path_params["name"]
         unable = await pinning.pin(
             asked.connection, scope, name, version, by=asked.person(), system=self.system
@@ -318,10 +302,3 @@ def _scope(request: Request) -> pinning.Scope:
         case "store":
             return "store"
     raise BadRequestError("scope", "is till or store")
-
-
-async def _read(request: Request, kind: type[K]) -> K:
-    try:
-        return msgspec.json.decode(await read_body(request) or b"{}", type=kind)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRequestError("$", str(error)) from error

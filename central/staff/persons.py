@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from central.database.named_sql import load_queries
-from central.database.pool import Connection
+from central.database.pool import Connection, Pool
 from central.errors import AuthenticationError, BadRequestError, ForbiddenError, NotFoundError
 from central.staff.audit import note
 from central.staff.roles import require_roles
@@ -60,7 +60,7 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(b"tillside-person/1" + token.strip().encode()).digest()
 
 
-async def find_person(connection: Connection, token: str) -> Person:
+async def find_person(connection: Connection | Pool, token: str) -> Person:
     """Return whose token this is.
 
     Raises:

@@ -8,7 +8,7 @@ from central.commands.acting import add_token_option, find_acting
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     read_number,
     report,
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 
 def add_accounts(commands: Commands) -> None:
     """Declare the commands."""
-    account = commands.add_parser(
+    actions = add_group(
+        commands,
         "account",
-        help="join accounts, move cards, give and take points",
-        description="Join accounts, move cards, give and take points.",
-        epilog='Example: tillside-central account merge 1001 1002 --reason "one customer"',
+        "join accounts, move cards, give and take points",
+        example='account merge 1001 1002 --reason "one customer"',
     )
-    add_centre_options(account)
-    actions = account.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_merge(actions)
     _add_cards(actions)
     _add_adjust(actions)

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from central.commands.backtest import add_period_option, period_of
-from central.commands.command import Commands, add_centre_command, add_json_option, report
+from central.commands.command import (
+    Commands,
+    add_centre_command,
+    add_group,
+    add_json_option,
+    report,
+)
 from central.commands.progress import Progress
 
 if TYPE_CHECKING:
@@ -18,14 +24,13 @@ if TYPE_CHECKING:
 
 def add_receipts(commands: Commands) -> None:
     """Declare the commands."""
-    receipts = commands.add_parser(
+    actions = add_group(
+        commands,
         "receipts",
-        help="archive posted receipts",
-        description="Archive posted receipts.",
-        epilog="Example: tillside-central receipts archive --period 2026-03-01..2026-03-31"
-        " --to archive",
+        "archive posted receipts",
+        example="receipts archive --period 2026-03-01..2026-03-31 --to archive",
+        at_centre=False,
     )
-    actions = receipts.add_subparsers(dest="action", required=True, metavar="ACTION")
     archive = add_centre_command(
         actions,
         "archive",

@@ -74,17 +74,35 @@ def add_centre_command(
     return parser
 
 
+def add_group(
+    commands: Commands, name: str, says: str, *, example: str, at_centre: bool = True
+) -> Commands:
+    """Declare a command that is followed by an action; return where its actions are declared.
+
+    Args:
+        at_centre: `--data` and `--database` may stand before the action, too.
+    """
+    parser = _parser(commands, name, says, example=example)
+    if at_centre:
+        add_centre_options(parser)
+    return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+
 def _add(
     commands: Commands, name: str, says: str, run: Run, *, example: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
+    parser = _parser(commands, name, says, example=example)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _parser(commands: Commands, name: str, says: str, *, example: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
         name,
         help=says,
         description=says[0].upper() + says[1:] + ".",
         epilog=f"Example: tillside-central {example}",
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def add_centre_options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from central.commands.command import (
     Commands,
     RunAtCentre,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     read_number,
     report,
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
 
 def add_customers(commands: Commands) -> None:
     """Declare the commands."""
-    customer = commands.add_parser(
+    actions = add_group(
+        commands,
         "customer",
-        help="people's data: read, write, export, erase",
-        description="People's data: read, write, export, erase.",
-        epilog="Example: tillside-central customer show 1001 --token-file ann.token",
+        "people's data: read, write, export, erase",
+        example="customer show 1001 --token-file ann.token",
     )
-    add_centre_options(customer)
-    actions = customer.add_subparsers(dest="action", required=True, metavar="ACTION")
     _action(actions, "show", "show what is known of a customer as a person", _show)
     put = _action(actions, "put", "keep what is known of a customer, from a JSON file", _put)
     put.add_argument("file", type=Path, help='{"name": "...", "phones": ["..."], "mails": ["..."]}')

@@ -10,8 +10,8 @@ from central.commands.acting import note_command
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
     add_command,
+    add_group,
     add_json_option,
     read_number,
     report,
@@ -30,14 +30,12 @@ _MINUTE_MS: Final = 60_000
 
 def add_events(commands: Commands) -> None:
     """Declare the commands."""
-    events = commands.add_parser(
+    actions = add_group(
+        commands,
         "events",
-        help="look after what other systems are told",
-        description="Look after what other systems are told of what happens.",
-        epilog="Example: tillside-central events status",
+        "look after what other systems are told of what happens",
+        example="events status",
     )
-    add_centre_options(events)
-    actions = events.add_subparsers(dest="action", required=True, metavar="ACTION")
     status = add_centre_command(
         actions, "status", "say how many events wait, since when, and how many were refused",
         _status, example="events status",

@@ -7,7 +7,7 @@ from central.commands.acting import note_command
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     report,
 )
@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 
 def add_feed(commands: Commands) -> None:
     """Declare the command."""
-    feed = commands.add_parser(
-        "feed",
-        help="look after what tills are told of accounts",
-        description="Look after what tills are told of accounts.",
-        epilog="Example: tillside-central feed new-epoch",
+    actions = add_group(
+        commands, "feed", "look after what tills are told of accounts", example="feed new-epoch"
     )
-    add_centre_options(feed)
-    actions = feed.add_subparsers(dest="action", required=True, metavar="ACTION")
     new_epoch = add_centre_command(
         actions,
         "new-epoch",

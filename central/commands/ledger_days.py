@@ -9,8 +9,8 @@ from central.commands.acting import add_token_option, find_acting
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
     add_command,
+    add_group,
     add_json_option,
     read_points,
     report,
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 
 def add_ledger_days(commands: Commands) -> None:
     """Declare the commands."""
-    ledger = commands.add_parser(
+    actions = add_group(
+        commands,
         "ledger",
-        help="what is owed in points, sealed days and proofs, terms of adjustments",
-        description="What is owed in points, sealed days and proofs, terms of adjustments.",
-        epilog="Example: tillside-central ledger liability --day 2026-10-31",
+        "what is owed in points, sealed days and proofs, terms of adjustments",
+        example="ledger liability --day 2026-10-31",
     )
-    add_centre_options(ledger)
-    actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_liability(actions)
     _add_seals(actions)
     _add_terms(actions)

@@ -9,7 +9,7 @@ from central.commands.command import (
     ROWS_MAX,
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     read_number,
     report,
@@ -28,14 +28,12 @@ _WHAT: Final = {"sale": "receipt", "refund": "return", "points": "points home,"}
 
 def add_parked(commands: Commands) -> None:
     """Declare the commands."""
-    parked = commands.add_parser(
+    actions = add_group(
+        commands,
         "parked",
-        help="look after records that wait for a card, a receipt or a transfer",
-        description="Look after records that wait for a card, a receipt or a transfer.",
-        epilog="Example: tillside-central parked list",
+        "look after records that wait for a card, a receipt or a transfer",
+        example="parked list",
     )
-    add_centre_options(parked)
-    actions = parked.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = add_centre_command(
         actions,
         "list",

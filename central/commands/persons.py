@@ -7,7 +7,7 @@ from central.commands.command import (
     ROWS_MAX,
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     report,
     whole,
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
 def add_persons(commands: Commands) -> None:
     """Declare the commands."""
-    person = commands.add_parser(
+    actions = add_group(
+        commands,
         "person",
-        help="say who works at the centre, and what each may do",
-        description="Say who works at the centre, and what each may do.",
-        epilog="Example: tillside-central person add anna --role author",
+        "say who works at the centre, and what each may do",
+        example="person add anna --role author",
     )
-    add_centre_options(person)
-    actions = person.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, says, run, roles in (
         ("add", "add a person and print the token, once", _add, True),
         ("roles", "give a person these roles in place of those before", _roles, True),

@@ -7,7 +7,7 @@ from central.commands.acting import add_token_option, find_acting
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     report,
 )
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
 def add_programmes(commands: Commands) -> None:
     """Declare the commands."""
-    programmes = commands.add_parser(
+    actions = add_group(
+        commands,
         "programmes",
-        help="say which programmes there are and which banners share them",
-        description="Say which programmes there are and which banners share them.",
-        epilog="Example: tillside-central programmes banner GREEN green",
+        "say which programmes there are and which banners share them",
+        example="programmes banner GREEN green",
     )
-    add_centre_options(programmes)
-    actions = programmes.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = add_centre_command(
         actions, "list", "show programmes and their banners", _list, example="programmes list"
     )

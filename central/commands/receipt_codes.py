@@ -6,7 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from central.commands.command import Commands, add_centre_command, add_json_option, report
+from central.commands.command import (
+    Commands,
+    add_centre_command,
+    add_group,
+    add_json_option,
+    report,
+)
 from central.errors import BadRequestError
 
 if TYPE_CHECKING:
@@ -18,13 +24,13 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def add_receipt(commands: Commands) -> None:
     """Declare the commands."""
-    receipt = commands.add_parser(
+    actions = add_group(
+        commands,
         "receipt",
-        help="look at the codes on receipts and telephones, and draw them",
-        description="Look at the codes on receipts and telephones, and draw them.",
-        epilog="Example: tillside-central receipt verify TSR1:...",
+        "look at the codes on receipts and telephones, and draw them",
+        example="receipt verify TSR1:...",
+        at_centre=False,
     )
-    actions = receipt.add_subparsers(dest="action", required=True, metavar="ACTION")
     verify = add_centre_command(
         actions,
         "verify",

@@ -7,7 +7,7 @@ from central.commands.acting import note_command
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     read_number,
     report,
@@ -21,14 +21,9 @@ if TYPE_CHECKING:
 
 def add_rights(commands: Commands) -> None:
     """Declare the commands."""
-    rights = commands.add_parser(
-        "rights",
-        help="look after points set aside for tills",
-        description="Look after points set aside for tills.",
-        epilog="Example: tillside-central rights exposure",
+    actions = add_group(
+        commands, "rights", "look after points set aside for tills", example="rights exposure"
     )
-    add_centre_options(rights)
-    actions = rights.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_exposure(actions)
     _add_write_off(actions)
     _add_give_up(actions)

@@ -10,7 +10,7 @@ from central.commands.backtest import add_backtest
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     report,
 )
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 
 def add_rules(commands: Commands) -> None:
     """Declare the commands."""
-    rules = commands.add_parser(
+    actions = add_group(
+        commands,
         "rules",
-        help="bring rules from a draft to every till",
-        description="Bring rules from a draft to every till.",
-        epilog="Example: tillside-central rules publish rules.json",
+        "bring rules from a draft to every till",
+        example="rules publish rules.json",
     )
-    add_centre_options(rules)
-    actions = rules.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_check(actions)
     add_drafts(actions)
     add_backtest(actions)

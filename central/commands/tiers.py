@@ -8,7 +8,7 @@ from central.commands.acting import add_token_option, find_acting
 from central.commands.command import (
     Commands,
     add_centre_command,
-    add_centre_options,
+    add_group,
     add_json_option,
     read_number,
     report,
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
 def add_tiers(commands: Commands) -> None:
     """Declare the commands."""
-    tiers = commands.add_parser(
+    actions = add_group(
+        commands,
         "tiers",
-        help="say how customers reach tiers, and see who has which",
-        description="Say how customers reach tiers, and see who has which.",
-        epilog="Example: tillside-central tiers show 1001",
+        "say how customers reach tiers, and see who has which",
+        example="tiers show 1001",
     )
-    add_centre_options(tiers)
-    actions = tiers.add_subparsers(dest="action", required=True, metavar="ACTION")
     put = add_centre_command(
         actions,
         "set",

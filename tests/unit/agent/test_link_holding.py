@@ -9,6 +9,7 @@ import pytest
 
 from agent.link.holding import LEAST_S, Holding
 from agent.link.worker import LinkSettings
+from agent.neighbours.neighbourhood import Neighbourhood
 from sync.codec import decode, decompress
 from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_PUSH
 from sync.messages import Hello, Pull
@@ -187,14 +188,20 @@ async def test_a_line_that_lets_no_request_wait_is_pulled_at_the_usual_pace(
         await said.until(lambda: len(holding.held) == 1)
 
 
-async def test_rules_that_no_sibling_gave_are_fetched_though_the_pull_waits_on(
-    joined: JoinedTill, centre: FakeCentre, system: SetSystem
-) -> None:
+def beside_a_sibling(joined: JoinedTill) -> Neighbourhood:
+    """Have a till hear a sibling whose line is up; return what it knows of its store."""
     neighbours = joined.till.neighbours
     neighbours.use_roster(roster_of(SIBLING, TILL_ID))
     neighbours.connected = True
     neighbours.heard(SIBLING)
     neighbours.siblings[SIBLING].link_up = True
+    return neighbours
+
+
+async def test_rules_that_no_sibling_gave_are_fetched_though_the_pull_waits_on(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    neighbours = beside_a_sibling(joined)
     async with listening(joined, centre) as (_, said, holding):
         centre.publishes(builders.bundle(version=2))
         system.let_pass(5_000)
@@ -213,11 +220,7 @@ async def test_rules_that_no_sibling_gave_are_fetched_though_the_pull_waits_on(
 async def test_rules_that_a_sibling_gave_are_told_of_though_the_pull_waits_on(
     joined: JoinedTill, centre: FakeCentre, system: SetSystem
 ) -> None:
-    neighbours = joined.till.neighbours
-    neighbours.use_roster(roster_of(SIBLING, TILL_ID))
-    neighbours.connected = True
-    neighbours.heard(SIBLING)
-    neighbours.siblings[SIBLING].link_up = True
+    neighbours = beside_a_sibling(joined)
     async with listening(joined, centre) as (at_work, said, holding):
         rules = builders.bundle(version=2)
         centre.publishes(rules)

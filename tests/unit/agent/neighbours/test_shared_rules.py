@@ -9,7 +9,13 @@ import pytest
 import zstandard
 
 from agent.neighbours.desk import NeighbourDesk
-from agent.neighbours.wanted_rules import BARE_WAIT_MS, WAIT_MS, WAIT_MS_MAX, WAIT_UNHEARD_MS
+from agent.neighbours.wanted_rules import (
+    BARE_WAIT_MS,
+    WAIT_MS,
+    WAIT_MS_MAX,
+    WAIT_UNHEARD_MS,
+    WantedRules,
+)
 from loyalty.bundle import Bundle
 from loyalty.canonical import canonical_bytes
 from loyalty.outcomes import Outcome
@@ -460,13 +466,19 @@ def test_after_a_mad_sibling_an_honest_one_is_asked(store: Store, name: str) -> 
     assert fetches(store.second) == 0
 
 
-def test_half_of_one_sibling_and_half_of_another_is_asked_for_again(store: Store) -> None:
+def half_fetched(store: Store) -> tuple[Manifest, WantedRules]:
+    """Publish rules of which the vault has all, and the second till a part."""
     manifest = publish(store, large_bundle())
     store.vault.talk()
     store.second.talk()
     store.second.background()
     wanted = store.second.till.neighbours.wanted
     assert wanted is not None
+    return manifest, wanted
+
+
+def test_half_of_one_sibling_and_half_of_another_is_asked_for_again(store: Store) -> None:
+    manifest, wanted = half_fetched(store)
     assert wanted.giver == VAULT
     store.third.take_rules(large_bundle())
     store.lan.cut_off.add(VAULT)
@@ -477,12 +489,7 @@ def test_half_of_one_sibling_and_half_of_another_is_asked_for_again(store: Store
 
 
 def test_a_part_lost_on_the_wire_is_asked_for_again_and_the_rest_stays(store: Store) -> None:
-    manifest = publish(store, large_bundle())
-    store.vault.talk()
-    store.second.talk()
-    store.second.background()
-    wanted = store.second.till.neighbours.wanted
-    assert wanted is not None
+    manifest, wanted = half_fetched(store)
     here = len(wanted.content)
     assert RULES_PART_BYTES < here < wanted.size_bytes
     store.lan.lost_answers.add(RulesRequest)

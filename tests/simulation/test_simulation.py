@@ -3,12 +3,13 @@
 import gc
 import traceback
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from bench.simulate.worlds import World, run_in
+from bench.simulate.worlds import PROFILES, World, run_in
 from central.database.pool import Pool
 from tests.simulation import faults
 from tests.simulation.failover import open_simulation_pool
@@ -19,7 +20,7 @@ from tests.simulation.world import Run, run_world
 from tests.support.postgres import ScratchDatabases
 
 REGRESSIONS = [
-    line.split(maxsplit=2)
+    line.split(maxsplit=3)
     for line in (Path(__file__).parent / "regressions.txt").read_text("utf-8").splitlines()
     if line.strip() and not line.startswith("#")
 ]
@@ -33,7 +34,7 @@ async def world_pool(database: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-def sound(run: Run) -> None:
+def sound(run: Run, profile: str = "usual") -> None:
     """Fail with the seed and the last events unless the run found nothing."""
     if not run.violation:
         return
@@ -42,7 +43,8 @@ def sound(run: Run) -> None:
     tail = "\n".join(run.chronicle.tail)
     pytest.fail(
         f"seed {run.seed}: {run.violation}\n{raised}\nlast events:\n{tail}\n"
-        f"again: python -m bench.simulate --seed {run.seed} --days {run.days}",
+        f"again: python -m bench.simulate --seed {run.seed} --days {run.days}"
+        f" --profile {profile}",
         pytrace=False,
     )
 
@@ -64,12 +66,14 @@ async def test_an_honest_world_needs_nobody_to_pay(world_pool: Pool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old_seed", "days", "found"), REGRESSIONS, ids=[line[0] for line in REGRESSIONS]
+    ("old_seed", "profile", "days", "found"), REGRESSIONS, ids=[line[0] for line in REGRESSIONS]
 )
 async def test_a_seed_that_once_failed_passes(
-    world_pool: Pool, old_seed: str, days: str, found: str
+    world_pool: Pool, old_seed: str, profile: str, days: str, found: str
 ) -> None:
-    sound(await run_world(world_pool, int(old_seed), size=Size(days=int(days))))
+    worst, size = PROFILES[profile]
+    size = replace(size, days=int(days))
+    sound(await run_world(world_pool, int(old_seed), faults=worst, size=size), profile)
 
 
 async def test_the_same_seed_is_the_same_run(scratch_databases: ScratchDatabases) -> None:

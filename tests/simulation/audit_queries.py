@@ -121,10 +121,15 @@ NEW_RECORDS = """
 """Records of the streams' prefixes behind given heads."""
 
 POINTS_OVER = """
-    select account_id, sum(available)::bigint as points from lot, business_day d
+    select account_id, sum(available)::bigint as points, sum(least(available, lent))::bigint as lent
+    from lot cross join business_day d cross join lateral (
+        select coalesce(sum(g.points), 0) as lent from right_grant_lot l
+        join right_grant g using (account_id, grant_id)
+        where l.account_id = lot.account_id and l.lot_id = lot.lot_id) r
     where expires_on <> '' and expires_on <= d.day and available > 0
     group by account_id, expires_on order by account_id, expires_on"""
-"""Points whose time is over, by account and day: they are still posted."""
+"""Points whose time is over, by account and day: they are still posted. Some may have come home out
+of rights since, that a till was told of while they were held."""
 
 STREAMS = """
     select till_id, incarnation, last_seq, last_hash,

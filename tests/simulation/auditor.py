@@ -445,10 +445,14 @@ class Auditor:
 
         Nobody tells a till that the time of points is over: what it shows was so on some day.
         """
-        over: dict[int, list[int]] = defaultdict(list)
+        over: dict[int, list[range]] = defaultdict(lambda: [range(1)])
+        sums: Counter[tuple[int, str]] = Counter()
         for row in await self._world.pool.fetch(POINTS_OVER):
-            before = over[row["account_id"]][-1:] or [0]
-            over[row["account_id"]].append(before[0] + row["points"])
+            account_id = row["account_id"]
+            sums[account_id, "over"] += row["points"]
+            sums[account_id, "lent"] += row["lent"]
+            most = sums[account_id, "over"]
+            over[account_id].append(range(most - sums[account_id, "lent"], most + 1))
         for number, till in self._world.tills.items():
             if self._world.is_revoked(till) or number in self._world.dead:
                 continue
@@ -467,7 +471,7 @@ class Auditor:
                 points, tier = known.get(row["card"], (-1, ""))
                 gone = row["posted"] - points
                 require(
-                    tier == row["tier"] and gone in (0, *over[row["account_id"]]),
+                    tier == row["tier"] and any(gone in each for each in over[row["account_id"]]),
                     f"{till.name} takes account {row['account_id']} for {known.get(row['card'])},"
                     f" it has {row['posted']}",
                 )

@@ -15,6 +15,7 @@ from bench.engine.timing import percentile
 from central.database.embedded_cluster import binaries
 from central.database.pool import Pool
 from sync import cycle
+from sync.limits import BATCH_BYTES_MAX
 from sync.messages import AuthoriseAnswer, AuthoriseRequest, SnapshotAnswer, SnapshotRequest
 
 REDEEM_EVERY = 9
@@ -124,14 +125,28 @@ async def _purchase(
     times.push.append((clock() - began_s) * _MS)
 
 
+def _batches(waiting: Sequence[bytes], together: int) -> Iterator[list[bytes]]:
+    """Yield records as tills push them: so many at most, and no more bytes than a push may have."""
+    batch: list[bytes] = []
+    room = BATCH_BYTES_MAX
+    for body in waiting:
+        if batch and (len(batch) == together or len(body) > room):
+            yield batch
+            batch, room = [], BATCH_BYTES_MAX
+        batch.append(body)
+        room -= len(body)
+    if batch:
+        yield batch
+
+
 async def hand_in(stage: Stage, bodies: Sequence[bytes], *, together: int) -> float:
     """Hand records in as tills do after an outage, large pushes from all; returns the seconds."""
     clock = time.perf_counter
     share = -(-len(bodies) // len(stage.tills))
 
     async def empty(till: Till, waiting: Sequence[bytes]) -> None:
-        for first in range(0, len(waiting), together):
-            await till.push(waiting[first : first + together])
+        for batch in _batches(waiting, together):
+            await till.push(batch)
 
     began_s = clock()
     await asyncio.gather(

@@ -11,6 +11,7 @@ import msgspec
 
 from agent.till_service.messages import (
     CompleteRequest,
+    CourierAnswer,
     CourierRequest,
     GrantRequest,
     ReceiptAnswer,
@@ -398,7 +399,7 @@ class Register:
         return at.strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _is_said(answer: Any) -> bool:  # noqa: ANN401 - an answer of any call
+def _is_said(answer: ReceiptAnswer | ReturnAnswer | CourierAnswer | None) -> bool:
     """Say whether a till answered, and not that its disk refuses."""
     return answer is not None and answer.outcome != "journal_unavailable"
 

@@ -1,9 +1,10 @@
 """The one place that joins the parts of the centre; tests and the simulator pass their own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import structlog
@@ -48,6 +49,7 @@ from central.streams.apply import Applier
 from central.streams.durable import Durable
 from central.streams.lines import LineReader
 from central.streams.partner_points import settle as settle_partners
+from central.streams.sharing import share_for_ever
 from central.streams.used_codes import forget as forget_codes
 from central.system import System
 from central.tills.desk import TillDesk
@@ -71,8 +73,6 @@ _EPOCH_S = 10.0
 _GUARD_S = 5.0
 _SERVICE_S = 60.0
 _PARTNERS_S = 10.0
-_KEEP_ALIVE_S = 65
-_ENDING_S = 0.2
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a database says, or its client in its place, that went away in the middle of a statement."""
 
@@ -188,6 +188,15 @@ async def opened_server(config: CentralConfig) -> AsyncIterator[str]:
         yield server.dsn
     finally:
         await asyncio.to_thread(server.stop)
+
+
+def applying(centre: Centre) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Return what applies records, beside others that do."""
+    applier = centre.applier
+    return (
+        apply_for_ever(centre),
+        share_for_ever(applier.pool, applier.share, centre.ingested),
+    )
 
 
 async def apply_for_ever(centre: Centre) -> None:

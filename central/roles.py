@@ -12,9 +12,8 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
-import asyncpg
 import structlog
 import uvicorn
 
@@ -45,18 +44,14 @@ from central.tls import StrictTransport, renew_for_ever, with_tls
 
 log = structlog.get_logger()
 
-CHANNEL_INGESTED: Final = "tillside_ingested"
 _KEEP_ALIVE_S = 65
 _ENDING_S = 0.2
-_AGAIN_S = 2.0
-_ALIVE_S = 30.0
 _MS_PER_MINUTE = 60_000
 _SETTLE_S = 5.0
 _LAST_ANSWERS_S = 20
 """What is under way when the process is told to end may take so long."""
 _COLLECTED_EVERY = (20_000, 20, 50)
 """Thresholds of garbage collection: it would look through all rules each time, and they stay."""
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 async def serve(config: CentralConfig, system: System) -> None:
@@ -148,7 +143,7 @@ async def _serve_front(
         beside.append(_beside(config, metrics, readiness))
     if config.role == "all":
         beside += [
-            bootstrap.apply_for_ever(centre),
+            *bootstrap.applying(centre),
             *_behind(centre, config),
             *_outreach(pools.outreach, centre.system, config),
         ]
@@ -290,7 +285,7 @@ async def _run_behind(centre: Centre, config: CentralConfig) -> None:
     parts: list[Coroutine[Any, Any, None]] = []
     if config.role == "processing":
         parts = [
-            bootstrap.apply_for_ever(centre), hear_ingested(centre),
+            *bootstrap.applying(centre),
             keep_rules_out_of_collections(centre), *_behind(centre, config),
         ]  # fmt: skip
     elif config.role == "outreach":
@@ -324,31 +319,6 @@ async def keep_rules_out_of_collections(centre: Centre) -> None:
             gc.unfreeze()  # of rules that were replaced since nothing stays
             gc.collect()
             gc.freeze()
-
-
-async def hear_ingested(centre: Centre) -> None:
-    """Have records applied as soon as another process has kept them, until cancelled.
-
-    While nothing is heard the applier looks by itself every second.
-    """
-
-    def heard(*_: object) -> None:
-        centre.ingested.set()
-
-    while True:
-        try:
-            async with centre.applier.pool.acquire() as connection:
-                await connection.add_listener(CHANNEL_INGESTED, heard)
-                try:
-                    while True:
-                        await asyncio.sleep(_ALIVE_S)
-                        await connection.execute("select 1")  # proves that it is alive
-                finally:
-                    if not connection.is_closed():
-                        await connection.remove_listener(CHANNEL_INGESTED, heard)
-        except _LOST as error:
-            log.warning("hearing_waits", why=repr(error))
-        await asyncio.sleep(_AGAIN_S)
 
 
 def _raise_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -30,6 +30,7 @@ class Effort:
     """How much is measured.
 
     Attributes:
+        processing: how many processes post.
         grown: how many accounts there are after each growing.
     """
 
@@ -41,6 +42,7 @@ class Effort:
     intake: int = 30_000
     storm_s: int = 30
     pgbench_s: int = 20
+    processing: int = 1
     grown: tuple[int, ...] = (1_000_000, 10_000_000)
 
 
@@ -57,7 +59,10 @@ class Measurement:
         self._stage = stage
         self._effort = effort
         self._trade: Trade
-        self.found: dict[str, Any] = {"accounts": effort.accounts}
+        self.found: dict[str, Any] = {
+            "accounts": effort.accounts,
+            "processing_processes": effort.processing,
+        }
 
     async def run(self) -> dict[str, Any]:
         """Measure everything, each part beside the load of the machine at its begin."""
@@ -249,7 +254,7 @@ def failures(found: dict[str, Any]) -> list[str]:
 
 async def measure(shop: Shop, effort: Effort, folder: Path) -> dict[str, Any]:
     """Measure over a stage of its own."""
-    stage = Stage(folder, shop)
+    stage = Stage(folder, shop, processing=effort.processing)
     try:
         return await Measurement(stage, effort).run()
     finally:
@@ -267,9 +272,17 @@ def read_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, E
         help="measure again with so many accounts, 0 = do not"
         f" [{','.join(map(str, Effort().grown))}]",
     )
+    parser.add_argument(
+        "--processing",
+        type=int,
+        choices=range(1, 9),
+        default=Effort().processing,
+        help="how many processes post [%(default)s]",
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="scratch, removed before")
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else Effort()
+    effort = replace(effort, processing=options.processing)
     if options.grown is not None:
         effort = replace(effort, grown=options.grown)
     if effort.grown and effort.grown[0] <= effort.accounts:

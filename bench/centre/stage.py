@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import asyncpg
@@ -98,14 +99,15 @@ class Till:
 class Stage:
     """The centre, running or not."""
 
-    def __init__(self, folder: Path, shop: Shop) -> None:
+    def __init__(self, folder: Path, shop: Shop, *, processing: int = 1) -> None:
         self.folder = folder
         self.shop = shop
+        self._each_role = {"processing": processing}
         self.keys: CentreKeys
         self.rules: Rules
         self.tills: list[Till] = []
         self._server: EmbeddedServer | None = None
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, list[subprocess.Popen[bytes]]] = {}
         self.port = 0
 
     async def build(self, *, accounts: int) -> None:
@@ -234,12 +236,16 @@ class Stage:
             with (self.folder / f"{role}.log").open("ab") as log:
                 # Each till here stands for hundreds: what bounds one would bound them all.
                 unbounded = {**os.environ, "TILLSIDE_CENTRAL_TILL_REQUESTS_PER_S": "0"}
-                self._processes[role] = subprocess.Popen(
-                    command, stdout=log, stderr=log, start_new_session=True, env=unbounded
-                )
+                self._processes[role] = [
+                    subprocess.Popen(
+                        command, stdout=log, stderr=log, start_new_session=True, env=unbounded
+                    )
+                    for _ in range(self._each_role.get(role, 1))
+                ]
         for role in roles:
             if role != "processing":
-                wait_until(address.exists, f"no {role}; see its log", self._processes[role])
+                (process,) = self._processes[role]
+                wait_until(address.exists, f"no {role}; see its log", process)
                 self.port = int(address.read_text().strip().rstrip("/").rpartition(":")[2])
         for till in self.tills:
             till.line.close()
@@ -247,9 +253,10 @@ class Stage:
 
     def stop(self, *roles: str) -> None:
         """Stop parts, or all."""
-        for role in roles or tuple(self._processes):
-            process = self._processes.pop(role)
+        ending = [self._processes.pop(role) for role in roles or tuple(self._processes)]
+        for process in chain(*ending):
             process.terminate()
+        for process in chain(*ending):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
             process.kill()
@@ -257,10 +264,10 @@ class Stage:
     def kill_everything(self) -> None:
         """Kill -9 the parts of the centre and PostgreSQL, all at once."""
         pid = int((self.folder / "postgres" / "postgres" / "postmaster.pid").read_text().split()[0])
-        for process in self._processes.values():
+        for process in chain(*self._processes.values()):
             process.kill()
         os.kill(pid, signal.SIGKILL)
-        for process in self._processes.values():
+        for process in chain(*self._processes.values()):
             process.wait()
         self._processes = {}
         if self._server is not None:
@@ -272,7 +279,10 @@ class Stage:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds each part has used so far; PostgreSQL with all its processes."""
-        found = {role: _cpu_s(process.pid) for role, process in self._processes.items()}
+        found = {
+            role: sum(_cpu_s(process.pid) for process in processes)
+            for role, processes in self._processes.items()
+        }
         pid = int((self.folder / "postgres" / "postgres" / "postmaster.pid").read_text().split()[0])
         others = (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit())
         found["postgres"] = sum(_cpu_s(each, of=pid) for each in others)

@@ -98,6 +98,11 @@ APPLY_RECORDS: Final = Histogram(
     buckets=_BATCH_BUCKETS,
     registry=REGISTRY,
 )
+APPLIERS: Final = Gauge(
+    "tillside_appliers",
+    "Processes that share the records to apply, as this one saw last; 1 where it has seen no other",
+    registry=REGISTRY,
+)
 BATCHES_HALVED: Final = Counter(
     "tillside_apply_batches_halved",
     "Batches done again in halves because one record could not be applied",

@@ -26,6 +26,7 @@ from central.streams.batch import Batch
 from central.streams.items import Item
 from central.streams.parked import unpark_found
 from central.streams.recalculating import recalculate
+from central.streams.sharing import Share
 from central.streams.stored import Decision, StoredRecord, rejected
 from central.system import System
 from loyalty.calculation import Calculation
@@ -79,6 +80,7 @@ class Applier:
     Attributes:
         together_max: the most records in one transaction.
         due: which releases tills should have.
+        share: which stores' records are this one's.
     """
 
     pool: Pool
@@ -86,11 +88,15 @@ class Applier:
     system: System
     together_max: int = TOGETHER_MAX
     due: DueRules = field(default_factory=DueRules)
+    share: Share = field(default_factory=Share)
 
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
-        """Apply records in order of arrival; returns how many came to an end."""
+        """Apply records of the share in order of arrival; returns how many came to an end."""
         await unpark_found(self.pool)
-        rows = await self.pool.fetch(_SQL["to_apply"], records_max, BATCH_BYTES)
+        share = self.share
+        rows = await self.pool.fetch(
+            _SQL["to_apply"], records_max, BATCH_BYTES, share.number, share.of
+        )
         if rows:
             await self.due.refresh(self.pool, rows[0]["rules"])
         ended = 0

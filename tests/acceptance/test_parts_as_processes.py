@@ -27,24 +27,30 @@ from tests.support.till_probe import TillProbe, read_answer
 
 START_S = 60.0
 ROLES = ("front", "processing", "outreach")
+SECOND = "processing 2"
 
 
 @dataclass
 class Parts:
-    """The three processes over one data folder, and the ports they tell metrics on."""
+    """The processes over one data folder by name, and the ports they tell metrics on.
+
+    A process is named as its role; a second one of a role has a number behind it.
+    """
 
     folder: Path
     log: Path
     port: int = field(default_factory=free_port)
-    ports: dict[str, int] = field(default_factory=lambda: {role: free_port() for role in ROLES})
+    ports: dict[str, int] = field(
+        default_factory=lambda: {name: free_port() for name in (*ROLES, SECOND)}
+    )
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def told_at(self, role: str) -> str:
-        return f"http://127.0.0.1:{self.ports[role]}"
+    def told_at(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
 
     def command(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -53,44 +59,45 @@ class Parts:
         )  # fmt: skip
         return done.stdout
 
-    def start(self, role: str) -> None:
-        environment = {**os.environ, "TILLSIDE_CENTRAL_METRICS_PORT": str(self.ports[role])}
+    def start(self, name: str) -> None:
+        role, _, _ = name.partition(" ")
+        environment = {**os.environ, "TILLSIDE_CENTRAL_METRICS_PORT": str(self.ports[name])}
         command = tillside(
             "central", "serve", "--role", role, "--data", self.folder, "--port", self.port
         )
         with self.log.open("ab") as log:
-            self.processes[role] = subprocess.Popen(
+            self.processes[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
 
-    async def ready(self, role: str) -> dict[str, object]:
+    async def ready(self, name: str) -> dict[str, object]:
         """Return what a part says of itself once it does."""
         async with asyncio.timeout(START_S), httpx.AsyncClient() as http:
             while True:
-                assert self.processes[role].poll() is None, self.log.read_text("utf-8")[-4_000:]
+                assert self.processes[name].poll() is None, self.log.read_text("utf-8")[-4_000:]
                 try:
-                    answer = await http.get(f"{self.told_at(role)}/v1/ready")
+                    answer = await http.get(f"{self.told_at(name)}/v1/ready")
                 except httpx.TransportError:
                     await asyncio.sleep(0.05)
                     continue
                 assert answer.status_code == 200, answer.text
                 return dict(answer.json())
 
-    async def scrape(self, role: str) -> Scrape:
+    async def scrape(self, name: str) -> Scrape:
         async with httpx.AsyncClient() as http:
-            return Scrape.of((await http.get(f"{self.told_at(role)}/metrics")).text)
+            return Scrape.of((await http.get(f"{self.told_at(name)}/metrics")).text)
 
-    async def until_told(self, role: str, name: str, **labels: str) -> None:
-        """Wait until a part tells something above zero."""
+    async def until_told(self, name: str, metric: str, least: float = 1, **labels: str) -> None:
+        """Wait until a part tells that something is so many, or more."""
         async with asyncio.timeout(START_S):
             while True:
-                if (await self.scrape(role)).value(name, **labels):
+                if (await self.scrape(name)).value(metric, **labels) >= least:
                     return
                 await asyncio.sleep(0.05)
 
-    async def end(self, role: str) -> int:
+    async def end(self, name: str) -> int:
         """Tell a part to end; returns its exit status."""
-        process = self.processes.pop(role)
+        process = self.processes.pop(name)
         process.terminate()
         async with asyncio.timeout(START_S):
             return await asyncio.to_thread(process.wait)
@@ -106,8 +113,8 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
                 assert await parts.ready(role) == {"ready": True, "why": "", "role": role}
             yield parts
         finally:
-            for role in tuple(parts.processes):
-                await parts.end(role)
+            for name in tuple(parts.processes):
+                await parts.end(name)
 
 
 async def enrolled(parts: Parts, http: httpx.AsyncClient) -> TillProbe:
@@ -155,3 +162,21 @@ async def test_each_part_tells_how_it_is_and_ends_when_told(parts: Parts) -> Non
         assert isinstance(await held, PullAnswer)
     for role in ROLES[1:]:
         assert await parts.end(role) == 0
+
+
+async def test_processing_processes_share_and_one_takes_over_from_another(parts: Parts) -> None:
+    parts.start(SECOND)
+    await parts.ready(SECOND)
+    for name in ("processing", SECOND):
+        await parts.until_told(name, "tillside_appliers", 2)
+    async with httpx.AsyncClient(base_url=parts.url, timeout=60) as http:
+        till = await enrolled(parts, http)
+        await till.hello()
+        parts.processes["processing"].kill()
+        await asyncio.to_thread(parts.processes.pop("processing").wait)
+        for number in range(5):  # whosever share the store was
+            till.append(till.sale(f"s{number}"))
+        await till.push()
+    posted = {"outcome": "accepted"}
+    await parts.until_told(SECOND, "tillside_records_applied_total", 6, **posted)
+    assert (await parts.scrape(SECOND)).value("tillside_appliers") == 1

@@ -117,6 +117,7 @@ RUN_BY: Final[dict[str, tuple[Part, ...]]] = {
     "streams/parked_queue.py": OFFICE,
     "streams/partner_points.py": PROCESSING,
     "streams/refunds.py": PROCESSING,
+    "streams/sharing.py": PROCESSING,
     "streams/staleness.py": PROCESSING,
     "streams/transfers.py": PROCESSING,
     "streams/used_codes.py": PROCESSING,

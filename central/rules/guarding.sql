@@ -10,7 +10,7 @@ insert into rule_count (bundle, bucket_ms, receipts, gross_minor, discount_minor
 select t.bundle, t.posted_at_ms / $2 * $2 as bucket_ms, count(*), sum(t.gross_minor), sum(t.discount_minor),
        count(*) filter (where not t.equal), count(a.account_id)
 from receipt t left join (select account_id from account where debt > 0) a using (account_id)
-where t.posted_at_ms >= $1 group by 1, 2
+where t.posted_at_ms >= $1 group by 1, 2 order by 1, 2 -- two processes lock alike
 on conflict (bundle, bucket_ms) do update set receipts = excluded.receipts, gross_minor = excluded.gross_minor,
     discount_minor = excluded.discount_minor, unequal = excluded.unequal, in_debt = excluded.in_debt;
 

@@ -121,7 +121,7 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
     ingested = asyncio.Event()
     tokens = token_key(keys.centre)
     counters = CounterDesk(pool, system, keys.centre, rights, library)
-    directory = RuleDirectory(pool)
+    directory = RuleDirectory(pool, system)
     told = ToldAccounts(pool)
     desk = TillDesk(
         pool, RightsDesk(pool, system, keys.centre, rights), counters, system, ingested, directory,
@@ -201,14 +201,20 @@ def applying(centre: Centre) -> tuple[Coroutine[Any, Any, None], ...]:
 
 async def apply_for_ever(centre: Centre) -> None:
     """Apply what is ingested, as it comes, until cancelled; a failing database is tried again."""
+    share = centre.applier.share
     while True:
         try:
             centre.ingested.clear()
-            while ended := await centre.applier.apply_pending():
+            ended = 1
+            while ended:
+                ended = await centre.applier.apply_pending()
+                share.is_failing = False
                 if ended < _FEW:
-                    # What comes in a moment shares the statements of the next batch.
+                    # What comes in a moment shares the statements of the next batch; what comes
+                    # for other processes is no reason to look all the time.
                     await asyncio.sleep(_MOMENT_S)
         except _LOST as error:
+            share.is_failing = True
             log.warning("apply_waits", why=repr(error))
         try:
             async with asyncio.timeout(_IDLE_S):

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -213,7 +213,14 @@ def _front_metrics(
             "tillside_event_loop_busy_share": lambda: control.burden.busy,
             "tillside_pulls_held": lambda: float(len(room)),
         },
+        _is_teller(centre),
     )
+
+
+def _is_teller(centre: Centre) -> Callable[[], bool]:
+    """Return what says whether it is this process that tells the database's figures."""
+    share = centre.applier.share
+    return lambda: share.number == 0
 
 
 def _reader(pool: Pool, system: System, config: CentralConfig) -> FigureReader:
@@ -295,7 +302,7 @@ async def _run_behind(centre: Centre, config: CentralConfig) -> None:
         reader = None
         if config.role == "processing":
             reader = _reader(centre.pool, centre.system, config)
-        metrics = MetricsPage(reader, {config.role: centre.pool})
+        metrics = MetricsPage(reader, {config.role: centre.pool}, is_teller=_is_teller(centre))
         parts.append(_beside(config, metrics, readiness))
     tasks = [asyncio.create_task(each) for each in parts]
     for task in tasks:

@@ -108,11 +108,13 @@ class MetricsPage:
         reader: None where another part of the centre tells the database's figures.
         pools: this process's connections, by what they are for.
         gauges: what else this process knows of itself at a moment, by metric name.
+        is_teller: says whether it is this one, of several processes, that tells the database's.
     """
 
     reader: FigureReader | None
     pools: Mapping[str, Pool]
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
+    is_teller: Callable[[], bool] = lambda: True
 
     def routes(self) -> list[Route]:
         """Return the page's route."""
@@ -121,7 +123,7 @@ class MetricsPage:
     async def render(self) -> bytes:
         """Return the page in Prometheus' text format."""
         found = [*families.of_pools(self.pools), *families.of_process(self.gauges)]
-        if self.reader is not None:
+        if self.reader is not None and self.is_teller():
             figures = await self.reader.read()
             found += families.of_database(figures)
             if figures is not None:

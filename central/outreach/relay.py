@@ -9,6 +9,7 @@ confirmed is never published again because of another event beside it.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,7 +74,9 @@ class Relay:
                         try:
                             await self._run_leading(connection)
                         finally:
-                            if not connection.is_closed():
+                            # A lost one takes no calls, and its lock is gone with it; its error
+                            # must not stand in for the cancellation that ends this.
+                            with suppress(asyncpg.InterfaceError):
                                 await connection.reset()  # the lock is the session's
             except _LOST as error:
                 log.warning("events_wait", why=repr(error))

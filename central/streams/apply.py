@@ -80,7 +80,7 @@ class Applier:
     Attributes:
         together_max: the most records in one transaction.
         due: which releases tills should have.
-        share: which stores' records are this one's.
+        share: which tills' records are this one's.
     """
 
     pool: Pool
@@ -93,10 +93,10 @@ class Applier:
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
         """Apply records of the share in order of arrival; returns how many came to an end."""
         await unpark_found(self.pool)
-        share = self.share
         rows = await self.pool.fetch(
-            _SQL["to_apply"], records_max, BATCH_BYTES, share.number, share.of
-        )
+            _SQL["to_apply"], records_max, BATCH_BYTES, self.share.slices(),
+            min(records_max, self.together_max),
+        )  # fmt: skip
         if rows:
             await self.due.refresh(self.pool, rows[0]["rules"])
         ended = 0

@@ -79,18 +79,21 @@ where s.till_id = $1 and s.incarnation = $2 and t.till_id = s.till_id and t.sess
   and s.last_seq >= t.session_seq and s.caught_up_ms < t.session_opened_ms;
 
 -- name: to_apply
--- The first ones of a share of the stores ($3 of $4, see `sharing`), as many as are no more than so many bytes together; one
--- at least. `rules` says when releases have changed.
+-- The first ones of a share of the tills (slices $3, see `sharing`), as many as are no more than so many bytes together; one at
+-- least. Each slice is looked at by itself ($4 at most): what waits for other processes is in nobody's way. `rules` says when
+-- releases have changed.
 select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms, (select number from rule_change) as rules
 from (
     select i.*, sum(octet_length(body)) over (order by arrival) - octet_length(body) as bytes_before from (
-        select * from inbox k where not applied and parked_for is null and ($4::int = 1 or coalesce((
-            select (hashtextextended(t.store_id, 0) & 1048575) % $4 from till t where t.till_id = k.till_id), 0) = $3::int)
-        order by arrival limit $1) i
+        select n.arrival from unnest($3::bigint[]) as s (slice) cross join lateral (
+            select k.arrival from inbox k where k.till_id % 16 = s.slice and not k.applied and k.parked_for is null
+            order by k.arrival limit $4) n
+        order by n.arrival limit $1) f join inbox i using (arrival)
 ) r where bytes_before < $2 order by arrival;
 
 -- name: begin_to_share
-select pg_advisory_lock_shared($1::bigint);
+-- The session ends itself where its process does not look any more (a machine without power, a process that hangs).
+select set_config('idle_session_timeout', $2, false), pg_advisory_lock_shared($1::bigint);
 
 -- name: shares
 -- Which of those who hold it this one is, and how many they are.
@@ -98,9 +101,6 @@ select (count(*) filter (where l.pid < pg_backend_pid()))::int as number, count(
 where l.locktype = 'advisory' and l.mode = 'ShareLock' and l.granted and l.objsubid = 1
   and l.classid::bigint = $1::bigint >> 32 and l.objid::bigint = $1 & 4294967295
   and l.database = (select oid from pg_database where datname = current_database());
-
--- name: end_sharing
-select pg_advisory_unlock_shared($1::bigint);
 
 -- name: claim
 select arrival from inbox where arrival = $1 and not applied and parked_for is null for update skip locked;

@@ -78,5 +78,7 @@ async def _listen(connection: Connection, room: WaitingRoom, directory: RuleDire
             were_told = await directory.note_told(connection)
             pause_s = _TOLD_S if has_changed or were_told else _ALIVE_S
     finally:
-        if not connection.is_closed():
+        # A connection that is lost takes no calls any more; its error must not stand in for the
+        # cancellation that ends this.
+        with suppress(asyncpg.InterfaceError):
             await connection.remove_listener(CHANNEL, heard)

@@ -169,6 +169,8 @@ async def test_processing_processes_share_and_one_takes_over_from_another(parts:
     await parts.ready(SECOND)
     for name in ("processing", SECOND):
         await parts.until_told(name, "tillside_appliers", 2)
+    pages = [await parts.scrape(name) for name in ("processing", SECOND)]
+    assert sorted("tillside_database_up" in page.families for page in pages) == [False, True]
     async with httpx.AsyncClient(base_url=parts.url, timeout=60) as http:
         till = await enrolled(parts, http)
         await till.hello()
@@ -179,4 +181,6 @@ async def test_processing_processes_share_and_one_takes_over_from_another(parts:
         await till.push()
     posted = {"outcome": "accepted"}
     await parts.until_told(SECOND, "tillside_records_applied_total", 6, **posted)
-    assert (await parts.scrape(SECOND)).value("tillside_appliers") == 1
+    async with asyncio.timeout(START_S):
+        while (await parts.scrape(SECOND)).value("tillside_appliers") != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

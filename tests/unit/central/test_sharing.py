@@ -1,22 +1,27 @@
-"""Processes that apply share the stores: each record is one's, and none is nobody's for long."""
+"""Processes that apply share the tills: each record is one's, and none is nobody's for long."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
 
 import asyncpg
 import pytest
 
 from central.bootstrap import Centre, join_centre
+from central.database.named_sql import load_queries
 from central.database.pool import open_pool
 from central.rights.issuing import RightsSettings
 from central.streams import sharing
 from central.streams.apply import Applier
-from central.streams.sharing import Share, share_for_ever
+from central.streams.sharing import SLICES, Share, share_for_ever
 from tests.support.centre import KEYS, JoinedCentre
 
 WAIT_S = 20
 STORES = tuple(f"store-{number}" for number in range(1, 9))
+SHARERS = """from pg_locks where locktype = 'advisory' and mode = 'ShareLock' and database = (
+    select oid from pg_database where datname = current_database())"""
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +55,7 @@ async def test_processing_hears_what_a_front_has_kept(centre: JoinedCentre, data
     till = await centre.till()
     await centre.customer(7)
     async with sharing_process(database, centre) as processing:
-        sharers = "select count(*) from pg_locks where locktype = 'advisory' and mode = 'ShareLock'"
-        while not await centre.pool.fetchval(sharers):
+        while not await centre.pool.fetchval(f"select count(*) {SHARERS}"):
             await centre.pool.execute("select pg_sleep(0.01)")
         till.append(till.sale("s1", account=7))
         await till.push()
@@ -91,10 +95,7 @@ async def test_a_process_whose_connection_is_lost_shares_again(
     ):
         shares = (one.applier.share, other.applier.share)
         await until(lambda: {(each.number, each.of) for each in shares} == parts_of(2))
-        await killer.execute(
-            "select pg_terminate_backend(pid) from pg_locks"
-            " where locktype = 'advisory' and mode = 'ShareLock'"
-        )
+        await killer.execute(f"select pg_terminate_backend(pid) {SHARERS}")
         one.ingested.clear()
         await asyncio.wait_for(one.ingested.wait(), WAIT_S)  # it looks at what it has missed
         await until(lambda: {(each.number, each.of) for each in shares} == parts_of(2))
@@ -120,23 +121,71 @@ async def sold_in_all_stores(centre: JoinedCentre) -> int:
     return 2 * len(STORES)
 
 
-async def test_shares_are_of_different_stores_and_leave_none_out(centre: JoinedCentre) -> None:
+async def test_shares_are_of_different_tills_and_leave_none_out(centre: JoinedCentre) -> None:
     records = await sold_in_all_stores(centre)
     library = centre.parts.applier.library
-    stores: list[set[str]] = []
-    known: set[str] = set()
+    tills: list[set[int]] = []
+    known: set[int] = set()
     ended = 0
     for number in range(3):
         applier = Applier(centre.pool, library, centre.system, share=Share(number, 3))
         while applied := await applier.apply_pending(3):
             ended += applied
-        rows = await centre.pool.fetch("select distinct store_id from receipt")
-        stores.append({row["store_id"] for row in rows} - known)
-        known |= stores[-1]
+        rows = await centre.pool.fetch("select distinct till_id from receipt")
+        tills.append({row["till_id"] for row in rows} - known)
+        known |= tills[-1]
     assert ended == records
-    assert known == set(STORES)
-    assert sum(len(each) for each in stores) == len(STORES)
-    assert all(stores), "eight stores and three shares: each has some"
+    assert len(known) == len(STORES)
+    assert sum(len(each) for each in tills) == len(STORES)
+    assert all(tills), "eight tills and three shares: each has some"
+
+
+def test_shares_divide_the_slices_whatever_their_number() -> None:
+    for of in range(1, SLICES + 3):
+        shares = [Share(number, of).slices() for number in range(of)]
+        assert sorted(chain(*shares)) == list(range(SLICES))
+
+
+async def test_what_waits_for_others_is_not_looked_through(centre: JoinedCentre) -> None:
+    async with centre.pool.acquire() as connection, connection.transaction():
+        # Whatever the planner thinks of a table it knows nothing of yet.
+        await connection.execute("set local enable_seqscan = off")
+        plan = await connection.fetch(
+            "explain (costs off) " + load_queries("central.streams", "queries.sql")["to_apply"],
+            500, 1_000_000, Share(1, 4).slices(), 200,
+        )  # fmt: skip
+    lines = "\n".join(row["QUERY PLAN"] for row in plan)
+    wanted = r"Scan using inbox_of_slice on inbox k\n *Index Cond: .*slice\)\n(?! *Filter)"
+    assert re.search(wanted, lines), lines
+
+
+async def test_who_fails_leaves_its_share_to_others_until_it_does_not(
+    centre: JoinedCentre, database: str
+) -> None:
+    async with (
+        sharing_process(database, centre) as one,
+        sharing_process(database, centre) as other,
+    ):
+        shares = (one.applier.share, other.applier.share)
+        await until(lambda: {(each.number, each.of) for each in shares} == parts_of(2))
+        one.applier.share.is_failing = True
+        await until(lambda: (other.applier.share.number, other.applier.share.of) == (0, 1))
+        one.applier.share.is_failing = False
+        await until(lambda: {(each.number, each.of) for each in shares} == parts_of(2))
+
+
+async def test_a_process_that_hangs_is_left_by_the_database(
+    centre: JoinedCentre, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SILENT_MS", 200)
+    monkeypatch.setattr(sharing, "_LOOK_S", 3_600.0)
+    async with sharing_process(database, centre):
+        count = f"select count(*) {SHARERS}"
+        async with asyncio.timeout(WAIT_S):
+            while not await centre.pool.fetchval(count):
+                await centre.pool.execute("select pg_sleep(0.01)")
+            while await centre.pool.fetchval(count):
+                await centre.pool.execute("select pg_sleep(0.01)")
 
 
 async def test_processes_that_disagree_post_each_record_once(centre: JoinedCentre) -> None:

@@ -92,7 +92,8 @@ class RuleBooks:
 
     Attributes:
         active: rules of the newest manifest whose moment has come; see `at` for what counts.
-        generation, active_version: of the manifest taken last.
+        generation, active_version: of the manifest taken last, also after the cache was lost: so
+            the centre knows above what it has to announce.
     """
 
     def __init__(
@@ -124,7 +125,8 @@ class RuleBooks:
         self._refused = ("", "")
         self._told = ("", "", 0, 0)
         self._waiting: _Waiting | None = None
-        self.active, self.generation, self.active_version = EMPTY_RULES, 0, 0
+        self.active = EMPTY_RULES
+        self.generation, self.active_version = self._trust.generation, self._trust.version
         self._begin()
 
     def _begin(self) -> None:
@@ -136,8 +138,8 @@ class RuleBooks:
                 self._enter(generation, newest, self.find(newest.bundle), held[1:])
         except (LookupError, LoyaltyError, msgspec.DecodeError) as error:
             log.warning("cached_rules_unusable", why=str(error), now="none until they are fetched")
-            self._waiting = None
-            self.active, self.generation, self.active_version = EMPTY_RULES, 0, 0
+            self.active, self._waiting = EMPTY_RULES, None
+            self.generation, self.active_version = self._trust.generation, self._trust.version
 
     def _enter(
         self,
@@ -147,6 +149,11 @@ class RuleBooks:
         older: Iterable[tuple[int, Manifest]] = (),
     ) -> None:
         self.generation, self.active_version = generation, manifest.version
+        if self._waiting and is_due(
+            self._waiting.activate_at, local="", now_ms=self._clocks.now_ms()
+        ):
+            # No receipt was begun since its moment; what comes now waits above it.
+            self._activate(self._waiting.rules)
         if not manifest.activate_at or is_due(
             manifest.activate_at, local="", now_ms=self._clocks.now_ms()
         ):
@@ -274,15 +281,13 @@ class RuleBooks:
             self._age.confirm(self._clocks.now_ms())
 
     def _is_newer(self, generation: int, manifest: Manifest) -> bool:
-        if (generation, manifest.version) <= (self.generation, self.active_version):
-            return False
-        trust = self._trust
-        if (generation, manifest.version) > (trust.generation, trust.version):
+        number, here = (generation, manifest.version), (self.generation, self.active_version)
+        last = self._trust.generation, self._trust.version
+        if number > max(here, last):
             return True
-        # The cache was lost: what was taken last may come again, nothing older.
-        return (generation, manifest.version, manifest.bundle) == (
-            trust.generation, trust.version, trust.bundle,
-        )  # fmt: skip
+        # The cache was lost, or is an old one: what was taken last may come again, nothing older.
+        is_lost = not self.newest_bundle() or here < last
+        return is_lost and (*number, manifest.bundle) == (*last, self._trust.bundle)
 
     def take(self, manifest: Manifest, content: bytes, place: Place) -> None:
         """Verify a bundle fully, try it, and only then keep and activate it (design: sync 4.4).

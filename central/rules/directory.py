@@ -8,7 +8,7 @@ hears of a release, never what it may take: manifests are signed and versions ri
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -17,8 +17,10 @@ import structlog
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.rules.deltas import delta_content
+from central.rules.moments import has_come
 from central.rules.publishing import bundle_content
-from central.rules.ways import NO_WAYS, Number, TillRules, Ways, read_ways
+from central.rules.ways import NO_WAYS, Number, TillRules, Under, Ways, read_ways
+from central.system import System
 from sync.messages import Manifest
 from sync.rule_messages import Delta
 
@@ -52,8 +54,9 @@ class _Known:
 class RuleDirectory:
     """One process's memory of what the rules of each till are."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, system: System) -> None:
         self._pool = pool
+        self._system = system
         self._known = _Known()
         self._files: OrderedDict[str, bytes] = OrderedDict()
         self._files_bytes = 0
@@ -67,7 +70,7 @@ class RuleDirectory:
         number = await connection.fetchval(_SQL["change_number"])
         if number == self._known.number:
             return False
-        self._known = await _read(connection, number)
+        self._known = await _read(connection, number, self._system.now_ms())
         return True
 
     def answer(self, till: TillRules) -> Answer | None:
@@ -77,7 +80,7 @@ class RuleDirectory:
             None where it has what it should have, or no manifest is left that it can take: it sells
             with what it has until somebody publishes again (`central.rules.left_behind` tells).
         """
-        way = self._known.ways.way(till)
+        way = self._known.ways.way(till, self._system.now_ms())
         if way is None:
             return None
         bundle, number = way
@@ -108,26 +111,33 @@ class RuleDirectory:
         """Return the newest root document; empty where there is none."""
         return self._known.roots[-1] if self._known.roots else b""
 
+    def kept_file(self, name: str) -> bytes | None:
+        """Return a bundle or a delta from memory; None where it has to be read."""
+        content = self._files.get(name)
+        if content is not None:
+            self._files.move_to_end(name)
+        return content
+
     async def file(self, name: str) -> bytes | None:
         """Return a bundle or a delta as tills fetch it; both never change under their names."""
-        content = self._files.get(name)
+        if (kept := self.kept_file(name)) is not None:
+            return kept
+        async with self._pool.acquire() as connection:
+            read = delta_content if "-" in name else bundle_content
+            content = await read(connection, name)
         if content is None:
-            async with self._pool.acquire() as connection:
-                read = delta_content if "-" in name else bundle_content
-                content = await read(connection, name)
-            if content is None:
-                return None
-            self._files[name] = content
-            self._files_bytes += len(content)
-        self._files.move_to_end(name)
+            return None
+        self._files[name] = content
+        self._files_bytes += len(content)
         while self._files_bytes > _FILES_BYTES_MAX and len(self._files) > 1:
             _, dropped = self._files.popitem(last=False)
             self._files_bytes -= len(dropped)
         return content
 
 
-async def _read(connection: Connection, number: int) -> _Known:
-    ways = await read_ways(connection)
+async def _read(connection: Connection, number: int, now_ms: int) -> _Known:
+    ways = await read_ways(connection, now_ms)
+    ways = replace(ways, under=await _read_under(connection, ways, now_ms))
     wanted = sorted(ways.signed)
     roots = await connection.fetch(_SQL["roots"])
     manifests: dict[Number, Manifest] = {}
@@ -154,3 +164,21 @@ async def _read(connection: Connection, number: int) -> _Known:
         roots=tuple(row["document"] for row in roots),
         root_version=roots[-1]["version"] if roots else 0,
     )
+
+
+async def _read_under(connection: Connection, ways: Ways, now_ms: int) -> Mapping[int, Under]:
+    """Return what is in force at tills that keep waiting what is still to begin.
+
+    Only a change of releases, rings or pins makes that another than it should be, and then this is
+    read anew.
+    """
+    waiting = [
+        number for number, each in ways.says.items() if not has_come(each.activate_at, now_ms)
+    ]
+    if not waiting:
+        return {}
+    generations, versions = zip(*waiting, strict=True)
+    rows = await connection.fetch(_SQL["tills_that_took"], generations, versions)
+    return {
+        row["till_id"]: Under((row["generation"], row["version"]), row["bundle"]) for row in rows
+    }

@@ -14,6 +14,7 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
+from central.rules.moments import last_ms
 from central.rules.rings import EVERYWHERE, Ring
 from central.rules.ways import TillRules, ring_of
 
@@ -119,11 +120,10 @@ class DueRules:
         Nothing is newer than no rules or unknown ones; of what a till has, the programme counts.
         """
         known = self._known
-        had = known.published.get(till.bundle)
-        if not had:
+        own = self._own(till)
+        if own is None:
             return
-        bundle, programme = had[0].bundle, had[0].programme
-        own = next((each for each in had if each.announced_ms(till) is not None), had[-1])
+        bundle, programme = own.bundle, own.programme
         pinned = next((known.pins[each] for each in _scopes(till) if each in known.pins), None)
         for each in known.standing if pinned is None else (pinned,):
             if each.version <= own.version:
@@ -134,6 +134,13 @@ class DueRules:
                 and (pinned is not None or each.announced_ms(till) is not None)
             ):
                 yield each
+
+    def _own(self, till: TillRules) -> Release | None:
+        """Return the release a till has its rules of; None for none, and unknown ones."""
+        had = self._known.published.get(till.bundle)
+        if not had:
+            return None
+        return next((each for each in had if each.announced_ms(till) is not None), had[-1])
 
     def find(self, till: TillRules, *, local: str, at_ms: int) -> Release | None:
         """Return the release a till should have had in place of what it had.
@@ -151,14 +158,27 @@ class DueRules:
         if any(known.pins_changed_ms.get(each, 0) > told_by_ms for each in _scopes(till)):
             return None
         begun_by = (datetime.fromisoformat(local) - _GRACE).isoformat()
-        for each in self.newer(till):
+        newer = tuple(self.newer(till))
+        for place, each in enumerate(newer, 1):
             if each.programme != till.programme:
                 return None
             announced_ms = each.announced_ms(till)
             since_ms = each.since_ms if announced_ms is None else announced_ms  # pinned: no ring
+            since_ms = max(since_ms, _offered_ms(each, (self._own(till), *newer[place:])))
             if since_ms <= told_by_ms and each.has_begun(begun_by):
                 return each
         return None
+
+
+def _offered_ms(release: Release, older: Iterable[Release | None]) -> int:
+    """Return from when on a till can be offered a release that begins after others of its own.
+
+    It keeps one that waits; what begins next is for the time after (`central.rules.ways`).
+    """
+    before = [each.activate_at for each in older if each]
+    return max(
+        (last_ms(moment) for moment in before if "" < moment < release.activate_at), default=0
+    )
 
 
 def _scopes(till: TillRules) -> tuple[_Scope, _Scope]:

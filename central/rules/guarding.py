@@ -2,8 +2,10 @@
 
 Nothing is done while no release is young. Receipts are counted by bundle in steps of ten seconds;
 each look counts the last steps anew, so that what was committed late is counted and nothing twice.
+What a person has resumed is judged by what came after that.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +19,7 @@ from central.database.pool import Connection, Pool
 from central.errors import BadRequestError
 from central.observability.meters import RULES_HALTED
 from central.rules.guards import GUARD, Figures, GuardSettings, judge, read_guards
+from central.rules.moments import come_at, first_ms
 from central.rules.releases import halt
 from central.system import System
 from sync.errors import MalformedMessageError
@@ -26,7 +29,9 @@ log = structlog.get_logger()
 _SQL = load_queries("central.rules", "guarding.sql")
 
 YOUNG_MS: Final = 72 * 3_600_000
-"""So long after its last ring a release is looked after."""
+"""So long a release is looked after: after its last ring, or it was resumed, or had begun at all
+stores, whichever was last.
+"""
 BUCKET_MS: Final = 10_000
 _LATE_MS: Final = 30_000
 """A receipt's transaction is committed by then."""
@@ -50,10 +55,26 @@ class Halted:
 
 @dataclass(frozen=True, slots=True)
 class _Young:
+    """A release that is looked after.
+
+    Attributes:
+        since_ms: when it came to more tills last, by a ring or because a person resumed it.
+        resumed_ms: when a person resumed it last; 0 = nobody has.
+        begins_ms: from when on it may have begun somewhere.
+    """
+
     version: int
     bundle: str
     since_ms: int
+    resumed_ms: int
+    begins_ms: int
     settings: GuardSettings
+
+    @property
+    def judged_ms(self) -> int:
+        """Since when its receipts are judged, in whole steps: none from before it was resumed."""
+        begin_ms = max(self.since_ms, self.begins_ms) // BUCKET_MS * BUCKET_MS
+        return max(begin_ms, -(-self.resumed_ms // BUCKET_MS) * BUCKET_MS)
 
 
 @dataclass(slots=True)
@@ -64,21 +85,22 @@ class RuleGuard:
     system: System
     _counted_to_ms: int = 0
     _swept_ms: int = 0
-    _unposted: dict[str, int] = field(default_factory=dict)
+    _unposted: Counter[tuple[str, int]] = field(default_factory=Counter)
     _unposted_after: int | None = None
-    _baselines: dict[int, Figures] = field(default_factory=dict)
+    _baselines: dict[tuple[int, int], Figures] = field(default_factory=dict)
 
     async def look(self) -> tuple[Halted, ...]:
         """Look once at all young releases; returns those that were halted."""
         now_ms = self.system.now_ms()
         async with self.pool.acquire() as connection:
-            young = [
-                _young(row) for row in await connection.fetch(_SQL["young"], now_ms - YOUNG_MS)
-            ]
+            oldest_ms = now_ms - YOUNG_MS
+            rows = await connection.fetch(_SQL["young"], oldest_ms, come_at(oldest_ms))
+            young = [_young(row) for row in rows]
             if not young:
+                self._unposted.clear()
                 self._unposted_after = None
                 return ()
-            await self._count(connection, min(each.since_ms for each in young), now_ms)
+            await self._count(connection, min(each.judged_ms for each in young), now_ms)
             halted = [await self._judge(connection, each) for each in young]
         return tuple(each for each in halted if each is not None)
 
@@ -94,13 +116,12 @@ class RuleGuard:
         for row in await connection.fetch(_SQL["unposted"], self._unposted_after):
             self._unposted_after = max(self._unposted_after or 0, row["arrival"])
             if bundle := _bundle_of(row["body"]):
-                self._unposted[bundle] = self._unposted.get(bundle, 0) + 1
+                self._unposted[bundle, row["decided_at_ms"]] += 1
 
     async def _judge(self, connection: Connection, young: _Young) -> Halted | None:
         ours, theirs = Figures(), Figures()
-        begin_ms = young.since_ms // BUCKET_MS * BUCKET_MS
-        counted = await connection.fetch(_SQL["counts"], begin_ms)
-        told = await connection.fetch(_SQL["told"], young.bundle, young.since_ms)
+        counted = await connection.fetch(_SQL["counts"], young.judged_ms)
+        told = await connection.fetch(_SQL["told"], young.bundle, young.since_ms, young.resumed_ms)
         asked = (young.version, young.bundle)
         not_normal = {row["bundle"] for row in await connection.fetch(_SQL["not_normal"], *asked)}
         for row in (*counted, *told):
@@ -110,9 +131,8 @@ class RuleGuard:
                 # Tills of a newer release are its to answer for, not what was normal before this;
                 # those of another programme have other offers.
                 theirs = _sum((theirs, _figures(row)))
-        unposted = self._unposted.get(young.bundle, 0)
-        ours = msgspec.structs.replace(ours, unequal=ours.unequal + unposted)
-        if theirs.receipts < young.settings.receipts_min:
+        ours = msgspec.structs.replace(ours, unequal=ours.unequal + self._not_posted(young))
+        if theirs.receipts < young.settings.receipts_min <= ours.receipts:
             theirs = _sum((theirs, await self._baseline(connection, young, not_normal)))
         if not (why := judge(young.settings, ours, theirs)):
             return None
@@ -127,23 +147,38 @@ class RuleGuard:
         )  # fmt: skip
         return Halted(young.version, why, ours, theirs, done.left_behind)
 
+    def _not_posted(self, young: _Young) -> int:
+        return sum(
+            count
+            for (bundle, decided_ms), count in self._unposted.items()
+            if bundle == young.bundle and decided_ms >= young.judged_ms
+        )
+
     async def _baseline(
         self, connection: Connection, young: _Young, not_normal: Collection[str]
     ) -> Figures:
-        """Return what the last receipts before a release began show; asked once a release."""
-        found = self._baselines.get(young.version)
+        """Return what the last receipts before a release began show; asked once a beginning."""
+        asked = young.version, young.judged_ms
+        found = self._baselines.get(asked)
         if found is None:
             row = await connection.fetchrow(
-                _SQL["baseline"], young.since_ms, _BASELINE_RECEIPTS, young.bundle,
+                _SQL["baseline"], young.judged_ms, _BASELINE_RECEIPTS, young.bundle,
                 sorted(not_normal),
             )  # fmt: skip
             assert row is not None
-            found = self._baselines[young.version] = _figures(row)
+            found = self._baselines[asked] = _figures(row)
         return found
 
 
 def _young(row: asyncpg.Record) -> _Young:
-    return _Young(row["version"], row["bundle"], row["since_ms"], read_guards(row["guards"]))
+    return _Young(
+        version=row["version"],
+        bundle=row["bundle"],
+        since_ms=max(row["ringed_ms"], row["resumed_ms"]),
+        resumed_ms=row["resumed_ms"],
+        begins_ms=first_ms(row["activate_at"]),
+        settings=read_guards(row["guards"]),
+    )
 
 
 def _figures(row: asyncpg.Record) -> Figures:

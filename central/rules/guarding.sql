@@ -1,9 +1,11 @@
 -- name: young
--- Releases somebody moves from ring to ring; what went out alone for a trial is nobody's to guard.
-select r.version, r.bundle, r.guards, max(g.added_at_ms) as since_ms
+-- Releases somebody moves from ring to ring; what went out alone for a trial is nobody's to guard. An open one has changed
+-- when it was published, or resumed. $2 is the local moment that had come at every store at $1.
+select r.version, r.bundle, r.guards, r.activate_at, max(g.added_at_ms) as ringed_ms,
+       case when r.changed_at_ms > r.published_at_ms then r.changed_at_ms else 0 end as resumed_ms
 from rule_release r join rule_ring g on g.release = r.version
 where r.state = 'open' and r.kind <> 'trial'
-group by r.version having max(g.added_at_ms) >= $1 order by r.version;
+group by r.version having greatest(max(g.added_at_ms), r.changed_at_ms) >= $1 or r.activate_at >= $2 order by r.version;
 
 -- name: count_receipts
 insert into rule_count (bundle, bucket_ms, receipts, gross_minor, discount_minor, unequal, in_debt)
@@ -32,12 +34,15 @@ select b.base_hash from bundle b
 where b.base_hash <> '' and b.programme <> (select o.programme from bundle o where o.hash = $2);
 
 -- name: told
-select case when refused = $1 then $1 else bundle end as bundle, count(*) as tills,
-       count(*) filter (where refused = $1) as refused,
-       sum(calculated) filter (where refused <> $1)::bigint as calculated,
-       sum(slow) filter (where refused <> $1)::bigint as slow,
-       sum(dropped) filter (where refused <> $1)::bigint as dropped
-from till_rules where told_at_ms >= $2 group by 1;
+-- What tills said since $2. They count since they have a bundle: of who has had this one since before it was resumed ($3)
+-- nobody can tell what came after that; who had refused it before only says so again.
+select bundle, count(*) as tills, count(*) filter (where refuses) as refused,
+       sum(calculated) filter (where not mixed)::bigint as calculated, sum(slow) filter (where not mixed)::bigint as slow,
+       sum(dropped) filter (where not mixed)::bigint as dropped
+from (select case when refused = $1 then $1 else bundle end as bundle, refused = $1 as refuses,
+             refused = $1 or (bundle = $1 and bundle_since_ms < $3) as mixed, calculated, slow, dropped
+      from till_rules where told_at_ms >= $2 and (refused <> $1 or refused_since_ms >= $3)) said
+group by bundle;
 
 -- name: baseline
 select count(*) as receipts, sum(gross_minor)::bigint as gross_minor, sum(discount_minor)::bigint as discount_minor,
@@ -50,6 +55,6 @@ from (select t.gross_minor, t.discount_minor, a.account_id as debtor
 select coalesce(max(arrival), 0) from outcome;
 
 -- name: unposted
-select o.arrival, i.body from outcome o join inbox i using (arrival)
+select o.arrival, o.decided_at_ms, i.body from outcome o join inbox i using (arrival)
 where o.arrival > $1 and o.outcome = 'rejected_kept' and o.reason like 'could not be applied%'
 order by o.arrival limit 1000;

@@ -2,7 +2,7 @@
 
 Counted by what each till said it took last, or was told since; whoever was told counts as having
 taken it. Most tills are judged together: where a release for everybody has a manifest they can
-take, they come back at their next talk.
+take, they come back at their next talk, or at its moment where nothing else is left to them.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ import asyncpg
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
+from central.rules.moments import FOR_EVER
 from central.rules.rings import EVERYWHERE
 from central.rules.ways import Standing, TillRules, Ways, read_ways
 
@@ -51,7 +52,9 @@ async def find_left_behind(connection: Connection) -> Mapping[str, LeftBehind]:
     for row in await connection.fetch(_SQL["tills_that_have"], sorted(ways.gone)):
         if not _all_come_back(ways, row):
             tills = (_till(row, till_id) for till_id in row["till_ids"])
-            left = (next(ways.wishes(each), None) for each in tills if ways.way(each) is None)
+            left = (
+                next(ways.wishes(each), None) for each in tills if ways.way(each, FOR_EVER) is None
+            )
             found.setdefault(row["bundle"], []).extend(left)
     return {
         bundle: LeftBehind(
@@ -64,12 +67,12 @@ async def find_left_behind(connection: Connection) -> Mapping[str, LeftBehind]:
 
 def _all_come_back(ways: Ways, row: asyncpg.Record) -> bool:
     """Say whether a release for everybody has a manifest that these tills can take."""
-    taken = (row["generation"], row["version"])
+    till = _till(row, 0)
     return any(
         EVERYWHERE in each.rings
         and each.programme == row["programme"]
         and each.bundle != row["refused"]
-        and ways.number(each.bundle, taken) is not None
+        and ways.number(each, till, FOR_EVER) is not None
         for each in ways.standing
     )
 

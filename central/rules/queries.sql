@@ -102,7 +102,8 @@ left join person q on q.person_id = a.approver_id
 order by r.version desc;
 
 -- name: release_states
-select r.version, r.bundle, r.state, b.programme from rule_release r join bundle b on b.hash = r.bundle order by r.version desc;
+select r.version, r.bundle, r.state, r.activate_at, b.programme
+from rule_release r join bundle b on b.hash = r.bundle order by r.version desc;
 
 -- name: rings
 select release, kind, names, basis_points, added_by, added_at_ms from rule_ring order by ring_id;
@@ -113,9 +114,6 @@ update rule_release set state = $2, why = $3, changed_at_ms = $4 where version =
 -- name: manifests
 select generation, version, bundle, release, manifest from rule_manifest where bundle = any($1)
 order by generation, version;
-
--- name: signed
-select generation, version, bundle from rule_manifest where bundle = any($1) order by generation, version;
 
 -- name: manifest_of_bundle
 select manifest from rule_manifest where bundle = $1 order by generation desc, version desc limit 1;
@@ -185,11 +183,21 @@ where not t.revoked and b.programme = $2 group by t.bundle order by tills desc l
 select bundle, count(*) as tills from till where not revoked group by bundle;
 
 -- name: tell_rules
-insert into till_rules (till_id, generation, version, bundle, refused, why, calculated, slow, dropped, told_at_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+insert into till_rules as r (till_id, generation, version, bundle, refused, why, calculated, slow, dropped, told_at_ms,
+                             bundle_since_ms, refused_since_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)
 on conflict (till_id) do update set generation = excluded.generation, version = excluded.version, bundle = excluded.bundle,
     refused = excluded.refused, why = excluded.why, calculated = excluded.calculated, slow = excluded.slow,
-    dropped = excluded.dropped, told_at_ms = excluded.told_at_ms, told_generation = 0, told_version = 0, told_bundle = '';
+    dropped = excluded.dropped, told_at_ms = excluded.told_at_ms, told_generation = 0, told_version = 0, told_bundle = '',
+    bundle_since_ms = case when r.bundle = excluded.bundle and r.bundle_since_ms > 0 then r.bundle_since_ms
+                           else excluded.told_at_ms end,
+    refused_since_ms = case when r.refused = excluded.refused and r.refused_since_ms > 0 then r.refused_since_ms
+                            else excluded.told_at_ms end;
+
+-- name: tills_that_took
+-- Tills that had taken one of these manifests at HELLO, and what was active there then.
+select t.till_id, t.generation, t.version, t.bundle
+from unnest($1::bigint[], $2::bigint[]) as m (generation, version) join till_rules t using (generation, version);
 
 -- name: note_told
 update till_rules r set told_generation = v.generation, told_version = v.version, told_bundle = v.bundle

@@ -3,7 +3,8 @@
 It holds the content of a release and its manifests, not signed yet. The first manifest announces
 the release. The others name, under versions that rise, what tills may have to be sent to afterwards
 without the key: what was good before, the release again, and so on. A till takes only what is
-signed and newer, so going back is a manifest with a higher version, too.
+signed and newer, so going back is a manifest with a higher version, too. What has a moment has it
+in each of them.
 """
 
 import hashlib
@@ -108,16 +109,16 @@ def spare_manifests(release: Manifest, good: Iterable[Manifest]) -> Iterator[Man
     """Yield the release's manifest and the spare ones after it, none of them signed.
 
     Args:
-        good: one manifest of each content tills may have to go back to, the likeliest first.
+        good: of what tills may have to go back to, each with the moment it begins at.
     """
     yield msgspec.structs.replace(release, signature=b"")
     version = release.version
-    others = [each for each in good if each.bundle != release.bundle]
-    now = msgspec.structs.replace(release, activate_at="")
+    itself = release.bundle, release.activate_at
+    others = [each for each in good if (each.bundle, each.activate_at) != itself]
     for _ in range(ROUNDS):
-        for each in (*others, now):
+        for each in (*others, release):
             version += 1
-            yield msgspec.structs.replace(each, version=version, activate_at="", signature=b"")
+            yield msgspec.structs.replace(each, version=version, signature=b"")
 
 
 def sign_file(file: ReleaseFile, key: SigningKey) -> ReleaseFile:

@@ -8,8 +8,7 @@ were signed with it (`central.rules.release_file`): no key is needed, and no ver
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 
 import asyncpg
 import msgspec
@@ -25,6 +24,7 @@ from central.rules.deltas import insert_deltas, make_deltas
 from central.rules.drafts import DraftRow, load_draft
 from central.rules.guards import GUARD, GuardSettings
 from central.rules.left_behind import NOBODY, LeftBehind, find_left_behind
+from central.rules.moments import is_moment
 from central.rules.publishing import base_hash, bundle_content, check_rules, day_of, pack_bundle
 from central.rules.release_file import ReleaseFile, check_file, spare_manifests
 from central.rules.rings import Ring, SomeStores
@@ -40,8 +40,6 @@ log = structlog.get_logger()
 _SQL = load_queries("central.rules", "queries.sql")
 
 State = Literal["open", "halted", "withdrawn"]
-
-_MOMENT_CHARACTERS: Final = len("2026-12-01T06:00:00")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +111,12 @@ async def build_release(
         BadRequestError: the draft is not approved, or contradicts itself.
         NotFoundError: there is no such draft or release.
     """
-    if activate_at and not _is_moment(activate_at):
+    if activate_at and not is_moment(activate_at):
         raise BadRequestError("activate_at", "is a local time, YYYY-MM-DDTHH:MM:SS")
     version = await connection.fetchval(_SQL["version_used"]) + 1
     if title.isdecimal():
         again = await find_release(connection, int(title))
-        spare = await _to_go_back_to(connection, again.programme)
+        spare = await _to_go_back_to(connection, again.programme, system.now_ms())
         content = await bundle_content(connection, again.bundle)
         assert content is not None
         before = await _manifest_of(connection, again.bundle)
@@ -130,7 +128,7 @@ async def build_release(
     draft = await load_draft(connection, title)
     _require_approval(draft)
     whose = await programme_of_rules(connection, draft.bundle.programme.programme_id)
-    spare = await _to_go_back_to(connection, whose)
+    spare = await _to_go_back_to(connection, whose, system.now_ms())
     await asyncio.to_thread(check_rules, draft.bundle, day_of(system.now_ms()))
     packed = await asyncio.to_thread(
         pack_bundle,
@@ -144,16 +142,10 @@ async def build_release(
     )  # fmt: skip
 
 
-async def _to_go_back_to(connection: Connection, programme: str) -> list[Manifest]:
-    good = (await read_ways(connection)).to_go_back_to(programme)
-    return [await _manifest_of(connection, bundle) for bundle in good]
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).isoformat() == text and len(text) == _MOMENT_CHARACTERS
-    except ValueError:
-        return False
+async def _to_go_back_to(connection: Connection, programme: str, now_ms: int) -> list[Manifest]:
+    good = (await read_ways(connection, now_ms)).to_go_back_to(programme, now_ms)
+    manifests = [(await _manifest_of(connection, each.bundle), each) for each in good]
+    return [msgspec.structs.replace(own, activate_at=it.activate_at) for own, it in manifests]
 
 
 async def _manifest_of(connection: Connection, bundle_hash: str) -> Manifest:
@@ -386,8 +378,9 @@ async def roll_back(
     """
     name = await authorise(connection, by, APPROVER)
     release = await find_release(connection, version)
-    good = (await read_ways(connection)).to_go_back_to(release.programme)
-    if not set(good) - {release.bundle}:
+    ways, now_ms = await read_ways(connection), system.now_ms()
+    good = ways.to_go_back_to(release.programme, now_ms)
+    if {each.bundle for each in good} <= {release.bundle}:
         raise BadRequestError("release", f"there is nothing before {version} to go back to")
     return await _change(
         connection, version, ("open", "halted"), "withdrawn", why=why, by=name,

@@ -12,7 +12,7 @@ import asyncpg
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
-from central.rules.ways import Number, Standing, TillRules, Ways, read_ways
+from central.rules.ways import Number, Standing, TillRules, Ways, in_turn, read_ways
 
 _SQL = load_queries("central.rules", "unable.sql")
 
@@ -47,7 +47,7 @@ class Unable:
 async def find_unable(
     connection: Connection, version: int, *, now_ms: int, scope: tuple[str, str] | None = None
 ) -> tuple[Unable, ...]:
-    """Return tills whose best release this is and that cannot take it, by reason.
+    """Return tills that should have a release, now or in turn, and cannot take it, by reason.
 
     Args:
         scope: `till` or `store`, and its name: of these tills alone.
@@ -55,7 +55,7 @@ async def find_unable(
     Returns:
         Nothing for a release that is nobody's.
     """
-    ways = await read_ways(connection)
+    ways = await read_ways(connection, now_ms)
     release = _find(ways, version)
     if release is None:
         return ()
@@ -69,8 +69,9 @@ async def find_unable(
         _SQL["in_doubt"], release.bundle, release.programme, software, now_ms - SILENT_MS, *last
     ):
         till = _till(row)
-        best = next(ways.wishes(till), None)
-        if best is None or best.bundle != release.bundle or not _is_of(scope, row):
+        now, coming = in_turn(ways.wishes(till), now_ms)
+        is_its_own = any(each.bundle == release.bundle for each in (now, *coming) if each)
+        if not is_its_own or not _is_of(scope, row):
             continue
         why = _why(row, release.bundle, signed, software)
         if why is not None:

@@ -179,6 +179,53 @@ def test_rules_wait_for_their_moment_by_the_registers_clock(ruled: JoinedTill) -
     again.close()
 
 
+def waiting(rules: Bundle, *, version: int, activate_at: str) -> tuple[Manifest, bytes]:
+    content = canonical_bytes(rules)
+    bare = replace_manifest(signed_manifest(content, version=version), activate_at=activate_at)
+    return sign_message(bare, RULE_KEY), content
+
+
+@pytest.mark.parametrize(("hours", "rules"), [(12, NEWER), (11, GOOD)])
+def test_what_waits_goes_before_newer_rules_that_wait_only_once_its_moment_is_past(
+    ruled: JoinedTill, hours: int, rules: Bundle
+) -> None:
+    """No receipt was begun since; before it is past everywhere, it was replaced."""
+    books = ruled.till.books
+    first = waiting(NEWER, version=4, activate_at="2025-03-05T13:00:00")
+    newest = builders.bundle(POINTS, offer("thirty", percent(30)), version=5)
+    second = waiting(newest, version=5, activate_at="2025-03-08T13:00:00")
+    books.take(*first, IDENTITY.place)
+    ruled.system.let_pass((hours + 1) * 3_600_000)
+    books.take(*second, IDENTITY.place)
+    again = ruled.reopened()
+    for each in (books, again.till.books):
+        assert each.report().waiting == hash_of(newest)
+        assert each.at("2025-03-07T13:00:00").bundle_hash == hash_of(rules)
+    ruled.system.let_pass(2 * DAY_MS)
+    assert books.at("2025-03-08T13:00:00").bundle_hash == hash_of(newest)
+    again.close()
+
+
+def test_a_till_that_lost_its_cache_says_what_it_took_last(ruled: JoinedTill) -> None:
+    ruled.till.books.take(
+        *waiting(NEWER, version=4, activate_at="2025-03-05T13:00:00"), IDENTITY.place
+    )
+    ruled.close()
+    (ruled.folder / "cache.db").unlink()
+    again = JoinedTill(ruled.folder, system=ruled.system)
+    pull = again.side.pull()
+    assert (pull.bundle, pull.rules) == ("", (0, 4))
+    # So the centre can tell it of what is in force, above that, and then again of what waits.
+    again.till.books.take(signed_manifest(canonical_bytes(GOOD), version=5), canonical_bytes(GOOD),
+                          IDENTITY.place)  # fmt: skip
+    again.till.books.take(
+        *waiting(NEWER, version=6, activate_at="2025-03-05T13:00:00"), IDENTITY.place
+    )
+    assert again.till.books.at("2025-03-05T12:59:59").bundle_hash == hash_of(GOOD)
+    assert again.till.books.at("2025-03-05T13:00:00").bundle_hash == hash_of(NEWER)
+    again.close()
+
+
 def replace_manifest(manifest: Manifest, **changes: object) -> Manifest:
     return msgspec.structs.replace(manifest, signature=b"", **changes)
 

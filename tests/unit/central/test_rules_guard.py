@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from central.database.named_sql import load_queries
 from central.errors import BadRequestError
-from central.rules.guarding import Halted, RuleGuard
+from central.rules.guarding import YOUNG_MS, Halted, RuleGuard
 from central.rules.guards import GUARD, Figures, GuardSettings, judge, read_guards
+from central.rules.moments import come_at
 from central.rules.release_file import sign_file
 from central.rules.releases import (
     Release,
@@ -18,22 +21,28 @@ from central.rules.releases import (
     publish_release,
     resume,
 )
+from central.rules.reports import note_report
 from central.rules.rings import read_ring
 from central.staff.audit import read_audit
 from loyalty.bundle import Bundle, Product
 from loyalty.compilation import compile_bundle
+from sync.rule_messages import RulesReport
 from tests.support.builders import bundle, offer, percent
-from tests.support.centre import BUNDLE, KEYS, RULE_KEY, JoinedCentre
+from tests.support.centre import BUNDLE, KEYS, NOW_MS, RULE_KEY, JoinedCentre
 from tests.support.till import receipt
 from tests.support.till_on_centre import TillOnCentre
 from tests.unit.central.test_rules_life import Office
 
 GOOD = bundle(*BUNDLE.offers, offer("ten", percent(10)))
+OTHER = bundle(*BUNDLE.offers, offer("ten", percent(11)))
 BAD = bundle(*BUNDLE.offers, offer("ten", percent(90)))
 """Somebody typed a nought too many."""
 STORES = 3
 TILLS_OF_A_STORE = 2
 GUARDS = GuardSettings(receipts_min=12)
+HOUR_MS = 3_600_000
+LAST_HOUR_MS = NOW_MS + 8 * 24 * HOUR_MS + 6 * HOUR_MS
+"""The last hour begins of the three days after Monday, 06:00, has come at every store."""
 
 
 class Chain:
@@ -46,11 +55,11 @@ class Chain:
         self.guard = RuleGuard(self.centre.pool, self.centre.system)
         self.sold: dict[str, int] = {}
 
-    async def publish(self, rules: Bundle, *rings: str) -> Release:
+    async def publish(self, rules: Bundle, *rings: str, activate_at: str = "") -> Release:
         title = await self.office.approved(rules)
         system = self.centre.system
         async with self.centre.pool.acquire() as connection:
-            made = await build_release(connection, title, activate_at="", system=system)
+            made = await build_release(connection, title, activate_at=activate_at, system=system)
             return await publish_release(
                 connection, sign_file(made, RULE_KEY), keys=dict.fromkeys(KEYS.rule_public, 0),
                 rings=[read_ring(each) for each in rings], by=self.office.boris, system=system,
@@ -72,6 +81,24 @@ class Chain:
 
     def bundles(self, store: str) -> set[str]:
         return {till.joined.till.books.active.bundle_hash for till in self.tills[store]}
+
+    async def resume(self, release: Release) -> None:
+        async with self.centre.pool.acquire() as connection:
+            await resume(
+                connection, release.version, why="it was meant so", by=self.office.boris,
+                system=self.centre.system,
+            )  # fmt: skip
+
+    async def state(self, release: Release) -> str:
+        async with self.centre.pool.acquire() as connection:
+            return (await find_release(connection, release.version)).state
+
+    async def looks_until_it_halts(self, rounds: int) -> Halted | None:
+        for _ in range(rounds):
+            await self.trade()
+            if halted := await self.guard.look():
+                return halted[0]
+        return None
 
 
 @pytest_asyncio.fixture
@@ -153,16 +180,13 @@ async def test_what_a_bad_rule_touches_in_a_burst_and_at_a_till_without_a_line(
 
 
 async def test_a_halt_is_sticky_and_only_a_person_lifts_it(chain: Chain) -> None:
-    await chain.publish(GOOD, "everywhere")
+    good = await chain.publish(GOOD, "everywhere")
     await chain.trade()
     bad = await chain.publish(BAD, "store:store-1")
-    for _ in range(12):
-        await chain.trade()
-        await chain.guard.look()
+    first = await chain.looks_until_it_halts(12)
+    assert first is not None
     office, centre = chain.office, chain.centre
     async with centre.pool.acquire() as connection:
-        release = await find_release(connection, bad.version)
-        assert release.state == "halted"
         with pytest.raises(BadRequestError, match="halted: it takes 90"):
             await add_ring(
                 connection, bad.version, read_ring("everywhere"), by=office.boris,
@@ -170,11 +194,112 @@ async def test_a_halt_is_sticky_and_only_a_person_lifts_it(chain: Chain) -> None
             )  # fmt: skip
         rows = await read_audit(connection, subject=f"release:{bad.version}")
         assert (rows[0].person, rows[0].action) == (GUARD, "rules.halt")
-        await resume(
-            connection, bad.version, why="it was meant so", by=office.boris, system=centre.system
-        )
+    await chain.trade()
+    assert chain.bundles("store-1") == {good.bundle}
+    await chain.resume(bad)
+    # The figures that halted it are old; another process of the guard says so, too.
+    for guard in (chain.guard, RuleGuard(centre.pool, centre.system)):
+        assert await guard.look() == ()
     await chain.trade()
     assert chain.bundles("store-1") == {bad.bundle}
+    for _ in range(4):
+        assert await chain.guard.look() == ()
+        await chain.trade()
+    assert await chain.state(bad) == "open"
+    # What comes after it is judged by itself: so many new receipts halt it again, and no fewer.
+    again = await chain.looks_until_it_halts(12)
+    assert again is not None
+    assert (again.why, again.release.receipts) == (first.why, GUARDS.receipts_min)
+
+
+async def test_receipts_from_just_before_somebody_resumed_are_not_judged(chain: Chain) -> None:
+    await chain.publish(GOOD, "everywhere")
+    await chain.trade()
+    bad = await chain.publish(BAD, "store:store-1")
+    chain.centre.system.at_ms += 5_000
+    assert await chain.looks_until_it_halts(12) is not None
+    chain.centre.system.at_ms -= 8_000  # in the same ten seconds as the last of them
+    await chain.resume(bad)
+    chain.centre.system.at_ms += 60_000
+    async with chain.centre.pool.acquire() as connection:
+        begun_ms = await connection.fetchval("select max(bucket_ms) from rule_count")
+        resumed_ms = await connection.fetchval(
+            "select changed_at_ms from rule_release where version = $1", bad.version
+        )
+    assert begun_ms < resumed_ms < begun_ms + 10_000
+    assert await chain.guard.look() == ()
+    found = await chain.looks_until_it_halts(12)
+    assert found is not None
+    assert found.release.receipts == GUARDS.receipts_min
+
+
+async def test_a_receipt_that_could_not_be_posted_before_somebody_resumed_is_not_judged(
+    chain: Chain,
+) -> None:
+    await chain.publish(GOOD, "everywhere")
+    other = await chain.publish(OTHER, "store:store-1")
+    await chain.trade()
+    assert await chain.guard.look() == ()
+    await not_posted(chain)
+    (halted,) = await chain.guard.look()
+    assert (halted.version, halted.release.unequal) == (other.version, 1)
+    chain.centre.system.at_ms += 20_000
+    await chain.resume(other)
+    assert await chain.guard.look() == ()
+    chain.centre.system.at_ms += 20_000
+    await not_posted(chain)
+    (halted,) = await chain.guard.look()
+    assert halted.release.unequal == 1
+
+
+async def not_posted(chain: Chain) -> None:
+    """Let the last receipt of a till of the ring be one that could not be applied."""
+    till = chain.tills["store-1"][0]
+    await till.talk()
+    await till.sell(receipt())
+    await till.talk()
+    await chain.centre.apply()
+    await chain.centre.pool.execute(
+        "update outcome set outcome = 'rejected_kept', reason = 'could not be applied: test'"
+        " where arrival = (select max(i.arrival) from inbox i where till_id = $1)",
+        till.joined.till.identity.till_id,
+    )
+
+
+@pytest.mark.parametrize("started_anew", [True, False])
+async def test_a_release_that_begins_days_after_its_ring_is_guarded_when_it_begins(
+    chain: Chain, *, started_anew: bool
+) -> None:
+    """Ringed on Wednesday for Monday: the guard's three days begin when the release has."""
+    good = await chain.publish(GOOD, "everywhere")
+    await chain.trade()
+    bad = await chain.publish(BAD, "store:store-1", activate_at="2025-03-10T06:00:00")
+    await chain.trade()
+    assert await chain.guard.look() == ()
+    assert chain.bundles("store-1") == {good.bundle}
+    passed_ms = LAST_HOUR_MS - chain.centre.system.at_ms
+    chain.centre.system.at_ms += passed_ms
+    for tills in chain.tills.values():
+        for till in tills:
+            till.joined.system.let_pass(passed_ms)
+    if started_anew:
+        chain.guard = RuleGuard(chain.centre.pool, chain.centre.system)
+    found = await chain.looks_until_it_halts(12)
+    assert found is not None
+    assert (found.version, found.why) == (bad.version, "it takes 90.00 % off, others 10.00 %")
+
+
+async def test_a_release_that_began_three_days_ago_is_left_alone(centre: JoinedCentre) -> None:
+    office = await Office.of(centre)
+    release = await office.published(
+        await office.approved(GOOD), "everywhere", activate_at="2025-03-10T06:00:00"
+    )
+    async with centre.pool.acquire() as connection:
+        for at_ms, young in ((LAST_HOUR_MS + HOUR_MS, 1), (LAST_HOUR_MS + HOUR_MS + 1_000, 0)):
+            since_ms = at_ms - YOUNG_MS
+            sql = load_queries("central.rules", "guarding.sql")["young"]
+            rows = await connection.fetch(sql, since_ms, come_at(since_ms))
+            assert [row["version"] for row in rows] == [release.version] * young
 
 
 async def test_one_receipt_the_centre_calculates_otherwise_halts(
@@ -207,6 +332,52 @@ async def test_tills_whose_self_test_fails_keep_the_good_one_and_halt_the_releas
     row = await chain.centre.pool.fetchrow("select * from till_rules where refused <> '' limit 1")
     assert row is not None
     assert "sku must have 1 to 200 characters" in row["why"]
+
+
+async def test_who_refused_a_release_before_somebody_resumed_it_halts_it_no_more(
+    chain: Chain,
+) -> None:
+    await chain.publish(GOOD, "everywhere")
+    await chain.trade()
+    nameless = bundle(*BUNDLE.offers, offer("five", percent(5)), catalogue={"": Product()})
+    broken = await chain.publish(nameless, "store:store-1")
+    assert await chain.looks_until_it_halts(2) is not None
+    await chain.resume(broken)
+    assert await chain.looks_until_it_halts(2) is None  # they say again that they refuse it
+    async with chain.centre.pool.acquire() as connection:
+        await add_ring(
+            connection, broken.version, read_ring("store:store-2"), by=chain.office.boris,
+            system=chain.centre.system,
+        )  # fmt: skip
+    found = await chain.looks_until_it_halts(2)
+    assert found is not None
+    assert found.why == "2 of 2 tills refuse it"
+
+
+async def test_what_tills_counted_before_somebody_resumed_is_not_judged(
+    centre: JoinedCentre,
+) -> None:
+    office = await Office.of(centre)
+    release = await office.published(await office.approved(GOOD), "everywhere")
+    till, guard = await centre.till(), RuleGuard(centre.pool, centre.system)
+
+    async def said(bundle_hash: str, slow: int) -> tuple[Halted, ...]:
+        centre.system.at_ms += 10_000
+        hello = till.hello_message()
+        rules = RulesReport(version=release.version, calculated=1_000, slow=slow)
+        async with centre.pool.acquire() as connection:
+            await note_report(
+                connection, till.till_id,
+                msgspec.structs.replace(hello, bundle=bundle_hash, rules=rules),
+                now_ms=centre.system.now_ms(),
+            )  # fmt: skip
+        return await guard.look()
+
+    assert await said(release.bundle, slow=500)
+    await office.do("resume", release.version, why="so it is")
+    assert not await said(release.bundle, slow=501)  # it had not heard of the halt
+    assert not await said("", slow=0)
+    assert await said(release.bundle, slow=502)  # it began to count anew
 
 
 # Judging

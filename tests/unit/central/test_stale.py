@@ -1,5 +1,6 @@
 """A receipt with older rules than its till should have had is posted as printed and told apart."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -236,6 +237,22 @@ async def test_a_release_is_due_an_hour_after_it_began_at_the_store(
     till = await scene(centre)  # 14:00 in Riga
     await released(centre, TEN, activate_at="2025-03-06T06:00:01")
     assert (await sell(centre, till, minutes)).outcome == outcome
+
+
+async def test_what_begins_after_another_is_due_once_tills_can_have_been_offered_it(
+    centre: JoinedCentre,
+) -> None:
+    """A till keeps one release that waits; the second one of a day comes when the first is past."""
+    till = await scene(centre)  # 14:00 in Riga
+    await released(centre, TEN, activate_at="2025-03-06T06:00:00")
+    first = await centre.pool.fetchval("select max(version) from rule_release")
+    await centre.publish(replace(TWENTY, version=first + 100))
+    await centre.pool.execute("delete from rule_ring where release = $1", first + 100)
+    second = await released_again(centre, first + 100, activate_at="2025-03-06T12:00:00")
+    # Begun everywhere at 19:00 UTC: by 20:00 a till that talks has the second one.
+    for hours, due in ((17, first), (31, first), (32, second)):
+        minutes = hours * 60 + 1 - (2 if hours == 31 else 0)
+        assert (await sell(centre, till, minutes)).reason.startswith(f"release {due} was due")
 
 
 @pytest.mark.parametrize(

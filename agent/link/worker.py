@@ -266,6 +266,8 @@ class LinkWorker:
                 answer = await self._client.ask(
                     ask, session=self._till.session, timeout_s=budget_ms / 1000
                 )
+        except BusyError:
+            return None  # line and session are there: a HELLO would be one call more
         except (TimeoutError, LinkError):
             self._till.link_up = False
             self._hello_at_ms = 0

@@ -82,11 +82,11 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
 
 async def _all_wait(front: Front, tills: list[TillSession]) -> list[asyncio.Task[None]]:
     """Let every till ask and wait; returns once the front has them all in its waiting room."""
-    room, living = front.centre.desk.room, []
+    room, door, living = front.centre.desk.room, front.centre.desk.front.others, []
     said_s = time.perf_counter()
     for till in tills:
         living.append(asyncio.create_task(till.live()))
-        while len(living) - len(room) >= _WAITING_AT_ONCE:
+        while len(living) - len(room) + door.waiting >= _WAITING_AT_ONCE:
             await asyncio.sleep(0.001)
             done = [each for each in living if each.done()]
             if done:

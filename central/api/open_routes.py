@@ -1,6 +1,7 @@
 """Calls that carry their own proof or need none: enrolment by code, bundles by hash, health."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from functools import partial
 
 import asyncpg
@@ -9,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from central.api.problems import NAMED, problem_json, problem_of
+from central.api.problems import NAMED, problem_json, problem_of, problem_response
 from central.api.till_routes import read_body
+from central.api.traffic import retry_after_s
 from central.database.asking import Asking
+from central.database.doors import Door, strangers_door
 from central.database.pool import Pool
 from central.errors import BadRequestError
 from central.keys import CentreKeys
@@ -24,7 +27,7 @@ from sync.enrolling import EnrolRequest
 from sync.roots import read_root
 
 _HEALTH_S_MAX = 5.0
-_PARTIAL, _RANGE_WRONG = 206, 416
+_PARTIAL, _RANGE_WRONG, _COME_AGAIN = 206, 416, 503
 
 
 class CentreHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +49,19 @@ _DOWN = CentreHealth(status="failing", database="down", waiting=0, parked=0)
 
 @dataclass(frozen=True, slots=True)
 class OpenRoutes:
-    """Routes without a till's signature."""
+    """Routes without a till's signature.
+
+    Attributes:
+        door: of whatever needs a connection; nobody holds a place who is slow to send or to read.
+        reading: files on their way into memory, by name.
+    """
 
     pool: Pool
     keys: CentreKeys
     system: System
     directory: RuleDirectory
+    door: Door = field(default_factory=strangers_door)
+    reading: dict[str, asyncio.Task[bytes | None]] = field(default_factory=dict)
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -64,19 +74,24 @@ class OpenRoutes:
     async def _enrol(self, request: Request) -> Response:
         try:
             message = decode(EnrolRequest, await read_body(request))
-            answer = await enrol(self.pool, message, keys=self.keys, system=self.system)
-            await self.directory.refresh()
+            async with self.door:
+                answer = await enrol(self.pool, message, keys=self.keys, system=self.system)
+                await self.directory.refresh()
             if root := self.directory.newest_root():
                 keys = tuple(read_root(root).root().generations())
                 answer = msgspec.structs.replace(answer, root=root, rule_keys=keys)
         except NAMED as error:
             status, problem = problem_of(error)
-            return Response(encode(problem), status_code=status, media_type=CONTENT_TYPE)
+            refused = Response(encode(problem), status_code=status, media_type=CONTENT_TYPE)
+            return _saying_when(refused, error)
         return Response(encode(answer), media_type=CONTENT_TYPE)
 
     async def _bundle(self, request: Request) -> Response:
         """Serve a bundle or a delta to it, zstd; a range goes on where a download broke."""
-        content = await self.directory.file(request.path_params["hash"])
+        try:
+            content = await self._file(request.path_params["hash"])
+        except NAMED as error:
+            return _saying_when(problem_response(error), error)
         if content is None:
             return problem_json(404, "not_found", "no bundle has this hash")
         headers = {"accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
@@ -95,6 +110,28 @@ class OpenRoutes:
             media_type="application/zstd",
             headers=headers,
         )
+
+    async def _file(self, name: str) -> bytes | None:
+        """Return a file; what is in memory has no door: a flood of other names is not in its way.
+
+        A fleet that is told of new rules asks for the same file at once: it is read for all.
+
+        Raises:
+            CrowdedError: too much is asked for that is not in memory.
+        """
+        if (kept := self.directory.kept_file(name)) is not None:
+            return kept
+        reading = self.reading.get(name)
+        if reading is None:
+            reading = self.reading[name] = asyncio.create_task(self._read(name))
+        return await asyncio.shield(reading)
+
+    async def _read(self, name: str) -> bytes | None:
+        try:
+            async with self.door:
+                return await self.directory.file(name)
+        finally:
+            del self.reading[name]
 
     async def _health(
         self,
@@ -121,6 +158,13 @@ class OpenRoutes:
         return CentreHealth(
             status="ok", database="up", waiting=row["waiting"], parked=row["parked"]
         )
+
+
+def _saying_when(refused: Response, error: Exception) -> Response:
+    """Return a refusal that says when to come again, where that helps."""
+    if refused.status_code == _COME_AGAIN:
+        refused.headers["retry-after"] = str(retry_after_s(error))
+    return refused
 
 
 def _range(header: str, size_bytes: int) -> tuple[int, int]:

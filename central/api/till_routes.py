@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from math import ceil
 from typing import Any
 
 import msgspec
@@ -13,9 +12,9 @@ from starlette.routing import Route
 from central.api.problems import NAMED, problem_of, problem_response
 from central.api.till_claims import Claim, long_claim, nonce_of, short_claim
 from central.api.till_rates import BY_NUMBER_PER_S, TillRates
-from central.api.traffic import RETRY_AFTER_S, Receive, Scope, Send
+from central.api.traffic import Receive, Scope, Send, retry_after_s
 from central.database.pool import Pool
-from central.errors import AuthenticationError, TooManyRequestsError
+from central.errors import AuthenticationError
 from central.keys import CentreKeys
 from central.tills.caller import TillCaller, caller_of
 from central.tills.desk import TillDesk
@@ -45,7 +44,7 @@ from sync.session_key import SessionKeys, check_mac, mac_of, seal
 from sync.short_header import HEADER_SHORT, write_signature
 from sync.signing import HEADER_SIGNATURE, answer_content, check, request_content
 
-_UNAVAILABLE = 503
+_COME_AGAIN = frozenset({429, 503})
 _BRING_RECORDS = frozenset({cycle.PATH_PUSH, PATH_LINES, PATH_DELIVER})
 
 Say = Callable[[TillCaller, Any], Awaitable[Message]]
@@ -69,26 +68,36 @@ class TillRoutes:
     def routes(self) -> list[Route]:
         """Return every route."""
         calls: tuple[tuple[str, type[Message], Say], ...] = (
-            (cycle.PATH_HELLO, Hello, self.desk.hello),
-            (cycle.PATH_PUSH, Push, self.desk.push),
-            (PATH_LINES, Lines, self.desk.take_lines),
-            (cycle.PATH_PULL, Pull, self.desk.pull),
-            (PATH_LISTEN, Listen, self.desk.listen),
-            (PATH_FRESH, Fresh, self.desk.fresh),
-            (cycle.PATH_COMPARE, Compare, self.desk.compare),
-            (PATH_DELIVER, Delivery, self.desk.deliver),
             (cycle.PATH_SNAPSHOT, SnapshotRequest, self.desk.snapshot),
+            (PATH_FRESH, Fresh, self.desk.fresh),
             (cycle.PATH_AUTHORISE, AuthoriseRequest, self.desk.authorise),
             (PATH_POINTS, PointsRequest, partial(give_points, self.desk)),
-            (cycle.PATH_COUNTERS, CounterRequest, self.desk.hand_out),
-            (cycle.PATH_RECEIPT, ReceiptRequest, self.desk.receipt),
-            (PATH_FORGOTTEN, Forgotten, self.desk.forget),
+            (cycle.PATH_PUSH, Push, self.desk.push),
+            (PATH_LINES, Lines, self.desk.take_lines),
+            # They may wait for news and take a place for each look alone.
+            (cycle.PATH_PULL, Pull, self.desk.pull),
+            (PATH_LISTEN, Listen, self.desk.listen),
+            (cycle.PATH_HELLO, Hello, self._in_turn(self.desk.hello)),
+            (cycle.PATH_COMPARE, Compare, self._in_turn(self.desk.compare)),
+            (PATH_DELIVER, Delivery, self._in_turn(self.desk.deliver)),
+            (cycle.PATH_COUNTERS, CounterRequest, self._in_turn(self.desk.hand_out)),
+            (cycle.PATH_RECEIPT, ReceiptRequest, self._in_turn(self.desk.receipt)),
+            (PATH_FORGOTTEN, Forgotten, self._in_turn(self.desk.forget)),
         )
         sessions = SessionKeys(self.keys.centre.seed())
         return [
             Route(path, TillCall(self, sessions, path, kind, say), methods=["POST"])
             for path, kind, say in calls
         ]
+
+    def _in_turn(self, say: Say) -> Say:
+        """Return a call that no purchase waits for: it goes through the door of the others."""
+
+        async def saying(caller: TillCaller, message: Message) -> Message:
+            async with self.desk.front.others:
+                return await say(caller, message)
+
+        return saying
 
 
 class TillCall:
@@ -134,12 +143,8 @@ class TillCall:
             if isinstance(message, Hello) and message.offer and isinstance(said, HelloAnswer):
                 said = self._sealed(caller, message.offer, said)
             return reply.answer(200, said)
-        except TooManyRequestsError as error:
-            answer = reply.answer(*problem_of(error))
-            answer.headers.append((b"retry-after", b"%d" % ceil(error.retry_after_s)))
-            return answer
         except NAMED as error:
-            return reply.answer(*problem_of(error))
+            return reply.refusal(error)
 
     async def _authenticate(self, claim: Claim, body: bytes, reply: "_Reply") -> TillCaller:
         claim.require_possible()
@@ -225,13 +230,18 @@ class _Reply:
         else:
             headers.append((HEADER_SIGNATURE.encode(), signature.hex().encode()))
             headers.append((b"content-type", CONTENT_TYPE.encode()))
-        if status == _UNAVAILABLE:
-            headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
         if encoding:
             # Not Content-Encoding: a proxy that unpacks it would break the signature over the
             # bytes.
             headers.append((b"tillside-encoding", encoding.encode()))
         return _Answer(status, body, headers)
+
+    def refusal(self, error: Exception) -> _Answer:
+        """Return a named error, signed; says when to come again where that helps."""
+        answer = self.answer(*problem_of(error))
+        if answer.status in _COME_AGAIN:
+            answer.headers.append((b"retry-after", b"%d" % retry_after_s(error)))
+        return answer
 
 
 def _headers_of(scope: Scope) -> dict[str, str]:

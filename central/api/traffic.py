@@ -3,7 +3,7 @@
 Each class has its own bounds; a storm in a lower one is told to come again, with `Retry-After`, and
 whoever does not heed that is told late. The busier this process is, the fewer of the lower classes
 it lets in, and while tills wait for it at all they stand back. Tills are not held up here: what
-they wait for is bounded where it is answered (`database.gathering`).
+they wait for is bounded where it is answered (`database.gathering`, `database.doors`).
 
 Signing in stands apart from what is done then, so that a flood of wrong secrets moves no customer's
 app; an address it comes from gets a narrower door, shared by all such.
@@ -14,6 +14,7 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ import msgspec
 
 from central.api.problems import PROBLEM_JSON, ProblemDetails
 from central.api.till_rates import TillRates
+from central.database.doors import CrowdedError, Door
 from central.errors import TooManyRequestsError
 from central.system import System
 
@@ -101,6 +103,13 @@ OFFICE: Final = Bounds(
 )  # fmt: skip
 
 
+def retry_after_s(error: Exception) -> int:
+    """Return what a refusal's `Retry-After` says, seconds."""
+    if isinstance(error, TooManyRequestsError | CrowdedError):
+        return math.ceil(error.retry_after_s)
+    return RETRY_AFTER_S
+
+
 def kind_of(path: str) -> Kind:
     """Return the class of a path; what nobody has named is the back office's."""
     if path.startswith(_TILL):
@@ -168,13 +177,16 @@ class _Gate:
     """The door of one class."""
 
     bounds: Bounds
-    running: asyncio.Semaphore = field(init=False)
-    waiting: int = 0
-    refused: int = 0
+    door: Door = field(init=False)
     next_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.running = asyncio.Semaphore(self.bounds.running_max)
+        bounds = self.bounds
+        self.door = Door(
+            running_max=bounds.running_max,
+            waiting_max=bounds.waiting_max,
+            wait_s_max=bounds.wait_s_max,
+        )
 
     def _take_turn(self, busy: float) -> float | None:
         """Take the next turn of the class's rate.
@@ -192,25 +204,18 @@ class _Gate:
 
     async def enter(self, burden: Burden) -> bool:
         """Take a place; False where there is none soon."""
-        has_room = self.waiting < self.bounds.waiting_max
-        due_s = self._take_turn(burden.busy) if has_room else None
+        due_s = self._take_turn(burden.busy) if self.door.has_room else None
         if due_s is None:
-            self.refused += 1
+            self.door.refused += 1
             return False
-        self.waiting += 1
-        try:
-            async with asyncio.timeout(self.bounds.wait_s_max):
-                if due_s > 0:
-                    await asyncio.sleep(due_s)
-                while burden.late_ms > self.bounds.late_ms_max:  # noqa: ASYNC110 - it beats
-                    await asyncio.sleep(_BEAT_S)
-                await self.running.acquire()
-        except TimeoutError:
-            self.refused += 1
-            return False
-        finally:
-            self.waiting -= 1
-        return True
+        return await self.door.enter(partial(self._may_come, burden, due_s))
+
+    async def _may_come(self, burden: Burden, due_s: float) -> None:
+        """Wait for the class's turn, and while the process is too late with its own work."""
+        if due_s > 0:
+            await asyncio.sleep(due_s)
+        while burden.late_ms > self.bounds.late_ms_max:  # noqa: ASYNC110 - it beats
+            await asyncio.sleep(_BEAT_S)
 
 
 class TrafficControl:
@@ -238,8 +243,8 @@ class TrafficControl:
 
     def refused(self) -> dict[str, int]:
         """Return how many requests of each class were told to come again."""
-        refused = {kind: gate.refused for kind, gate in self._gates.items()}
-        refused["sign_in"] += self._strangers.refused
+        refused = {kind: gate.door.refused for kind, gate in self._gates.items()}
+        refused["sign_in"] += self._strangers.door.refused
         return refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -264,7 +269,7 @@ class TrafficControl:
         try:
             await self._app(scope, receive, send)
         finally:
-            gate.running.release()
+            gate.door.leave()
 
     def _counting_wrong(self, scope: Scope, came_from: str, send: Send) -> Send:
         """Return a sender that notes an answer to somebody who has proven nothing."""

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
-from central.errors import OverloadedError
+from central.database.doors import ComingAgain, CrowdedError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -55,15 +55,16 @@ class Gathering(Generic[Q, A]):
         self._waiting_bytes = 0
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._flushes: set[asyncio.Task[None]] = set()
+        self._again = ComingAgain()
 
     async def ask(self, question: Q) -> A:
         """Return the answer, when everything it says is committed.
 
         Raises:
-            OverloadedError: too many wait.
+            CrowdedError: too many wait; says when to come again.
         """
         if len(self._waiting) >= self._waiting_max or self._waiting_bytes > 4 * BYTES_MAX:
-            raise OverloadedError
+            raise CrowdedError(self._again.after_s())
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         self._waiting_bytes += self._size_of(question)

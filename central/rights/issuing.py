@@ -4,6 +4,7 @@ Authorisations on request, grants at the pull of a store's vault, risk budget at
 """
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
+from central.errors import OverloadedError
 from central.ledger.books import LockedAccount, lock_account
 from central.rights import budgets, grants
 from central.rights.grants import Holder, Terms
@@ -22,6 +24,10 @@ from sync.signing import SigningKey
 _SQL = load_queries("central.rights", "queries.sql")
 
 DAY_MS = 86_400_000
+
+Turn = AbstractAsyncContextManager[object]
+"""What is held while the database is asked, and not while one waits."""
+_AT_ONCE: Turn = nullcontext()
 _CYCLES_KEPT = 50
 _LOOK_S = 0.05
 _HEARD_MS = 660_000
@@ -87,7 +93,12 @@ class RightsDesk:
         return self._settings
 
     async def authorise(
-        self, request: AuthoriseRequest, holder: Holder, *, programme: str = ""
+        self,
+        request: AuthoriseRequest,
+        holder: Holder,
+        *,
+        programme: str = "",
+        door: Turn = _AT_ONCE,
     ) -> AuthoriseAnswer:
         """Authorise points for one receipt; asked again it only adds what is missing.
 
@@ -97,27 +108,37 @@ class RightsDesk:
 
         Args:
             programme: of the till's store; wallets of others pay nothing there.
+            door: entered for each look at the database, left while a residue is waited for.
+
+        Raises:
+            OverloadedError: too many authorise; nothing was set aside.
         """
-        answer = await self._authorise(request, holder, programme)
-        if answer.held_elsewhere_points and await self._residue_came(request, holder, answer):
+        async with door:
             answer = await self._authorise(request, holder, programme)
+        if answer.held_elsewhere_points:
+            with suppress(OverloadedError):  # what was set aside is told all the same
+                if await self._residue_came(request, holder, answer, door):
+                    async with door:
+                        return await self._authorise(request, holder, programme)
         return answer
 
     async def _residue_came(
-        self, request: AuthoriseRequest, holder: Holder, answer: AuthoriseAnswer
+        self, request: AuthoriseRequest, holder: Holder, answer: AuthoriseAnswer, door: Turn
     ) -> bool:
         """Wait for points of a recall, no longer than a sale may; says whether any came home."""
         elsewhere = (request.account_id, holder.till_id, holder.incarnation)
         heard_ms = self._system.now_ms() - _HEARD_MS
-        if not self._settings.recall_wait_ms or not await self._pool.fetchval(
-            _SQL["holders_heard"], *elsewhere, heard_ms
-        ):
+        if not self._settings.recall_wait_ms:
             return False
+        async with door:
+            if not await self._pool.fetchval(_SQL["holders_heard"], *elsewhere, heard_ms):
+                return False
         before = held = answer.held_elsewhere_points
         missing = request.points - sum(grant.points for grant in answer.authorisations)
         for _ in range(int(self._settings.recall_wait_ms / 1000 / _LOOK_S)):
             await asyncio.sleep(_LOOK_S)
-            held = await self._pool.fetchval(_SQL["held_by_others"], *elsewhere)
+            async with door:
+                held = await self._pool.fetchval(_SQL["held_by_others"], *elsewhere)
             if not held or before - held >= missing:
                 break
         return held < before

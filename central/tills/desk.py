@@ -192,7 +192,8 @@ class TillDesk:
         caller.require_session()
         push = None
         if self.lines is not None:
-            push = await self.lines.read(caller.till_id, caller.incarnation, lines)
+            async with self.front.purchases:
+                push = await self.lines.read(caller.till_id, caller.incarnation, lines)
         answer = await self.push(caller, push) if push is not None else None
         return LinesAnswer(taken=answer is not None and answer.verdict == "ack")
 
@@ -235,22 +236,27 @@ class TillDesk:
         """Tell what has changed since the cursor, and hand out rights to a verified session.
 
         Without anything urgent a till that offers to wait is answered when there is, or when its
-        time is over, with all there is then; meanwhile it takes no connection.
+        time is over, with all there is then; meanwhile it takes no connection and no place.
 
         Args:
             whole: accounts to be told whatever has changed.
+
+        Raises:
+            CrowdedError: too many are told in this moment.
         """
         caller.require_session()
         hold_s = self.room.hold_s(pull.wait_s)
         if not hold_s:
-            return await self._tell(caller, pull, whole)
+            async with self.front.others:
+                return await self._tell(caller, pull, whole)
         key = (caller.session, pull.incarnation, pull.cursor)
         with self.room.seat(caller.till_id, caller.store_id, key) as seat:
             if seat.looked:
                 seat.wake(RULES)  # they may have changed between the two pulls
             # Until its records are applied, what looks urgent may be taken care of by them.
             elif await self._is_applied(pull.incarnation, caller.till_id):
-                answer, budget = await self._look(caller, pull)
+                async with self.front.others:
+                    answer, budget = await self._look(caller, pull)
                 if is_urgent(answer):
                     measure(budget)
                     return answer
@@ -268,7 +274,8 @@ class TillDesk:
                 seat.forget(RULES)
             if why in (REPLACED, CLOSED):
                 return PullAnswer(cursor=pull.cursor, applied_through=0, more=False)
-        return await self._tell(await self._as_now(caller), pull)
+        async with self.front.others:
+            return await self._tell(await self._as_now(caller), pull)
 
     async def _woken(self, seat: Seat, until_ms: int) -> str:
         return await seat.wait(max(0, until_ms - self.system.monotonic_ms()) / 1000)
@@ -276,8 +283,9 @@ class TillDesk:
     async def _is_applied(self, incarnation: bytes, till_id: int) -> bool:
         """Say whether all there is of a stream is applied, after a moment if need be."""
         for _ in range(_APPLY_LOOKS):
-            if await self.pool.fetchval(_SQL["is_applied"], till_id, incarnation):
-                return True
+            async with self.front.others:
+                if await self.pool.fetchval(_SQL["is_applied"], till_id, incarnation):
+                    return True
             await asyncio.sleep(_APPLY_LOOK_S)
         return False
 
@@ -383,9 +391,10 @@ class TillDesk:
         caller.require_trust()
         card = request.card
         if request.account_id:
-            card = await self.pool.fetchval(
-                _SQL["card_of_account"], request.account_id, caller.programme
-            )
+            async with self.front.purchases:
+                card = await self.pool.fetchval(
+                    _SQL["card_of_account"], request.account_id, caller.programme
+                )
         return await self.front.snapshot(
             card or b"",
             till_id=caller.till_id,
@@ -399,7 +408,9 @@ class TillDesk:
             caller.require_session()
             return AuthoriseAnswer()
         holder = caller.holder(request.incarnation)
-        return await self.rights.authorise(request, holder, programme=caller.programme)
+        return await self.rights.authorise(
+            request, holder, programme=caller.programme, door=self.front.purchases
+        )
 
     async def hand_out(self, caller: TillCaller, request: CounterRequest) -> CounterAnswer:
         """Set aside what is limited over all customers."""

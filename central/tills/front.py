@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from central.database.doors import others_door, purchases_door
 from central.database.gathering import Gathering
 from central.database.named_sql import load_queries
-from central.database.pool import Pool
+from central.database.pool import Pool, connections_max_of
 from central.ledger.account_books import columns
 from central.streams.durable import Durable
 from central.streams.ingest import Pushed, StreamBusyError, ingest_together
@@ -35,14 +36,19 @@ class _Handed:
 
 
 class TillFront:
-    """The three questions of a purchase.
+    """The three questions of a purchase, and the doors of what is not answered together.
 
     Attributes:
         durable: what makes a record so.
+        purchases: the door of what one purchase asks for itself alone.
+        others: the door of tills' calls that no purchase waits for.
     """
 
     def __init__(self, pool: Pool, system: System, durable: Durable = "commit") -> None:
         self.durable: Durable = durable
+        connections_max = connections_max_of(pool)
+        self.purchases = purchases_door(connections_max)
+        self.others = others_door(connections_max)
         self._pool = pool
         self._system = system
         self._tills: Gathering[int, asyncpg.Record | None] = Gathering(self._find)
@@ -76,7 +82,8 @@ class TillFront:
             return await self._pushes.ask(handed)
         except StreamBusyError:
             # Somebody holds the stream: its till waits, and nobody with it.
-            (answer,) = await self._keep([handed])
+            async with self.purchases:
+                (answer,) = await self._keep([handed])
             if isinstance(answer, Exception):
                 raise answer from None
             return answer

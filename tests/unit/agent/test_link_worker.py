@@ -212,6 +212,24 @@ async def test_after_one_miss_the_next_sale_asks_nothing(
         await said.until(lambda: said.heard[-1].path == PATH_HELLO)
 
 
+async def test_a_centre_that_is_busy_is_not_greeted_for_every_sale_it_turns_away(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    speaks, busy = speaking_for(centre), signed(SnapshotAnswer(), "Retry-After: 30", status=503)
+
+    def answers(heard: Heard) -> bytes | None:
+        return (busy if heard.path == PATH_SNAPSHOT else speaks)(heard)
+
+    async with linked(joined, answers) as (at_work, said):
+        await at_work.until(lambda: at_work.link.conversations == 1)
+        for receipt_id in (RECEIPT, OTHER_RECEIPT):
+            answer = await at_work.update(receipt_id)
+            assert (answer.outcome, answer.link) == (Outcome.CALCULATED, "up")
+        at_work.link.wake()
+        await at_work.until(lambda: at_work.link.conversations == 2)
+        assert [heard.path for heard in said.heard].count(PATH_HELLO) == 1
+
+
 async def test_a_sale_asks_nothing_before_the_first_conversation(
     joined: JoinedTill, centre: FakeCentre
 ) -> None:

@@ -30,7 +30,7 @@ HEALTHY = Figures(
     ),
     software={}, rules={}, silent_stores=(), silent_stores_count=0,
     queue=Queue(
-        waiting=3, parked=1, waiting_ms=2_000, parked_ms=9_000_000, unequal=4, unequal_hour=0,
+        waiting=3, parked=1, waiting_ms=2_000, parked_ms=9_000_000, unequal_hour=0,
         quarantined_hour=0, rejected_hour=0,
     ),
     events=Events(waiting=0, dead=0, waiting_ms=0),

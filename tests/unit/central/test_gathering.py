@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from central.database.doors import CrowdedError
 from central.database.gathering import Gathering
-from central.errors import OverloadedError
 
 
 class Answering:
@@ -63,8 +63,13 @@ async def test_beyond_the_bound_callers_are_told_to_come_again() -> None:
         await asyncio.sleep(0)
     waiting = [asyncio.create_task(gathering.ask(number)) for number in (1, 2)]
     await asyncio.sleep(0)
-    with pytest.raises(OverloadedError):
-        await gathering.ask(3)
+    told_s: list[float] = []
+    for _ in range(3):
+        with pytest.raises(CrowdedError) as caught:
+            await gathering.ask(3)
+        told_s.append(caught.value.retry_after_s)
+    assert told_s[0] == 1.0  # and not all at one moment
+    assert told_s[0] < told_s[1] < told_s[2] < 1.1
     answering.gate.set()
     assert await first == 0
     assert await asyncio.gather(*waiting) == [2, 4]

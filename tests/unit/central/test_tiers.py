@@ -1,8 +1,10 @@
 """Tiers: reached at once by what the cycle's receipts come to, lost by time alone."""
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 
+import asyncpg
 import pytest
 
 from central.ledger.merging import merge_accounts
@@ -276,3 +278,116 @@ async def test_after_another_life_of_the_cluster_the_feed_is_read_from_its_start
     await sold(centre, "s1", "s2")
     await centre.pool.execute("update tier_cursor set epoch = 0, transaction = '999999999'")
     assert await tended(centre) == 1
+
+
+# A round that is cut short
+
+
+async def two_buy(centre: JoinedCentre) -> None:
+    """Let the customers 7 and 8 buy what silver asks for."""
+    await with_terms(centre)
+    for account in (7, 8):
+        await centre.customer(account)
+        await sold(centre, f"{account}-1", f"{account}-2", account=account)
+
+
+async def break_account(centre: JoinedCentre, account_id: int, code: str) -> None:
+    """Let what is worked out of an account fail, with an error of PostgreSQL."""
+    await centre.pool.execute(
+        "create function fails() returns trigger language plpgsql as"
+        f" $$ begin raise exception 'planted' using errcode = '{code}'; end $$"
+    )
+    await centre.pool.execute(
+        "create trigger fails before insert or update on account_tier"
+        f" for each row when (new.account_id = {account_id}) execute function fails()"
+    )
+
+
+async def mend_account(centre: JoinedCentre) -> None:
+    await centre.pool.execute("drop trigger fails on account_tier")
+
+
+@pytest.mark.parametrize("code", ["40P01", "55P03", "57014", "23514"])
+async def test_an_account_that_fails_stops_nobody_and_is_looked_at_again(
+    centre: JoinedCentre, code: str
+) -> None:
+    await two_buy(centre)
+    await break_account(centre, 7, code)
+    for changed in (1, 0):
+        done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+        assert (done.changed, done.failed) == (changed, 1)
+    assert (await tier(centre, 7), await tier(centre, 8)) == ("", "silver")
+    await sold(centre, "8-3", account=8)  # what comes later is not held up either
+    await tended(centre)
+    assert await tier(centre, 8) == "gold"
+    await mend_account(centre)
+    assert await tended(centre) == 1
+    assert await tier(centre, 7) == "silver"
+    done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+    assert (done.changed, done.failed) == (0, 0)
+
+
+async def test_tills_hear_nothing_of_a_look_that_failed(centre: JoinedCentre) -> None:
+    await two_buy(centre)
+    till = await centre.till()
+    await break_account(centre, 7, "40P01")
+    await tended(centre)
+    await till.pull()
+    await tended(centre)
+    assert (await till.pull()).accounts == ()
+
+
+async def test_a_round_that_is_ended_in_the_middle_loses_nobody(
+    centre: JoinedCentre, database: str
+) -> None:
+    await two_buy(centre)
+    other = await asyncpg.connect(database)
+    try:
+        async with other.transaction():
+            await other.execute("select from account where account_id = 7 for update")
+            round_ = asyncio.create_task(tended(centre))
+            while not await other.fetchval("select count(*) from pg_locks where not granted"):
+                assert not round_.done(), round_
+            # Another process finds this one at it, and does not do the same once more.
+            assert await tended(centre) == 0
+            round_.cancel()
+            await asyncio.gather(round_, return_exceptions=True)
+    finally:
+        await other.close()
+    assert await tended(centre) == 2
+    assert (await tier(centre, 7), await tier(centre, 8)) == ("silver", "silver")
+
+
+async def test_a_round_that_lost_its_database_loses_nobody(
+    centre: JoinedCentre, database: str
+) -> None:
+    await two_buy(centre)
+    other = await asyncpg.connect(database)
+    try:
+        async with other.transaction():
+            await other.execute("select from account where account_id = 8 for update")
+            round_ = asyncio.create_task(tended(centre))
+            while not await other.fetchval("select count(*) from pg_locks where not granted"):
+                assert not round_.done(), round_
+            assert await tier(centre, 7) == "silver"  # each account stands by itself
+            await other.execute(
+                "select pg_terminate_backend(pid) from pg_locks where not granted"
+                " and pid <> pg_backend_pid()"
+            )
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                await round_
+    finally:
+        await other.close()
+    assert await tended(centre) == 1
+    assert await tier(centre, 8) == "silver"
+
+
+async def test_looking_twice_changes_nothing(centre: JoinedCentre) -> None:
+    await two_buy(centre)
+    assert await tended(centre) == 2
+    tables = "select t, a.version from account_tier t join account a using (account_id) order by 1"
+    before = await centre.pool.fetch(tables)
+    await centre.pool.execute("update tier_cursor set transaction = '0', row = 0")
+    done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+    assert (done.looked_at, done.changed) == (2, 0)
+    assert await centre.pool.fetch(tables) == before

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from central.database.doors import Door
 from central.rights.blocking import set_blocked
 from central.tills.listening import hear, listen_for_ever
 from central.tills.waiting import ANYTHING, HELD_MAX, REPLACED, RULES, WaitingRoom
@@ -94,6 +95,21 @@ async def test_a_pull_waits_without_a_connection_while_nothing_is_urgent(
     holding.parts.desk.room.wake_all()
     answer = await heard.take(task)
     assert [row.snapshot.account_id for row in answer.accounts] == [7]
+
+
+async def test_a_pull_that_waits_takes_no_place_from_others(holding: JoinedCentre) -> None:
+    front = holding.parts.desk.front
+    other = await holding.till()
+    heard = await listener(holding)
+    front.others = Door(running_max=1, waiting_max=0, wait_s_max=LONG_S)
+    task = await heard.begin()
+    assert (await other.hello()).verdict == "ok"
+    assert not task.done()
+    async with front.others:
+        heard.room.wake(heard.till.till_id)
+        with pytest.raises(RefusedError, match="overloaded"):
+            await heard.take(task)  # a look needs one
+    await heard.till.pull()
 
 
 async def test_a_blocked_card_is_heard_of_at_once(holding: JoinedCentre) -> None:

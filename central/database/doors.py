@@ -1,0 +1,159 @@
+"""Doors before the database: so many calls at work at a time, so many wait; the others come again.
+
+Whoever asks a pool for a connection waits in one queue without an end, behind all who came before.
+A door keeps that queue short for those behind it: calls of one kind have so many of the connections
+at most, and wait before it, not in the queue.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from central.errors import OverloadedError
+
+PURCHASES_WAITING_MAX: Final = 4_000
+PURCHASES_WAIT_S_MAX: Final = 1.0
+"""A till waits no longer for an authorisation; nobody would hear of what is set aside later."""
+OTHERS_WAITING_MAX: Final = 500
+STRANGERS_WAITING_MAX: Final = 100
+WAIT_S_MAX: Final = 2.0
+AGAIN_S_MIN: Final = 1.0
+AGAIN_S_MAX: Final = 120.0
+AGAIN_PER_S: Final = 200.0
+"""So many a second are told to come again: saying no costs a front as much as a short answer."""
+
+
+class CrowdedError(OverloadedError):
+    """More waits here than can be done soon: come again in a moment."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        """Say when.
+
+        Args:
+            retry_after_s: from now on.
+        """
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class ComingAgain:
+    """When those who find no room are to come again: one after the other.
+
+    A fleet that is told one moment would come in that moment, find no room again, and keep the
+    process busy with saying so.
+    """
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def after_s(self) -> float:
+        """Return how long the next one is to wait: `AGAIN_S_MIN` to `AGAIN_S_MAX`."""
+        now_s = asyncio.get_running_loop().time()
+        due_s = max(self._next_s, now_s)
+        latest_s = now_s + AGAIN_S_MAX - AGAIN_S_MIN
+        self._next_s = min(due_s + 1 / AGAIN_PER_S, latest_s)
+        return AGAIN_S_MIN + due_s - now_s
+
+
+class Door:
+    """A bounded number of places and of those who wait for one.
+
+    `async with door:` takes a place for the length of the block, or raises `CrowdedError`.
+
+    Attributes:
+        waiting: how many wait.
+        refused: how many were told to come again.
+    """
+
+    def __init__(self, *, running_max: int, waiting_max: int, wait_s_max: float) -> None:
+        """Make a door.
+
+        Args:
+            running_max: so many have a place at a time.
+            waiting_max: so many wait for one.
+            wait_s_max: how long.
+        """
+        self.waiting = 0
+        self.refused = 0
+        self._waiting_max = waiting_max
+        self._wait_s_max = wait_s_max
+        self._places = asyncio.Semaphore(running_max)
+        self._again = ComingAgain()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether whoever comes now has a place at once."""
+        return not self._places.locked()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another one may wait."""
+        return self.waiting < self._waiting_max
+
+    async def enter(self, until: Callable[[], Awaitable[None]] | None = None) -> bool:
+        """Take a place, which is to be given back with `leave`; False where there is none soon.
+
+        Args:
+            until: what is to be waited for before a place is; it counts as waiting.
+        """
+        if until is None and self.is_free:
+            return await self._places.acquire()  # at once
+        if not self.has_room:
+            self.refused += 1
+            return False
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_s_max):
+                if until is not None:
+                    await until()
+                await self._places.acquire()
+        except TimeoutError:
+            self.refused += 1
+            return False
+        finally:
+            self.waiting -= 1
+        return True
+
+    def leave(self) -> None:
+        """Give the place to whoever has waited longest."""
+        self._places.release()
+
+    async def __aenter__(self) -> None:
+        """Take a place.
+
+        Raises:
+            CrowdedError: there is none soon; says when to come again.
+        """
+        if not await self.enter():
+            raise CrowdedError(self._again.after_s())
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give it back."""
+        self.leave()
+
+
+# Of a tills' pool of 8 one connection listens and one is the strangers', 2 are the others' and 3
+# those of single purchases: one at least is left for purchases that are answered together.
+
+
+def purchases_door(connections_max: int) -> Door:
+    """Return the door of what a purchase asks for itself alone, as an authorisation is."""
+    return Door(
+        running_max=max(1, connections_max * 3 // 8),
+        waiting_max=PURCHASES_WAITING_MAX,
+        wait_s_max=PURCHASES_WAIT_S_MAX,
+    )
+
+
+def others_door(connections_max: int) -> Door:
+    """Return the door of tills' calls that no purchase waits for."""
+    return Door(
+        running_max=max(1, connections_max // 4),
+        waiting_max=OTHERS_WAITING_MAX,
+        wait_s_max=WAIT_S_MAX,
+    )
+
+
+def strangers_door() -> Door:
+    """Return the door of who has proven nothing, whatever there is of connections."""
+    return Door(running_max=1, waiting_max=STRANGERS_WAITING_MAX, wait_s_max=WAIT_S_MAX)

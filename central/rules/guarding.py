@@ -5,7 +5,6 @@ each look counts the last steps anew, so that what was committed late is counted
 What a person has resumed is judged by what came after that.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -85,8 +84,7 @@ class RuleGuard:
     system: System
     _counted_to_ms: int = 0
     _swept_ms: int = 0
-    _unposted: Counter[tuple[str, int]] = field(default_factory=Counter)
-    _unposted_after: int | None = None
+    _unposted: dict[int, tuple[str, int]] = field(default_factory=dict)
     _baselines: dict[tuple[int, int], Figures] = field(default_factory=dict)
 
     async def look(self) -> tuple[Halted, ...]:
@@ -98,7 +96,6 @@ class RuleGuard:
             young = [_young(row) for row in rows]
             if not young:
                 self._unposted.clear()
-                self._unposted_after = None
                 return ()
             await self._count(connection, min(each.judged_ms for each in young), now_ms)
             halted = [await self._judge(connection, each) for each in young]
@@ -111,12 +108,10 @@ class RuleGuard:
             await connection.execute(_SQL["forget_counts"], now_ms - 2 * YOUNG_MS)
             self._swept_ms = now_ms
         self._counted_to_ms = now_ms
-        if self._unposted_after is None:
-            self._unposted_after = await connection.fetchval(_SQL["last_outcome"])
-        for row in await connection.fetch(_SQL["unposted"], self._unposted_after):
-            self._unposted_after = max(self._unposted_after or 0, row["arrival"])
-            if bundle := _bundle_of(row["body"]):
-                self._unposted[bundle, row["decided_at_ms"]] += 1
+        # Several processes post: what arrived earlier may be decided later.
+        known = [each for each, (_, at_ms) in self._unposted.items() if at_ms >= begin_ms]
+        for row in await connection.fetch(_SQL["unposted"], begin_ms, known):
+            self._unposted[row["arrival"]] = _bundle_of(row["body"]), row["decided_at_ms"]
 
     async def _judge(self, connection: Connection, young: _Young) -> Halted | None:
         ours, theirs = Figures(), Figures()
@@ -149,9 +144,8 @@ class RuleGuard:
 
     def _not_posted(self, young: _Young) -> int:
         return sum(
-            count
-            for (bundle, decided_ms), count in self._unposted.items()
-            if bundle == young.bundle and decided_ms >= young.judged_ms
+            bundle == young.bundle and decided_ms >= young.judged_ms
+            for bundle, decided_ms in self._unposted.values()
         )
 
     async def _baseline(

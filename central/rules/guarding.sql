@@ -51,10 +51,8 @@ from (select t.gross_minor, t.discount_minor, a.account_id as debtor
       from receipt t left join (select account_id from account where debt > 0) a using (account_id)
       where t.posted_at_ms < $1 and t.bundle <> $3 and t.bundle <> all($4::text[]) order by t.posted_at_ms desc limit $2) before;
 
--- name: last_outcome
-select coalesce(max(arrival), 0) from outcome;
-
 -- name: unposted
 select o.arrival, o.decided_at_ms, i.body from outcome o join inbox i using (arrival)
-where o.arrival > $1 and o.outcome = 'rejected_kept' and o.reason like 'could not be applied%'
-order by o.arrival limit 1000;
+where o.decided_at_ms >= $1 and o.outcome = 'rejected_kept' and o.reason like 'could not be applied%'
+  and o.arrival <> all($2::bigint[])
+order by o.decided_at_ms limit 1000;

@@ -252,18 +252,47 @@ async def test_a_receipt_that_could_not_be_posted_before_somebody_resumed_is_not
     assert halted.release.unequal == 1
 
 
+@pytest.mark.parametrize("started_anew", [True, False])
+async def test_a_receipt_that_could_not_be_posted_counts_whenever_it_was_decided_and_by_whom(
+    chain: Chain, *, started_anew: bool
+) -> None:
+    """Of several processing processes one may be behind: what arrived first is decided last."""
+    await chain.publish(GOOD, "everywhere")
+    other = await chain.publish(OTHER, "store:store-1")
+    await chain.trade()
+    arrival = await posted_last(chain)
+    await chain.trade()  # these came later and are decided already
+    assert await chain.guard.look() == ()
+    await set_aside(chain, arrival)
+    if started_anew:
+        chain.guard = RuleGuard(chain.centre.pool, chain.centre.system)
+    (halted,) = await chain.guard.look()
+    assert (halted.version, halted.release.unequal) == (other.version, 1)
+
+
 async def not_posted(chain: Chain) -> None:
     """Let the last receipt of a till of the ring be one that could not be applied."""
+    await set_aside(chain, await posted_last(chain))
+
+
+async def posted_last(chain: Chain) -> int:
+    """Sell at a till of the ring; returns its last record."""
     till = chain.tills["store-1"][0]
     await till.talk()
     await till.sell(receipt())
     await till.talk()
     await chain.centre.apply()
+    last = "select max(i.arrival) from inbox i where till_id = $1"
+    return int(await chain.centre.pool.fetchval(last, till.joined.till.identity.till_id))
+
+
+async def set_aside(chain: Chain, arrival: int) -> None:
+    """Let a record be one that could not be applied."""
     await chain.centre.pool.execute(
-        "update outcome set outcome = 'rejected_kept', reason = 'could not be applied: test'"
-        " where arrival = (select max(i.arrival) from inbox i where till_id = $1)",
-        till.joined.till.identity.till_id,
-    )
+        "update outcome set outcome = 'rejected_kept', reason = 'could not be applied: test',"
+        " decided_at_ms = $2 where arrival = $1",
+        arrival, chain.centre.system.now_ms(),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("started_anew", [True, False])

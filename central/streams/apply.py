@@ -93,10 +93,8 @@ class Applier:
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
         """Apply records of the share in order of arrival; returns how many came to an end."""
         await unpark_found(self.pool)
-        rows = await self.pool.fetch(
-            _SQL["to_apply"], records_max, BATCH_BYTES, self.share.slices(),
-            min(records_max, self.together_max),
-        )  # fmt: skip
+        slices = self.share.slices() if self.share.of > 1 else None
+        rows = await self.pool.fetch(_SQL["to_apply"], records_max, BATCH_BYTES, slices)
         if rows:
             await self.due.refresh(self.pool, rows[0]["rules"])
         ended = 0

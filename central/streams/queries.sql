@@ -79,16 +79,18 @@ where s.till_id = $1 and s.incarnation = $2 and t.till_id = s.till_id and t.sess
   and s.last_seq >= t.session_seq and s.caught_up_ms < t.session_opened_ms;
 
 -- name: to_apply
--- The first ones of a share of the tills (slices $3, see `sharing`), as many as are no more than so many bytes together; one at
--- least. Each slice is looked at by itself ($4 at most): what waits for other processes is in nobody's way. `rules` says when
--- releases have changed.
+-- The first ones, as many as are no more than so many bytes together; one at least. Of all tills where $3 is null, else of a
+-- share (see `sharing`): each slice is looked at by itself, so that what waits for other processes is in nobody's way.
+-- `rules` says when releases have changed.
 select arrival, till_id, incarnation, seq, hash, body, branch, received_at_ms, not_before_ms, (select number from rule_change) as rules
 from (
     select i.*, sum(octet_length(body)) over (order by arrival) - octet_length(body) as bytes_before from (
-        select n.arrival from unnest($3::bigint[]) as s (slice) cross join lateral (
-            select k.arrival from inbox k where k.till_id % 16 = s.slice and not k.applied and k.parked_for is null
-            order by k.arrival limit $4) n
-        order by n.arrival limit $1) f join inbox i using (arrival)
+        (select arrival from inbox where $3::bigint[] is null and not applied and parked_for is null order by arrival limit $1)
+        union all (
+            select n.arrival from unnest($3::bigint[]) as s (slice) cross join lateral (
+                select k.arrival from inbox k where k.till_id % 16 = s.slice and not k.applied and k.parked_for is null
+                order by k.arrival limit $1) n
+            order by n.arrival limit $1)) f join inbox i using (arrival)
 ) r where bytes_before < $2 order by arrival;
 
 -- name: begin_to_share

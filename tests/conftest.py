@@ -19,6 +19,7 @@ pytest_plugins = ["tests.support.postgres"]
 RUN = pytest.StashKey[int]()
 """What all fresh seeds of a run are drawn from."""
 _TESTS = Path(__file__).parent
+_SEEDS = 3
 _LONG = {"acceptance", "crash", "model", "netem", "oracle", "property", "simulation", "tables"}
 """Folders of tests that start processes, live through worlds or draw much."""
 # Read now: the tests themselves run without any TILLSIDE_* variable.
@@ -30,16 +31,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--seed`, `--seeds`, `--times` and `--update-golden`."""
     group = parser.getgroup("tillside")
     group.addoption("--seed", type=int, help="run each random test with this one seed")
-    group.addoption("--seeds", type=int, default=3, help="how many fresh seeds per random test")
+    group.addoption(
+        "--seeds", type=int, help=f"how many fresh seeds per random test (default {_SEEDS})"
+    )
     group.addoption("--times", type=int, default=1, help="so many times the examples CI draws")
     group.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a run that would test nothing, and watch where tests connect to."""
-    if config.getoption("--seeds") < 1:
+    seeds = config.getoption("--seeds")
+    if seeds is not None and seeds < 1:
         message = "--seeds must be 1 or more"
         raise pytest.UsageError(message)
+    config.addinivalue_line("markers", "seeds(count): so many fresh seeds where none are asked for")
     try_times(max(1, config.getoption("--times")))
     # Timing decides no test; a failing example prints the line that repeats it.
     hypothesis.settings.register_profile(
@@ -88,11 +93,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test that takes `seed` the one asked for, or some fresh ones."""
+    """Give each test that takes `seed` the one asked for, or some fresh ones.
+
+    A test that takes long says how many with the mark `seeds`.
+    """
     if "seed" not in metafunc.fixturenames:
         return
     fixed = metafunc.config.getoption("--seed")
-    count = metafunc.config.getoption("--seeds")
+    marked = metafunc.definition.get_closest_marker("seeds")
+    count = metafunc.config.getoption("--seeds") or (marked.args[0] if marked else _SEEDS)
     draws = random.Random(f"{metafunc.config.stash[RUN]} {metafunc.definition.nodeid}")
     fresh = [draws.getrandbits(32) for _ in range(count)]
     metafunc.parametrize("seed", fresh if fixed is None else [fixed])

@@ -8,6 +8,7 @@ from collections.abc import Generator
 
 import structlog
 
+from agent.neighbours.patience import Patience
 from agent.till_service.till import Till
 from sync.messages import Message
 from sync.neighbours import AskSibling, RightsAnswer, RightsRequest, is_signed_by
@@ -21,23 +22,28 @@ TRIES = 2
 
 
 def ask_holders(
-    till: Till, *, receipt_id: str, account_id: int, points: int
+    till: Till, patience: Patience, *, receipt_id: str, account_id: int, points: int
 ) -> Generator[AskSibling, Message | None, int]:
     """Ask the vaults that are alive for points of an account; returns how many came.
+
+    What is left of the call's patience is theirs in equal parts, and each vault's for its tries.
 
     Raises:
         JournalUnavailableError: the disk refuses what came; it comes home by the centre.
     """
     came = 0
-    for till_id in till.neighbours.holders_of(account_id)[:HOLDERS_ASKED_MAX]:
-        came += yield from _ask_one(till, till_id, (receipt_id, account_id, points - came))
+    holders = till.neighbours.holders_of(account_id)[:HOLDERS_ASKED_MAX]
+    for number, till_id in enumerate(holders):
+        part_ms = patience.left_ms // (len(holders) - number)
+        wish = (receipt_id, account_id, points - came)
+        came += yield from _ask_one(till, till_id, wish, patience, part_ms=part_ms)
         if came >= points:
             break
     return came
 
 
 def _ask_one(
-    till: Till, till_id: int, wish: tuple[str, int, int]
+    till: Till, till_id: int, wish: tuple[str, int, int], patience: Patience, *, part_ms: int
 ) -> Generator[AskSibling, Message | None, int]:
     receipt_id, account_id, points = wish
     incarnation = till.journal.stream.head().incarnation
@@ -57,8 +63,14 @@ def _ask_one(
         incarnation=incarnation,
     )
     # Nobody knows whether a sibling that was never heard is there: a sale waits for one ask only.
-    for _ in range(1 if till.neighbours.is_new(till_id) else TRIES):
-        answer = yield AskSibling(till_id, message, RightsAnswer)
+    tries = 1 if till.neighbours.is_new(till_id) else TRIES
+    kept_ms = patience.left_ms - part_ms
+    for number in range(tries):
+        at_most_ms = (patience.left_ms - kept_ms) // (tries - number)
+        if at_most_ms <= 0:
+            return 0  # not asked, or not often enough to say that it is silent
+        ask = AskSibling(till_id, message, RightsAnswer)
+        answer = yield from patience.ask(ask, at_most_ms=at_most_ms)
         if isinstance(answer, RightsAnswer):
             return accept(till, request, answer)
     till.neighbours.missed(till_id)

@@ -5,6 +5,7 @@ from collections.abc import Generator
 import msgspec
 import structlog
 
+from agent.neighbours.patience import Answering, Patience
 from agent.till_service.till import Till
 from sync.messages import Message
 from sync.neighbours import AskSibling, HeadAnswer, HeadRequest, SignedHead, is_signed_by, sign_head
@@ -83,11 +84,14 @@ def _holds(till: Till) -> bool:
     )
 
 
-def ask_for_head(till: Till) -> Asking:
+def ask_for_head(till: Till, patience: Patience | None = None) -> Asking:
     """Ask siblings once in a life of the process, before any right is spent, what they know.
 
     Nobody answering changes nothing: then the anchor alone has spoken (design: sync 4.11). Whoever
     did not answer, because the bus had just begun or the sibling was away, is asked when heard.
+
+    Args:
+        patience: of the register's call that waits; a half of it is for this, in equal parts.
     """
     neighbours = till.neighbours
     if not neighbours.connected or not neighbours.siblings:
@@ -95,13 +99,21 @@ def ask_for_head(till: Till) -> Asking:
     silent = sorted(neighbours.siblings.keys() - neighbours.told_heads)
     if neighbours.asked_for_head:
         silent = [till_id for till_id in silent if neighbours.is_alive(till_id)]
-    for till_id in silent[:ASKED_AT_START_MAX]:
+    asked = silent[:ASKED_AT_START_MAX]
+    part_ms = patience.left_ms // (2 * max(1, len(asked))) if patience else 0
+    for till_id in asked:
         nonce = till.system.random_bytes(16)
         request = HeadRequest(till_id=till.identity.till_id, nonce=nonce)
-        answer = yield AskSibling(till_id, request, HeadAnswer)
+        ask = AskSibling(till_id, request, HeadAnswer)
+        answer = yield from patience.ask(ask, at_most_ms=part_ms) if patience else _whole(ask)
         if isinstance(answer, HeadAnswer) and answer.nonce == nonce:
             neighbours.told_heads.add(till_id)
             take_known(till, answer.known)
-        elif neighbours.asked_for_head:
-            neighbours.missed(till_id)
+        elif neighbours.asked_for_head and not patience:
+            neighbours.missed(till_id)  # it had all the time there is
     neighbours.asked_for_head = True
+
+
+def _whole(ask: AskSibling) -> Answering:
+    """Ask with all the time that a question has."""
+    return (yield ask)

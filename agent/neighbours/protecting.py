@@ -9,6 +9,7 @@ from collections.abc import Generator
 import structlog
 
 from agent.neighbours.heads import Asking, signed_head, take_known
+from agent.neighbours.patience import Patience
 from agent.till_service.till import Till
 from sync.errors import MalformedMessageError
 from sync.messages import Message
@@ -34,16 +35,16 @@ BATCHES_MAX = 16
 _BATCH_BYTES_MAX = UNPACKED_BYTES_MAX * 3 // 4
 
 
-def protect_last(till: Till) -> Asking:
+def protect_last(till: Till, patience: Patience) -> Asking:
     """Have one sibling keep a copy that ends with the last record, within the time a sale has."""
     head = till.journal.stream.head()
     start = max(head.acked_seq, till.neighbours.witnessed(head.incarnation))
     witness = next(iter(till.neighbours.witnesses()), None)
     kept = False
-    if witness is not None:
+    if witness is not None and patience.left_ms > 0:
         request = _copy(till, max(start, head.seq - WITNESS_RECORDS_MAX), upto_last=True)
         if request is not None:
-            kept = yield from _ask(till, witness, request, follows=start)
+            kept = yield from _ask(till, witness, request, patience, follows=start)
     if not kept:
         till.neighbours.unwitnessed += 1
 
@@ -62,7 +63,7 @@ def protect_rest(till: Till) -> Asking:
             # Larger than any envelope: the centre alone can have it.
             till.neighbours.note_witnessed(head.incarnation, start + 1)
             continue
-        yield from _ask(till, witness, request, follows=start)
+        yield from _ask(till, witness, request, Patience(till.system), follows=start)
 
 
 def _copy(till: Till, start: int, *, upto_last: bool = False) -> WitnessRequest | None:
@@ -94,10 +95,11 @@ def _copy(till: Till, start: int, *, upto_last: bool = False) -> WitnessRequest 
 
 
 def _ask(
-    till: Till, witness: int, request: WitnessRequest, *, follows: int
+    till: Till, witness: int, request: WitnessRequest, patience: Patience, *, follows: int
 ) -> Generator[AskSibling, Message | None, bool]:
     """Ask one sibling to keep a copy; says whether it is durable there."""
-    answer = yield AskSibling(witness, request, WitnessAnswer)
+    ask = AskSibling(witness, request, WitnessAnswer)
+    answer = yield from patience.ask(ask, at_most_ms=patience.left_ms)
     if not isinstance(answer, WitnessAnswer):
         till.neighbours.missed(witness)
         return False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.journal.receipts import ReceiptRow
 from agent.neighbours.asking import ask_holders
 from agent.neighbours.heads import ask_for_head
+from agent.neighbours.patience import Patience
 from agent.till_service.case import Case
 from agent.till_service.till import Till
 from sync.cycle import PATH_AUTHORISE, Ask
@@ -48,7 +49,8 @@ class Reserving:
             JournalUnavailableError: the disk refuses.
         """
         held_elsewhere = 0
-        yield from ask_for_head(self._till)
+        patience = Patience(self._till.system)
+        yield from ask_for_head(self._till, patience)
         row = self._till.journal.receipt(case.receipt_id)
         if row is not None and row.state != "reserved":
             return None
@@ -57,7 +59,7 @@ class Reserving:
             held_elsewhere = yield from self._authorise(case, missing)
             if not self._is_reserved(case):
                 return None
-        yield from self._ask_the_vault(case, wanted)
+        yield from self._ask_the_vault(case, wanted, patience)
         if not self._is_reserved(case):
             return None
         return SetAside(self._last(case, wanted), held_elsewhere)
@@ -134,14 +136,18 @@ class Reserving:
         return max(0, wanted - left - self._reserved_rights(case))
 
     def _ask_the_vault(
-        self, case: Case, wanted: int
+        self, case: Case, wanted: int, patience: Patience
     ) -> Generator[AskSibling, Message | None, None]:
         """Have a sibling give what is missing of the customer's points; needs no line."""
         account_id = case.person.account.account_id
         missing = self._missing(case, wanted)
         if missing and account_id and not case.person.blocked and self._till.gets_rights:
             yield from ask_holders(
-                self._till, receipt_id=case.receipt_id, account_id=account_id, points=missing
+                self._till,
+                patience,
+                receipt_id=case.receipt_id,
+                account_id=account_id,
+                points=missing,
             )
 
     def _last(self, case: Case, wanted: int) -> int:

@@ -18,6 +18,7 @@ from agent.journal.noted_sales import NotedSale
 from agent.journal.receipts import ReceiptRow
 from agent.journal.rights import spend_right
 from agent.neighbours.heads import ask_for_head
+from agent.neighbours.patience import Patience
 from agent.neighbours.protecting import protect_last
 from agent.reference_data.rule_books import EMPTY_RULES
 from agent.till_service.allowances import Allowances, shared_counts
@@ -121,9 +122,9 @@ class TillService:
         row = self._till.journal.receipt(receipt_id)
         if row is not None and row.state == "recorded":
             return self._repeated(row, content)
-        journal = self._till.journal
+        journal, patience = self._till.journal, Patience(self._till.system)
         if journal.rights.reserved(receipt_id) or journal.counter_rights.reserved(receipt_id):
-            yield from ask_for_head(self._till)
+            yield from ask_for_head(self._till, patience)
         plain = ReceiptRequest(
             **{name: getattr(request, name) for name in ReceiptRequest.__struct_fields__}
         )
@@ -145,7 +146,7 @@ class TillService:
         spent = calculation.redeemed or shared_counts(calculation.counted)
         if spent and not self._till.link_up:
             with suppress(JournalUnavailableError):  # the receipt is on the disk, whatever follows
-                yield from protect_last(self._till)
+                yield from protect_last(self._till, patience)
         return answer
 
     def cancel(self, receipt_id: str) -> ReceiptAnswer:

@@ -185,7 +185,7 @@ class Measurement:
         pool = await stage.open()
         await stage.applied(pool)
         posted_s = time.perf_counter() - began_s
-        lost, twice = await measuring.lost_and_twice(stage, pool)
+        lost, twice = await measuring.lost_and_twice(stage.tills, pool)
         await pool.close()
         return {
             "back_s": round(back_s, 1), "posted_s": round(posted_s, 1), "lost": lost,

@@ -173,10 +173,10 @@ def pgbench_tps(dsn: str, seconds: int) -> float:
     return float(found[1])
 
 
-async def lost_and_twice(stage: Stage, pool: Pool) -> tuple[int, int]:
+async def lost_and_twice(tills: Sequence[Till], pool: Pool) -> tuple[int, int]:
     """Return how many records the tills were acknowledged and are not kept, and posted twice."""
     lost = 0
-    for till in stage.tills:
+    for till in tills:
         kept = await pool.fetchval(
             "select count(*) from inbox where till_id = $1 and not branch and seq <= $2",
             till.line.till_id, till.acked,

@@ -42,7 +42,12 @@ _ACCOUNTS_AT_ONCE = 100_000
 
 @dataclass(slots=True)
 class Till:
-    """A till of the stage and its stream."""
+    """A till of the stage and its stream.
+
+    Attributes:
+        acked: the highest record the centre ever said it has; one that says less later has lost
+            some, and must not be believed.
+    """
 
     line: TillLine
     place: Place
@@ -66,34 +71,66 @@ class Till:
         self.bodies += bodies
         return push
 
+    def _link(self, seq: int) -> bytes:
+        """Return the chain's link after so many records."""
+        link = first_link(self.line.till_id, self.incarnation)
+        for body in self.bodies[:seq]:
+            link = next_link(link, body)
+        return link
+
     async def greet(self) -> None:
-        """Say HELLO."""
+        """Say HELLO.
+
+        Raises:
+            RigError: the centre takes the stream for another, or has other records of it.
+        """
         hello = Hello(
             incarnation=self.incarnation, incarnation_number=1, seq=self.seq, head=self.head,
             acked_seq=0, acked_hash=first_link(self.line.till_id, self.incarnation), clock_ms=1,
             bundle="", software="bench", feed_epoch=1,
         )  # fmt: skip
-        await self.line.greet(hello)
+        answer = await self.line.greet(hello)
+        if answer.verdict != "ok":
+            raise RigError(
+                f"till {self.line.till_id} said HELLO at record {self.seq} and was answered"
+                f" {answer.verdict!r}"
+            )
+        if answer.last_seq > self.seq or answer.last_hash != self._link(answer.last_seq):
+            raise RigError(
+                f"of till {self.line.till_id} the centre has {answer.last_seq} records, and not"
+                " the ones it was handed"
+            )
 
     async def push(self, bodies: Sequence[bytes]) -> PushAnswer:
-        """Hand records in; they are durable at the centre on return."""
+        """Hand records in; they are durable at the centre on return.
+
+        Raises:
+            RigError: the centre did not take them.
+        """
         answer = await self.line.ask(cycle.PATH_PUSH, self.push_of(bodies), PushAnswer)
-        self.acked = answer.last_seq
+        if answer.verdict != "ack":
+            raise RigError(
+                f"till {self.line.till_id} handed in records up to {self.seq} and was answered"
+                f" {answer.verdict!r}: the centre has {answer.last_seq}"
+            )
+        self.acked = max(self.acked, answer.last_seq)
         return answer
 
     async def push_again(self) -> None:
-        """Hand in what was not acknowledged, as a till does that comes back."""
+        """Hand in what was not acknowledged, as a till does that comes back.
+
+        Nothing that was: a centre that lost some of it answers that there is a gap, has taken
+        nothing, and `lost_and_twice` counts what is missing.
+        """
         waiting = tuple(self.bodies[self.acked :])
         if not waiting:
             return
-        head = first_link(self.line.till_id, self.incarnation)
-        for body in self.bodies[: self.acked]:
-            head = next_link(head, body)
         push = Push(
-            incarnation=self.incarnation, from_seq=self.acked + 1, previous_hash=head,
-            records=waiting,
+            incarnation=self.incarnation, from_seq=self.acked + 1,
+            previous_hash=self._link(self.acked), records=waiting,
         )  # fmt: skip
-        self.acked = (await self.line.ask(cycle.PATH_PUSH, push, PushAnswer)).last_seq
+        answer = await self.line.ask(cycle.PATH_PUSH, push, PushAnswer)
+        self.acked = max(self.acked, answer.last_seq)
 
 
 class Stage:

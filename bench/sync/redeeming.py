@@ -21,6 +21,8 @@ from central.rights.issuing import RightsSettings
 HALF_LIFE_DAYS: Final = 60
 COURIER_PER_MILLE: Final = 350
 """Wishes whose customer has a telephone on the air (design: sync 4.9)."""
+SOURCES: Final = ("own_grant", "vault", "courier", "risk")
+"""In the order they are asked."""
 WARM_UP_DAYS: Final = 90
 """Homes are learnt so long before anything is counted."""
 
@@ -49,7 +51,11 @@ class Account:
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted; points of wishes where no other unit is named."""
+    """What was counted; points of wishes where no other unit is named.
+
+    Attributes:
+        whole_by: wishes served whole, by the last source that was needed for it.
+    """
 
     wishes: int = 0
     whole: int = 0
@@ -77,7 +83,7 @@ def measure(visits: list[Visit], year: Year, *, seed: int) -> dict[str, Any]:
             chain.play(today)
             bar.step()
     bar.end()
-    return _report(tally, year)
+    return report_of(tally, year)
 
 
 class _Chain:
@@ -210,12 +216,13 @@ class _Chain:
         tally.wishes += 1
         tally.at_home += is_home
         tally.wanted += wanted
-        parts = {
-            "own_grant": served.own_grant,
-            "vault": served.vault,
-            "courier": served.courier,
-            "risk": served.risk,
-        }
+        parts = dict(
+            zip(
+                SOURCES,
+                (served.own_grant, served.vault, served.courier, served.risk),
+                strict=True,
+            )
+        )
         tally.by_source.update(parts)
         tally.by_source["refused"] += wanted - served.total
         tally.risk += served.risk
@@ -267,7 +274,8 @@ class _Chain:
                 self._cached_posted[visit.household] += visit.earns
 
 
-def _report(tally: Tally, year: Year) -> dict[str, Any]:
+def report_of(tally: Tally, year: Year) -> dict[str, Any]:
+    """Return the figures: shares of the wishes, and of the points that were wished for."""
     wanted = max(1, tally.wanted)
     wishes = max(1, tally.wishes)
     return {
@@ -275,9 +283,13 @@ def _report(tally: Tally, year: Year) -> dict[str, Any]:
         "refused_share": round(tally.by_source["refused"] / wanted, 4),
         "served_whole_share": round(tally.whole / wishes, 4),
         "served_partly_share": round(tally.partly / wishes, 4),
+        "wishes_by_source": {
+            **{name: round(tally.whole_by[name] / wishes, 4) for name in SOURCES},
+            "partly": round(tally.partly / wishes, 4),
+            "refused": round((tally.wishes - tally.whole - tally.partly) / wishes, 4),
+        },
         "points_by_source": {
-            name: round(tally.by_source[name] / wanted, 4)
-            for name in ("own_grant", "vault", "courier", "risk", "refused")
+            name: round(tally.by_source[name] / wanted, 4) for name in (*SOURCES, "refused")
         },
         "wishes": tally.wishes,
         "wishes_at_home_share": round(tally.at_home / wishes, 4),

@@ -1,6 +1,8 @@
 """The figures as people read them."""
 
-from typing import Any
+from typing import Any, Final
+
+_SOURCES: Final = ("own_grant", "vault", "courier", "risk", "partly", "refused")
 
 
 def text(report: dict[str, Any]) -> str:
@@ -67,8 +69,17 @@ def _day(found: dict[str, Any]) -> str:
 
 
 def _redeeming(found: dict[str, Any]) -> str:
-    points = found["points_by_source"]
-    by = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in points.items())
+    shares = [
+        ("wishes", "served whole, by the last source needed", found["wishes_by_source"]),
+        ("points", "by source", found["points_by_source"]),
+    ]
+    named = sorted({name for *_, by in shares for name in by}, key=_SOURCES.index)
+    head = "".join(f"{name.replace('_', ' '):>10}" for name in named)
+    rows = [
+        f"{what:7}{meaning:40}"
+        + "".join(f"{by[name]:>10.1%}" if name in by else f"{'-':>10}" for name in named)
+        for what, meaning, by in shares
+    ]
     return "\n".join(
         (
             (
@@ -76,10 +87,11 @@ def _redeeming(found: dict[str, Any]) -> str:
                 f" points on {found['store_days_out']:,} store-days out,"
                 f" {found['wishes_at_home_share']:.0%} of them at the customer's home store"
             ),
-            f"points: {by}",
+            f"{'of all':47}{head}",
+            *rows,
             (
-                f"wishes: served whole {found['served_whole_share']:.1%}, in part"
-                f" {found['served_partly_share']:.1%}"
+                f"served: {found['served_whole_share']:.1%} of the wishes whole, in part"
+                f" {found['served_partly_share']:.1%}; of the points {found['served_share']:.1%}"
             ),
             (
                 f"elsewhere, with a line: {found['online_short_for_points_held_out_of_reach']} of"

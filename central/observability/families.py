@@ -174,8 +174,8 @@ def _of_queue(figures: Figures) -> Iterator[GaugeMetricFamily]:
     )
     yield _one(
         "tillside_receipts_unequal",
-        "Receipts posted as printed that the centre calculates otherwise, ever; at most 100,000",
-        queue.unequal,
+        "Receipts of the last hour that the centre calculates otherwise; at most 100,000",
+        queue.unequal_hour,
     )
     yield _one(
         "tillside_feed_rows_held",

@@ -73,8 +73,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """Records kept and not applied; counts up to `COUNTED_MAX`, ages of the oldest.
 
     Attributes:
-        unequal, unequal_hour: receipts posted as printed that the centre calculates otherwise, ever
-            and in the last hour; these counts, too, go up to the bound.
+        unequal_hour: receipts posted as printed within the last hour that the centre calculates
+            otherwise. A count of all there ever were would stand still at the bound.
         quarantined_hour: records that could not be applied in the last hour.
         rejected_hour: receipts of the last hour that are kept and stand in no ledger.
     """
@@ -83,7 +83,6 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
     waiting_ms: int
     parked_ms: int
-    unequal: int
     unequal_hour: int
     quarantined_hour: int
     rejected_hour: int

@@ -50,7 +50,6 @@ select (select count(*) from (select from inbox where not applied and parked_for
            order by arrival limit 1), 0)::bigint as waiting_ms,
        coalesce($1::bigint - (select min(received_at_ms) from (select received_at_ms from inbox
            where not applied and parked_for is not null limit $2) o), 0)::bigint as parked_ms,
-       (select count(*) from (select from receipt where not equal limit $2) u) as unequal,
        (select count(*) from (select from receipt where not equal
            and posted_at_ms > $1::bigint - 3600000 limit $2) u) as unequal_hour,
        (select count(*) from (select from outcome where outcome = 'rejected_kept' and reason like 'could not be applied%'

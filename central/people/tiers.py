@@ -2,15 +2,19 @@
 
 Accounts with news are found in the feed, those whose tier ends in a list of due days. What counts
 is worked out anew from the posted receipts each time, so returns, merges and late receipts need no
-arithmetic of their own. No receipt waits for it (design: centre 1, "processing").
+arithmetic of their own, and looking twice changes nothing: the feed's news are over only when they
+were looked at. No receipt waits for it (design: centre 1, "processing").
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Final, Literal
 
+import asyncpg
 import msgspec
+import structlog
 from msgspec import Meta
 
 from central.database.named_sql import load_queries
@@ -24,11 +28,16 @@ from central.staff.audit import note
 
 _SQL = load_queries("central.people", "tiers.sql")
 _STREAMS = load_queries("central.streams", "queries.sql")
+log = structlog.get_logger()
 
+_LOCK: Final = 0x54494C4C54494552  # "TILLTIER": one round at a time in a database
 NEWS_AT_ONCE: Final = 1_000
 _DUE_AT_ONCE: Final = 500
 BUSY: Final = 500
 """A round that looked at so many accounts may have left some."""
+_LOST: Final = (
+    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError,
+)  # fmt: skip
 _DAYS_MAX: Final = 3_660
 
 Measure = Literal["spend_minor", "points", "qualifying_points", "purchases"]
@@ -124,54 +133,100 @@ def _decide(
 
 
 class TiersTended(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round did."""
+    """What a round did.
+
+    Attributes:
+        looked_at: accounts that came to an end.
+        failed: those that did not; the next round looks at them again.
+    """
 
     looked_at: int = 0
     changed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Accounts stores were told of, and where in the feed to go on once they were looked at."""
+
+    accounts: frozenset[int] = frozenset()
+    upto: tuple[int, int, int] | None = None
 
 
 async def tend_tiers(pool: Pool, *, now_ms: int) -> TiersTended:
-    """Look at accounts with news and at those that are due; a bounded step, to be repeated."""
+    """Look at accounts with news and at those that are due; a bounded step, to be repeated.
+
+    Each account has a transaction of its own, and the cursor of the feed moves after all of them:
+    whoever dies in between leaves the same accounts to the next round, of any process. One that
+    fails stands in nobody's way and is looked at again. While another process is at it nothing is
+    done here.
+
+    Raises:
+        asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database went away.
+    """
     async with pool.acquire() as connection:
         terms = await read_all_terms(connection)
-    if not terms:
-        return TiersTended()
-    today = _day(now_ms)
-    accounts = await _with_news(pool)
-    rows = await pool.fetch(_SQL["due"], today.isoformat(), _DUE_AT_ONCE, sorted(terms))
-    accounts |= {row["account_id"] for row in rows}
+        if not terms or not await connection.fetchval(_SQL["begin_round"], _LOCK):
+            return TiersTended()
+        try:
+            return await _round(connection, terms, now_ms=now_ms)
+        finally:
+            with suppress(*_LOST):  # of a lost one the lock is gone, too
+                await connection.execute(_SQL["end_round"], _LOCK)
+
+
+async def _round(
+    connection: Connection, terms: Mapping[str, TierTerms], *, now_ms: int
+) -> TiersTended:
+    today = _day(now_ms).isoformat()
+    news = await _read_news(connection)
+    rows = await connection.fetch(_SQL["due"], today, _DUE_AT_ONCE, sorted(terms))
+    accounts = news.accounts.union(row["account_id"] for row in rows)
     changed = 0
+    failed: set[int] = set()
     for account_id in sorted(accounts):
-        async with pool.acquire() as connection, connection.transaction():
-            changed += await evaluate(connection, account_id, terms, now_ms=now_ms)
-    return TiersTended(looked_at=len(accounts), changed=changed)
+        try:
+            async with connection.transaction():
+                changed += await evaluate(connection, account_id, terms, now_ms=now_ms)
+        except Exception:
+            if connection.is_closed():
+                raise  # no account's fault
+            failed.add(account_id)
+            log.exception("tier_fails", account=account_id)
+    await _go_on(connection, news, failed & news.accounts)
+    return TiersTended(looked_at=len(accounts) - len(failed), changed=changed, failed=len(failed))
 
 
-async def _with_news(pool: Pool) -> set[int]:
-    """Return accounts stores were told of since the last time.
+async def _read_news(connection: Connection) -> _News:
+    """Return accounts stores were told of since the last time; the cursor stays where it is."""
+    cursor = await connection.fetchrow(_SQL["cursor"])
+    assert cursor is not None
+    epoch = cursor["now_epoch"]
+    at = (cursor["transaction"], cursor["row"]) if cursor["epoch"] == epoch else (0, 0)
+    rows = await connection.fetch(_SQL["news"], *at, cursor["upto"], NEWS_AT_ONCE)
+    if not rows:
+        return _News()
+    accounts = frozenset(row["account_id"] for row in rows)
+    return _News(accounts, (epoch, rows[-1]["transaction"], rows[-1]["row"]))
 
-    The cursor moves before they are looked at: whoever dies in between leaves the rest to their
-    next news, or to the day they are due.
-    """
-    async with pool.acquire() as connection, connection.transaction():
-        cursor = await connection.fetchrow(_SQL["lock_cursor"])
-        if cursor is None:
-            return set()
-        goes_on = cursor["epoch"] == cursor["now_epoch"]
-        at = (cursor["transaction"], cursor["row"]) if goes_on else (0, 0)
-        rows = await connection.fetch(_SQL["news"], *at, cursor["upto"], NEWS_AT_ONCE)
-        if rows:
-            at = (rows[-1]["transaction"], rows[-1]["row"])
-        await connection.execute(_SQL["move_cursor"], cursor["now_epoch"], *at)
-    return {row["account_id"] for row in rows}
+
+async def _go_on(connection: Connection, news: _News, failed: Collection[int]) -> None:
+    """Move the cursor behind the news; those that failed are news once more, behind all others."""
+    if news.upto is None:
+        return
+    async with connection.transaction():
+        await connection.execute(_SQL["move_cursor"], *news.upto)
+        if failed:
+            await connection.execute(_SQL["look_again"], sorted(failed))
 
 
 async def evaluate(
     connection: Connection, account_id: int, all_terms: Mapping[str, TierTerms], *, now_ms: int
 ) -> bool:
-    """Work out an account's tier; returns whether it is another one now.
+    """Work out an account's tier; returns whether it is another one now. In a transaction.
 
-    A tier that somebody set by hand, or loaded, counts as reached today.
+    Done twice it changes nothing the second time. A tier that somebody set by hand, or loaded,
+    counts as reached today.
 
     Args:
         all_terms: by programme; accounts of others keep the tier they were loaded with.

@@ -46,16 +46,26 @@ on conflict (account_id) do update set tier = excluded.tier, value = excluded.va
 -- name: forget
 delete from account_tier where account_id = $1;
 
--- name: lock_cursor
--- One reader at a time; the others find nothing.
+-- name: begin_round
+-- One process at a time. No row is locked and no transaction open for a whole round: that would hold up the feed.
+select pg_try_advisory_lock($1);
+
+-- name: end_round
+select pg_advisory_unlock($1);
+
+-- name: cursor
 select c.epoch, c.transaction, c.row, s.epoch as now_epoch, pg_snapshot_xmin(pg_current_snapshot()) as upto
-from tier_cursor c, feed_state s where c.id = 1 for update of c skip locked;
+from tier_cursor c, feed_state s where c.id = 1;
 
 -- name: news
 -- Accounts that stores were told of since, in the order of the feed; every receipt of an account does that.
 select f.xid as transaction, f.id as row, f.account_id from feed f
 where (f.xid, f.id) > ($1::xid8, $2::bigint) and f.xid < $3::xid8 and f.account_id is not null
 order by f.xid, f.id limit $4;
+
+-- name: look_again
+-- News for this reader alone: no till reads that scope.
+insert into feed (scope, account_id) select 'tiers', unnest($1::bigint[]);
 
 -- name: move_cursor
 update tier_cursor set epoch = $1, transaction = $2, row = $3 where id = 1;

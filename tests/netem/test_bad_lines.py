@@ -15,10 +15,10 @@ from bench.netem.line import BAD, Counts, Line, Quality, Way
 from tests.support.postgres import folder_for_postgres
 
 
-def test_what_was_printed_over_bad_lines_is_posted_once() -> None:
+@pytest.mark.seeds(1)
+def test_what_was_printed_over_bad_lines_is_posted_once(seed: int) -> None:
     if lacking := why_not():
         pytest.skip(lacking)
-    seed = random.SystemRandom().getrandbits(16)
     with folder_for_postgres() as folder:
         report = run(folder / "netem", scale=0.1, tills_per_store=1, seed=seed)
     assert faults_of(report) == []

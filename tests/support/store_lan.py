@@ -35,9 +35,11 @@ class StoreLan:
         lost_answers: kinds of which the answer is lost on its way.
         answers: every answer that was on the wire, by the till that asked.
         asked: every question, answered or not.
+        clock: runs on while a question is waited for in vain; none stands still.
     """
 
     def __init__(self) -> None:
+        self.clock: SetSystem | None = None
         self.desks: dict[int, NeighbourDesk] = {}
         self.cut_off: set[int] = set()
         self.lost_answers: set[type[Message]] = set()
@@ -62,6 +64,12 @@ class StoreLan:
     def ask(self, asker: int, ask: AskSibling) -> Message | None:
         """Carry a question and its answer."""
         self.asked.append((asker, ask))
+        answer = self._carry(asker, ask)
+        if answer is None and self.clock is not None:
+            self.clock.passed_ms += ask.budget_ms
+        return answer
+
+    def _carry(self, asker: int, ask: AskSibling) -> Message | None:
         body = pack(ask.message)
         if body is None or {asker, ask.till_id} & self.cut_off or ask.till_id not in self.desks:
             return None

@@ -14,8 +14,19 @@ from bench import centre_file
 from bench.backtest.__main__ import headline as backtest_headline
 from bench.centre import growth, storm
 from bench.centre.__main__ import failures, headline, read_options
+from bench.centre.measuring import lost_and_twice
+from bench.centre.stage import Till
 from bench.centre.tables import text
+from bench.centre.wire import M, TillLine
+from bench.demo.rig import RigError
 from central.api.traffic import APP
+from central.database.pool import Pool
+from loyalty.basket import Place
+from sync.chain import first_link, next_link
+from sync.cycle import PATH_PUSH
+from sync.messages import Hello, HelloAnswer, Message, Push, PushAnswer, Verdict
+from sync.signing import SigningKey
+from tests.support.centre import joined_centre
 
 NAMED_BY_THE_ISSUE = {
     "purchases_per_s", "purchases_p99_ms", "intake_per_s", "pgbench_tps",
@@ -218,6 +229,92 @@ def test_what_is_lost_twice_or_unbalanced_fails_the_run(
     path: tuple[str | int, ...], value: object, said: str
 ) -> None:
     assert failures(changed(found(), value, *path)) == [said]
+
+
+# What a kill took
+
+
+class ForgetfulCentre(TillLine):
+    """A till's line to a centre that has so many records of its stream, and says so."""
+
+    def __init__(self, till_id: int, *, has: int, link: bytes, verdict: Verdict = "ok") -> None:
+        super().__init__(till_id, SigningKey(b"t" * 32), "127.0.0.1", 0)
+        self._has, self._link, self._verdict = has, link, verdict
+
+    async def greet(self, hello: Hello) -> HelloAnswer:
+        assert hello.seq >= 0
+        return HelloAnswer(
+            verdict=self._verdict, verified=True, session=b"s" * 16, last_seq=self._has,
+            last_hash=self._link, durable_seq=self._has, server_time_ms=1, incarnation_number_min=1,
+        )  # fmt: skip
+
+    async def ask(self, path: str, message: Message, kind: type[M]) -> M:
+        assert path == PATH_PUSH
+        assert isinstance(message, Push)
+        is_next = message.from_seq == self._has + 1
+        self._has += len(message.records) if is_next else 0
+        answer = PushAnswer(
+            verdict="ack" if is_next else "gap", last_seq=self._has, last_hash=self._link,
+            durable_seq=self._has, incarnation_number_min=1,
+        )  # fmt: skip
+        assert isinstance(answer, kind)
+        return answer
+
+
+BODIES = [b"one", b"two", b"three", b"four"]
+
+
+def till_at(has: int, *, till_id: int = 7, acked: int = 0, verdict: Verdict = "ok") -> Till:
+    """Return a till that has sold four times, whose centre has the first of them."""
+    chain = [first_link(till_id, b"i" * 8)]
+    for body in BODIES:
+        chain.append(next_link(chain[-1], body))
+    line = ForgetfulCentre(till_id, has=has, link=chain[has], verdict=verdict)
+    return Till(
+        line, Place(store="s", till="7"), b"i" * 8, chain[-1],
+        seq=len(BODIES), acked=acked, bodies=list(BODIES),
+    )  # fmt: skip
+
+
+async def test_what_a_centre_says_later_does_not_lower_what_it_had_acknowledged() -> None:
+    till = till_at(1, acked=3)
+    await till.greet()
+    await till.push_again()
+    assert till.acked == 3
+
+
+async def test_what_was_not_acknowledged_is_handed_in_again() -> None:
+    till = till_at(2, acked=2)
+    await till.greet()
+    await till.push_again()
+    assert till.acked == 4
+
+
+async def test_acknowledged_records_that_the_centre_has_no_more_are_lost(pool: Pool) -> None:
+    async with joined_centre(pool) as centre:
+        probe = await centre.till()
+        await centre.post(probe, probe.sale("s1"), probe.sale("s2"))  # and its stream's open: 3
+        till = till_at(3, till_id=probe.till_id, acked=4)
+        await till.push_again()
+        assert await lost_and_twice([till], pool) == (1, 0)
+
+
+@pytest.mark.parametrize("verdict", ["epoch", "rewind", "amnesia", "revoked"])
+async def test_a_till_that_is_taken_for_another_fails_the_run_in_words(verdict: Verdict) -> None:
+    with pytest.raises(RigError, match=f"till 7 said HELLO at record 4 and .* '{verdict}'"):
+        await till_at(4, acked=4, verdict=verdict).greet()
+
+
+async def test_a_centre_with_other_records_fails_the_run_in_words() -> None:
+    till = till_at(4, acked=4)
+    till.bodies[1] = b"else"
+    with pytest.raises(RigError, match="has 4 records, and not the ones it was handed"):
+        await till.greet()
+
+
+async def test_records_that_are_not_taken_fail_the_run_in_words() -> None:
+    with pytest.raises(RigError, match="up to 5 and was answered 'gap': the centre has 2"):
+        await till_at(2, acked=4).push([b"five"])
 
 
 # Growth

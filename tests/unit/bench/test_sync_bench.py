@@ -1,12 +1,15 @@
 """The measurement of the line counts what travels, and serves wishes in the product's order."""
 
+from collections import Counter
+
 import httpx
 import pytest
 
 from bench.sync import rules
 from bench.sync.counting import CountingTransport, Traffic
 from bench.sync.holding import VAULT, OfflineStore
-from bench.sync.redeeming import WARM_UP_DAYS, Year, measure
+from bench.sync.redeeming import WARM_UP_DAYS, Tally, Year, measure, report_of
+from bench.sync.tables import text
 from bench.sync.visits import Visit
 from tests.support.postgres import folder_for_postgres
 
@@ -85,6 +88,37 @@ def test_cached_balances_pay_twice_where_rights_do_not() -> None:
     shares = found["points_by_source"]
     assert sum(shares.values()) == pytest.approx(1, abs=0.001)
     assert found["served_share"] + found["refused_share"] == pytest.approx(1, abs=0.001)
+    assert sum(found["wishes_by_source"].values()) == pytest.approx(1, abs=0.001)
+
+
+def test_wishes_are_told_apart_by_the_last_source_that_made_them_whole() -> None:
+    tally = Tally(
+        wishes=10, whole=7, partly=2, wanted=1_000,
+        whole_by=Counter({"own_grant": 1, "vault": 3, "courier": 2, "risk": 1}),
+        by_source=Counter({"own_grant": 50, "vault": 300, "courier": 200, "risk": 30,
+                           "refused": 420}),
+    )  # fmt: skip
+    found = report_of(tally, Year())
+    assert found["wishes_by_source"] == {
+        "own_grant": 0.1, "vault": 0.3, "courier": 0.2, "risk": 0.1, "partly": 0.2, "refused": 0.1,
+    }  # fmt: skip
+    assert found["served_whole_share"] == 0.7
+    said = [line.split() for line in text({"redeeming": found}).splitlines()]
+    assert ["of", "all", "own", "grant", "vault", "courier", "risk", "partly", "refused"] in said
+    (wishes,) = (line for line in said if line[0] == "wishes")
+    (points,) = (line for line in said if line[0] == "points")
+    assert wishes[-6:] == ["10.0%", "30.0%", "20.0%", "10.0%", "20.0%", "10.0%"]
+    assert points[-6:] == ["5.0%", "30.0%", "20.0%", "3.0%", "-", "42.0%"]
+
+
+def test_a_wish_counts_for_the_source_that_made_it_whole() -> None:
+    day = WARM_UP_DAYS + 1
+    # The home's vault has what the planner set aside; whoever wants less has it all from there.
+    visits = [visit(0, where=1), visit(day, where=1, wants=20)]
+    found = measure(visits, Year(rounds=8, outage_per_mille=1000), seed=1)
+    by = found["wishes_by_source"]
+    assert by["own_grant"] + by["vault"] == found["served_whole_share"] == 1
+    assert by["own_grant"] > 0 < by["vault"]
 
 
 async def test_of_four_tills_one_fetches_a_new_bundle() -> None:

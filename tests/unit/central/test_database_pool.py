@@ -98,8 +98,8 @@ UNDONE = {
     "people/tiers.sql",
 }  # fmt: skip
 """The relay resets its connection when it leads no more; a backup has a pool of its own, closed;
-migrations take back what they set; who shares records closes its connection; a round of tiers gives back
-its lock."""
+migrations take back what they set; who shares records closes its connection; a round of tiers
+gives back its lock."""
 
 
 def texts(module: Path) -> Iterator[str]:

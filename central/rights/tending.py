@@ -10,7 +10,7 @@ from central.database.pool import Pool
 from central.rights import budgets, counters
 from central.rights.budgets import BudgetsWrittenOff
 from central.rights.giving_up import settle_found
-from central.rights.issuing import RightsSettings, business_date
+from central.rights.issuing import DAY_MS, RightsSettings, business_date
 from central.rights.planner import Planned, plan_step
 from central.rights.suspicion import clear_old
 from central.rights.write_offs import WrittenOff, freeze, thaw, write_off_due
@@ -40,11 +40,12 @@ class Tended(msgspec.Struct, frozen=True, kw_only=True):
 async def tend(pool: Pool, *, now_ms: int, settings: RightsSettings) -> Tended:
     """Do what is due, in bounded steps of small transactions; several processes may do so."""
     today = business_date(now_ms)
+    silent_ms = now_ms - settings.loss_days * DAY_MS
     if await pool.fetchval(_SQL["day_is_over"], today):
         await pool.execute(_SQL["turn_day"], today)
     return Tended(
-        thawed=await thaw(pool),
-        frozen=await freeze(pool, now_ms=now_ms),
+        thawed=await thaw(pool, silent_ms=silent_ms),
+        frozen=await freeze(pool, now_ms=now_ms, silent_ms=silent_ms),
         cleared=await clear_old(pool, now_ms=now_ms, settings=settings),
         written_off=await write_off_due(pool, now_ms=now_ms, settings=settings),
         budgets=await budgets.write_off_due(

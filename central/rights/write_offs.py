@@ -50,17 +50,21 @@ class HeldRight(msgspec.Struct, frozen=True, kw_only=True):
     not_after_ms: int
 
 
-async def freeze(pool: Pool, *, now_ms: int) -> int:
+async def freeze(pool: Pool, *, now_ms: int, silent_ms: int = 0) -> int:
     """Freeze rights past their end whose till has not been heard of since; returns how many.
 
-    A till that speaks in another incarnation is not heard of in this one.
+    A till that speaks in another incarnation is not heard of in this one. Where all that is left of
+    a right was given to siblings, it is they who have to be heard of.
+
+    Args:
+        silent_ms: who was not heard of since then is not, though it was after the right's end.
     """
-    return await _turn(pool, "to_freeze", now_ms, was="open", becomes="frozen")
+    return await _turn(pool, "to_freeze", now_ms, silent_ms, was="open", becomes="frozen")
 
 
-async def thaw(pool: Pool) -> int:
+async def thaw(pool: Pool, *, silent_ms: int = 0) -> int:
     """Open frozen rights again whose till is heard of: it brings them home; returns how many."""
-    return await _turn(pool, "to_thaw", was="frozen", becomes="open")
+    return await _turn(pool, "to_thaw", silent_ms, was="frozen", becomes="open")
 
 
 async def _turn(pool: Pool, name: str, *arguments: int, was: str, becomes: str) -> int:

@@ -53,6 +53,11 @@ ALWAYS = {
             select till_id, sum(risk_points_total - risk_points_settled - risk_points_kept
                 - risk_points_home) as points from till_stream group by till_id) t
         where points > {RIGHTS.risk_points_per_till}""",
+    "a till holds more in grants than a till may": f"""
+        select count(*) from (
+            select till_id, sum(outstanding) as points from right_grant
+            where purpose = 'grant' group by till_id) t
+        where points > {RIGHTS.till_points_max}""",
     "the pool keeps back other than what was written off": """
         select count(*) from risk_pool where exposures <> (
             select coalesce(sum(exposure), 0) from right_grant) + (
@@ -119,6 +124,14 @@ NEW_RECORDS = """
     where not branch and i.seq > coalesce(head.seq, 0)
     order by till_id, incarnation, i.seq"""
 """Records of the streams' prefixes behind given heads."""
+
+INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
+"""Receipts and returns of which the centre has a record."""
+
+UNDECIDED = """
+    select count(*) from inbox i left join outcome o using (arrival)
+    where o.arrival is null and received_at_ms < $1"""
+"""Records that came before a moment and have no outcome yet."""
 
 POINTS_OVER = """
     select account_id, sum(available)::bigint as points, sum(least(available, lent))::bigint as lent

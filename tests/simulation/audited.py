@@ -45,6 +45,7 @@ class World:
         dead: machines that are gone for good.
         restored: tills whose disk came back from an image, and the points its rights were worth:
             the most such a till may spend a second time (design: sync 5, I1).
+        came_back: tills whose disk came back from an image, those, too, that found out at once.
         rights_seen_twice: the same by right, as the centre names it.
         asks_seen_twice: open asks by courier in an image; grants for them may be taken twice.
         old_streams: incarnations that came back from an image.
@@ -63,6 +64,7 @@ class World:
     dead: set[int] = field(default_factory=set)
     restored: Counter[int] = field(default_factory=Counter)
     old_streams: set[bytes] = field(default_factory=set)
+    came_back: set[int] = field(default_factory=set)
     rights_seen_twice: Counter[str] = field(default_factory=Counter)
     asks_seen_twice: set[bytes] = field(default_factory=set)
     overtaken: dict[bytes, str] = field(default_factory=dict)

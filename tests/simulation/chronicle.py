@@ -34,6 +34,11 @@ class Chronicle:
         self.error: BaseException | None = None
         self.tail: deque[str] = deque(maxlen=_TAIL_EVENTS)
 
+    @property
+    def now_ms(self) -> int:
+        """Virtual time since the world's beginning."""
+        return self._kernel.now_ms
+
     def note(self, text: str) -> None:
         """Write an event."""
         line = f"{self._kernel.now_ms / 1000:12.3f} {text}"

@@ -12,6 +12,10 @@ class Faults:
         lost_replies: the centre acts, the till hears nothing.
         late_repeats: the very same bytes arrive once more, up to hours later.
         slow_requests: arrive after seconds, most of them when nobody waits any more.
+        lan_repeats: the very same question between siblings arrives once more, up to hours later.
+        lan_late: a question arrives when nobody waits any more, after others.
+        lan_stale: a sibling's earlier answer comes once more, in place of the one to this question;
+            and its earlier gossip, after its present.
         lan_cuts_per_store_day: tills of the store do not hear each other, for hours.
         cuts_per_store_day: the store's line is down, up to `cut_hours_max`.
         kills_per_till_day: the agent's process ends at once; the machine's cache survives.
@@ -41,6 +45,9 @@ class Faults:
     lost_replies: int = 0
     late_repeats: int = 0
     slow_requests: int = 0
+    lan_repeats: int = 0
+    lan_late: int = 0
+    lan_stale: int = 0
     cuts_per_store_day: float = 0.0
     cut_hours_max: float = 12.0
     lan_cuts_per_store_day: float = 0.0
@@ -75,6 +82,9 @@ LINE_ONLY = Faults(
     lost_replies=30,
     late_repeats=50,
     slow_requests=10,
+    lan_repeats=50,
+    lan_late=15,
+    lan_stale=15,
     cuts_per_store_day=0.6,
     held_back_per_day=1.0,
     stalls_per_day=0.3,
@@ -86,6 +96,9 @@ USUAL = Faults(
     lost_replies=30,
     late_repeats=50,
     slow_requests=10,
+    lan_repeats=50,
+    lan_late=15,
+    lan_stale=15,
     cuts_per_store_day=0.6,
     lan_cuts_per_store_day=0.2,
     kills_per_till_day=0.6,
@@ -129,6 +142,9 @@ YEARS = Faults(
     lost_replies=30,
     late_repeats=50,
     slow_requests=10,
+    lan_repeats=50,
+    lan_late=15,
+    lan_stale=15,
     cuts_per_store_day=0.4,
     cut_hours_max=72.0,
     lan_cuts_per_store_day=0.2,
@@ -164,6 +180,8 @@ class Size:
         audit_hours: how often everything is audited.
         retry_share_max: of `talk_minutes`: after so long at most a till tries a dead line again.
         tend_hours: how often the centre does what is due about rights by time alone.
+        lived_on_of: one world of so many, by its seed, is lived on after rest until every right of
+            it is over.
         regulars: so many customers of a store come again and again in its busy hours.
     """
 
@@ -177,6 +195,7 @@ class Size:
     audit_hours: int = 4
     retry_share_max: float = 0.1
     tend_hours: int = 1
+    lived_on_of: int = 4
     regulars: int = 4
 
 

@@ -129,6 +129,7 @@ class Images:
         mark = DiskAnchor(till.disk, anchor).read()
         till.disk.restore(image, but="" if with_anchor else anchor)
         till.newest_bundle = 0
+        stage.audited.came_back.add(till.number)
         if seen > old.seq:
             stage.audited.overtaken[old.incarnation] = "centre"
         if mark and not with_anchor and mark.incarnation == old.incarnation and mark.seq > old.seq:

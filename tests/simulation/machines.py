@@ -3,6 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Protocol
 
 from central.rights import budgets
 from central.rights.suspicion import clear_till
@@ -18,6 +19,14 @@ _SILENCE_MS = 60 * HOUR_MS
 """Longer than a right and what its loss is waited for."""
 
 
+class Replace(Protocol):
+    """Enrols another till in a slot of a store."""
+
+    async def __call__(self, store: str, slot: str, *, is_vault: bool) -> None:
+        """Enrol it."""
+        ...
+
+
 class Machines:
     """Copies machines, loses them, finds them again, and buries them."""
 
@@ -26,7 +35,7 @@ class Machines:
         stage: Stage,
         images: Images,
         *,
-        replace: Callable[[str, str], Awaitable[None]],
+        replace: Replace,
         copy: Callable[[SimulatedTill, Image], SimulatedTill],
     ) -> None:
         """Act on a world.
@@ -156,19 +165,34 @@ class Machines:
         if stage.is_healed or till.number in stage.audited.revoked:
             return
 
-        async def work() -> None:
-            # Copies count as long as siblings have all of them: of a till that begins no other
-            # stream the centre waits for what is missing.
-            lost = await stage.alone_at(till)
-            stage.paper.destroyed |= lost
-            self._bury(till)
-            stage.chronicle.fault("disk dead", f"{till.name}, {len(lost)} keys")
-            stage.commits += 1
-            if self._draws.random() < 0.5:
-                # Else its last records, which siblings have, are still welcome.
-                await really(stage.centre.revoke(till.number))
-                stage.audited.revoked.add(till.number)
-            slot = self._draws.randrange(1_000, 1_000_000)
-            await really(self._replace(till.store, str(slot)))
+        stage.kernel.start(self._dead(till), "die")
 
-        stage.kernel.start(work(), "die")
+    async def _dead(self, till: SimulatedTill) -> None:
+        stage, draws = self._stage, self._draws
+        lost = await stage.only_at(till)
+        # What was never printed nobody has on paper: it may be posted.
+        paper = stage.paper
+        lost |= {
+            key
+            for key, name in paper.touched.items()
+            if name == till.name and key not in paper.sales and key not in paper.given_up
+        }
+        paper.destroyed |= lost
+        stage.dead_disks.add(till.name)
+        self._bury(till)
+        stage.chronicle.fault("disk dead", f"{till.name}, {len(lost)} keys")
+        stage.commits += 1
+        if draws.random() < 0.5:
+            # Else its last records, which siblings have, are still welcome.
+            await really(stage.centre.revoke(till.number))
+            stage.audited.revoked.add(till.number)
+        # Most tills may be vaults; the one in a dead vault's place is one sooner than others.
+        was_vault = till.machine_number in stage.vaults
+        is_vault = draws.random() < (0.7 if was_vault else 0.1)
+        stage.chronicle.sometimes["dead vault replaced by a vault"] += was_vault and is_vault
+        slot = draws.randrange(1_000, 1_000_000)
+        await really(self._replace(till.store, str(slot), is_vault=is_vault))
+        if draws.random() < 0.5:
+            # Who knows that the disk is destroyed need not wait.
+            await sleep(draws.randint(1, 12) * HOUR_MS)
+            await self._write_off(till)

@@ -69,6 +69,7 @@ class Paper:
         touched: every key a till was asked anything about.
         given_up: keys that were cancelled, the till confirming it.
         destroyed: keys whose only record was in a journal that was destroyed.
+        survivors: keys whose journal was destroyed and of which a copy has to arrive.
     """
 
     sales: dict[str, PaperSale] = field(default_factory=dict)
@@ -77,3 +78,9 @@ class Paper:
     touched: dict[str, str] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     destroyed: set[str] = field(default_factory=set)
+    survivors: set[str] = field(default_factory=set)
+
+    def machine_of(self, key: str) -> str:
+        """Return the name of the machine that was asked about a receipt or a return."""
+        printed = self.returns.get(key)
+        return printed.till if printed else self.touched.get(key, "")

@@ -26,6 +26,7 @@ from sync.signing import HEADER_TILL
 from tests.simulation.as_built import SOFTWARE, AsBuilt, Instead
 from tests.simulation.centre import Request, Response, SimulatedCentre
 from tests.simulation.faults import SOUND_DISKS, USUAL, Size
+from tests.simulation.plants_of_homecoming import PLANTS_OF_HOMECOMING
 from tests.simulation.plants_of_rights import MANY_SALES, ONLINE, PLANTS_OF_RIGHTS
 from tests.simulation.plants_of_streams import PLANTS_OF_STREAMS
 
@@ -359,4 +360,5 @@ PLANTS: tuple[type[AsBuilt], ...] = (
     FreeOfCharge,
     *PLANTS_OF_STREAMS,
     *PLANTS_OF_RIGHTS,
+    *PLANTS_OF_HOMECOMING,
 )

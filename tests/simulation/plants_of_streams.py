@@ -113,6 +113,7 @@ class ForkAccepted(AsBuilt):
     name = "a fork is accepted"
     faults = _CLONES
     size = _ONE_STORE
+    first_seed = 6
 
     @contextmanager
     def planted(self) -> Iterator[None]:

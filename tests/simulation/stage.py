@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.audit_queries import INGESTED_KEYS
 from tests.simulation.audited import World as AuditedWorld
 from tests.simulation.auditor import Auditor
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.copies import Known
 from tests.simulation.disk import SimulatedVfs
 from tests.simulation.faults import Faults, Size
 from tests.simulation.kernel import Kernel, really
@@ -19,7 +21,8 @@ from tests.simulation.tills import SimulatedTill
 from tests.simulation.workload import DAY_MS, Customer, Register
 
 HOUR_MS = 3_600_000
-_INGESTED_KEYS = "select convert_from(body, 'utf8')::json->>'key' as key from inbox"
+_STREAMS = "select till_id, incarnation, incarnation_number, last_seq from till_stream"
+_LINKS = "select till_id, incarnation, seq, hash from inbox where not branch"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +35,10 @@ class Stage:
         introduced: late customers the centre was told of.
         vaults: machines the centre gives the store's grants to.
         busy: machines that something longer is happening to.
+        dead_disks: names of machines that are gone for good, with what no sibling has.
         is_healed: nothing goes wrong any more.
+        is_at_rest: everything that can arrive has arrived, and time goes on.
+        is_over: the world ends.
         commits: what waits for the standby and so is never thrown back: tills added and revoked.
         line_ends_ms, lan_ends_ms: when a store's line, and its LAN, is whole again.
     """
@@ -57,7 +63,9 @@ class Stage:
     introduced: set[int] = field(default_factory=set)
     vaults: set[int] = field(default_factory=set)
     busy: set[int] = field(default_factory=set)
+    dead_disks: set[str] = field(default_factory=set)
     is_healed: bool = False
+    is_at_rest: bool = False
     is_over: bool = False
     commits: int = 0
     stalled_until_ms: int = 0
@@ -129,24 +137,34 @@ class Stage:
 
         Call it when the journal is about to go: from then on its copies on siblings count.
         """
-        alone = await self.alone_at(till)
+        known, paper = await self.keys_at_centre(), self.paper
+        alone = {
+            key
+            for key in (*paper.touched, *paper.returns)
+            if paper.machine_of(key) == till.name and key not in known
+        }
         return alone - self.lan.copies.survive(alone)
 
-    async def alone_at(self, till: SimulatedTill) -> set[str]:
-        """Return the keys that the centre does not have from this machine's journal."""
-        known = await self.keys_at_centre()
-        return {
-            key
-            for key, name in (
-                *self.paper.touched.items(),
-                *((each.key, each.till) for each in self.paper.returns.values()),
+    async def expect_copies(self) -> None:
+        """Settle what has to arrive of machines that are dead: nothing goes wrong any more."""
+        streams = {
+            (row["till_id"], row["incarnation"]): Known(
+                number=row["incarnation_number"], last_seq=row["last_seq"], links={}
             )
-            if name == till.name and key not in known
+            for row in await self.centre.pool.fetch(_STREAMS)
         }
+        for row in await self.centre.pool.fetch(_LINKS):
+            streams[row["till_id"], row["incarnation"]].links[row["seq"]] = row["hash"]
+        copies, sometimes = self.lan.copies, self.chronicle.sometimes
+        beyond = copies.come_home(self.dead_disks, self.audited.revoked, streams)
+        sometimes["copy of a dead till beyond a gap"] += beyond
+        at_centre = {row["key"] for row in await self.centre.pool.fetch(INGESTED_KEYS)}
+        of_dead = {k for k in self.paper.survivors if self.paper.machine_of(k) in self.dead_disks}
+        sometimes["copy of a dead till handed in"] += len(of_dead & at_centre)
 
     async def keys_at_centre(self) -> set[str]:
         """Return the keys of which the centre has a record."""
-        return {row["key"] for row in await really(self.centre.pool.fetch(_INGESTED_KEYS))}
+        return {row["key"] for row in await really(self.centre.pool.fetch(INGESTED_KEYS))}
 
     async def seen(self, till_id: int, incarnation: bytes) -> int:
         """Return up to which record the centre has seen a stream."""

@@ -103,6 +103,7 @@ class SimulatedTill:
         lives_of_cache: rises when the cache was lost.
         number: the till's; two machines of one till have the same.
         machine_number: its own.
+        talk_ms: after so long it talks to the centre though nothing was sold.
         is_lost: it is somewhere else and does not start.
         newest_bundle: highest bundle version seen active in this life of the cache.
         greeted_ms: when it said its last HELLO.
@@ -123,7 +124,7 @@ class SimulatedTill:
         machine: int = 0,
     ) -> None:
         self.identity = identity
-        self._talk_ms = talk_ms
+        self.talk_ms = talk_ms
         self._retry_shares = _RETRY_SHARE_MIN, retry_share_max
         self.name = f"till-{identity.till_id}" + (f"-{machine}" if machine else "")
         self.number = identity.till_id
@@ -374,11 +375,11 @@ class SimulatedTill:
                 await self._beside(life)
                 await self._talk(life)
                 await self._wait_for_rules(life)
-                pause_ms = self._talk_ms
+                pause_ms = self.talk_ms
             except MachineOffError:
                 return
             except (SyncError, DiskRefusesError):
-                pause_ms = int(self._talk_ms * self._draws.uniform(*self._retry_shares))
+                pause_ms = int(self.talk_ms * self._draws.uniform(*self._retry_shares))
             if self.life != life:
                 return
             self._wake = Waiter(self._kernel)
@@ -407,7 +408,7 @@ class SimulatedTill:
             raise
         if greet:
             self.greeted_ms = now_ms
-            self._hello_at_ms = now_ms + self._talk_ms * 2 // 3
+            self._hello_at_ms = now_ms + self.talk_ms * 2 // 3
 
     async def _wait_for_rules(self, life: int) -> None:
         """Ask siblings for rules while the agent's link leaves them to these; then talk again."""

@@ -20,8 +20,14 @@ USES_MAX = 2
 class UsesAuditor:
     """Audits uses in one world at rest."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, seen: Counter[str]) -> None:
+        """Audit a world.
+
+        Args:
+            seen: takes counts of rare things.
+        """
         self._world = world
+        self._seen = seen
 
     async def audit_rest(self) -> None:
         """Check what holds when everything that can arrive has arrived.
@@ -54,9 +60,7 @@ class UsesAuditor:
                 account_id in unclear or row["value"] == wanted[account_id],
                 f"account {account_id} used {row['value']}, paper says {wanted[account_id]}",
             )
-            self._world.chronicle.sometimes["offer used more often than its limit"] += (
-                row["value"] > USES_MAX
-            )
+            self._seen["offer used more often than its limit"] += row["value"] > USES_MAX
 
     async def _campaigns_gave_no_more_than_they_have(self) -> None:
         """Tills that hear of nobody give only what was set aside for them (design: sync 1.2)."""
@@ -73,7 +77,7 @@ class UsesAuditor:
                 is_past = self._world.restored or self._world.failed_over_ms >= 0
                 require(is_past, f"{name} was overdrawn by {row['overdrawn']}")
         for name, uses in used.items():
-            self._world.chronicle.sometimes[f"{name.partition('.')[0]} offer given"] += uses
+            self._seen[f"{name.partition('.')[0]} offer given"] += uses
 
     async def _campaign_uses(self) -> tuple[Counter[str], Counter[str]]:
         """Return uses of shared limits on posted receipts, and of those that came back whole.
@@ -159,7 +163,7 @@ class UsesAuditor:
             given = uses[row["till_id"], card]
             require(knew >= given, f"till {row['till_id']} gave {given} uses, {key} knows {knew}")
             counted = {each["counter"] for each in record["calculation"]["counted"]}
-            if row["till_id"] in self._world.restored:
+            if row["till_id"] in self._world.came_back or row["till_id"] in self._world.restored:
                 continue  # what it gave between image and return it does not remember
             if "uses:welcome" in counted and key not in taken_back:
                 uses[row["till_id"], card] += 1

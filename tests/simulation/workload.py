@@ -112,6 +112,33 @@ def account_line(customer: Customer) -> dict[str, Any]:
     }
 
 
+def _limited_offers() -> tuple[Offer, ...]:
+    """Return offers that are given so many times: to an account, to all, on a day."""
+    return (
+        Offer(
+            offer_id="welcome",
+            gives=Percent(rate_ppm=20_000),
+            limits=Limits(uses_per_account_max=2),
+        ),
+        Offer(
+            offer_id="first-sixty",
+            gives=AmountOff(amount_minor=50),
+            limits=Limits(campaign=SharedLimit(uses_max=CAMPAIGN_USES_MAX)),
+        ),
+        Offer(
+            offer_id="three-each",
+            gives=AmountOff(amount_minor=30),
+            who=Who(identified=True),
+            limits=Limits(account=SharedLimit(uses_max=3)),
+        ),
+        Offer(
+            offer_id="of-the-day",
+            gives=AmountOff(amount_minor=10),
+            limits=Limits(campaign=SharedLimit(uses_max=DAILY_USES_MAX, period="day")),
+        ),
+    )
+
+
 def make_bundle(draws: random.Random, version: int) -> Bundle:
     """Return some offers of everyday kinds."""
     offers = (
@@ -133,22 +160,7 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
             gives=PointsPerItem(points=draws.randint(1, 4), lot=SHORT_LIVED),
             who=Who(identified=True),
         ),
-        Offer(
-            offer_id="welcome",
-            gives=Percent(rate_ppm=20_000),
-            limits=Limits(uses_per_account_max=2),
-        ),
-        Offer(
-            offer_id="first-sixty",
-            gives=AmountOff(amount_minor=50),
-            limits=Limits(campaign=SharedLimit(uses_max=CAMPAIGN_USES_MAX)),
-        ),
-        Offer(
-            offer_id="three-each",
-            gives=AmountOff(amount_minor=30),
-            who=Who(identified=True),
-            limits=Limits(account=SharedLimit(uses_max=3)),
-        ),
+        *_limited_offers(),
         Offer(
             offer_id="third",
             gives=Stamps(counter="third", every=3, off=PercentOff(rate_ppm=100_000)),
@@ -174,6 +186,9 @@ def make_bundle(draws: random.Random, version: int) -> Bundle:
 
 SHORT_LIVED = LotTerms(name="short", lifetime_days=3)
 """Points that are over before the world is."""
+
+DAILY_USES_MAX = 12
+"""Of the offer `of-the-day` by all customers together, on each day."""
 
 CAMPAIGN_USES_MAX = 60
 """Of the offer `first-sixty` by all customers together, in all versions of the rules."""

@@ -15,6 +15,7 @@ from central.database.pool import Pool
 from loyalty.bundle import Bundle
 from sync.signing import SigningKey
 from tests.simulation import faults as fault_rates
+from tests.simulation.aftermath import Aftermath
 from tests.simulation.audited import World as AuditedWorld
 from tests.simulation.auditor import Auditor
 from tests.simulation.centre import SimulatedCentre
@@ -216,6 +217,9 @@ class World:
             await self.kernel.run(min(end_ms, self.kernel.now_ms + audit_ms))
             await self._stage.auditor.audit()
         await self._come_to_rest()
+        if self._seed % self._size.lived_on_of == 0:
+            await Aftermath(self._stage).live_through()
+        self._stage.is_over = True
 
     async def _found(self) -> None:
         stage = self._stage
@@ -332,7 +336,7 @@ class World:
         housekeeping = self._plant.housekeeping(self._stage.centre)
         draws = self._stream("apply")
         while not self._stage.is_over:
-            await sleep(60_000 if self._stage.is_healed else draws.choice(_APPLY_PAUSES_MS))
+            await sleep(self._apply_pause_ms(draws))
             if self.kernel.now_ms < self._stage.stalled_until_ms:
                 continue
             if housekeeping is not None:
@@ -342,6 +346,11 @@ class World:
                 self._tend_at_ms = self.kernel.now_ms + hours * HOUR_MS
                 await really(self._stage.centre.tend())
             await really(self._stage.centre.apply(self._applier, draws.randint(1, 20)))
+
+    def _apply_pause_ms(self, draws: random.Random) -> int:
+        if self._stage.is_at_rest:
+            return _ROUND_MS // 4
+        return 60_000 if self._stage.is_healed else draws.choice(_APPLY_PAUSES_MS)
 
     async def _publish(self) -> None:
         bundle = make_bundle(self._draws, len(self._bundles) + 1)
@@ -375,6 +384,7 @@ class World:
         """Heal everything, let tills and centre talk for some rounds, and audit the rest."""
         self._heal()
         await self._database.let_all_go()
+        await self._stage.expect_copies()
         stage, rounds = self._stage, 0
         violation = ViolationError("no round")
         while rounds < _SETTLE_ROUNDS_MAX:
@@ -392,7 +402,7 @@ class World:
             else:
                 self.chronicle.figures["rounds to rest"] += rounds
                 self.chronicle.sometimes["pool empty: write-off refused"] += stage.centre.refused
-                stage.is_over = True
+                stage.is_at_rest = True
                 return
         raise violation
 

@@ -9,6 +9,7 @@ import pytest
 
 from central.database.pool import Pool
 from central.rights.issuing import RightsSettings
+from central.rights.tending import Tended, tend
 from central.streams.transfers import left_with_others
 from sync import cycle
 from sync.messages import Grant, HelloAnswer, PullAnswer, Roster
@@ -325,6 +326,30 @@ async def test_a_till_that_began_anew_may_have_spent_it_before(centre: JoinedCen
     await centre.apply()
     await pull(p.sibling)
     assert (await p.stranded(), await p.outstanding()) == ([], 300)
+
+
+async def test_what_a_silent_sibling_has_of_a_grant_is_written_off_though_the_vault_talks(
+    centre: JoinedCentre,
+) -> None:
+    p, settings = await pair(centre), RightsSettings()
+    await centre.fund(5_000)
+    await centre.post(p.vault, p.out(), p.vault.give_back(p.grant, 200))
+    await centre.post(p.sibling, p.come())
+
+    async def tended() -> Tended:
+        await p.vault.hello()
+        return await tend(centre.pool, now_ms=centre.system.now_ms(), settings=settings)
+
+    centre.system.pass_days(settings.grant_days + 1)
+    assert (await tended()).frozen == 1
+    await p.sibling.hello()  # it may still send them home
+    assert (await tended()).thawed == 1
+    centre.system.pass_days(settings.loss_days)
+    done = await tended()
+    assert (done.frozen, done.written_off.points) == (1, 100)
+    assert await p.outstanding() == 0
+    done = await tended()
+    assert (done.thawed, done.frozen) == (0, 0)
 
 
 async def test_whatever_is_wrong_with_an_arrival_it_is_no_stranded_transfer(

@@ -103,6 +103,19 @@ async def test_a_till_that_only_speaks_in_a_new_incarnation_is_not_heard_of_in_t
     assert (await state(centre, grant))[0] == "frozen"
 
 
+async def test_a_till_that_fell_silent_after_the_end_is_not_waited_for_for_ever(
+    centre: JoinedCentre,
+) -> None:
+    vault, grant = await vault_with_grant(centre)
+    centre.system.pass_days(GRANT_DAYS + 1)
+    await vault.hello()  # and its machine dies before it sends the residue home
+    done = await tended(centre, RightsSettings().loss_days - 1)
+    assert (done.frozen, await state(centre, grant)) == (0, ("open", 300, 0))
+    done = await tended(centre, 1)
+    assert (done.frozen, done.written_off.points) == (1, 300)
+    assert await state(centre, grant) == ("written_off", 0, 300)
+
+
 # Written off
 
 

@@ -138,8 +138,7 @@ async def test_each_part_tells_how_it_is_and_ends_when_told(parts: Parts) -> Non
         till = await enrolled(parts, http)
         await till.hello()
         await till.push()
-        accepted = {"outcome": "accepted"}
-        await parts.until_told("processing", "tillside_records_applied_total", **accepted)
+        await parts.until_told("processing", "tillside_records_applied_total", outcome="accepted")
         front, behind, outreach = [await parts.scrape(role) for role in ROLES]
         pushes = {"kind": "till", "route": "/v1/till/push", "status": "200"}
         assert front.value("tillside_requests_total", **pushes) == 1

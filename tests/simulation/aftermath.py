@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.simulation.centre import RIGHTS
 from tests.simulation.chronicle import require
+from tests.simulation.kernel import DAY_MS
 from tests.simulation.stage import HOUR_MS, Stage
-from tests.simulation.workload import DAY_MS
 
 _ROUND_HOURS = 6
 _TALK_MS = 12 * HOUR_MS

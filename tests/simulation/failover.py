@@ -8,11 +8,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from central.tills.feed import begin_epoch
+from tests.simulation.customers import account_line
 from tests.simulation.direct import open_direct
 from tests.simulation.images import Images
 from tests.simulation.kernel import really, sleep
 from tests.simulation.stage import HOUR_MS, Stage
-from tests.simulation.workload import account_line
 
 _BUDGETS = """
     select till_id, sum(risk_points_total)::bigint as points from till_stream group by till_id"""

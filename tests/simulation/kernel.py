@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
+DAY_MS = 86_400_000
+
 Process = Coroutine[Any, Any, None]
 
 

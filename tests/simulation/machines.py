@@ -9,10 +9,9 @@ from central.rights import budgets
 from central.rights.suspicion import clear_till
 from central.rights.write_offs import held_by, write_off
 from tests.simulation.images import Image, Images
-from tests.simulation.kernel import really, sleep
+from tests.simulation.kernel import DAY_MS, really, sleep
 from tests.simulation.stage import HOUR_MS, Stage
 from tests.simulation.tills import SimulatedTill
-from tests.simulation.workload import DAY_MS
 
 _STARTS_MS = 60_000
 _SILENCE_MS = 60 * HOUR_MS

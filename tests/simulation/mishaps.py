@@ -6,10 +6,9 @@ from functools import partial
 from typing import Literal
 
 from tests.simulation.disk import Disk
-from tests.simulation.kernel import really
+from tests.simulation.kernel import DAY_MS, really
 from tests.simulation.stage import HOUR_MS, Stage
 from tests.simulation.tills import SimulatedTill
-from tests.simulation.workload import DAY_MS
 
 _YEAR_MS = 365 * DAY_MS
 _REVOKED_SHARE = 0.3

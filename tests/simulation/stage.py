@@ -11,14 +11,15 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.copies import Known
+from tests.simulation.customers import Customer
 from tests.simulation.disk import SimulatedVfs
 from tests.simulation.faults import Faults, Size
-from tests.simulation.kernel import Kernel, really
+from tests.simulation.kernel import DAY_MS, Kernel, really
 from tests.simulation.lan import Lan
 from tests.simulation.network import Network
 from tests.simulation.paper import Paper
+from tests.simulation.registers import Register
 from tests.simulation.tills import SimulatedTill
-from tests.simulation.workload import DAY_MS, Customer, Register
 
 HOUR_MS = 3_600_000
 _STREAMS = "select till_id, incarnation, incarnation_number, last_seq from till_stream"

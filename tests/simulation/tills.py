@@ -15,7 +15,6 @@ from agent.neighbours.delivering import deliver
 from agent.neighbours.desk import NeighbourDesk
 from agent.neighbours.neighbourhood import Sibling
 from agent.reference_data.cache import Cache, open_cache_database
-from agent.system import System
 from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.courier import CourierService
 from agent.till_service.returns import ReturnService
@@ -27,8 +26,8 @@ from sync.messages import HelloAnswer, Message, PushAnswer
 from sync.neighbours import AskSibling, SignedHead
 from sync.points import PATH_POINTS
 from sync.signing import NO_SESSION
-from tests.simulation.centre import BEGINNING_MS
 from tests.simulation.chronicle import Chronicle, require
+from tests.simulation.clocks import TillClock
 from tests.simulation.disk import VFS_NAME, Disk, DiskAnchor
 from tests.simulation.kernel import Kernel, Waiter, sleep
 from tests.simulation.lan import Lan
@@ -53,38 +52,6 @@ _ASK_MS = 150
 _AUTHORISE_MS = 1_000
 MACHINE = 1_000
 """More than a world has tills: what a second machine of a till has added to its number."""
-
-
-class TillClock(System):
-    """The clock and randomness of one machine; the clock may be wrong by years."""
-
-    def __init__(self, kernel: Kernel, draws: random.Random) -> None:
-        self._kernel = kernel
-        self._draws = draws
-        self._booted_ms = kernel.now_ms
-        self._boots = 0
-        self.off_by_ms = 0
-
-    def now_ms(self) -> int:
-        """Return what the machine takes for the time."""
-        return BEGINNING_MS + self._kernel.now_ms + self.off_by_ms
-
-    def monotonic_ms(self) -> int:
-        """Return time since the machine was started."""
-        return self._kernel.now_ms - self._booted_ms
-
-    def boot(self) -> None:
-        """Start the monotonic clock anew."""
-        self._booted_ms = self._kernel.now_ms
-        self._boots += 1
-
-    def boot_id(self) -> str:
-        """Return a name of this start of the machine."""
-        return f"boot {self._boots}"
-
-    def random_bytes(self, count: int) -> bytes:
-        """Return bytes out of the seed."""
-        return self._draws.randbytes(count)
 
 
 class MachineOffError(Exception):

@@ -21,31 +21,26 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.chronicle import Chronicle, ViolationError, require
 from tests.simulation.copies import Copies
+from tests.simulation.customers import Customer, account_line, make_customers
 from tests.simulation.disk import VFS_NAME, SimulatedVfs
 from tests.simulation.failover import FailOvers, HeldBack
 from tests.simulation.faults import Faults, Size
 from tests.simulation.images import Image, Images
-from tests.simulation.kernel import Kernel, really, sleep
+from tests.simulation.kernel import DAY_MS, Kernel, really, sleep
 from tests.simulation.known_signatures import signatures_known
 from tests.simulation.lan import Lan
 from tests.simulation.machines import Machines
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import Network
+from tests.simulation.offers import make_bundle
 from tests.simulation.office import Office
 from tests.simulation.paper import Paper
 from tests.simulation.phones import Phones
 from tests.simulation.plants import AsBuilt
+from tests.simulation.registers import Register
 from tests.simulation.shared_rules import rules_compiled_once
 from tests.simulation.stage import HOUR_MS, Stage
 from tests.simulation.tills import SimulatedTill
-from tests.simulation.workload import (
-    DAY_MS,
-    Customer,
-    Register,
-    account_line,
-    make_bundle,
-    make_customers,
-)
 
 _SETTLE_ROUNDS_MAX = 6
 _APPLY_PAUSES_MS = (500, 60_000, 600_000, 3_600_000)

@@ -33,7 +33,6 @@ from central.database.pool import Pool, Pools, open_pool
 from central.keys import CentreKeys
 from central.ledger.sealing import seal_due
 from central.people.birthdays import turn_birthdays
-from central.people.tiers import BUSY as TIERS_BUSY
 from central.people.tiers import tend_tiers
 from central.privacy.customers import CustomerDesk
 from central.privacy.erasing import tend_erasures
@@ -274,7 +273,7 @@ async def tend_tiers_for_ever(centre: Centre) -> None:
             done = await tend_tiers(centre.behind, now_ms=centre.system.now_ms())
             if done.changed:
                 log.info("tiers_changed", accounts=done.changed)
-            if done.looked_at >= TIERS_BUSY:
+            if done.more:
                 continue
         except _LOST as error:
             log.warning("tiers_wait", why=repr(error))

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -15,6 +16,7 @@ from central.api.till_routes import read_body
 from central.api.traffic import retry_after_s
 from central.database.asking import Asking
 from central.database.doors import Door, strangers_door
+from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.errors import BadRequestError
 from central.keys import CentreKeys
@@ -26,6 +28,10 @@ from sync.cycle import PATH_BUNDLE, PATH_ENROL
 from sync.enrolling import EnrolRequest
 from sync.roots import read_root
 
+_SQL = load_queries("central.observability", "figures.sql")
+
+COUNTED_MAX: Final = 10_000
+"""Health counts no further: it asks through no door, so it has to be short."""
 _HEALTH_S_MAX = 5.0
 _PARTIAL, _RANGE_WRONG, _COME_AGAIN = 206, 416, 503
 
@@ -34,8 +40,8 @@ class CentreHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the centre can do its work.
 
     Attributes:
-        waiting: records kept and not applied yet.
-        parked: records that wait for another one.
+        waiting: records kept and not applied yet, up to `COUNTED_MAX`.
+        parked: records that wait for another one, up to there, too.
     """
 
     status: str
@@ -147,11 +153,7 @@ class OpenRoutes:
 
     async def _look(self) -> CentreHealth:
         try:
-            row = await self.pool.fetchrow(
-                "select count(*) filter (where parked_for is null) as waiting,"
-                " count(*) filter (where parked_for is not null) as parked"
-                " from inbox where not applied"
-            )
+            row = await self.pool.fetchrow(_SQL["unapplied"], COUNTED_MAX)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return _DOWN
         assert row is not None

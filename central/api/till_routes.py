@@ -13,6 +13,7 @@ from central.api.problems import NAMED, problem_of, problem_response
 from central.api.till_claims import Claim, long_claim, nonce_of, short_claim
 from central.api.till_rates import BY_NUMBER_PER_S, TillRates
 from central.api.traffic import Receive, Scope, Send, retry_after_s
+from central.database.doors import LOOK_UP_WAIT_S_MAX, PURCHASES_WAIT_S_MAX
 from central.database.pool import Pool
 from central.errors import AuthenticationError
 from central.keys import CentreKeys
@@ -80,8 +81,16 @@ class TillRoutes:
             (cycle.PATH_HELLO, Hello, self._in_turn(self.desk.hello)),
             (cycle.PATH_COMPARE, Compare, self._in_turn(self.desk.compare)),
             (PATH_DELIVER, Delivery, self._in_turn(self.desk.deliver)),
-            (cycle.PATH_COUNTERS, CounterRequest, self._in_turn(self.desk.hand_out)),
-            (cycle.PATH_RECEIPT, ReceiptRequest, self._in_turn(self.desk.receipt)),
+            (
+                cycle.PATH_COUNTERS,
+                CounterRequest,
+                self._within(PURCHASES_WAIT_S_MAX, self.desk.hand_out),
+            ),
+            (
+                cycle.PATH_RECEIPT,
+                ReceiptRequest,
+                self._within(LOOK_UP_WAIT_S_MAX, self.desk.receipt),
+            ),
             (PATH_FORGOTTEN, Forgotten, self._in_turn(self.desk.forget)),
         )
         sessions = SessionKeys(self.keys.centre.seed())
@@ -95,6 +104,15 @@ class TillRoutes:
 
         async def saying(caller: TillCaller, message: Message) -> Message:
             async with self.desk.front.others:
+                return await say(caller, message)
+
+        return saying
+
+    def _within(self, wait_s_max: float, say: Say) -> Say:
+        """Return a call that a customer waits for: it goes through the door of the purchases."""
+
+        async def saying(caller: TillCaller, message: Message) -> Message:
+            async with self.desk.front.purchases.within(wait_s_max):
                 return await say(caller, message)
 
         return saying

@@ -2,8 +2,9 @@
 
 Each class has its own bounds; a storm in a lower one is told to come again, with `Retry-After`, and
 whoever does not heed that is told late. The busier this process is, the fewer of the lower classes
-it lets in, and while tills wait for it at all they stand back. Tills are not held up here: what
-they wait for is bounded where it is answered (`database.gathering`, `database.doors`).
+it lets in, and while tills wait for it at all they stand back. Tills, and what is open to anybody,
+are not held up here: what they wait for is bounded where it is answered (`database.gathering`,
+`database.doors`).
 
 Signing in stands apart from what is done then, so that a flood of wrong secrets moves no customer's
 app; an address it comes from gets a narrower door, shared by all such.
@@ -30,9 +31,11 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Kind = Literal["till", "app", "sign_in", "office"]
+Kind = Literal["till", "open", "app", "sign_in", "office"]
 
-_TILL: Final = ("/v1/till/", "/v1/enrol", "/v1/bundles/", "/v1/health", "/v1/ready")
+_TILL: Final = "/v1/till/"
+_OPEN: Final = ("/v1/enrol", "/v1/bundles/", "/v1/health", "/v1/ready")
+"""Anybody may ask for these: what is refused there says nothing of tills."""
 _APP: Final = ("/v1/app/", "/v1/partner/")
 _SIGN_IN: Final = "/v1/oauth/"
 PROVEN: Final = "tillside.proven"
@@ -114,6 +117,8 @@ def kind_of(path: str) -> Kind:
     """Return the class of a path; what nobody has named is the back office's."""
     if path.startswith(_TILL):
         return "till"
+    if path.startswith(_OPEN):
+        return "open"
     if path.startswith(_SIGN_IN):
         return "sign_in"
     return "app" if path.startswith(_APP) else "office"

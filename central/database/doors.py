@@ -6,14 +6,17 @@ at most, and wait before it, not in the queue.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from central.errors import OverloadedError
 
 PURCHASES_WAITING_MAX: Final = 4_000
-PURCHASES_WAIT_S_MAX: Final = 1.0
-"""A till waits no longer for an authorisation; nobody would hear of what is set aside later."""
+PURCHASES_WAIT_S_MAX: Final = 0.5
+"""A till waits 1 s for an authorisation: it has to hear no before, and what is set aside, too."""
+LOOK_UP_WAIT_S_MAX: Final = 0.1
+"""It waits 0.15 s for what it can do without, as a receipt that is to be returned."""
 OTHERS_WAITING_MAX: Final = 500
 STRANGERS_WAITING_MAX: Final = 100
 WAIT_S_MAX: Final = 2.0
@@ -90,11 +93,17 @@ class Door:
         """Whether another one may wait."""
         return self.waiting < self._waiting_max
 
-    async def enter(self, until: Callable[[], Awaitable[None]] | None = None) -> bool:
+    async def enter(
+        self,
+        until: Callable[[], Awaitable[None]] | None = None,
+        *,
+        wait_s_max: float | None = None,
+    ) -> bool:
         """Take a place, which is to be given back with `leave`; False where there is none soon.
 
         Args:
             until: what is to be waited for before a place is; it counts as waiting.
+            wait_s_max: how long, where that is not as long as others wait here.
         """
         if until is None and self.is_free:
             return await self._places.acquire()  # at once
@@ -103,7 +112,7 @@ class Door:
             return False
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._wait_s_max):
+            async with asyncio.timeout(self._wait_s_max if wait_s_max is None else wait_s_max):
                 if until is not None:
                     await until()
                 await self._places.acquire()
@@ -117,6 +126,20 @@ class Door:
     def leave(self) -> None:
         """Give the place to whoever has waited longest."""
         self._places.release()
+
+    @asynccontextmanager
+    async def within(self, wait_s_max: float) -> AsyncIterator[None]:
+        """Take a place for the length of the block, waiting so long at most.
+
+        Raises:
+            CrowdedError: there is none by then; says when to come again.
+        """
+        if not await self.enter(wait_s_max=wait_s_max):
+            raise CrowdedError(self._again.after_s())
+        try:
+            yield
+        finally:
+            self.leave()
 
     async def __aenter__(self) -> None:
         """Take a place.
@@ -137,7 +160,7 @@ class Door:
 
 
 def purchases_door(connections_max: int) -> Door:
-    """Return the door of what a purchase asks for itself alone, as an authorisation is."""
+    """Return the door of what a purchase or a return asks for itself alone, as for points."""
     return Door(
         running_max=max(1, connections_max * 3 // 8),
         waiting_max=PURCHASES_WAITING_MAX,

@@ -27,6 +27,8 @@ from central.system import System
 log = structlog.get_logger()
 
 PATH: Final = "/metrics"
+DATABASE: Final = "database"
+"""A query of the page, `1` where whoever asks reads this process alone and wants the database's."""
 FRESH_MS: Final = 5_000
 """Figures are read anew when they are older: many that ask cost no more than one."""
 READ_S_MAX: Final = 5.0
@@ -120,10 +122,15 @@ class MetricsPage:
         """Return the page's route."""
         return [Route(PATH, self._page, methods=["GET"])]
 
-    async def render(self) -> bytes:
-        """Return the page in Prometheus' text format."""
+    async def render(self, *, is_wanted: bool = False) -> bytes:
+        """Return the page in Prometheus' text format.
+
+        Args:
+            is_wanted: tell the database's figures though another process does: who adds up what
+                several tell would count them twice.
+        """
         found = [*families.of_pools(self.pools), *families.of_process(self.gauges)]
-        if self.reader is not None and self.is_teller():
+        if self.reader is not None and (is_wanted or self.is_teller()):
             figures = await self.reader.read()
             found += families.of_database(figures)
             if figures is not None:
@@ -132,5 +139,6 @@ class MetricsPage:
         moment.register(_Snapshot(found))
         return generate_latest(REGISTRY) + generate_latest(moment)
 
-    async def _page(self, request: Request) -> Response:  # noqa: ARG002 - Starlette passes it
-        return Response(await self.render(), media_type=CONTENT_TYPE_LATEST)
+    async def _page(self, request: Request) -> Response:
+        page = await self.render(is_wanted=request.query_params.get(DATABASE) == "1")
+        return Response(page, media_type=CONTENT_TYPE_LATEST)

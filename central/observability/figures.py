@@ -216,7 +216,10 @@ async def read_figures(
             silent_stores_count=await connection.fetchval(
                 _SQL["silent_stores_count"], now_ms, SILENT_MS
             ),
-            queue=Queue(**await _row(connection, "inbox", now_ms, COUNTED_MAX)),
+            queue=Queue(
+                **await _row(connection, "unapplied", COUNTED_MAX),
+                **await _row(connection, "inbox", now_ms, COUNTED_MAX),
+            ),
             events=Events(**await _row(connection, "events", now_ms, COUNTED_MAX)),
             feed=await _feed(connection, now_ms, oldest),
             exposure=exposure,

@@ -42,14 +42,17 @@ order by 5 desc, 1 limit $3;
 select count(*) from (select from till where not revoked and last_seen_ms > 0
     group by store_id having max(last_seen_ms) < $1::bigint - $2::bigint) silent;
 
+-- name: unapplied
+-- Counted up to a bound: after an outage there are millions, and that there are many is enough. In the order of an
+-- index of those alone: a planner that believes there are many would look through all records for the first ones.
+select (select count(*) from (select from inbox where not applied and parked_for is null order by arrival limit $1) w) as waiting,
+       (select count(*) from (select from inbox where not applied and parked_for is not null order by parked_for limit $1) p) as parked;
+
 -- name: inbox
--- Counted up to a bound: after an outage there are millions, and that there are many is enough.
-select (select count(*) from (select from inbox where not applied and parked_for is null limit $2) w) as waiting,
-       (select count(*) from (select from inbox where not applied and parked_for is not null limit $2) p) as parked,
-       coalesce($1::bigint - (select received_at_ms from inbox where not applied and parked_for is null
+select coalesce($1::bigint - (select received_at_ms from inbox where not applied and parked_for is null
            order by arrival limit 1), 0)::bigint as waiting_ms,
        coalesce($1::bigint - (select min(received_at_ms) from (select received_at_ms from inbox
-           where not applied and parked_for is not null limit $2) o), 0)::bigint as parked_ms,
+           where not applied and parked_for is not null order by parked_for limit $2) o), 0)::bigint as parked_ms,
        (select count(*) from (select from receipt where not equal
            and posted_at_ms > $1::bigint - 3600000 limit $2) u) as unequal_hour,
        (select count(*) from (select from outcome where outcome = 'rejected_kept' and reason like 'could not be applied%'

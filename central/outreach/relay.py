@@ -68,19 +68,24 @@ class Relay:
                     await outbox.want(self.pool, wanted=True)
                     is_wanted = True
                 async with self.pool.acquire() as connection:
-                    if await outbox.lead(connection, LOCK):
-                        # Another one led meanwhile: where it began says nothing here.
-                        self._floor = Floor()
-                        try:
-                            await self._run_leading(connection)
-                        finally:
-                            # A lost one takes no calls, and its lock is gone with it; its error
-                            # must not stand in for the cancellation that ends this.
-                            with suppress(asyncpg.InterfaceError):
-                                await connection.reset()  # the lock is the session's
+                    await self._lead(connection)
             except _LOST as error:
                 log.warning("events_wait", why=repr(error))
             await asyncio.sleep(_STANDBY_S)
+
+    async def _lead(self, connection: Connection) -> None:
+        """Publish while nobody else does; the lock is the session's and ends with it."""
+        try:
+            if await outbox.lead(connection, LOCK):
+                # Another one led meanwhile: where it began says nothing here.
+                self._floor = Floor()
+                await self._run_leading(connection)
+        except BaseException:
+            # Nothing is asked of a database that may be silent: that would take long, and its error
+            # would stand in for the cancellation that ends this.
+            with suppress(asyncpg.InterfaceError):  # where it is lost already
+                connection.terminate()
+            raise
 
     async def _run_leading(self, connection: Connection) -> None:
         log.info("events_led")

@@ -9,7 +9,7 @@ were looked at. No receipt waits for it (design: centre 1, "processing").
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 import asyncpg
@@ -33,8 +33,6 @@ log = structlog.get_logger()
 _LOCK: Final = 0x54494C4C54494552  # "TILLTIER": one round at a time in a database
 NEWS_AT_ONCE: Final = 1_000
 _DUE_AT_ONCE: Final = 500
-BUSY: Final = 500
-"""A round that looked at so many accounts may have left some."""
 _LOST: Final = (
     asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError,
 )  # fmt: skip
@@ -137,20 +135,28 @@ class TiersTended(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         looked_at: accounts that came to an end.
-        failed: those that did not; the next round looks at them again.
+        failed: those that did not. With news they are looked at again in the next round, those
+            that were only due tomorrow.
+        more: whether some are left for a round at once.
     """
 
     looked_at: int = 0
     changed: int = 0
     failed: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """Accounts stores were told of, and where in the feed to go on once they were looked at."""
+    """Accounts stores were told of, and where in the feed to go on once they were looked at.
+
+    Attributes:
+        is_full: as many rows as are read at once: there may be more.
+    """
 
     accounts: frozenset[int] = frozenset()
     upto: tuple[int, int, int] | None = None
+    is_full: bool = False
 
 
 async def tend_tiers(pool: Pool, *, now_ms: int) -> TiersTended:
@@ -158,30 +164,43 @@ async def tend_tiers(pool: Pool, *, now_ms: int) -> TiersTended:
 
     Each account has a transaction of its own, and the cursor of the feed moves after all of them:
     whoever dies in between leaves the same accounts to the next round, of any process. One that
-    fails stands in nobody's way and is looked at again. While another process is at it nothing is
-    done here.
+    fails stands in nobody's way and is looked at again. While another process is at it, and where
+    there are no terms, nothing is done here.
 
     Raises:
         asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database went away.
     """
     async with pool.acquire() as connection:
-        terms = await read_all_terms(connection)
-        if not terms or not await connection.fetchval(_SQL["begin_round"], _LOCK):
-            return TiersTended()
+        is_mine = True  # so it may be if asking was cut off
         try:
-            return await _round(connection, terms, now_ms=now_ms)
+            is_mine = bool(await connection.fetchval(_SQL["begin_round"], _LOCK))
+            return await _round(connection, now_ms=now_ms) if is_mine else TiersTended()
         finally:
-            with suppress(*_LOST):  # of a lost one the lock is gone, too
-                await connection.execute(_SQL["end_round"], _LOCK)
+            if is_mine:
+                await _end_round(connection)
 
 
-async def _round(
-    connection: Connection, terms: Mapping[str, TierTerms], *, now_ms: int
-) -> TiersTended:
-    today = _day(now_ms).isoformat()
+async def _end_round(connection: Connection) -> None:
+    """Give the lock back. The pool takes connections as they are: one that keeps it is ended."""
+    is_free = False
+    try:
+        with suppress(*_LOST):
+            is_free = await connection.fetchval(_SQL["end_round"], _LOCK)
+    finally:
+        if not is_free:
+            with suppress(asyncpg.InterfaceError):  # where it is lost already
+                connection.terminate()
+
+
+async def _round(connection: Connection, *, now_ms: int) -> TiersTended:
+    today = _day(now_ms)
+    asks_more = await _make_due(connection)
+    # Read after that: who is due for new terms is never worked out with those before.
+    terms = await read_all_terms(connection)
     news = await _read_news(connection)
-    rows = await connection.fetch(_SQL["due"], today, _DUE_AT_ONCE, sorted(terms))
-    accounts = news.accounts.union(row["account_id"] for row in rows)
+    rows = await connection.fetch(_SQL["due"], today.isoformat(), _DUE_AT_ONCE, sorted(terms))
+    due = {row["account_id"] for row in rows}
+    accounts = news.accounts | due
     changed = 0
     failed: set[int] = set()
     for account_id in sorted(accounts):
@@ -193,8 +212,43 @@ async def _round(
                 raise  # no account's fault
             failed.add(account_id)
             log.exception("tier_fails", account=account_id)
+    await _put_off(connection, failed & due, until=today + timedelta(days=1))
     await _go_on(connection, news, failed & news.accounts)
-    return TiersTended(looked_at=len(accounts) - len(failed), changed=changed, failed=len(failed))
+    looked_at = len(accounts) - len(failed)
+    # Where all failed, going on at once would be looking at the same ones again and again.
+    is_full = looked_at > 0 and (news.is_full or len(rows) == _DUE_AT_ONCE)
+    return TiersTended(
+        looked_at=looked_at, changed=changed, failed=len(failed), more=asks_more or is_full
+    )
+
+
+async def _make_due(connection: Connection) -> bool:
+    """Make the next accounts due for each programme's new terms; says whether some are left.
+
+    Rows and place are one transaction: each account is asked once for the same terms, so that a
+    tier that goes down by one goes down once.
+    """
+    is_full = False
+    for new in await connection.fetch(_SQL["new_terms"]):
+        async with connection.transaction():
+            rows = await connection.fetch(_SQL["next_accounts"], new["due_upto"], _DUE_AT_ONCE)
+            accounts = [row["account_id"] for row in rows]
+            await connection.execute(_SQL["make_due"], accounts, new["programme"])
+            upto = accounts[-1] if len(accounts) == _DUE_AT_ONCE else None
+            await connection.execute(_SQL["made_due"], new["terms_id"], upto)
+        is_full |= upto is not None
+    return is_full
+
+
+async def _put_off(connection: Connection, failed: Collection[int], *, until: date) -> None:
+    """Let due accounts that failed wait: as the first of the list they would be all of it."""
+    for account_id in sorted(failed):
+        try:
+            await connection.execute(_SQL["put_off"], account_id, until.isoformat())
+        except Exception:
+            if connection.is_closed():
+                raise
+            log.exception("tier_stays_due", account=account_id)
 
 
 async def _read_news(connection: Connection) -> _News:
@@ -207,7 +261,8 @@ async def _read_news(connection: Connection) -> _News:
     if not rows:
         return _News()
     accounts = frozenset(row["account_id"] for row in rows)
-    return _News(accounts, (epoch, rows[-1]["transaction"], rows[-1]["row"]))
+    upto = (epoch, rows[-1]["transaction"], rows[-1]["row"])
+    return _News(accounts, upto, is_full=len(rows) == NEWS_AT_ONCE)
 
 
 async def _go_on(connection: Connection, news: _News, failed: Collection[int]) -> None:
@@ -343,7 +398,10 @@ async def read_all_terms(connection: Connection) -> dict[str, TierTerms]:
 
 
 async def put_terms(connection: Connection, terms: TierTerms, *, person: str, now_ms: int) -> None:
-    """Put terms of a programme in force; its accounts are looked at anew. In a transaction.
+    """Put terms of a programme in force. In a transaction.
+
+    Its accounts are looked at anew by the rounds from then on, so many at a time: one statement
+    over millions would not end in time.
 
     Raises:
         NotFoundError: there is no such programme.
@@ -351,7 +409,6 @@ async def put_terms(connection: Connection, terms: TierTerms, *, person: str, no
     await require_programme(connection, terms.programme)
     document = msgspec.json.encode(terms)
     await connection.execute(_SQL["put_terms"], document, person, now_ms, terms.programme)
-    await connection.execute(_SQL["all_due"], terms.programme)
     await note(
         connection, person=person, action="tiers.terms", subject="tiers",
         detail=msgspec.to_builtins(terms), now_ms=now_ms,

@@ -7,12 +7,23 @@ select document from tier_terms where programme = $1 order by terms_id desc limi
 select distinct on (programme) programme, document from tier_terms order by programme, terms_id desc;
 
 -- name: put_terms
-insert into tier_terms (document, person, at_ms, programme) values ($1, $2, $3, $4);
+insert into tier_terms (document, person, at_ms, programme, due_upto) values ($1, $2, $3, $4, 0);
 
--- name: all_due
--- With other terms everybody is looked at anew, by and by.
+-- name: new_terms
+-- Those in force that not all accounts have been made due for.
+select terms_id, programme, due_upto from tier_terms t where due_upto is not null
+    and not exists (select from tier_terms n where n.programme = t.programme and n.terms_id > t.terms_id)
+order by terms_id;
+
+-- name: next_accounts
+select account_id from account_tier where account_id > $1 order by account_id limit $2;
+
+-- name: make_due
 update account_tier t set due_on = '' from account a
-where a.account_id = t.account_id and a.programme = $1 and t.due_on <> '';
+where a.account_id = t.account_id and a.programme = $2 and t.account_id = any($1::bigint[]) and t.due_on <> '';
+
+-- name: made_due
+update tier_terms set due_upto = $2 where terms_id = $1;
 
 -- name: account
 select tier from account where account_id = $1;
@@ -47,8 +58,9 @@ on conflict (account_id) do update set tier = excluded.tier, value = excluded.va
 delete from account_tier where account_id = $1;
 
 -- name: begin_round
--- One process at a time. No row is locked and no transaction open for a whole round: that would hold up the feed.
-select pg_try_advisory_lock($1);
+-- One process at a time, where there are terms. No row is locked and no transaction open for a whole round: that would
+-- hold up the feed.
+select pg_try_advisory_lock($1) where exists (select from tier_terms);
 
 -- name: end_round
 select pg_advisory_unlock($1);
@@ -74,6 +86,9 @@ update tier_cursor set epoch = $1, transaction = $2, row = $3 where id = 1;
 -- Of programmes that have terms.
 select t.account_id from account_tier t join account a using (account_id)
 where t.due_on <= $1 and a.programme = any($3::text[]) order by t.due_on, t.account_id limit $2;
+
+-- name: put_off
+update account_tier set due_on = $2 where account_id = $1 and due_on <= $2;
 
 -- name: overview
 select a.programme, t.tier, count(*) as accounts, coalesce(sum(t.value), 0)::bigint as value

@@ -103,8 +103,9 @@ class RightsDesk:
         """Authorise points for one receipt; asked again it only adds what is missing.
 
         What another till holds is asked back. A till whose pull waits here answers within moments:
-        if there is one, the residue is waited for a little and the rest is tried once more
-        (design: sync 4.8).
+        if there is one, the residue is waited for a little and what comes is set aside, too
+        (design: sync 4.8). At the end of that time the answer is what is set aside by then, however
+        long a look waits: the till waits no longer.
 
         Args:
             programme: of the till's store; wallets of others pay nothing there.
@@ -115,33 +116,33 @@ class RightsDesk:
         """
         async with door:
             answer = await self._authorise(request, holder, programme)
-        if answer.held_elsewhere_points:
-            with suppress(OverloadedError):  # what was set aside is told all the same
-                if await self._residue_came(request, holder, answer, door):
+        if not answer.held_elsewhere_points or not self._settings.recall_wait_ms:
+            return answer
+        # Nobody may get in any more, or not in time: what was set aside is told all the same.
+        with suppress(OverloadedError, TimeoutError):
+            async with asyncio.timeout(self._settings.recall_wait_ms / 1000):
+                while await self._residue_came(request, holder, answer, door):
                     async with door:
-                        return await self._authorise(request, holder, programme)
+                        answer = await self._authorise(request, holder, programme)
         return answer
 
     async def _residue_came(
         self, request: AuthoriseRequest, holder: Holder, answer: AuthoriseAnswer, door: Turn
     ) -> bool:
-        """Wait for points of a recall, no longer than a sale may; says whether any came home."""
+        """Wait until points of a recall are no longer held elsewhere; False: none will come."""
         elsewhere = (request.account_id, holder.till_id, holder.incarnation)
         heard_ms = self._system.now_ms() - _HEARD_MS
-        if not self._settings.recall_wait_ms:
+        before = held = answer.held_elsewhere_points
+        if not before:
             return False
         async with door:
             if not await self._pool.fetchval(_SQL["holders_heard"], *elsewhere, heard_ms):
                 return False
-        before = held = answer.held_elsewhere_points
-        missing = request.points - sum(grant.points for grant in answer.authorisations)
-        for _ in range(int(self._settings.recall_wait_ms / 1000 / _LOOK_S)):
+        while held >= before:
             await asyncio.sleep(_LOOK_S)
             async with door:
                 held = await self._pool.fetchval(_SQL["held_by_others"], *elsewhere)
-            if not held or before - held >= missing:
-                break
-        return held < before
+        return True
 
     async def _authorise(
         self, request: AuthoriseRequest, holder: Holder, programme: str

@@ -165,16 +165,21 @@ update business_day set day = $1 where id = 1 and day < $1;
 -- Rights whose till is not heard of
 
 -- name: to_freeze
--- Its till was not heard of since its end, or for long ($2); or all that is left was given to tills of which that is so.
+-- Past its end, and its till was not heard of since, or for long ($2); or all that is left was given to tills of which
+-- that is so.
 select g.account_id, g.grant_id from right_grant g join till t using (till_id)
 left join (right_transfer x join till r on r.till_id = x.to_till)
     on x.account_id = g.account_id and x.grant_id = g.grant_id and x.points > x.spent + x.came_home
     and (r.revoked or r.last_seen_ms <= greatest(g.not_after_ms, $2) or r.session_incarnation <> x.to_incarnation)
-where g.outstanding > 0 and g.state = 'open' and (t.revoked or g.not_after_ms < $1)
-group by g.account_id, g.grant_id, g.outstanding, g.not_after_ms, g.incarnation, t.revoked, t.last_seen_ms, t.session_incarnation
-having t.revoked or t.last_seen_ms <= greatest(g.not_after_ms, $2) or t.session_incarnation <> g.incarnation
+where g.outstanding > 0 and g.state = 'open' and g.not_after_ms < $1
+group by g.account_id, g.grant_id, g.outstanding, g.not_after_ms, g.incarnation, t.last_seen_ms, t.session_incarnation
+having t.last_seen_ms <= greatest(g.not_after_ms, $2) or t.session_incarnation <> g.incarnation
     or g.outstanding <= coalesce(sum(x.points - x.spent - x.came_home), 0)
 order by g.not_after_ms limit $3;
+
+-- name: to_freeze_of_revoked
+select g.account_id, g.grant_id from till t join right_grant g using (till_id)
+where t.revoked and g.outstanding > 0 and g.state = 'open' order by g.not_after_ms limit $1;
 
 -- name: to_thaw
 select g.account_id, g.grant_id from right_grant g join till t using (till_id)

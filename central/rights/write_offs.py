@@ -53,13 +53,17 @@ class HeldRight(msgspec.Struct, frozen=True, kw_only=True):
 async def freeze(pool: Pool, *, now_ms: int, silent_ms: int = 0) -> int:
     """Freeze rights past their end whose till has not been heard of since; returns how many.
 
+    Those of a revoked till do not wait for their end.
+
     A till that speaks in another incarnation is not heard of in this one. Where all that is left of
     a right was given to siblings, it is they who have to be heard of.
 
     Args:
         silent_ms: who was not heard of since then is not, though it was after the right's end.
     """
-    return await _turn(pool, "to_freeze", now_ms, silent_ms, was="open", becomes="frozen")
+    revoked = await _turn(pool, "to_freeze_of_revoked", was="open", becomes="frozen")
+    silent = await _turn(pool, "to_freeze", now_ms, silent_ms, was="open", becomes="frozen")
+    return revoked + silent
 
 
 async def thaw(pool: Pool, *, silent_ms: int = 0) -> int:

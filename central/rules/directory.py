@@ -5,6 +5,7 @@ a release costs no statement. What a process knows may be a second old; that cha
 hears of a release, never what it may take: manifests are signed and versions rise.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,11 +18,10 @@ import structlog
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.rules.deltas import delta_content
-from central.rules.moments import has_come
 from central.rules.publishing import bundle_content
 from central.rules.ways import NO_WAYS, Number, TillRules, Under, Ways, read_ways
 from central.system import System
-from sync.messages import Manifest
+from sync.messages import Hello, Manifest
 from sync.rule_messages import Delta
 
 log = structlog.get_logger()
@@ -29,6 +29,8 @@ _SQL = load_queries("central.rules", "queries.sql")
 
 _FILES_BYTES_MAX: Final = 64 << 20
 """Of bundles and deltas kept in memory, those asked for last."""
+_LATE_MS: Final = 60_000
+"""What a till said to another process can be read by then, however clocks differ a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,50 @@ class RuleDirectory:
         self._files: OrderedDict[str, bytes] = OrderedDict()
         self._files_bytes = 0
         self._told: dict[int, tuple[int, int, str]] = {}
+        self._heard_ms = 0
+        self._reading = asyncio.Lock()
 
-    async def refresh(self, connection: Connection | None = None) -> bool:
-        """Read anew what has changed; says whether anything had."""
+    @property
+    def number(self) -> int:
+        """Of the last change that is known."""
+        return self._known.number
+
+    async def refresh(self, connection: Connection | None = None, *, anew: bool = False) -> None:
+        """Read anew what has changed; what is older than what is known is left.
+
+        Args:
+            connection: it may see what was before; without one another is taken.
+            anew: whatever is known: a database that went on without its last changes counts them
+                again. Only of a connection outside a transaction.
+        """
         if connection is None:
             async with self._pool.acquire() as own:
-                return await self.refresh(own)
+                await self.refresh(own, anew=anew)
+            return
         number = await connection.fetchval(_SQL["change_number"])
-        if number == self._known.number:
-            return False
-        self._known = await _read(connection, number, self._system.now_ms())
-        return True
+        if number <= self.number and not anew:
+            return
+        async with self._reading:  # who is in here waits for no connection
+            if number > self.number or anew:
+                self._known = await _read(connection, number, self._system.now_ms())
+
+    def hear(self, till_id: int, hello: Hello) -> None:
+        """Take in at once what a till says is in force there below what waits."""
+        ways, taken = self._known.ways, (hello.rules.generation, hello.rules.version)
+        if ways.waits(taken, self._system.now_ms()):
+            ways.under[till_id] = Under(taken, hello.bundle)
+
+    async def hear_others(self, connection: Connection) -> bool:
+        """Take in what tills have said to other processes; says whether any of it is news.
+
+        Costs no statement while nothing waits anywhere.
+        """
+        ways, now_ms = self._known.ways, self._system.now_ms()
+        heard = await _read_under(connection, ways, now_ms, since_ms=self._heard_ms - _LATE_MS)
+        self._heard_ms = now_ms
+        is_news = any(ways.under.get(till_id) != each for till_id, each in heard.items())
+        ways.under.update(heard)
+        return is_news
 
     def answer(self, till: TillRules) -> Answer | None:
         """Return what a till should take next, and remember that it was told.
@@ -137,7 +172,7 @@ class RuleDirectory:
 
 async def _read(connection: Connection, number: int, now_ms: int) -> _Known:
     ways = await read_ways(connection, now_ms)
-    ways = replace(ways, under=await _read_under(connection, ways, now_ms))
+    ways = replace(ways, under=await _read_under(connection, ways, now_ms, since_ms=0))
     wanted = sorted(ways.signed)
     roots = await connection.fetch(_SQL["roots"])
     manifests: dict[Number, Manifest] = {}
@@ -166,19 +201,15 @@ async def _read(connection: Connection, number: int, now_ms: int) -> _Known:
     )
 
 
-async def _read_under(connection: Connection, ways: Ways, now_ms: int) -> Mapping[int, Under]:
-    """Return what is in force at tills that keep waiting what is still to begin.
-
-    Only a change of releases, rings or pins makes that another than it should be, and then this is
-    read anew.
-    """
-    waiting = [
-        number for number, each in ways.says.items() if not has_come(each.activate_at, now_ms)
-    ]
+async def _read_under(
+    connection: Connection, ways: Ways, now_ms: int, *, since_ms: int
+) -> dict[int, Under]:
+    """Return what is in force at tills that keep waiting what is still to begin, as they said."""
+    waiting = [number for number in ways.says if ways.waits(number, now_ms)]
     if not waiting:
         return {}
     generations, versions = zip(*waiting, strict=True)
-    rows = await connection.fetch(_SQL["tills_that_took"], generations, versions)
+    rows = await connection.fetch(_SQL["tills_that_took"], generations, versions, since_ms)
     return {
         row["till_id"]: Under((row["generation"], row["version"]), row["bundle"]) for row in rows
     }

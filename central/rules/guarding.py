@@ -34,6 +34,8 @@ stores, whichever was last.
 BUCKET_MS: Final = 10_000
 _LATE_MS: Final = 30_000
 """A receipt's transaction is committed by then."""
+_STEP_MS: Final = 600_000
+"""Receipts of so long are counted by one statement, which is short at any chain's rate."""
 _BASELINE_RECEIPTS: Final = 5_000
 
 
@@ -83,6 +85,7 @@ class RuleGuard:
     pool: Pool
     system: System
     _counted_to_ms: int = 0
+    _decided_to_ms: int = 0
     _swept_ms: int = 0
     _unposted: dict[int, tuple[str, int]] = field(default_factory=dict)
     _baselines: dict[tuple[int, int], Figures] = field(default_factory=dict)
@@ -97,21 +100,37 @@ class RuleGuard:
             if not young:
                 self._unposted.clear()
                 return ()
-            await self._count(connection, min(each.judged_ms for each in young), now_ms)
+            since_ms = min(each.judged_ms for each in young)
+            await self._count(connection, since_ms, now_ms)
+            await self._find_unposted(connection, since_ms, now_ms)
             halted = [await self._judge(connection, each) for each in young]
         return tuple(each for each in halted if each is not None)
 
     async def _count(self, connection: Connection, since_ms: int, now_ms: int) -> None:
+        """Count on in time's order: back to `since_ms` nothing is missing below what was counted.
+
+        Before that there may be gaps, of times in which no release was young.
+        """
+        if not self._counted_to_ms:  # the process before this one, or another, may have counted
+            self._counted_to_ms = await connection.fetchval(_SQL["counted_last"], now_ms) or 0
         begin_ms = max(since_ms, self._counted_to_ms - _LATE_MS) // BUCKET_MS * BUCKET_MS
-        await connection.execute(_SQL["count_receipts"], begin_ms, BUCKET_MS)
+        end_ms = (now_ms // BUCKET_MS + 1) * BUCKET_MS
+        for at_ms in range(begin_ms, end_ms, _STEP_MS):
+            to_ms = min(at_ms + _STEP_MS, end_ms)
+            await connection.execute(_SQL["count_receipts"], at_ms, to_ms, BUCKET_MS)
+            self._counted_to_ms = min(to_ms, now_ms)
+        self._counted_to_ms = now_ms
         if now_ms - self._swept_ms > YOUNG_MS:
             await connection.execute(_SQL["forget_counts"], now_ms - 2 * YOUNG_MS)
             self._swept_ms = now_ms
-        self._counted_to_ms = now_ms
+
+    async def _find_unposted(self, connection: Connection, since_ms: int, now_ms: int) -> None:
+        begin_ms = max(since_ms, self._decided_to_ms - _LATE_MS)
         # Several processes post: what arrived earlier may be decided later.
         known = [each for each, (_, at_ms) in self._unposted.items() if at_ms >= begin_ms]
         for row in await connection.fetch(_SQL["unposted"], begin_ms, known):
             self._unposted[row["arrival"]] = _bundle_of(row["body"]), row["decided_at_ms"]
+        self._decided_to_ms = now_ms
 
     async def _judge(self, connection: Connection, young: _Young) -> Halted | None:
         ours, theirs = Figures(), Figures()

@@ -7,12 +7,16 @@ from rule_release r join rule_ring g on g.release = r.version
 where r.state = 'open' and r.kind <> 'trial'
 group by r.version having greatest(max(g.added_at_ms), r.changed_at_ms) >= $1 or r.activate_at >= $2 order by r.version;
 
+-- name: counted_last
+select max(bucket_ms) from rule_count where bucket_ms <= $1;
+
 -- name: count_receipts
+-- Of whole steps: $1 and $2 are multiples of $3.
 insert into rule_count (bundle, bucket_ms, receipts, gross_minor, discount_minor, unequal, in_debt)
-select t.bundle, t.posted_at_ms / $2 * $2 as bucket_ms, count(*), sum(t.gross_minor), sum(t.discount_minor),
+select t.bundle, t.posted_at_ms / $3 * $3 as bucket_ms, count(*), sum(t.gross_minor), sum(t.discount_minor),
        count(*) filter (where not t.equal), count(a.account_id)
 from receipt t left join (select account_id from account where debt > 0) a using (account_id)
-where t.posted_at_ms >= $1 group by 1, 2 order by 1, 2 -- two processes lock alike
+where t.posted_at_ms >= $1 and t.posted_at_ms < $2 group by 1, 2 order by 1, 2 -- two processes lock alike
 on conflict (bundle, bucket_ms) do update set receipts = excluded.receipts, gross_minor = excluded.gross_minor,
     discount_minor = excluded.discount_minor, unequal = excluded.unequal, in_debt = excluded.in_debt;
 
@@ -34,15 +38,21 @@ select b.base_hash from bundle b
 where b.base_hash <> '' and b.programme <> (select o.programme from bundle o where o.hash = $2);
 
 -- name: told
--- What tills said since $2. They count since they have a bundle: of who has had this one since before it was resumed ($3)
--- nobody can tell what came after that; who had refused it before only says so again.
-select bundle, count(*) as tills, count(*) filter (where refuses) as refused,
-       sum(calculated) filter (where not mixed)::bigint as calculated, sum(slow) filter (where not mixed)::bigint as slow,
-       sum(dropped) filter (where not mixed)::bigint as dropped
-from (select case when refused = $1 then $1 else bundle end as bundle, refused = $1 as refuses,
-             refused = $1 or (bundle = $1 and bundle_since_ms < $3) as mixed, calculated, slow, dropped
-      from till_rules where told_at_ms >= $2 and (refused <> $1 or refused_since_ms >= $3)) said
-group by bundle;
+-- What tills said since $2. Who keeps this bundle waiting has it, too; what he counts is of the one in force there.
+-- They count since they have a bundle: of who has had this one since before it was resumed ($3) nobody can tell what came
+-- after that; who had refused it before only says so again, also once he was started anew (agent: RuleBooks.wants).
+with said as (
+    select r.bundle, r.refused = $1 as refuses, r.bundle = $1 or coalesce(m.bundle = $1, false) as has,
+           r.bundle = $1 and r.bundle_since_ms < $3 as mixed, r.calculated, r.slow, r.dropped
+    from till_rules r left join rule_manifest m using (generation, version)
+    where r.told_at_ms >= $2
+      and (r.refused <> $1 or (r.refused_since_ms >= $3 and ($3 = 0 or r.why <> 'refused before')))
+)
+select $1 as bundle, count(*) as tills, count(*) filter (where refuses) as refused, 0 as calculated, 0 as slow, 0 as dropped
+from said where has or refuses
+union all
+select bundle, 0, 0, sum(calculated)::bigint, sum(slow)::bigint, sum(dropped)::bigint
+from said where not refuses and not mixed group by bundle;
 
 -- name: baseline
 select count(*) as receipts, sum(gross_minor)::bigint as gross_minor, sum(discount_minor)::bigint as discount_minor,

@@ -195,9 +195,10 @@ on conflict (till_id) do update set generation = excluded.generation, version = 
                             else excluded.told_at_ms end;
 
 -- name: tills_that_took
--- Tills that had taken one of these manifests at HELLO, and what was active there then.
+-- Tills that had taken one of these manifests at a HELLO since $3, and what was active there then.
 select t.till_id, t.generation, t.version, t.bundle
-from unnest($1::bigint[], $2::bigint[]) as m (generation, version) join till_rules t using (generation, version);
+from unnest($1::bigint[], $2::bigint[]) as m (generation, version) join till_rules t using (generation, version)
+where t.told_at_ms >= $3;
 
 -- name: note_told
 update till_rules r set told_generation = v.generation, told_version = v.version, told_bundle = v.bundle

@@ -114,7 +114,7 @@ class Ways:
         pins: those that count, by scope and name.
         signed: manifests by bundle, rising.
         says: what each manifest of those bundles says, also of those that no till takes any more.
-        under: by the number of a till that keeps something waiting.
+        under: by the number of a till that keeps something waiting; tills go on saying it.
         gone: bundles that no release brings any more, by the last that was halted or withdrawn.
     """
 
@@ -122,8 +122,13 @@ class Ways:
     pins: Mapping[tuple[str, str], Standing] = field(default_factory=dict)
     signed: Mapping[str, Sequence[Number]] = field(default_factory=dict)
     says: Mapping[Number, Signed] = field(default_factory=dict)
-    under: Mapping[int, Under] = field(default_factory=dict)
+    under: dict[int, Under] = field(default_factory=dict)
     gone: Mapping[str, int] = field(default_factory=dict)
+
+    def waits(self, number: Number, now_ms: int) -> bool:
+        """Say whether a manifest's moment is still to come at some store."""
+        says = self.says.get(number)
+        return says is not None and not has_come(says.activate_at, now_ms)
 
     def wishes(self, till: TillRules) -> Iterator[Standing]:
         """Yield the releases that are a till's, the best first."""

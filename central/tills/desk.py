@@ -10,6 +10,7 @@ from typing import Literal
 import asyncpg
 import msgspec
 
+from central.database.doors import LOOK_UP_WAIT_S_MAX
 from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.privacy.telling import note_forgotten, tell_next
@@ -165,6 +166,7 @@ class TillDesk:
                 )
             await note_report(connection, caller.till_id, hello, now_ms=now_ms)
             await self.directory.refresh(connection)
+            self.directory.hear(caller.till_id, hello)
             roots = self.directory.roots_after(hello.rules.root)
             answer = msgspec.structs.replace(answer, roots=roots)
             if answer.verdict == "ok" and hello.feed_epoch != await find_epoch(connection):
@@ -391,7 +393,7 @@ class TillDesk:
         caller.require_trust()
         card = request.card
         if request.account_id:
-            async with self.front.purchases:
+            async with self.front.purchases.within(LOOK_UP_WAIT_S_MAX):
                 card = await self.pool.fetchval(
                     _SQL["card_of_account"], request.account_id, caller.programme
                 )

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Final
 
 import asyncpg
+import structlog
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
@@ -20,6 +21,7 @@ from sync.fingerprints import bucket_of, differing, fingerprint
 from sync.messages import AccountRow, Compare, CompareAnswer, Cursor
 
 _SQL = load_queries("central.tills", "queries.sql")
+log = structlog.get_logger()
 
 FEED_DAYS: Final = 40
 """Rows stay so long; a till that was away for longer compares."""
@@ -113,12 +115,20 @@ async def begin_epoch(pool: Pool, *, now_ms: int) -> int:
 
 
 async def sweep(pool: Pool, *, now_ms: int, days: int = FEED_DAYS) -> int:
-    """Take old rows out of the feed, a bounded number at a time; returns how many."""
+    """Take old rows out of the feed, a bounded number at a time; returns how many.
+
+    Where there are terms of tiers, what tiers have not read stays, however old: it is nowhere else.
+    """
     await pool.execute(_SQL["mark_feed"], now_ms, now_ms - _MARK_MS)
     async with pool.acquire() as connection, connection.transaction():
-        floor = await connection.fetchval(_SQL["floor_of"], now_ms - days * 86_400_000)
+        found = await connection.fetchrow(_SQL["floor_of"], now_ms - days * 86_400_000)
+        assert found is not None
+        floor = found["old"]
         if floor is None:
             return 0
+        if found["unread"] is not None:
+            floor = found["unread"]
+            log.warning("feed_kept_for_tiers", why="old rows that tiers have not read; it grows")
         await connection.execute(_SQL["raise_floor"], floor)
         swept = await connection.execute(_SQL["sweep_feed"], floor, _SWEPT_MAX)
         await connection.execute(_SQL["forget_marks"], floor)

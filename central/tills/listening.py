@@ -62,23 +62,29 @@ async def _listen(connection: Connection, room: WaitingRoom, directory: RuleDire
             rules.set()
         hear(room, str(payload))
 
-    await connection.add_listener(CHANNEL, heard)
     pause_s = _ALIVE_S
     try:
+        await connection.add_listener(CHANNEL, heard)
+        await directory.refresh(connection, anew=True)
         room.open()
+        woken_for = directory.number
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await rules.wait()
             rules.clear()
             # Also proves that the connection is alive; tills are told from memory, all at once.
-            has_changed = await directory.refresh(connection)
+            await directory.refresh(connection)
+            has_changed = await directory.hear_others(connection)
+            # Whoever has read the change first: a pull or a HELLO wakes nobody else.
+            has_changed = has_changed or directory.number != woken_for
             if has_changed:
+                woken_for = directory.number
                 room.wake_all(RULES)
             were_told = await directory.note_told(connection)
             pause_s = _TOLD_S if has_changed or were_told else _ALIVE_S
     finally:
-        # A connection that is lost takes no calls any more; its error must not stand in for the
-        # cancellation that ends this.
-        with suppress(asyncpg.InterfaceError):
-            await connection.remove_listener(CHANNEL, heard)
+        # No statement: on a silent connection its error would stand in for the cancellation that
+        # ends this.
+        with suppress(asyncpg.InterfaceError):  # where it is lost already
+            connection.terminate()  # and with it ends what it listens to

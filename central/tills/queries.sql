@@ -186,7 +186,17 @@ insert into feed_mark (at_ms, xid) select $1, pg_snapshot_xmin(pg_current_snapsh
 where not exists (select from feed_mark where at_ms > $2) on conflict do nothing;
 
 -- name: floor_of
-select max(xid) from feed_mark where at_ms <= $1;
+-- Up to where rows are old, and the first old one with news that tiers have not read, where there are terms of tiers.
+with old as (select max(xid) as xid from feed_mark where at_ms <= $1),
+read as (
+    select case when c.epoch = s.epoch then c.transaction else '0' end as transaction,
+        case when c.epoch = s.epoch then c.row else 0 end as row
+    from tier_cursor c, feed_state s where c.id = 1 and exists (select from tier_terms)
+)
+select (select xid from old) as old,
+    (select f.xid from feed f
+     where (f.xid, f.id) > ((select transaction from read), (select row from read)) and f.xid < (select xid from old)
+       and f.account_id is not null order by f.xid, f.id limit 1) as unread;
 
 -- name: raise_floor
 update feed_state set floor = greatest(floor, $1::xid8);

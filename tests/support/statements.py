@@ -149,7 +149,7 @@ NARROWED: Final[dict[str, dict[tuple[Part, ...], str]]] = {
     },
     "people/tiers.py": {
         OFFICE: "put_terms overview",
-        OFFICE + PROCESSING: "reached terms terms_of_all all_due",
+        OFFICE + PROCESSING: "reached terms terms_of_all",
     },
     "privacy/erasing.py": {
         PERSONAL: "open_of_account aliases forget forget_consents ask",

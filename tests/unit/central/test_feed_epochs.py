@@ -7,7 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from central.people.tiers import Tier, TierTerms, put_terms, tend_tiers
 from central.rights.issuing import DAY_MS
 from central.tills.feed import begin_epoch, sweep, watch_epoch
 from loyalty.bundle import Product
@@ -157,6 +159,38 @@ async def test_swept_rows_send_a_till_that_was_long_away_to_compare(centre: Join
     answer = await here.pull()
     assert not answer.compare
     assert [row.snapshot.account_id for row in answer.accounts] == [6]
+
+
+async def test_what_tiers_have_not_read_is_not_swept(centre: JoinedCentre) -> None:
+    terms = TierTerms(tiers=(Tier(name="", at_least=0),))
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await put_terms(connection, terms, person="ann", now_ms=0)
+    await customers(centre, 5)
+    now_ms = centre.system.now_ms()
+    assert await sweep(centre.pool, now_ms=now_ms) == 0
+    later_ms = now_ms + 41 * DAY_MS
+    with capture_logs() as told:
+        assert await sweep(centre.pool, now_ms=later_ms) == 0
+    assert [each["event"] for each in told] == ["feed_kept_for_tiers"]
+    await tend_tiers(centre.pool, now_ms=later_ms)
+    with capture_logs() as told:
+        assert await sweep(centre.pool, now_ms=later_ms) == 5
+    assert told == []
+
+
+async def test_of_another_life_tiers_have_read_nothing(centre: JoinedCentre) -> None:
+    terms = TierTerms(tiers=(Tier(name="", at_least=0),))
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await put_terms(connection, terms, person="ann", now_ms=0)
+    await customers(centre, 5)
+    now_ms = centre.system.now_ms()
+    await tend_tiers(centre.pool, now_ms=now_ms)
+    await begin_epoch(centre.pool, now_ms=now_ms)
+    await sweep(centre.pool, now_ms=now_ms)
+    later_ms = now_ms + 41 * DAY_MS
+    assert await sweep(centre.pool, now_ms=later_ms) == 0
+    await tend_tiers(centre.pool, now_ms=later_ms)
+    assert await sweep(centre.pool, now_ms=later_ms) == 5
 
 
 async def test_a_real_till_compares_by_itself(centre: JoinedCentre, tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """What monitoring reads: true figures, of bounded cardinality, without anybody's data."""
 
+import re
+
 import httpx
+import pytest
+from starlette.applications import Starlette
 
 from central.api.traffic import Bounds, TrafficControl
 from central.database.named_sql import load_queries
@@ -217,6 +221,21 @@ async def test_labels_are_few_and_hold_nobodys_data(centre: JoinedCentre) -> Non
         assert family.documentation, family.name
 
 
+async def test_of_several_processes_one_tells_the_database_and_any_that_is_asked_to(
+    centre: JoinedCentre,
+) -> None:
+    """Prometheus adds up what all of them tell; whoever reads one of them has to say so."""
+    page = page_of(centre)
+    page.is_teller = lambda: False
+    transport = httpx.ASGITransport(app=Starlette(routes=page.routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://centre") as http:
+        told = [
+            "tillside_database_up" in Scrape.of((await http.get(url)).text).families
+            for url in ("/metrics", "/metrics?database=1", "/metrics?database=0")
+        ]
+    assert told == [False, True, False]
+
+
 async def test_without_the_database_the_page_says_so_and_is_there(
     centre: JoinedCentre, database: str
 ) -> None:
@@ -292,7 +311,8 @@ async def test_reading_looks_through_neither_receipts_nor_records(centre: Joined
         "tills": (NOW_MS, 1), "quarantined": (10,), "quarantined_stores": (10,),
         "software": (), "rules": (),
         "silent_stores": (NOW_MS, 1, 1),
-        "silent_stores_count": (NOW_MS, 1), "inbox": (NOW_MS, 10), "feed": (10,),
+        "silent_stores_count": (NOW_MS, 1),
+        "unapplied": (10,), "inbox": (NOW_MS, 10), "feed": (10,),
         "releases": (), "halted": (NOW_MS,), "events": (NOW_MS, 10),
         "seals": ("2025-03-05",), "server": (), "oldest_beyond": (),
     }  # fmt: skip
@@ -304,3 +324,20 @@ async def test_reading_looks_through_neither_receipts_nor_records(centre: Joined
             plan = "\n".join(row[0] for row in rows)
             for table in ("receipt", "inbox", "outcome", "account", "lot"):
                 assert f"Seq Scan on {table} " not in plan + " ", (name, plan)
+
+
+@pytest.mark.parametrize("waiting", [0, 4_000], ids=["all_was_applied", "all_waited"])
+async def test_what_waits_is_counted_by_its_indexes_whatever_the_planner_believes(
+    centre: JoinedCentre, waiting: int
+) -> None:
+    """Health asks so too, and anybody may ask for health."""
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "insert into inbox (till_id, incarnation, seq, hash, body, received_at_ms, applied)"
+            " select 1, 'i', n, int8send(n), '', 0, n > $1 from generate_series(1, 5000) n",
+            waiting,
+        )
+        await connection.execute("analyze inbox")
+        rows = await connection.fetch("explain (costs off) " + QUERIES["unapplied"], 10_000)
+    plan = "\n".join(row[0] for row in rows)
+    assert re.findall(r"Scan (?:using (\w+) )?on", plan) == ["inbox_to_apply", "inbox_parked"], plan

@@ -7,6 +7,7 @@ import openapi_spec_validator
 import pytest
 from starlette.routing import Route
 
+from central.api import open_routes
 from central.api.openapi import openapi_document
 from loyalty.account import Allowance, RedeemRequest, SpendRight
 from loyalty.calculate import calculate
@@ -242,6 +243,16 @@ async def test_health_counts_what_waits(centre: JoinedCentre) -> None:
     response = await centre.http.get("/v1/health")
     assert response.json() == {"status": "ok", "database": "up", "waiting": 0, "parked": 1}
     assert_as_documented(response, "/v1/health")
+
+
+async def test_health_counts_no_further_than_it_takes_to_see_that_there_are_many(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_routes, "COUNTED_MAX", 1)
+    till = await centre.till()
+    till.append(till.refund("r1", "unknown"))
+    await till.push()
+    assert (await centre.http.get("/v1/health")).json()["waiting"] == 1  # of 2
 
 
 async def test_health_without_a_database_is_503(centre: JoinedCentre) -> None:

@@ -17,6 +17,7 @@ from central.rules.rings import EVERYWHERE, read_ring
 from central.rules.unable import find_unable
 from central.rules.ways import Standing, in_turn
 from loyalty.bundle import Bundle
+from sync.cycle import converse
 from sync.errors import LinkError
 from tests.support.builders import bundle, offer, percent
 from tests.support.centre import BUNDLE, KEYS, NOW_MS, RULE_KEY, JoinedCentre
@@ -291,6 +292,20 @@ async def test_a_halt_reaches_what_is_in_force_below_what_waits(shop: Shop) -> N
     await shop.office.do("add_ring", 1, ring=read_ring("region:north"))
     await shop.talk()
     assert shop.till.joined.till.books.active_version == taken  # it has what it should
+    assert await shop.discount(MONDAY) == 20
+
+
+async def test_a_halt_reaches_a_till_that_had_not_said_yet_that_something_waits_above(
+    shop: Shop,
+) -> None:
+    bad = await shop.publish(90)
+    title = await shop.office.approved(rules(20))
+    await shop.office.published(title, "everywhere", activate_at=MONDAY)
+    till = shop.till
+    await till._driven(converse(till.joined.side, greet=False), till._asked)  # noqa: SLF001
+    await shop.office.do("halt", bad.version, why="?", by="boris")
+    await shop.centre.parts.desk.directory.refresh()
+    assert await shop.discount(BEFORE, hours=1) == 10
     assert await shop.discount(MONDAY) == 20
 
 

@@ -7,7 +7,11 @@ from datetime import date
 import asyncpg
 import pytest
 
+from central.bootstrap import tend_tiers_for_ever
+from central.database.named_sql import load_queries
+from central.database.pool import open_pool
 from central.ledger.merging import merge_accounts
+from central.people import tiers
 from central.people.cycles import span_before, span_of, valid_until
 from central.people.tiers import (
     Tier,
@@ -97,7 +101,7 @@ def test_tiers_rise_from_zero(bounds: tuple[int, ...]) -> None:
 
 
 async def with_terms(centre: JoinedCentre, **changes: object) -> None:
-    terms = TierTerms(tiers=TIERS, **changes)  # type: ignore[arg-type]
+    terms = TierTerms(**{"tiers": TIERS, **changes})  # type: ignore[arg-type]
     async with centre.pool.acquire() as connection, connection.transaction():
         await put_terms(connection, terms, person="ann", now_ms=centre.system.now_ms())
 
@@ -257,6 +261,62 @@ async def test_new_terms_are_for_everybody(centre: JoinedCentre) -> None:
     assert await tier(centre) == "gold"
 
 
+LOWER = (
+    Tier(name="", at_least=0),
+    Tier(name="silver", at_least=100),
+    Tier(name="gold", at_least=2_000),
+)
+
+
+async def test_new_terms_are_for_everybody_in_small_steps(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_buy(centre)
+    for _ in range(2):  # stores are told of a tier, and that is news once more
+        await tended(centre)
+    days = "select array_agg(due_on) from account_tier"
+    before = await centre.pool.fetchval(days)
+    await with_terms(centre, tiers=LOWER)
+    assert await centre.pool.fetchval(days) == before  # millions would not be done in time
+    monkeypatch.setattr(tiers, "_DUE_AT_ONCE", 1)
+    done = [await tend_tiers(centre.pool, now_ms=centre.system.now_ms()) for _ in range(4)]
+    assert [each.changed for each in done] == [1, 1, 0, 0]
+    assert [each.more for each in done] == [True, True, False, False]
+
+
+async def test_new_terms_of_a_programme_ask_nobody_of_another(centre: JoinedCentre) -> None:
+    await two_buy(centre)
+    for _ in range(2):
+        await tended(centre)
+    await centre.pool.execute("insert into programme (programme) values ('club')")
+    await with_terms(centre, tiers=LOWER, programme="club")
+    done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+    assert (done.looked_at, done.more) == (0, False)
+
+
+async def test_terms_of_a_round_that_runs_do_not_outlive_new_ones(
+    centre: JoinedCentre, database: str
+) -> None:
+    await with_terms(centre)
+    await centre.customer(7)
+    await sold(centre, "s1", "s2")
+    await tended(centre)
+    await centre.pool.execute("update tier_cursor set transaction = '0', row = 0")
+    other = await asyncpg.connect(database)
+    try:
+        async with other.transaction():
+            await other.execute("select from account where account_id = 7 for update")
+            round_ = asyncio.create_task(tended(centre))
+            while not await other.fetchval("select count(*) from pg_locks where not granted"):
+                assert not round_.done(), round_
+            await with_terms(centre, tiers=LOWER)
+        assert await round_ == 0
+    finally:
+        await other.close()
+    assert await tended(centre) == 1
+    assert await tier(centre) == "gold"
+
+
 async def test_merged_accounts_have_what_both_bought(centre: JoinedCentre) -> None:
     await with_terms(centre)
     await centre.customer(7)
@@ -291,14 +351,16 @@ async def two_buy(centre: JoinedCentre) -> None:
         await sold(centre, f"{account}-1", f"{account}-2", account=account)
 
 
-async def break_account(centre: JoinedCentre, account_id: int, code: str) -> None:
+async def break_account(
+    centre: JoinedCentre, account_id: int, code: str, *, table: str = "account_tier"
+) -> None:
     """Let what is worked out of an account fail, with an error of PostgreSQL."""
     await centre.pool.execute(
         "create function fails() returns trigger language plpgsql as"
         f" $$ begin raise exception 'planted' using errcode = '{code}'; end $$"
     )
     await centre.pool.execute(
-        "create trigger fails before insert or update on account_tier"
+        f"create trigger fails before insert or update on {table}"
         f" for each row when (new.account_id = {account_id}) execute function fails()"
     )
 
@@ -391,3 +453,70 @@ async def test_looking_twice_changes_nothing(centre: JoinedCentre) -> None:
     done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
     assert (done.looked_at, done.changed) == (2, 0)
     assert await centre.pool.fetch(tables) == before
+
+
+async def test_due_accounts_that_fail_stand_in_nobodys_way(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_terms(centre, cycle="month")
+    for account in (7, 8):
+        await centre.customer(account)
+        await sold(centre, f"{account}-1", f"{account}-2", account=account)
+    for _ in range(2):
+        await tended(centre)
+    await break_account(centre, 7, "23514", table="account")
+    monkeypatch.setattr(tiers, "_DUE_AT_ONCE", 1)
+    centre.system.pass_days(60)
+    done = [await tend_tiers(centre.pool, now_ms=centre.system.now_ms()) for _ in range(3)]
+    assert [(each.changed, each.failed) for each in done] == [(0, 1), (1, 0), (0, 0)]
+    assert (await tier(centre, 7), await tier(centre, 8)) == ("silver", "")
+    await centre.pool.execute("drop trigger fails on account")
+    assert await tended(centre) == 0
+    assert await tended(centre, 1) == 1
+    assert await tier(centre, 7) == ""
+
+
+async def test_a_round_that_left_news_goes_on_at_once(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_buy(centre)
+    monkeypatch.setattr(tiers, "NEWS_AT_ONCE", 1)
+    behind = asyncio.create_task(tend_tiers_for_ever(centre.parts))
+    try:
+        async with asyncio.timeout(10):  # it sleeps half a minute
+            while "" in (await tier(centre, 7), await tier(centre, 8)):
+                pass
+    finally:
+        behind.cancel()
+        await asyncio.gather(behind, return_exceptions=True)
+
+
+async def test_news_that_all_fail_are_left_in_peace_for_a_while(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_terms(centre)
+    await centre.customer(7)
+    await sold(centre, "s1", "s2")
+    await break_account(centre, 7, "23514")
+    monkeypatch.setattr(tiers, "NEWS_AT_ONCE", 1)
+    done = await tend_tiers(centre.pool, now_ms=centre.system.now_ms())
+    assert (done.failed, done.more) == (1, False)
+
+
+@pytest.mark.parametrize("answer", ["select $1::bigint / 0", "select $1::bigint = 0"])
+async def test_a_lock_that_is_not_given_back_ends_with_its_connection(
+    centre: JoinedCentre, database: str, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    await two_buy(centre)
+    pool = await open_pool(database, connections_max=1)
+    try:
+        with monkeypatch.context() as broken:
+            queries = load_queries("central.people", "tiers.sql")
+            broken.setattr(tiers, "_SQL", {**queries, "end_round": answer})
+            await tend_tiers(pool, now_ms=centre.system.now_ms())
+        await sold(centre, "8-3", account=8)
+        async with asyncio.timeout(10):  # the server ends the session in its own time
+            while not await tended(centre):
+                pass
+    finally:
+        await pool.close()

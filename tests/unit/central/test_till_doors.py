@@ -9,6 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
+from agent.link.worker import LinkSettings
 from central.api.traffic import RETRY_AFTER_S
 from central.database.doors import Door
 from central.database.pool import Pool
@@ -16,10 +17,25 @@ from central.rights.issuing import RightsSettings
 from central.rules.publishing import newest_manifest
 from central.tills.front import TillFront
 from sync.codec import encode
-from sync.cycle import PATH_AUTHORISE, PATH_BUNDLE, PATH_ENROL, PATH_HELLO, PATH_SNAPSHOT
+from sync.cycle import (
+    PATH_AUTHORISE,
+    PATH_BUNDLE,
+    PATH_COUNTERS,
+    PATH_ENROL,
+    PATH_HELLO,
+    PATH_RECEIPT,
+    PATH_SNAPSHOT,
+)
 from sync.enrolling import EnrolRequest
 from sync.errors import RefusedError
-from sync.messages import AuthoriseRequest, SnapshotAnswer, SnapshotRequest
+from sync.messages import (
+    AuthoriseRequest,
+    CounterRequest,
+    Message,
+    ReceiptRequest,
+    SnapshotAnswer,
+    SnapshotRequest,
+)
 from sync.signing import NO_SESSION, enrol_content
 from tests.support.centre import STORE, JoinedCentre, joined_centre
 from tests.support.scraping import scrape
@@ -28,6 +44,7 @@ from tests.support.till_probe import TillProbe
 WAIT_S = 20
 LONG_S = 600.0
 OK, NOT_FOUND, COME_AGAIN = 200, 404, 503
+TILL = LinkSettings()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -52,6 +69,22 @@ async def held(database: str, statement: str, *arguments: object) -> AsyncIterat
 
 def hello_of(till: TillProbe) -> httpx.Request:
     return till.request(PATH_HELLO, till.hello_message(), session=NO_SESSION)
+
+
+def wish_for_points(till: TillProbe) -> Message:
+    return AuthoriseRequest(key="s1", account_id=7, points=10, incarnation=till.incarnation)
+
+
+def wish_for_a_counter(till: TillProbe) -> Message:
+    return CounterRequest(incarnation=till.incarnation, wishes=(), taken=())
+
+
+def receipt_for_a_return(_: TillProbe) -> Message:
+    return ReceiptRequest(key="s1", date="2025-03-05")
+
+
+def customer_of_a_code(_: TillProbe) -> Message:
+    return SnapshotRequest(card=b"", account_id=7)
 
 
 async def assert_sells(till: TillProbe) -> None:
@@ -106,8 +139,8 @@ async def test_a_refused_hello_is_signed_and_named(centre: JoinedCentre) -> None
 
 @pytest.mark.parametrize(
     "call",
-    [TillProbe.hello, TillProbe.pull, lambda till: till.receipt("s1"), TillProbe.ask_counters],
-    ids=["hello", "pull", "receipt", "counters"],
+    [TillProbe.hello, TillProbe.pull],
+    ids=["hello", "pull"],
 )
 async def test_what_no_purchase_waits_for_goes_through_the_door_of_the_others(
     centre: JoinedCentre, call: Callable[[TillProbe], asyncio.Future[object]]
@@ -120,6 +153,35 @@ async def test_what_no_purchase_waits_for_goes_through_the_door_of_the_others(
         with pytest.raises(RefusedError, match="overloaded"):
             await call(till)
         await assert_sells(selling)
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "budget_ms"),
+    [
+        (PATH_AUTHORISE, wish_for_points, TILL.authorise_budget_ms),
+        (PATH_COUNTERS, wish_for_a_counter, TILL.authorise_budget_ms),
+        (PATH_RECEIPT, receipt_for_a_return, TILL.ask_budget_ms),
+        (PATH_SNAPSHOT, customer_of_a_code, TILL.ask_budget_ms),
+    ],
+    ids=["authorise", "counters", "receipt", "snapshot"],
+)
+async def test_what_a_purchase_waits_for_is_told_no_before_its_till_gives_up(
+    centre: JoinedCentre, path: str, message: Callable[[TillProbe], Message], budget_ms: int
+) -> None:
+    """Else the till takes its line for down, and what is set aside for it nobody hears of."""
+    till, front = await centre.till(), centre.parts.desk.front
+    front.others = Door(running_max=1, waiting_max=0, wait_s_max=LONG_S)
+    async with front.others:  # behind no HELLO, however many come
+        assert (await centre.http.send(till.request(path, message(till)))).status_code == OK
+    while front.purchases.is_free:
+        await front.purchases.enter()
+    waited_s, clock = [], asyncio.get_running_loop().time
+    for _ in range(3):
+        began_s = clock()
+        answer = await centre.http.send(till.request(path, message(till)))
+        waited_s.append(clock() - began_s)
+        assert told([answer]) == {COME_AGAIN: 1}
+    assert min(waited_s) * 1000 < budget_ms  # what else this machine does is not the door's
 
 
 async def test_authorisations_are_bounded_and_what_is_refused_sets_nothing_aside(

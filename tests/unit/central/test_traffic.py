@@ -54,8 +54,9 @@ async def call(
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/v1/till/push", "till"), ("/v1/enrol", "till"), ("/v1/bundles/ab", "till"),
-        ("/v1/health", "till"), ("/v1/app/courier", "app"), ("/v1/partner/accruals/x", "app"),
+        ("/v1/till/push", "till"), ("/v1/enrol", "open"), ("/v1/bundles/ab", "open"),
+        ("/v1/health", "open"), ("/v1/ready", "open"),
+        ("/v1/app/courier", "app"), ("/v1/partner/accruals/x", "app"),
         ("/v1/oauth/token", "sign_in"), ("/v1/oauth/revoke", "sign_in"),
         ("/v1/exposure", "office"), ("/", "office"), ("/v2/unheard-of", "office"),
     ],

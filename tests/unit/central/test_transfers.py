@@ -1,6 +1,7 @@
 """Points that went from till to till: spent by whoever had them, home once, stranded ones found."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,12 @@ import msgspec
 import pytest
 
 from central.database.pool import Pool
+from central.rights.grants import Holder
 from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
 from central.streams.transfers import left_with_others
 from sync import cycle
-from sync.messages import Grant, HelloAnswer, PullAnswer, Roster
+from sync.messages import AuthoriseRequest, Grant, HelloAnswer, PullAnswer, Roster
 from sync.neighbours import transfer_content
 from sync.records import GrantReturnRecord, Source, XferInRecord, XferOutRecord
 from tests.support.centre import NOW_MS, JoinedCentre, Totals, joined_centre
@@ -397,6 +399,59 @@ async def test_a_sale_waits_a_moment_for_what_another_till_gives_back(pool: Pool
         answer, _ = await asyncio.gather(elsewhere.authorise("s9", 7, 250), gives_back())
         assert sum(grant.points for grant in answer.authorisations) == 250
         assert answer.held_elsewhere_points == 0
+
+
+async def test_a_sale_gets_what_came_in_time(pool: Pool) -> None:
+    async with joined_centre(pool, RightsSettings(recall_wait_ms=1_500)) as centre:
+        p = await pair(centre)
+        elsewhere = await centre.till()
+        await elsewhere.push()
+
+        async def gives_back() -> None:
+            while p.grant.grant_id not in (await p.vault.pull()).recalls:
+                pass
+            await centre.post(p.vault, p.vault.give_back(p.grant, 120))
+
+        answer, _ = await asyncio.gather(elsewhere.authorise("s9", 7, 250), gives_back())
+        assert sum(grant.points for grant in answer.authorisations) == 120
+        assert answer.held_elsewhere_points == 180
+
+
+async def test_a_sale_waits_no_longer_than_it_may_whatever_its_looks_wait_for(pool: Pool) -> None:
+    async with joined_centre(pool, RightsSettings(recall_wait_ms=200)) as centre:
+        p = await pair(centre)
+        await centre.post(p.vault, p.vault.give_back(p.grant, 120))
+        elsewhere = await centre.till()
+        await elsewhere.push()
+        holder = Holder(
+            till_id=elsewhere.till_id,
+            incarnation=elsewhere.incarnation,
+            session=elsewhere.session,
+        )
+        wish = AuthoriseRequest(
+            key="s9", account_id=7, points=250, incarnation=elsewhere.incarnation
+        )
+        door = _ShutDoor()
+        async with asyncio.timeout(10):
+            answer = await centre.parts.desk.rights.authorise(wish, holder, door=door)
+        assert door.entered == 2
+        assert [grant.points for grant in answer.authorisations] == [120]
+        assert answer.held_elsewhere_points == 180
+
+
+class _ShutDoor(AbstractAsyncContextManager[None]):
+    """Nobody gets in after the first."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+
+    async def __aenter__(self) -> None:
+        self.entered += 1
+        if self.entered > 1:
+            await asyncio.Event().wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave."""
 
 
 async def test_a_sale_does_not_wait_for_a_till_nobody_hears(pool: Pool) -> None:

@@ -4,10 +4,14 @@ Each test that names one (design: sync 6) fails for the naive variant.
 """
 
 import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from central.bootstrap import tend_rights_for_ever
+from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
@@ -47,6 +51,14 @@ async def tended(centre: JoinedCentre, days: int = 0) -> Tended:
     )
 
 
+def scans(plan: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
+    """Yield the steps of an executed plan that read a table."""
+    if plan.get("Relation Name") == table:
+        yield plan
+    for below in plan.get("Plans", ()):
+        yield from scans(below, table)
+
+
 async def state(centre: JoinedCentre, grant: Grant) -> tuple[str, int, int]:
     """Return a right's state, what it holds and what the pool keeps for it."""
     row = await centre.pool.fetchrow(
@@ -57,6 +69,39 @@ async def state(centre: JoinedCentre, grant: Grant) -> tuple[str, int, int]:
 
 
 # Frozen
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("to_freeze", (2, 1, 500)), ("to_freeze_of_revoked", (500,)), ("to_thaw", (1, 500))],
+)
+async def test_rights_that_live_are_not_looked_through(
+    centre: JoinedCentre, name: str, arguments: tuple[int, ...]
+) -> None:
+    """Every minute, in every process: a chain's tills hold millions."""
+    _, grant = await vault_with_grant(centre)
+    tills = [(await centre.till()).till_id for _ in range(20)]
+    columns = "purpose, incarnation, session, points, outstanding, not_after_ms, body"
+    async with centre.pool.acquire() as connection:
+        undone = connection.transaction()
+        await undone.start()
+        await connection.execute(
+            f"insert into right_grant (account_id, grant_id, issued_at_ms, till_id, {columns})"
+            f" select account_id, grant_id || n || '-' || t, issued_at_ms, t, {columns} from"
+            " right_grant, generate_series(1, 200) n, unnest($2::int[]) t where grant_id = $1",
+            grant.grant_id,
+            tills,
+        )
+        await connection.execute("analyze right_grant; analyze till")
+        statement = load_queries("central.rights", "queries.sql")[name]
+        plan = await connection.fetchval(
+            "explain (analyze, timing off, format json) " + statement, *arguments
+        )
+        await undone.rollback()
+    read = list(scans(json.loads(plan)[0]["Plan"], "right_grant"))
+    assert read
+    for scan in read:
+        assert scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) == 0, plan
 
 
 async def test_a_silent_tills_right_is_frozen_at_its_end_and_nothing_is_released(

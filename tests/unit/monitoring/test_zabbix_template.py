@@ -52,7 +52,8 @@ def test_it_is_of_the_version_it_says_and_names_each_thing_once() -> None:
 
 def test_one_call_to_the_centre_feeds_every_item() -> None:
     master, *others = ITEMS
-    assert (master["type"], master["url"]) == ("HTTP_AGENT", "{$TILLSIDE.URL}/metrics")
+    # It reads one process, which need not be the one of several that tells Prometheus.
+    assert (master["type"], master["url"]) == ("HTTP_AGENT", "{$TILLSIDE.URL}/metrics?database=1")
     macros = {macro["macro"] for macro in TEMPLATE["macros"]}
     assert set(re.findall(r"\{\$[A-Z.]+\}", FILE.read_text("utf-8"))) == macros
     for item in (*others, *PROTOTYPES, *TEMPLATE["discovery_rules"]):

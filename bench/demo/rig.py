@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +21,10 @@ from pos_adapters.simulated_register.client import TillApiClient
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.02
+_PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to outgoing connections."""
+_PORTS_TRIED = 100
+_LOG_CHARS = 2_000
 
 AGENT_SETTINGS = {
     # Generous budgets keep a busy machine from counting as a lost link;
@@ -71,7 +77,7 @@ class CentreProcess:
         command = tillside("central", "serve", "--data", self.folder, "--port", port)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        wait_until(address.exists, f"the centre did not start; see {self.log}", self.process)
+        wait_until(address.exists, "the centre did not start", self.process, log=self.log)
         return address.read_text(encoding="ascii").strip()
 
     def stop(self) -> None:
@@ -121,9 +127,7 @@ class TillProcess:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
-        wait_until(
-            self.answers, f"the agent {self.name} did not start; see {self.log}", self.process
-        )
+        wait_until(self.answers, f"the agent {self.name} did not start", self.process, log=self.log)
 
     def kill(self) -> None:
         """Kill -9: no farewell, whatever it is doing."""
@@ -238,11 +242,16 @@ class Rig:
 
 
 def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a loopback port that is free now, and that no outgoing connection is given meanwhile.
+
+    Raises:
+        RigError: none of those that were tried is free.
+    """
+    for port in random.SystemRandom().sample(_PORTS, _PORTS_TRIED):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RigError("no free port was found")
 
 
 def wait_until(
@@ -251,11 +260,13 @@ def wait_until(
     process: subprocess.Popen[bytes] | None = None,
     *,
     every_s: float = _POLL_S,
+    log: Path | None = None,
 ) -> None:
     """Wait for a condition.
 
     Args:
         every_s: how often it is looked at.
+        log: of the process; its end is told where the condition does not come to hold.
 
     Raises:
         RigError: it does not come to hold, or the process ended.
@@ -263,8 +274,13 @@ def wait_until(
     deadline = time.monotonic() + START_TIMEOUT_S
     while not holds():
         if time.monotonic() > deadline or (process is not None and process.poll() is not None):
-            raise RigError(otherwise)
+            raise RigError(otherwise if log is None else f"{otherwise}; {log} {_end_of(log)}")
         time.sleep(every_s)
+
+
+def _end_of(log: Path) -> str:
+    said = log.read_text(encoding="utf-8", errors="replace").strip()
+    return f"ends with\n{said[-_LOG_CHARS:]}" if said else "is empty"
 
 
 def stop_process(process: subprocess.Popen[bytes] | None) -> None:

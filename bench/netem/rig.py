@@ -45,7 +45,7 @@ class HostedCentre(CentreProcess):
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(address.exists, f"the centre did not start; see {self.log}", self.process)
+        wait_until(address.exists, "the centre did not start", self.process, log=self.log)
         return address.read_text(encoding="ascii").strip()
 
 
@@ -84,9 +84,7 @@ class HostedTill(TillProcess):
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
-        wait_until(
-            self.answers, f"the agent {self.name} did not start; see {self.log}", self.process
-        )
+        wait_until(self.answers, f"the agent {self.name} did not start", self.process, log=self.log)
 
     def move_in(self) -> None:
         """Have the calling thread be on the till's host from now on, as its register is."""

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,6 +21,7 @@ import nats
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bench.demo.rig import free_port
 from central.outreach.opening import open_sink
 from central.outreach.port import EventSink
 
@@ -60,14 +61,6 @@ class Broker(Protocol):
 
     async def read(self, place: str, count: int) -> list[Received]:
         """Return the first events of a place; those of a key in the order it has them."""
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -13,11 +13,12 @@ import pytest
 import pytest_asyncio
 from nats.js.api import StreamConfig
 
+from bench.demo.rig import free_port
 from central.errors import ConfigurationError
 from central.outreach.events import StoredEvent
 from central.outreach.opening import open_sink
 from central.outreach.port import TAKEN, EventSink, SinkUnavailableError
-from tests.support.brokers import Broker, KafkaBroker, NatsBroker, RabbitBroker, free_port
+from tests.support.brokers import Broker, KafkaBroker, NatsBroker, RabbitBroker
 
 BROKERS: dict[str, type[NatsBroker | KafkaBroker | RabbitBroker]] = {
     "nats": NatsBroker,

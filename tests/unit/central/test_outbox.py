@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bench.demo.rig import free_port
 from central.database.pool import Pool
 from central.errors import NotFoundError
 from central.ledger.adjustments import (
@@ -44,7 +45,7 @@ from central.privacy.customers import CustomerDesk
 from central.privacy.erasing import ask_erasure, tend_erasures
 from central.rules import releases
 from central.system import System
-from tests.support.brokers import NatsBroker, free_port
+from tests.support.brokers import NatsBroker
 from tests.support.centre import BUNDLE, PERSONAL_KEYS, JoinedCentre, joined_centre
 from tests.support.command_line import Ended, central
 from tests.support.explained import explained_pool

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
+from bench.demo.rig import free_port
 from central.config import CentralConfig, make_config
 from central.database.pool import Pool
 from central.observability.side_server import SideServer
@@ -32,12 +32,6 @@ async def served(config: CentralConfig) -> tuple[asyncio.Task[None], str]:
         assert not serving.done(), serving
         await asyncio.sleep(0.02)
     return serving, address.read_text("ascii").strip()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("has_port", [False, True])

@@ -60,7 +60,10 @@ class Planned:
 
 
 def plan(trade: Trade, stage: Stage, count: int) -> list[Planned]:
-    """Return so many purchases, calculated as far as they can be before."""
+    """Return so many purchases, calculated as far as they can be before.
+
+    That may take minutes in which nobody says anything: the tills hang up before the centre does.
+    """
     planned = []
     for number in range(count):
         key, account_id = trade.new_key(), trade.customer()
@@ -68,6 +71,8 @@ def plan(trade: Trade, stage: Stage, count: int) -> list[Planned]:
         place = stage.tills[number % len(stage.tills)].place
         body = None if redeems else trade.sale(key, place, account_id)
         planned.append(Planned(key, account_id, body))
+    for till in stage.tills:
+        till.line.close()
     return planned
 
 

@@ -1,6 +1,5 @@
 """Tries every story of a world, shortest first, and says the first that breaks a promise."""
 
-from collections import deque
 from dataclasses import dataclass
 
 from tests.model.protocol import Message, Size, State, beginning, free, steps
@@ -11,12 +10,14 @@ class Verdict:
     """What trying everything came to.
 
     Attributes:
+        steps: every story of so many steps was tried.
         broken: the promise; empty where every state keeps all of them.
         story: the shortest way there.
         is_whole: every state was seen; false where the limit came first.
     """
 
     states: int
+    steps: int
     broken: str = ""
     story: tuple[str, ...] = ()
     is_whole: bool = True
@@ -92,7 +93,8 @@ def _on_its_way(state: State, message: Message) -> tuple[int, int]:
         case ("transfer", int(number), int(grant), int(to), int(incarnation)):
             till = state.tills[to]
             is_open = till.incarnation == incarnation and ("transfer", number) not in till.taken
-            return grant, int(is_open)
+            is_again = ("delivered", "transfer", number) in state.net
+            return grant, int(is_open and not is_again)
     return 0, 0
 
 
@@ -108,18 +110,20 @@ def check(size: Size, *, states_max: int = 1 << 62) -> Verdict:
     """Try everything that may happen, breadth first, so that a story found is the shortest."""
     first = beginning(size)
     came_from: dict[State, tuple[State, str] | None] = {first: None}
-    waiting = deque([first])
-    while waiting:
-        state = waiting.popleft()
-        if broken := broken_promise(state, size):
-            return Verdict(len(came_from), broken, _story(came_from, state))
-        if len(came_from) > states_max:
-            return Verdict(len(came_from), is_whole=False)
-        for name, after in steps(state, size):
-            if after not in came_from:
-                came_from[after] = (state, name)
-                waiting.append(after)
-    return Verdict(len(came_from))
+    latest, longest = [first], -1
+    while latest:
+        following = []
+        for state in latest:
+            if broken := broken_promise(state, size):
+                return Verdict(len(came_from), longest, broken, _story(came_from, state))
+            if len(came_from) > states_max:
+                return Verdict(len(came_from), longest, is_whole=False)
+            for name, after in steps(state, size):
+                if after not in came_from:
+                    came_from[after] = (state, name)
+                    following.append(after)
+        latest, longest = following, longest + 1
+    return Verdict(len(came_from), longest)
 
 
 def _story(came_from: dict[State, tuple[State, str] | None], state: State) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ NAIVE = {
     "N17": "the centre fails over to a copy that is behind",
     "N18": "points that expire are taken though they are held",
     "N19": "points clawed back are taken though they are held",
-    "N20": "an old grant is delivered to a till that came back unnoticed",
+    "N20": "what was delivered is delivered again to a till that came back unnoticed",
     "S4": "records that diverge from the stream are dropped",
     "C1": "a grant by courier is taken as often as its code is shown",
     "C2": "an ask outlives its incarnation, and any takes the grant for it",
@@ -312,12 +312,7 @@ def _arrives(state: State, message: Message, size: Size) -> Iterator[Step]:
         case ("grant", int(grant), int(number), int(incarnation), int(points)):
             yield from _grant_arrives(state, (grant, number, incarnation, points), size)
         case ("transfer", int(transfer), int(grant), int(to), int(incarnation)):
-            till = state.tills[to]
-            if till.incarnation != incarnation and "N15" not in size.naive:
-                return
-            taken = _take(till, "transfer", transfer, grant, 1, twice="N5" in size.naive)
-            if taken is not None:
-                yield f"till {to} takes transfer {transfer}", _changed(state, to, taken)
+            yield from _transfer_arrives(state, (transfer, grant, to, incarnation), size)
         case ("less", int(grant), int(notice)):
             yield from _notice_arrives(state, grant, notice)
         case ("ask" | "over" | "courier", *_):
@@ -330,7 +325,7 @@ def _arrives(state: State, message: Message, size: Size) -> Iterator[Step]:
 
 def _grant_arrives(state: State, told: tuple[int, int, int, int], size: Size) -> Iterator[Step]:
     grant, number, incarnation, points = told
-    till, once = state.tills[number], ("delivered", grant)
+    till, once = state.tills[number], ("delivered", "grant", grant)
     if size.unnoticed and "N20" not in size.naive and once in state.net:
         return  # a session is live once: no old grant is ever delivered again
     if till.incarnation != incarnation and "N14" not in size.naive:
@@ -338,6 +333,18 @@ def _grant_arrives(state: State, told: tuple[int, int, int, int], size: Size) ->
     taken = _take(till, "grant", grant, grant, points, twice="N4" in size.naive)
     if taken is not None:
         yield f"till {number} takes grant {grant}", _changed(state, number, taken, once)
+
+
+def _transfer_arrives(state: State, told: tuple[int, int, int, int], size: Size) -> Iterator[Step]:
+    transfer, grant, to, incarnation = told
+    till, once = state.tills[to], ("delivered", "transfer", transfer)
+    if size.unnoticed and "N20" not in size.naive and once in state.net:
+        return  # an open nonce is in memory alone: no image brings it back
+    if till.incarnation != incarnation and "N15" not in size.naive:
+        return
+    taken = _take(till, "transfer", transfer, grant, 1, twice="N5" in size.naive)
+    if taken is not None:
+        yield f"till {to} takes transfer {transfer}", _changed(state, to, taken, once)
 
 
 def _carried(state: State, message: Message, size: Size) -> Iterator[Step]:

@@ -4,68 +4,7 @@ import pytest
 
 from tests.model.checker import check
 from tests.model.protocol import NAIVE, Size
-
-SOUND = {
-    "plain": Size(),
-    "three points": Size(balance=3),
-    "transfers": Size(transfers=1),
-    "unknown outcome": Size(unknown=1),
-    "expiry and clawback": Size(expiries=1, clawbacks=1),
-    "restore": Size(restores=1),
-    "write-off": Size(write_offs=1, pool=2),
-    "risk budget": Size(risk=1, grants=1, goods=3),
-    "risk budget, restore": Size(
-        risk=2, grants=0, online=0, tills=1, pool=3, restores=2, write_offs=2, goods=4
-    ),
-    "risk budgets of two tills, restore": Size(
-        risk=1, grants=0, online=0, pool=2, restores=1, write_offs=1, goods=4
-    ),
-    "risk budget, unnoticed restore": Size(
-        risk=1, grants=0, online=0, tills=1, pool=2, restores=1, unnoticed=True, goods=3
-    ),
-    "unnoticed restore": Size(restores=1, unnoticed=True, grants=1, online=1),
-    "one grant, everything at once": Size(
-        grants=1,
-        transfers=1,
-        restores=1,
-        write_offs=1,
-        unknown=1,
-        expiries=1,
-        clawbacks=1,
-        pool=2,
-    ),
-    "by courier": Size(asks=1, online=1, tills=1),
-    "by courier, restore": Size(asks=1, grants=1, restores=1, tills=1),
-    "by courier, unnoticed restore": Size(asks=1, grants=1, restores=1, unnoticed=True, tills=1),
-    "by courier, everything": Size(
-        asks=1, grants=1, restores=1, write_offs=1, pool=1, grant_points=(1,), online=1
-    ),
-    "transfers and restore": Size(grants=1, transfers=2, restores=1, online=0, grant_points=(1,)),
-}
-
-WORLDS = {
-    "N3": Size(write_offs=1, naive=frozenset({"N3"})),
-    "N5": Size(transfers=1, naive=frozenset({"N5"})),
-    "N6": Size(transfers=1, naive=frozenset({"N6"})),
-    "N9": Size(transfers=1, grants=1, naive=frozenset({"N9"})),
-    "N11": Size(unknown=1, naive=frozenset({"N11"})),
-    "N12": Size(restores=1, naive=frozenset({"N12"})),
-    "N13": Size(restores=1, naive=frozenset({"N13"})),
-    "N14": Size(restores=1, naive=frozenset({"N14"})),
-    "N15": Size(grants=1, transfers=1, restores=1, naive=frozenset({"N15"})),
-    "N18": Size(expiries=1, naive=frozenset({"N18"})),
-    "N19": Size(clawbacks=1, naive=frozenset({"N19"})),
-    "N20": Size(grants=1, restores=1, unnoticed=True, naive=frozenset({"N20"})),
-    "C1": Size(asks=1, grants=1, tills=1, naive=frozenset({"C1"})),
-    "C2": Size(asks=1, grants=1, restores=1, tills=1, naive=frozenset({"C2"})),
-    "C3": Size(asks=1, grants=1, tills=1, naive=frozenset({"C3"})),
-    "R1": Size(risk=1, tills=1, grants=0, pool=1, restores=1, naive=frozenset({"R1"})),
-    "R2": Size(
-        risk=1, tills=1, grants=0, pool=0, restores=1, write_offs=1, naive=frozenset({"R2"})
-    ),
-    "S4": Size(grants=1, restores=1, unnoticed=True, naive=frozenset({"S4"})),
-}
-"""The smallest world in which a naive variant can go wrong; the plain one where none is named."""
+from tests.model.worlds import NAIVE_WORLDS, SOUND
 
 STATES_MAX = 200_000
 
@@ -80,7 +19,7 @@ def test_every_story_keeps_every_promise(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAIVE)
 def test_without_one_rule_some_story_breaks_a_promise(name: str) -> None:
-    verdict = check(WORLDS.get(name, Size(naive=frozenset({name}))), states_max=STATES_MAX)
+    verdict = check(NAIVE_WORLDS.get(name, Size(naive=frozenset({name}))), states_max=STATES_MAX)
     assert verdict.broken, f"{name}, {NAIVE[name]}: not found in {verdict.states} states"
     assert len(verdict.story) > 1
 

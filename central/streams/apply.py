@@ -24,7 +24,7 @@ from central.rules.library import RuleLibrary
 from central.streams import movements, refunds, sales, staleness, transfers
 from central.streams.batch import Batch
 from central.streams.items import Item
-from central.streams.parked import unpark_found
+from central.streams.parked import Unparking
 from central.streams.recalculating import recalculate
 from central.streams.sharing import Share
 from central.streams.stored import Decision, StoredRecord, rejected
@@ -81,6 +81,7 @@ class Applier:
         together_max: the most records in one transaction.
         due: which releases tills should have.
         share: which tills' records are this one's.
+        unparking: what wakes records that wait.
     """
 
     pool: Pool
@@ -89,10 +90,11 @@ class Applier:
     together_max: int = TOGETHER_MAX
     due: DueRules = field(default_factory=DueRules)
     share: Share = field(default_factory=Share)
+    unparking: Unparking = field(default_factory=Unparking)
 
     async def apply_pending(self, records_max: int = BATCH_RECORDS) -> int:
         """Apply records of the share in order of arrival; returns how many came to an end."""
-        await unpark_found(self.pool)
+        await self.unparking.look(self.pool)
         slices = self.share.slices() if self.share.of > 1 else None
         rows = await self.pool.fetch(_SQL["to_apply"], records_max, BATCH_BYTES, slices)
         if rows:

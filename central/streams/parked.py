@@ -5,6 +5,8 @@ for by itself: the three may be on different machines (docs/growth.md).
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
@@ -12,20 +14,32 @@ from central.streams.stored import wait_for_card
 
 _SQL = load_queries("central.streams", "parked.sql")
 
+NAMES_AT_ONCE: Final = 500
 
-async def unpark_found(pool: Pool) -> None:
-    """Let records be decided again whose cards, receipts or transfers are known by now.
 
-    And those that were given up, which end with that (`central.streams.parked_queue`).
+@dataclass(slots=True)
+class Unparking:
+    """Lets records be decided again whose cards, receipts or transfers are known by now.
+
+    And those that were given up, which end with that (`central.streams.parked_queue`). Years of
+    receipts may wait for cards nobody loads, and every batch of posting looks here first: so a look
+    takes some names and the next one goes on behind them.
     """
-    waited_for = [name for (name,) in await pool.fetch(_SQL["waited_for"])]
-    if not waited_for:
-        return
-    await pool.execute(_SQL["unpark_given_up"])
-    async with pool.acquire() as connection:
-        found = await find_arrived(connection, waited_for)
-    if found:
-        await pool.execute(_SQL["unpark"], found)
+
+    _after: str = ""
+
+    async def look(self, pool: Pool) -> None:
+        """Look at the next names that records wait for."""
+        rows = await pool.fetch(_SQL["waited_for"], self._after, NAMES_AT_ONCE)
+        names = [name for (name,) in rows]
+        self._after = names[-1] if len(names) == NAMES_AT_ONCE else ""
+        if not names:
+            return
+        await pool.execute(_SQL["unpark_given_up"], names)
+        async with pool.acquire() as connection:
+            found = await find_arrived(connection, names)
+        if found:
+            await pool.execute(_SQL["unpark"], found)
 
 
 async def find_arrived(connection: Connection, waited_for: Iterable[str]) -> list[str]:

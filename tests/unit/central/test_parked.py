@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from central.errors import BadRequestError, ConflictError, NotFoundError
+from central.streams import parked as unparking
 from central.streams.parked_queue import ParkedRecord, give_up, list_parked
 from central.streams.stored import PARKED_DAYS_MAX
 from sync import cycle
@@ -50,6 +51,33 @@ async def test_nothing_waits_where_nothing_was_parked(centre: JoinedCentre) -> N
     till = await centre.till()
     await centre.post(till, till.sale("s1", account=7))
     assert await parked(centre) == []
+
+
+async def test_however_many_wait_a_look_takes_some_and_the_next_goes_on(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unparking, "NAMES_AT_ONCE", 2)
+    await centre.customer(7, 300)
+    till = await centre.till()
+    cards = sorted(("4000", "4001", "4002", "4003", "4004"), key=till.card)
+    await centre.post(till, *(till.sale(f"s{card}", card=card) for card in cards))
+    # Loaded between looking for the cards and parking the records, so nothing wakes them.
+    for card in (cards[0], cards[4]):
+        await centre.pool.execute(
+            "insert into card (card, account_id) values ($1, 7)", till.card(card)
+        )
+    posted = []
+    for _ in range(3):  # the look after posting took the first two names
+        await centre.parts.applier.apply_pending()
+        posted.append((await centre.totals(7)).posted)
+    assert posted == [300, 400, 500]
+    await centre.pool.execute(
+        "insert into card (card, account_id) values ($1, 7)", till.card(cards[1])
+    )
+    for _ in range(3):  # of four names, and from the first again
+        await centre.parts.applier.apply_pending()
+    assert (await centre.totals(7)).posted == 600
+    assert len(await parked(centre)) == 2
 
 
 async def test_the_queue_tells_what_waits_for_what_the_oldest_first(centre: JoinedCentre) -> None:

@@ -22,7 +22,7 @@ from central.programmes.wallets import list_wallets
 from central.rules.library import load_bundle
 from central.staff.audit import AuditRow, read_audit
 from central.staff.persons import add_person
-from central.streams.parked import unpark_found
+from central.streams.parked import Unparking
 from central.streams.sales import ANOTHER_PROGRAMME
 from loyalty.bundle import Bundle
 from loyalty.compilation import Rules
@@ -182,7 +182,7 @@ async def test_a_record_that_was_parked_as_its_card_came_is_found(centre: Joined
         "insert into card (card, account_id, programme) values ($1, 107, 'blue')",
         blue.card("4000"),
     )
-    await unpark_found(centre.pool)
+    await Unparking().look(centre.pool)
     await centre.apply()
     assert await last_outcome(centre, blue) == "accepted"
 

@@ -100,7 +100,7 @@ promtool: ## Fetch Debian's promtool, which tests the centre's alert rules, into
 simulate: $(ENVIRONMENT) ## Many tills, stores and a centre with faults, one world per seed (SEEDS=10000)
 	$(PY) -m bench.simulate --seeds $(SEEDS) --plants
 
-soak: $(ENVIRONMENT) ## Keep a centre and its tills busy for long and watch them (SOAK_ARGS=...)
+soak: $(ENVIRONMENT) ## Simulated worlds of a month, for an hour (SOAK_ARGS="--minutes 600")
 	$(PY) -m bench.soak $(SOAK_ARGS)
 
 crash: $(ENVIRONMENT) ## Cut the power at every operation of a till's day, kill -9 real processes (CRASH_ARGS='--cuts 500')

@@ -15,6 +15,7 @@ from central.api.app import make_app
 from central.api.app_routes import AppRoutes
 from central.api.customer_routes import CustomerRoutes
 from central.api.ledger_routes import LedgerRoutes
+from central.api.long_calls import LongCalls
 from central.api.oauth_routes import OauthRoutes
 from central.api.office_routes import OfficeRoutes
 from central.api.open_routes import OpenRoutes
@@ -26,7 +27,6 @@ from central.api.till_routes import TillRoutes
 from central.availability.counting import fold as fold_service
 from central.availability.counting import sweep as sweep_service
 from central.config import CentralConfig
-from central.console.status_page import StatusPage
 from central.database.embedded import start_embedded
 from central.database.opening import make_ready
 from central.database.pool import Pool, Pools, open_pool
@@ -52,7 +52,7 @@ from central.streams.sharing import share_for_ever
 from central.streams.used_codes import forget as forget_codes
 from central.system import System
 from central.tills.desk import TillDesk
-from central.tills.feed import sweep, watch_epoch
+from central.tills.feed import SWEPT_MAX, sweep, watch_epoch
 from central.tills.front import TillFront
 from central.tills.told_accounts import ToldAccounts
 from central.tills.waiting import WaitingRoom
@@ -122,6 +122,7 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
     counters = CounterDesk(pool, system, keys.centre, rights, library)
     directory = RuleDirectory(pool, system)
     told = ToldAccounts(pool)
+    long_calls = LongCalls()
     desk = TillDesk(
         pool, RightsDesk(pool, system, keys.centre, rights), counters, system, ingested, directory,
         TillFront(pool, system, durable),
@@ -132,7 +133,8 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
     app = make_app(
         TillRoutes(pool, desk, keys, rates),
         OpenRoutes(pool, keys, system, directory),
-        OfficeRoutes(pools.office, keys, library),
+        OperationsRoutes(pools.office, keys, system),  # one of its paths looks like a receipt's
+        OfficeRoutes(pools.office, keys, library, long_calls),
         OauthRoutes(pools.app, keys, tokens, system),
         AppRoutes(
             pool=pools.app,
@@ -144,10 +146,8 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
         ),
         PartnerRoutes(pool=pools.app, keys=keys, token_public=tokens.public, system=system),
         RuleRoutes(pools.office, keys, system),
-        LedgerRoutes(pools.office, keys, system),
+        LedgerRoutes(pools.office, keys, system, long_calls),
         CustomerRoutes(pools.office, people),
-        OperationsRoutes(pools.office, keys, system),
-        StatusPage(pools.office, library, system),
     )
     # Rules are compiled once in a process, whoever asks for them.
     applier = Applier(pools.processing, library, system)
@@ -155,15 +155,25 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
 
 
 @asynccontextmanager
-async def opened_database(config: CentralConfig, system: System) -> AsyncIterator[Pool]:
+async def opened_database(
+    config: CentralConfig, system: System, *, contracting: bool = False
+) -> AsyncIterator[Pool]:
     """Open the configured database, or an embedded one in the data folder, migrated.
+
+    Args:
+        contracting: as of `make_ready`.
 
     Raises:
         DatabaseUnavailableError: it does not answer or does not fit.
         MigrationError: the schema cannot be brought up to date.
     """
     async with opened_server(config) as dsn:
-        await make_ready(dsn, now_ms=system.now_ms(), with_roles=not config.database)
+        await make_ready(
+            dsn,
+            now_ms=system.now_ms(),
+            with_roles=not config.database,
+            contracting=contracting,
+        )
         pool = await open_pool(dsn, connections_max=config.connections_max)
         try:
             yield pool
@@ -337,7 +347,8 @@ async def tend_feed_for_ever(centre: Centre) -> None:
             if now_ms - swept_at_ms >= _SWEEP_MS:
                 swept = await sweep(centre.behind, now_ms=now_ms)
                 await forget_codes(centre.behind, now_ms=now_ms)
-                swept_at_ms = now_ms
+                if swept < SWEPT_MAX:  # else it goes on at the next look, so that it keeps up
+                    swept_at_ms = now_ms
                 if swept:
                     log.info("feed_swept", rows=swept)
         except _LOST as error:

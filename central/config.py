@@ -6,6 +6,7 @@ A setting's variable is `TILLSIDE_CENTRAL_<NAME>`.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 import msgspec
 
@@ -19,6 +20,8 @@ PREFIX = "TILLSIDE_CENTRAL_"
 _PORT_MAX = 65535
 _BIRTHDAY_DAYS_MAX = 180
 _HOLD_S_MAX = 3600
+_NATS = ("nats", "tls")
+"""Schemes of addresses whose user without a password is a token."""
 
 
 class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +30,7 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         data: folder of keys and, without a database address, of the embedded PostgreSQL.
         database: PostgreSQL address; empty starts an embedded one in the data folder.
-        host, port: where the API and the status page are served; port 0 takes a free one.
+        host, port: where the API is served; port 0 takes a free one.
         grant_points_max: the most set aside of one account for its home store.
         grant_points_min: fewer stay at the centre until they are as many.
         risk_points_per_till: unsettled overdraft budget of one till; 0 = none ever.
@@ -44,8 +47,8 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             between tills and centre has to let a request be silent for so long.
         connections_max: to the database, for the tills' traffic; beside it those for apps, for the
             back office, and for posting what arrived.
-        metrics_host, metrics_port: where metrics and readiness are told, never where tills and apps
-            come; port 0 = metrics are told nowhere.
+        metrics_host, metrics_port: where metrics, readiness and the status page are, never where
+            tills and apps come; port 0 = metrics and page are nowhere.
         mail_server, mail_from, mail_to: what mails about incidents go through, and to whom,
             separated by commas; without a server there are none.
         mail_user, mail_password_file: the account at the server, and the file with its password.
@@ -186,16 +189,11 @@ def make_config(options: Mapping[str, object], environment: Mapping[str, str]) -
         ConfigurationError: a value is wrong; the message names it.
     """
     values: dict[str, object] = {}
-    if _holds_password(str(options.get("database") or "")):
-        raise ConfigurationError(
-            "arguments are seen by everybody on the machine: give a database's password in"
-            f" {PREFIX}DATABASE or in a file named by {PREFIX}DATABASE_FILE"
-        )
     for name in CentralConfig.__struct_fields__:
         if (text := environment.get(PREFIX + name.upper())) is not None:
             values[name] = text
         if options.get(name) is not None:
-            values[name] = str(options[name])
+            values[name] = _without_secret(name, str(options[name]))
     if (file := values.get("database_file")) and not values.get("database"):
         values["database"] = _read_address(Path(str(file)))
     try:
@@ -204,9 +202,19 @@ def make_config(options: Mapping[str, object], environment: Mapping[str, str]) -
         raise ConfigurationError(f"setting wrong: {error}") from error
 
 
-def _holds_password(address: str) -> bool:
-    user = address.partition("://")[2].rpartition("@")[0]
-    return ":" in user or "password=" in address.partition("?")[2]
+def _without_secret(name: str, given: str) -> str:
+    """Return what an argument says, which is no address with a secret in it."""
+    scheme, _, address = given.partition("://")
+    user = address.rpartition("@")[0]
+    is_token = bool(user) and scheme in _NATS
+    if ":" in user or is_token or "password=" in unquote(address.partition("?")[2]):
+        variable = PREFIX + name.upper()
+        or_file = f" or in a file named by {variable}_FILE" if name == "database" else ""
+        raise ConfigurationError(
+            "arguments are seen by everybody on the machine: give an address with a password in"
+            f" {variable}{or_file}"
+        )
+    return given
 
 
 def _read_address(file: Path) -> str:

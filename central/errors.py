@@ -9,6 +9,8 @@ CentralError
  · ForbiddenError               the caller is known and may not do this
    · LimitReachedError          it may not do so much of it
  · OverloadedError              too much waits; the caller is to come again
+ · SlowSenderError              what the caller sends does not come in time
+ · TakesTooLongError            a call may not take so long; a command may
  · TooManyRequestsError         this caller comes too often
  · EnrolmentError               a till cannot be enrolled with this code
  · BadRequestError              a request cannot be read; says where and why
@@ -66,6 +68,26 @@ class LimitReachedError(ForbiddenError):
 
 class OverloadedError(CentralError):
     """More waits here than can be done soon: come again in a moment."""
+
+
+class SlowSenderError(CentralError):
+    """The request has not come in time: send it at once, or over a better line."""
+
+
+class TakesTooLongError(CentralError):
+    """This takes longer than a call may: run the command that takes its time."""
+
+    def __init__(self, longest_s: float, command: str) -> None:
+        """Say what to do instead.
+
+        Args:
+            longest_s: how long a call may take.
+            command: of the centre, which does the same.
+        """
+        super().__init__(
+            f"this takes longer than the {longest_s:g} s a call may: run {command} on the centre's"
+            " machine"
+        )
 
 
 class TooManyRequestsError(CentralError):

@@ -24,6 +24,7 @@ from central.api.till_rates import TillRates
 from central.api.traffic import TrafficControl
 from central.bootstrap import Centre, join_centre
 from central.config import CentralConfig
+from central.console.status_page import StatusPage
 from central.database.opening import make_ready
 from central.database.parts import Part, role_of
 from central.database.pool import Pool, Pools, open_pool
@@ -231,8 +232,11 @@ def _reader(pool: Pool, system: System, config: CentralConfig) -> FigureReader:
 def _beside(
     config: CentralConfig, metrics: MetricsPage, readiness: Readiness
 ) -> Coroutine[Any, Any, None]:
-    """Return what serves metrics and readiness on their own port."""
+    """Return what serves metrics, readiness and the page for people on their own port."""
     routes = [*metrics.routes(), *readiness.routes()]
+    if metrics.reader is not None:
+        routes += StatusPage(metrics.reader).routes()
+        log.info("status_page", url=f"http://{config.metrics_host}:{config.metrics_port}/")
     return serve_beside(routes, host=config.metrics_host, port=config.metrics_port)
 
 
@@ -265,7 +269,7 @@ def _behind(centre: Centre, config: CentralConfig) -> list[Coroutine[Any, Any, N
 
 
 def _outreach(pool: Pool, system: System, config: CentralConfig) -> list[Coroutine[Any, Any, None]]:
-    """Return what tells others of what happened.
+    """Return what tells others of what happened, and keeps what is wrong whoever is told.
 
     Raises:
         ConfigurationError: the events' address means no broker that is known here, or the
@@ -274,12 +278,11 @@ def _outreach(pool: Pool, system: System, config: CentralConfig) -> list[Corouti
     parts: list[Coroutine[Any, Any, None]] = []
     if config.events:
         parts.append(Relay(pool, open_sink(config.events), system).run())
-    if (mail := config.mail()) is not None:
-        repeat_ms = config.alert_repeat_min * _MS_PER_MINUTE
-        book = IncidentBook(pool, config.mail_language, repeat_ms)
-        reader = _reader(pool, system, config)
-        watch = Watch(pool, reader, book, mail, system, config.mail_language)
-        parts.append(watch_for_ever(watch))
+    mail = config.mail()
+    repeat_ms = config.alert_repeat_min * _MS_PER_MINUTE
+    book = IncidentBook(pool, config.mail_language, repeat_ms, tells=mail is not None)
+    watch = Watch(pool, _reader(pool, system, config), book, mail, system, config.mail_language)
+    parts.append(watch_for_ever(watch))
     return parts
 
 

@@ -1,6 +1,5 @@
 """What holds for every test: seeds that repeat a failure, a clean environment, loopback only."""
 
-import ipaddress
 import os
 import random
 import sys
@@ -13,6 +12,7 @@ import pytest
 import structlog
 
 from tests.support.effort import examples, try_times
+from tests.support.reach import machines_of, refuse_foreign_hosts
 
 pytest_plugins = ["tests.support.postgres"]
 
@@ -25,6 +25,8 @@ _LONG = {"acceptance", "crash", "model", "netem", "oracle", "property", "simulat
 # Read now: the tests themselves run without any TILLSIDE_* variable.
 _GIVEN_RUN = os.environ.get("TILLSIDE_TEST_RUN")
 """CI names one: what fails there failed because of the change, and not because of the draw."""
+_GIVEN_SERVER = os.environ.get("TILLSIDE_TEST_CITUS_DSN") or os.environ.get("TILLSIDE_TEST_DSN", "")
+"""PostgreSQL, which may be on another machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     workerinput = getattr(config, "workerinput", {})
     given = int(_GIVEN_RUN) if _GIVEN_RUN else 0
     config.stash[RUN] = workerinput.get("run") or given or random.SystemRandom().getrandbits(32)
-    sys.addaudithook(_refuse_foreign_hosts)
+    sys.addaudithook(refuse_foreign_hosts(machines_of(_GIVEN_SERVER)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -141,35 +143,3 @@ def _environment_without_settings() -> Iterator[None]:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written instead of compared."""
     return bool(request.config.getoption("--update-golden"))
-
-
-def _refuse_foreign_hosts(event: str, arguments: tuple[object, ...]) -> None:
-    """Fail the test that looks up or connects to another machine; sockets here are all on loopback.
-
-    An audit hook sees every socket of this process, whichever library opened it. It fails the test
-    instead of raising OSError, which the code under test would take for a line that is down.
-    """
-    if event in {"socket.connect", "socket.sendto"}:
-        address = arguments[1]
-        host = address[0] if isinstance(address, tuple) else None
-    elif event == "socket.getaddrinfo":
-        host = arguments[0]
-        if host is not None and _address(host) is not None:
-            return  # nothing is asked of anybody to read an address
-    else:
-        return
-    if isinstance(host, str | bytes) and not _is_loopback(host):
-        pytest.fail(f"{event}: a test reached for {host!r}, which is not on this machine")
-
-
-def _is_loopback(host: str | bytes) -> bool:
-    address = _address(host)
-    return host in {"", "localhost", b"localhost"} if address is None else address.is_loopback
-
-
-def _address(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

@@ -5,6 +5,7 @@ open, and never again (design: sync 4.9). All changes happen inside a transactio
 what voids the till's rights deletes its asks as well (`Rights`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.journal.database import Database
@@ -85,3 +86,8 @@ class CourierAsks:
     def close(self, ask: OpenAsk) -> None:
         """End an ask: a grant was taken for it, or it is no longer wanted."""
         self._database.run("delete from courier_ask where number = ?", ask.number)
+
+    def forget(self, cards: Sequence[bytes]) -> None:
+        """End the asks for cards nobody is known by any more; HELLO says that they are over."""
+        for card in cards:
+            self._database.run("delete from courier_ask where card = ?", card)

@@ -122,6 +122,11 @@ class OwnCountRows:
                 subject, counter, plus, *whose, used_at, *at,
             )  # fmt: skip
 
+    def know_anybody(self) -> bool:
+        """Say whether anything is counted of an account; of cards nobody knew is not asked."""
+        row = self._database.row("select 1 from own_count where account_id > 0 limit 1")
+        return row is not None
+
     def forget(self, account_ids: Sequence[int], cards: Sequence[bytes]) -> None:
         """Forget what accounts and their cards have counted: nobody will show them any more."""
         for account_id in account_ids:

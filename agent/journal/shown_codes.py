@@ -45,6 +45,10 @@ class ShownCodes:
         )  # fmt: skip
         self._database.run("delete from shown_code where step < ?", step - STEPS_KEPT)
 
+    def know_anybody(self) -> bool:
+        """Say whether anybody's code was shown."""
+        return self._database.row("select 1 from shown_code limit 1") is not None
+
     def forget(self, account_ids: Sequence[int]) -> None:
         """Forget which codes accounts have shown: none of theirs will be good again."""
         for account_id in account_ids:

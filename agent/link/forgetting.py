@@ -1,7 +1,8 @@
 """Forgets customers who were erased, as the centre tells them, and says how far it has (centre 8).
 
 The number up to which nobody is left stands in the same file as the accounts: whatever becomes of
-that file, they come and go together.
+that file, they come and go together. What the journal knows of accounts outlives it: a till that
+lost the file is told everybody anew.
 """
 
 import msgspec
@@ -36,12 +37,19 @@ class Forgetting:
         return self._confirmed
 
     def hear_hello(self, newest: int) -> None:
-        """Take the centre's newest number; where no account was ever told, nobody is to forget."""
+        """Take the centre's newest number; where no account is known, nobody is to forget."""
         cache = self._till.cache
-        is_new = cache.value("forgotten", Through) is None and not cache.account_count()
-        if newest and is_new:
+        if newest and cache.value("forgotten", Through) is None and not self._know_anybody():
             cache.put_value("forgotten", Through(newest))
         self._newest = newest
+
+    def _know_anybody(self) -> bool:
+        cache, journal = self._till.cache, self._till.journal
+        return (
+            cache.account_count() > 0
+            or journal.own_counts.know_anybody()
+            or journal.shown_codes.know_anybody()
+        )
 
     def hear(self, newest: int) -> None:
         """Take the centre's newest number, where it tells one."""
@@ -60,7 +68,7 @@ class Forgetting:
         """Forget the customers told, then keep the number, so that a crash repeats and never skips.
 
         What they bought stays in the journal until it is pruned: facts of finance, under an
-        account's number.
+        account's number. So does what a card has counted that no account here is known by.
         """
         through = self._through()
         self._confirmed = through
@@ -74,6 +82,7 @@ class Forgetting:
         with journal.transaction():
             journal.own_counts.forget(answer.accounts, cards)
             journal.shown_codes.forget(answer.accounts)
+            journal.courier.forget(cards)
         cache.forget_accounts(answer.accounts)
         cache.put_value("forgotten", Through(answer.through))
         log.info("customers_forgotten", accounts=len(answer.accounts))

@@ -14,7 +14,7 @@ from bench.demo.books import Books
 from bench.demo.progress import Progress
 from bench.demo.proof import Proof, prove
 from bench.demo.replay import Faults, Played, Replay
-from bench.demo.rig import CentreProcess, Rig, RigError
+from bench.demo.rig import CentreProcess, Rig, RigError, free_port
 from bench.demo.summary import is_sound, make_report, summary
 from bench.grocery.compare import Comparison, paid_comparison
 from bench.grocery.customers import build_accounts, write_load_file
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
             folder,
             selection.stores,
             REGISTERS_PER_STORE,
-            CentreProcess(folder / "centre", folder / "centre.log"),
+            CentreProcess(folder / "centre", folder / "centre.log", inner_port=free_port()),
         )
         ending.callback(rig.stop)
         new_rules = _prepare(rig, selection, derived, folder, seed=options.seed)
@@ -156,7 +156,7 @@ def _compared(
 def _keep(rig: Rig) -> None:
     for till in rig.tills.values():
         till.start(pull_interval_s=5)
-    print(f"\nstatus page: {rig.url}/\nCtrl-C stops everything")
+    print(f"\nstatus page: http://127.0.0.1:{rig.centre.inner_port}/\nCtrl-C stops everything")
     try:
         while True:
             time.sleep(3600)

@@ -55,6 +55,8 @@ class CentreProcess:
     folder: Path
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    inner_port: int = 0
+    """Of metrics and the status page; 0 = they are nowhere."""
 
     def run(self, *arguments: object) -> str:
         """Run a command of the centre and return what it printed.
@@ -75,8 +77,11 @@ class CentreProcess:
         address = self.folder / "address"
         address.unlink(missing_ok=True)
         command = tillside("central", "serve", "--data", self.folder, "--port", port)
+        environment = {**os.environ, "TILLSIDE_CENTRAL_METRICS_PORT": str(self.inner_port)}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
         wait_until(address.exists, "the centre did not start", self.process, log=self.log)
         return address.read_text(encoding="ascii").strip()
 

@@ -167,7 +167,6 @@ async def accrue(
         BadRequestError: the day is none, or too far away.
     """
     today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
-    occurred_on = _occurred_on(wish.occurred_on, today)
     async with pool.acquire() as connection, connection.transaction():
         given_today = await _lock_day(connection, client_id, today)
         account_id = await connection.fetchval(_SESSIONS["account_of_card"], card, programme)
@@ -175,6 +174,8 @@ async def accrue(
         if made is not None:
             await _require_same(connection, made, reference, wish, card=card, owner=account_id)
             return await _read(connection, client_id, reference, made, repeated=True)
+        # Only now: what is told again may have become too old since.
+        occurred_on = _occurred_on(wish.occurred_on, today)
         if account_id is None:
             raise NotFoundError("nobody is known by this card")
         account = await lock_account(connection, account_id)

@@ -17,7 +17,7 @@ from central.access.tokens import Claims
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import AuthenticationError
-from central.ledger.books import current_account
+from central.ledger.books import lock_account
 from central.system import System
 from sync.limits import COUNT_MAX
 from sync.signing import SigningKey
@@ -93,15 +93,24 @@ async def sign_in(
     secret = system.random_bytes(_SECRET_BYTES).hex()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["forget_over"], now_ms)
-        account_id = await connection.fetchval(_SQL["account_of_card"], card, client.programme)
-        if account_id is None:
-            raise GrantError("nobody is known by this card")
-        account_id = await current_account(connection, account_id)
+        account_id = await _lock_owner(connection, card, client.programme)
         await connection.execute(
             _SQL["insert_session"], account_id, session_id, client.client_id, card,
             sorted(scopes), _hash(secret), now_ms, now_ms + SESSION_DAYS * _DAY_MS,
         )  # fmt: skip
     return _signed_in(client, scopes, account_id, session_id, secret)
+
+
+async def _lock_owner(connection: Connection, card: bytes, programme: str) -> int:
+    """Lock the account a card leads to: who takes the card from it next ends the session, too."""
+    which = (card, programme)
+    found = await connection.fetchval(_SQL["account_of_card"], *which)
+    while found is not None:
+        account, before = await lock_account(connection, found), found
+        found = await connection.fetchval(_SQL["account_of_card"], *which)
+        if found == before:
+            return account.account_id
+    raise GrantError("nobody is known by this card")
 
 
 async def refresh(
@@ -164,11 +173,6 @@ async def sign_out(pool: Pool, client: Client, token: str) -> None:
         known = (row["refresh_hash"], row["previous_hash"]) if row else ()
         if row is not None and row["client_id"] == client.client_id and _hash(shown) in known:
             await connection.execute(_SQL["end_session"], account_id, session_id)
-
-
-async def sign_out_everywhere(connection: Connection, account_id: int) -> None:
-    """End all sessions of an account, for whoever erases or closes it."""
-    await connection.execute(_SQL["end_sessions"], account_id)
 
 
 async def find_customer(pool: Pool, claims: Claims, *, now_ms: int) -> Customer:

@@ -22,10 +22,6 @@ where account_id = $1 and session_id = $2;
 -- name: end_session
 update app_session set ended = true where account_id = $1 and session_id = $2;
 
--- name: end_sessions
-update app_session set ended = true where not ended and account_id in (
-    select account_id from account where account_id = $1 or merged_into = $1);
-
 -- name: session
 -- With the account that the one signed in is by now: another one where it was merged.
 select coalesce(o.merged_into, o.account_id) as account_id, s.card

@@ -1,5 +1,7 @@
 """Makes incidents of findings: a mail when one begins, one at its end, seldom one between.
 
+They are kept where there is no mail server, too: people look them up.
+
 What is wrong has to be so for a while before it is an incident, and right for a while before it is
 over, so that what comes and goes is one incident and not many mails.
 """
@@ -53,11 +55,13 @@ class IncidentBook:
 
     Attributes:
         repeat_ms: an incident that goes on is told again after so long; 0 = never.
+        tells: by mail; else incidents are kept and nobody is told.
     """
 
     pool: Pool
     language: Language = "en"
     repeat_ms: int = 0
+    tells: bool = True
     _since: dict[tuple[Kind, str], int] = field(default_factory=dict)
 
     async def note(self, findings: Findings, *, now_ms: int) -> int:
@@ -149,6 +153,8 @@ class IncidentBook:
         began_ms: int,
         now_ms: int,
     ) -> int:
+        if not self.tells:  # no mails pile up that a server set later would be sent
+            return 0
         body = body_of(
             kind,
             subject,

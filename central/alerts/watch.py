@@ -34,12 +34,15 @@ class Watch:
 
     A database that does not answer cannot keep its own incident: that one is kept in memory, and
     its mails are tried at each look until they are taken.
+
+    Attributes:
+        settings: how mails leave; None where incidents are kept and nobody is told.
     """
 
     pool: Pool
     reader: FigureReader
     book: IncidentBook
-    settings: MailSettings
+    settings: MailSettings | None
     system: System
     language: Language = "en"
     _down_since_ms: int | None = None
@@ -50,13 +53,17 @@ class Watch:
         """Look once; returns how many mails were sent."""
         now_ms = self.system.now_ms()
         figures = await self.reader.read()
-        self._note_database(is_down=figures is None, now_ms=now_ms)
-        sent = await self._send_unsent()
+        sent = 0
+        if self.settings is not None:
+            self._note_database(is_down=figures is None, now_ms=now_ms)
+            sent = await self._send_unsent(self.settings)
         if figures is None:
             return sent
         try:
             await self.book.note(find(figures), now_ms=now_ms)
-            return sent + await deliver(self.pool, self.settings, now_ms=now_ms)
+            if self.settings is not None:
+                sent += await deliver(self.pool, self.settings, now_ms=now_ms)
+            return sent
         except _LOST as error:
             log.warning("alerts_wait", why=repr(error))
             return sent
@@ -91,11 +98,11 @@ class Watch:
             thread=name if ended else "",
         )  # fmt: skip
 
-    async def _send_unsent(self) -> int:
+    async def _send_unsent(self, settings: MailSettings) -> int:
         sent = 0
         while self._unsent:
             try:
-                await send(self.settings, self._unsent[0])
+                await send(settings, self._unsent[0])
             except MailError as error:
                 log.warning("mail_waits", why=str(error))
                 break

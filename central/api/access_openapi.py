@@ -59,6 +59,7 @@ _REFUSALS: Final = {
     "401": "Nobody who is signed in",
     "403": "The token is not for that",
     "404": "There is no such thing for this caller",
+    "408": "The body has not come in time",
     "409": "Something else stands there already",
     "422": "The request is readable and not valid; the message names the field",
     "429": "This partner calls too often; Retry-After says when to come again",
@@ -176,7 +177,7 @@ def access_paths() -> dict[str, dict[str, Any]]:
         paths.setdefault(path, {})[method] = call | {"security": [{"customer": []}]}
     courier = operation(
         "post", PATH_COURIER, "Carry points to a till without a line", Carried,
-        asks="", refused="400 401 403 404 422",
+        asks="", refused="400 401 403 404 408 422",
     )  # fmt: skip
     paths[PATH_COURIER] = {
         "post": courier
@@ -190,7 +191,7 @@ def access_paths() -> dict[str, dict[str, Any]]:
 
 
 def _partner_paths() -> dict[str, dict[str, Any]]:
-    refused = "400 401 403 404 409 422 429"
+    refused = "400 401 403 404 408 409 422 429"
     accrue = operation("put", PATH_ACCRUAL, "Give points", Accrual, asks="", refused=refused)
     reverse = operation(
         "put", PATH_REVERSAL, "Take points back", Reversal, asks="", refused=refused
@@ -241,6 +242,6 @@ def _oauth(name: str, summary: str, form: _Schema, answer: type[Any]) -> dict[st
             "400": {"description": "RFC 6749, 5.2", **refused},
             "401": {"description": "No client has this name and secret", **refused},
             "429": {"description": _TRIED, "content": problem_content()},
-            **refusals(""),
+            **refusals("408"),
         },
     }

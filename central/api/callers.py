@@ -106,6 +106,7 @@ def numbered(request: Request, name: str) -> int:
         NotFoundError: it is none.
     """
     text = request.path_params[name]
-    if not (text.isascii() and text.isdigit()) or int(text) > COUNT_MAX:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(COUNT_MAX))
+    if not is_number or int(text) > COUNT_MAX:
         raise NotFoundError(f"{name} is named by a number")
     return int(text)

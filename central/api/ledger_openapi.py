@@ -38,6 +38,7 @@ _REFUSALS: Final = {
     "404": "There is no such thing here",
     "409": "It is not so that this can be done; the message says why",
     "422": "The request is readable and not valid; the message names the field",
+    "503": "It takes longer than a call may, or too much waits; the message says which",
 }
 
 

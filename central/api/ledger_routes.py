@@ -5,6 +5,7 @@ Reading needs the office's token or a person's, writing a person's, with the rol
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from central.api.callers import numbered, office_or_person, read_json
+from central.api.long_calls import LongCalls
 from central.api.problems import NAMED, problem_response
 from central.database.pool import Pool
 from central.errors import BadRequestError, NotFoundError
@@ -77,6 +79,7 @@ class LedgerRoutes:
     pool: Pool
     keys: CentreKeys
     system: System
+    long_calls: LongCalls
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -119,15 +122,20 @@ class LedgerRoutes:
     async def _liability(self, request: Request, _: Person | None) -> liability.Liability:
         given = request.query_params.get("day", "")
         day = liability.asked_day(given, now_ms=self.system.now_ms())
-        async with self.pool.acquire() as connection:
+        async with (
+            self.long_calls.one("tillside-central ledger liability"),
+            self.pool.acquire() as connection,
+        ):
             return await liability.read_liability(connection, day, _programme(request))
 
     async def _seals(self, _: Request, __: Person | None) -> list[sealing.Seal]:
         return await sealing.newest_seals(self.pool)
 
     async def _inclusion(self, request: Request, _: Person | None) -> sealing.InclusionProof:
+        subject = request.path_params["subject"]
+        at_length = partial(self.long_calls.one, "tillside-central ledger prove")
         async with self.pool.acquire() as connection:
-            return await sealing.prove(connection, request.path_params["subject"])
+            return await sealing.prove(connection, subject, at_length=at_length)
 
     # Accounts
 

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from central.api.callers import read_json, require_office
+from central.api.long_calls import LongCalls
 from central.api.problems import NAMED, problem_response
 from central.database.pool import Pool
-from central.errors import NotFoundError
+from central.errors import BadRequestError, NotFoundError
 from central.keys import CentreKeys
 from central.ledger.verify import verify_ledger
 from central.programmes.registry import DEFAULT, programme_of_store
@@ -52,6 +53,7 @@ class OfficeRoutes:
     pool: Pool
     keys: CentreKeys
     library: RuleLibrary
+    long_calls: LongCalls
 
     def routes(self) -> list[Route]:
         """Return every route."""
@@ -116,9 +118,16 @@ class OfficeRoutes:
             raise NotFoundError("no receipt of this key is posted")
         return bytes(calculation)
 
-    async def _proof(self, request: Request) -> bytes:  # noqa: ARG002 - Starlette passes it
-        async with self.pool.acquire() as connection:
-            return msgspec.json.encode(await verify_ledger(connection))
+    async def _proof(self, request: Request) -> bytes:
+        """Prove the ledger; sealed entries are read again for whoever asks for it."""
+        asked = request.query_params.get("seals", "0")
+        if asked not in {"0", "1"}:
+            raise BadRequestError("seals", "has to be 0 or 1")
+        async with (
+            self.long_calls.one("tillside-central verify-ledger"),
+            self.pool.acquire() as connection,
+        ):
+            return msgspec.json.encode(await verify_ledger(connection, with_seals=asked == "1"))
 
     async def _exposure(self, request: Request) -> bytes:  # noqa: ARG002 - Starlette passes it
         return msgspec.json.encode(await read_exposure(self.pool))

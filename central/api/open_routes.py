@@ -26,6 +26,7 @@ from central.tills.enrolment import enrol
 from sync.codec import CONTENT_TYPE, decode, encode
 from sync.cycle import PATH_BUNDLE, PATH_ENROL
 from sync.enrolling import EnrolRequest
+from sync.limits import COUNT_MAX
 from sync.roots import read_root
 
 _SQL = load_queries("central.observability", "figures.sql")
@@ -33,6 +34,7 @@ _SQL = load_queries("central.observability", "figures.sql")
 COUNTED_MAX: Final = 10_000
 """Health counts no further: it asks through no door, so it has to be short."""
 _HEALTH_S_MAX = 5.0
+_BODY_BYTES_MAX = 16_384
 _PARTIAL, _RANGE_WRONG, _COME_AGAIN = 206, 416, 503
 
 
@@ -79,7 +81,7 @@ class OpenRoutes:
 
     async def _enrol(self, request: Request) -> Response:
         try:
-            message = decode(EnrolRequest, await read_body(request))
+            message = decode(EnrolRequest, await read_body(request, bytes_max=_BODY_BYTES_MAX))
             async with self.door:
                 answer = await enrol(self.pool, message, keys=self.keys, system=self.system)
                 await self.directory.refresh()
@@ -175,9 +177,14 @@ def _range(header: str, size_bytes: int) -> tuple[int, int]:
         return 0, size_bytes
     unit, _, numbers = header.partition("=")
     first, dash, last = numbers.partition("-")
-    if unit != "bytes" or not dash or not first.isdecimal() or not (not last or last.isdecimal()):
+    if unit != "bytes" or not dash or not _is_place(first) or not (not last or _is_place(last)):
         raise BadRequestError("range", "only bytes=N- and bytes=N-M are served")
     start, end = int(first), min(int(last) + 1 if last else size_bytes, size_bytes)
     if start >= end:
         raise BadRequestError("range", "nothing is there")
     return start, end
+
+
+def _is_place(text: str) -> bool:
+    # Of more digits Python makes no number.
+    return text.isdecimal() and len(text) <= len(str(COUNT_MAX))

@@ -85,7 +85,14 @@ _OFFICE_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str, tuple[int
         "The calculation of a posted receipt",
         (401, 404),
     ),
-    ("get", "/v1/ledger/proof", None, LedgerProof, "Prove the ledger from its entries", (401,)),
+    (
+        "get",
+        "/v1/ledger/proof",
+        None,
+        LedgerProof,
+        "Prove the ledger from its entries",
+        (401, 422, 503),
+    ),
     ("get", "/v1/exposure", None, Exposure, "The most that can be overdrawn this minute", (401,)),
 )
 _REFUSALS = {
@@ -96,6 +103,15 @@ _REFUSALS = {
     409: "The session or stream is not known; say HELLO",
     429: "This till calls too often; Retry-After says when to come again",
     422: "The request is readable and not valid; the message names the field",
+    503: "It takes longer than a call may, or too much waits; the message says which",
+}
+
+_SEALS = {
+    "name": "seals",
+    "in": "query",
+    "required": False,
+    "schema": {"enum": ["0", "1"], "default": "0"},
+    "description": "1 = read all sealed entries again, too",
 }
 
 
@@ -130,8 +146,7 @@ def openapi_document() -> dict[str, Any]:
         operation = _operation(
             path.split("/")[2], body, answer, summary, media="application/json", refusals=refusals
         )
-        if "{" in path:
-            operation["parameters"] = [_path_parameter(path)]
+        operation["parameters"] = _office_parameters(path)
         operation["security"] = [{"office": []}]
         paths[path] = {method: operation}
     paths["/v1/health"] = {"get": _health_operation()}
@@ -159,6 +174,12 @@ def openapi_document() -> dict[str, Any]:
     # Plain JSON all through: the types' defaults are tuples.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain
+
+
+def _office_parameters(path: str) -> list[dict[str, Any]]:
+    if path.endswith("/proof"):
+        return [_SEALS]
+    return [_path_parameter(path)] if "{" in path else []
 
 
 def _till_operation(

@@ -3,14 +3,15 @@
 from typing import Any, Final
 
 from central.alerts.incidents import Incident
-from central.api.operations_routes import PATH_AVAILABILITY, PATH_INCIDENTS
+from central.api.operations_routes import PATH_AVAILABILITY, PATH_INCIDENTS, PATH_UNEQUAL
 from central.api.problems import problem_content
 from central.availability.report import Availability
+from central.streams.unequal import ROWS_DEFAULT, ROWS_MAX, UnequalPage
 
-KINDS: Final[tuple[type[Any], ...]] = (Availability, Incident)
+KINDS: Final[tuple[type[Any], ...]] = (Availability, Incident, UnequalPage)
 _REFUSALS: Final = {
     "401": "The caller did not prove who it is",
-    "404": "There is no such store",
+    "404": "There is no such store, or receipt to go on from",
     "422": "The request is readable and not valid; the message names the field",
 }
 _ASKED: Final = (
@@ -21,6 +22,10 @@ _ASKED: Final = (
     ("banner", "Of this banner"),
     ("region", "Of this region"),
 )
+_PAGED: Final = (
+    ("before", "`next` of the page before"),
+    ("rows", f"At most so many, up to {ROWS_MAX}; {ROWS_DEFAULT} without it"),
+)
 
 
 def operations_paths() -> dict[str, Any]:
@@ -29,20 +34,13 @@ def operations_paths() -> dict[str, Any]:
         status: {"description": says, "content": problem_content()}
         for status, says in _REFUSALS.items()
     }
-    answer = {"schema": {"$ref": f"#/components/schemas/{Availability.__name__}"}}
-    operation = {
-        "operationId": "availability",
-        "summary": "How customers were served, as receipts say",
-        "security": [{"office": []}],
-        "parameters": [
-            {"name": name, "in": "query", "description": says, "schema": {"type": "string"}}
-            for name, says in _ASKED
-        ],
-        "responses": {
-            "200": {"description": "Done", "content": {"application/json": answer}},
-            **refusals,
-        },
-    }
+    operation = _asking(
+        "availability", "How customers were served, as receipts say", _ASKED, Availability, refusals
+    )
+    unequal = _asking(
+        "unequal", "Receipts the centre calculates otherwise, newest first, both calculations",
+        _PAGED, UnequalPage, refusals,
+    )  # fmt: skip
     incidents = {
         "operationId": "incidents",
         "summary": "What is wrong or was, the newest, those that go on first",
@@ -62,4 +60,31 @@ def operations_paths() -> dict[str, Any]:
             "401": refusals["401"],
         },
     }
-    return {PATH_AVAILABILITY: {"get": operation}, PATH_INCIDENTS: {"get": incidents}}
+    return {
+        PATH_AVAILABILITY: {"get": operation},
+        PATH_INCIDENTS: {"get": incidents},
+        PATH_UNEQUAL: {"get": unequal},
+    }
+
+
+def _asking(
+    name: str,
+    summary: str,
+    asked: tuple[tuple[str, str], ...],
+    found: type[Any],
+    refusals: dict[str, Any],
+) -> dict[str, Any]:
+    answer = {"schema": {"$ref": f"#/components/schemas/{found.__name__}"}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [{"office": []}],
+        "parameters": [
+            {"name": name, "in": "query", "description": says, "schema": {"type": "string"}}
+            for name, says in asked
+        ],
+        "responses": {
+            "200": {"description": "Done", "content": {"application/json": answer}},
+            **refusals,
+        },
+    }

@@ -1,4 +1,4 @@
-"""JSON calls of those who operate the centre: availability, incidents."""
+"""JSON calls of those who operate the centre: availability, incidents, unequal receipts."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,10 +17,12 @@ from central.availability.report import STEP_MINUTES, Wanted, read_availability,
 from central.database.pool import Pool
 from central.errors import BadRequestError
 from central.keys import CentreKeys
+from central.streams.unequal import ROWS_DEFAULT, ROWS_MAX, list_unequal
 from central.system import System
 
 PATH_AVAILABILITY: Final = "/v1/availability"
 PATH_INCIDENTS: Final = "/v1/incidents"
+PATH_UNEQUAL: Final = "/v1/receipts/unequal"
 _HOUR_MINUTES: Final = 60
 
 
@@ -37,6 +39,7 @@ class OperationsRoutes:
         return [
             Route(PATH_AVAILABILITY, self._endpoint(self._availability), methods=["GET"]),
             Route(PATH_INCIDENTS, self._endpoint(self._incidents), methods=["GET"]),
+            Route(PATH_UNEQUAL, self._endpoint(self._unequal), methods=["GET"]),
         ]
 
     def _endpoint(
@@ -80,3 +83,15 @@ class OperationsRoutes:
         """Tell the newest incidents, those that go on first."""
         async with self.pool.acquire() as connection:
             return await list_incidents(connection)
+
+    async def _unequal(self, request: Request) -> object:
+        """Tell a page of the receipts the centre calculates otherwise, the newest first."""
+        asked = request.query_params
+        rows = asked.get("rows", str(ROWS_DEFAULT))
+        is_number = rows.isascii() and rows.isdigit() and len(rows) <= len(str(ROWS_MAX))
+        if not is_number or not 1 <= int(rows) <= ROWS_MAX:
+            raise BadRequestError("rows", f"has to be a whole number from 1 to {ROWS_MAX}")
+        async with self.pool.acquire() as connection:
+            return await list_unequal(
+                connection, before=asked.get("before", ""), rows_max=int(rows)
+            )

@@ -20,6 +20,8 @@ from central.errors import (
     LimitReachedError,
     NotFoundError,
     OverloadedError,
+    SlowSenderError,
+    TakesTooLongError,
     TillRevokedError,
     TooManyRequestsError,
 )
@@ -46,7 +48,9 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (ConflictError, 409, "conflict"),
     (DatabaseUnavailableError, 503, "database_unavailable"),
     (OverloadedError, 503, "overloaded"),
+    (TakesTooLongError, 503, "takes_too_long"),
     (TooManyRequestsError, 429, "too_many_requests"),
+    (SlowSenderError, 408, "request_timeout"),
 )
 
 BUSY = (
@@ -111,6 +115,8 @@ def problem_json(status: int, error: str, message: str) -> Response:
         headers["retry-after"] = str(COME_AGAIN_S)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["connection"] = "close"  # what is still to come of the body is waited for no more
     return Response(msgspec.json.encode(body), status, headers, PROBLEM_JSON)
 
 

@@ -7,6 +7,7 @@ from central.api.problems import problem_content
 from central.api.rule_routes import Done, Pinned, PinRequest, RingRequest, WhyRequest
 from central.rules.comparing import Difference
 from central.rules.drafts import DraftRow
+from central.rules.due import StaleReceipts
 from central.rules.guards import GuardSettings
 from central.rules.pinning import Pin
 from central.rules.releases import Release
@@ -16,7 +17,7 @@ from sync.roots import RootDocument, SignedRoot
 
 KINDS: Final[tuple[type[Any], ...]] = (
     DraftRow, Release, Pin, AuditRow, Difference, Finding, GuardSettings,
-    RingRequest, WhyRequest, PinRequest, Pinned, Done, SignedRoot, RootDocument,
+    RingRequest, WhyRequest, PinRequest, Pinned, Done, StaleReceipts, SignedRoot, RootDocument,
 )  # fmt: skip
 
 _JSON: Final = "application/json"
@@ -57,6 +58,8 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
     ("get", "/v1/rules/releases", "List releases", None, _list(Release)),
     ("post", "/v1/rules/releases", "Publish a signed file", _BINARY, _reference(Release)),
     ("get", _RELEASE, "A release", None, _reference(Release)),
+    ("get", f"{_RELEASE}/document", "A release's rule document; `live` is what all tills have",
+     None, {"type": "object"}),
     ("post", f"{_RELEASE}/rings", "Announce a release to more tills", _reference(RingRequest),
      _reference(Release)),
     ("post", f"{_RELEASE}/halt", "Take a release away until somebody resumes it",
@@ -65,6 +68,11 @@ _CALLS: Final[tuple[tuple[str, str, str, _Schema | None, _Schema], ...]] = (
      _reference(WhyRequest), _reference(Release)),
     ("post", f"{_RELEASE}/roll-back", "Withdraw a release for good", _reference(WhyRequest),
      _reference(Release)),
+    ("get", "/v1/rules/difference", "What two rule documents do not have in common", None,
+     _reference(Difference)),
+    ("get", "/v1/rules/stale",
+     "Receipts with older rules than were due, by release, the newest thousand", None,
+     _list(StaleReceipts)),
     ("get", "/v1/rules/roots", "Root documents: which keys may sign, the first one first", None,
      _list(SignedRoot)),
     ("post", "/v1/rules/roots", "Install the next root document, signed", _reference(SignedRoot),
@@ -87,6 +95,10 @@ _ASKED: Final[dict[tuple[str, str], dict[str, tuple[str, _Schema]]]] = {
             {"type": "array", "items": _TEXT},
         ),
         "guards": ("What the release may show: a JSON object, GuardSettings", _TEXT),
+    },
+    ("get", "/v1/rules/difference"): {
+        "before": ("A draft, `summer@2`, the version of a release, or `live` (default)", _TEXT),
+        "after": ("The same", _TEXT),
     },
     ("get", "/v1/audit"): {"subject": ("Of this alone, `release:12`", _TEXT)},
 }  # fmt: skip

@@ -22,6 +22,8 @@ from central.errors import BadRequestError
 from central.keys import CentreKeys
 from central.rules import drafts, pinning, releases
 from central.rules.comparing import Difference, compare_rules
+from central.rules.due import StaleReceipts, list_stale
+from central.rules.finding import LIVE, find_rules, is_version
 from central.rules.guards import GuardSettings, read_guards
 from central.rules.library import load_bundle
 from central.rules.publishing import day_of
@@ -39,7 +41,6 @@ from loyalty.documents import encode
 from sync.roots import RootDocument
 
 _DOCUMENT_BYTES_MAX: Final = 64 << 20
-_DIGITS_MAX: Final = 18
 
 K = TypeVar("K", bound=msgspec.Struct)
 
@@ -117,10 +118,13 @@ class RuleRoutes:
             ("GET", "/v1/rules/releases", self._releases),
             ("POST", "/v1/rules/releases", self._publish),
             ("GET", "/v1/rules/releases/{version}", self._release),
+            ("GET", "/v1/rules/releases/{version}/document", self._document),
             ("POST", "/v1/rules/releases/{version}/rings", self._ring),
             ("POST", "/v1/rules/releases/{version}/halt", self._halt),
             ("POST", "/v1/rules/releases/{version}/resume", self._resume),
             ("POST", "/v1/rules/releases/{version}/roll-back", self._roll_back),
+            ("GET", "/v1/rules/difference", self._difference_of_two),
+            ("GET", "/v1/rules/stale", self._stale),
             ("GET", "/v1/rules/roots", self._roots),
             ("POST", "/v1/rules/roots", self._install),
             ("GET", "/v1/rules/pins", self._pins),
@@ -161,7 +165,7 @@ class RuleRoutes:
 
     async def _draft(self, asked: Asked) -> msgspec.Raw:
         draft = await drafts.load_draft(asked.connection, asked.request.path_params["name"])
-        return msgspec.Raw(canonical_bytes(encode(draft.bundle)))
+        return await asyncio.to_thread(_written, draft.bundle)
 
     async def _findings(self, asked: Asked) -> tuple[Finding, ...]:
         draft = await drafts.load_draft(asked.connection, asked.request.path_params["name"])
@@ -173,7 +177,7 @@ class RuleRoutes:
         before = Bundle(version=1, programme=draft.bundle.programme)
         if draft.base_hash:
             before = await load_bundle(asked.connection, draft.base_hash)
-        return compare_rules(before, draft.bundle)
+        return await asyncio.to_thread(compare_rules, before, draft.bundle)
 
     async def _approve(self, asked: Asked) -> drafts.DraftRow:
         return await drafts.approve_draft(
@@ -211,6 +215,23 @@ class RuleRoutes:
     async def _release(self, asked: Asked) -> releases.Release:
         version = _version(asked.request)
         return await releases.look_closely(asked.connection, version, system=self.system)
+
+    async def _document(self, asked: Asked) -> msgspec.Raw:
+        name = asked.request.path_params["version"]
+        if name != LIVE and not is_version(name):
+            raise BadRequestError("version", "is a number, or live")
+        return await asyncio.to_thread(_written, await find_rules(asked.connection, name))
+
+    async def _difference_of_two(self, asked: Asked) -> Difference:
+        names = asked.request.query_params
+        before, after = [
+            await find_rules(asked.connection, names.get(each, LIVE))
+            for each in ("before", "after")
+        ]
+        return await asyncio.to_thread(compare_rules, before, after)
+
+    async def _stale(self, asked: Asked) -> tuple[StaleReceipts, ...]:
+        return await list_stale(asked.connection)
 
     async def _ring(self, asked: Asked) -> releases.Release:
         wanted = read_ring((await read_json(asked.request, RingRequest)).ring)
@@ -283,9 +304,13 @@ class RuleRoutes:
         )
 
 
+def _written(bundle: Bundle) -> msgspec.Raw:
+    return msgspec.Raw(canonical_bytes(encode(bundle)))
+
+
 def _version(request: Request) -> int:
     text = request.path_params["version"]
-    if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
+    if not is_version(text):
         raise BadRequestError("version", "is a number")
     return int(text)
 

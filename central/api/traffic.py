@@ -4,7 +4,7 @@ Each class has its own bounds; a storm in a lower one is told to come again, wit
 whoever does not heed that is told late. The busier this process is, the fewer of the lower classes
 it lets in, and while tills wait for it at all they stand back. Tills, and what is open to anybody,
 are not held up here: what they wait for is bounded where it is answered (`database.gathering`,
-`database.doors`).
+`database.doors`). A place is for a request that has come: its body is waited for before (`bodies`).
 
 Signing in stands apart from what is done then, so that a flood of wrong secrets moves no customer's
 app; an address it comes from gets a narrower door, shared by all such.
@@ -21,10 +21,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from central.api.problems import PROBLEM_JSON, ProblemDetails
+from central.api.bodies import Senders
+from central.api.problems import PROBLEM_JSON, ProblemDetails, problem_response
 from central.api.till_rates import TillRates
 from central.database.doors import CrowdedError, Door
-from central.errors import TooManyRequestsError
+from central.errors import SlowSenderError, TooManyRequestsError
 from central.system import System
 
 Scope = MutableMapping[str, Any]
@@ -78,6 +79,7 @@ class Bounds:
         late_ms_max: the class waits while this process is so late with what it has to do.
         busy_max, per_s_min: requests let in a second are fewer the busier the process is, down to
             `per_s_min` where `busy_max` of its time is used, 0 to 1.
+        sending_max, body_s_max, rest_s_max: how many send at a time, how long (`bodies.Senders`).
     """
 
     per_s_max: float
@@ -87,6 +89,9 @@ class Bounds:
     late_ms_max: float
     busy_max: float = math.inf
     per_s_min: float = 0.0
+    sending_max: int = 256
+    body_s_max: float = 5.0
+    rest_s_max: float = 0.0
 
 
 APP: Final = Bounds(
@@ -102,7 +107,7 @@ WRONG_PER_S: Final = 4.0
 WRONG_FROM_MAX: Final = 10_000
 OFFICE: Final = Bounds(
     per_s_max=50.0, running_max=2, waiting_max=16, wait_s_max=10.0, late_ms_max=100.0,
-    busy_max=0.8, per_s_min=5.0,
+    busy_max=0.8, per_s_min=5.0, rest_s_max=60.0,
 )  # fmt: skip
 
 
@@ -183,6 +188,7 @@ class _Gate:
 
     bounds: Bounds
     door: Door = field(init=False)
+    senders: Senders = field(init=False)
     next_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -191,6 +197,11 @@ class _Gate:
             running_max=bounds.running_max,
             waiting_max=bounds.waiting_max,
             wait_s_max=bounds.wait_s_max,
+        )
+        self.senders = Senders(
+            sending_max=bounds.sending_max,
+            body_s_max=bounds.body_s_max,
+            rest_s_max=bounds.rest_s_max,
         )
 
     def _take_turn(self, busy: float) -> float | None:
@@ -268,11 +279,19 @@ class TrafficControl:
             send = self._counting_wrong(scope, came_from, send)
             if not self._wrong.has(came_from, now_ms=_now_ms()):
                 gate = self._strangers
+        try:
+            body = await gate.senders.body_of(scope, receive)
+        except SlowSenderError as error:
+            await problem_response(error)(scope, receive, send)
+            return
+        if body is None:
+            return
         if not await gate.enter(self.burden):
+            del body  # the refusal is held back, what was sent is not
             await self._refuse(send)
             return
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, body, send)
         finally:
             gate.door.leave()
 

@@ -1,4 +1,4 @@
-"""`receipts archive`: posted receipts into Parquet files, for back-tests and analysts."""
+"""`receipts`: posted ones into Parquet files, and those the centre calculates otherwise."""
 
 import argparse
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from central.commands.command import (
     report,
 )
 from central.commands.progress import Progress
+from central.commands.unequal import add_unequal
 
 if TYPE_CHECKING:
     from central.backtest.archiving import Told
@@ -27,7 +28,7 @@ def add_receipts(commands: Commands) -> None:
     actions = add_group(
         commands,
         "receipts",
-        "archive posted receipts",
+        "archive posted receipts, and show those the centre calculates otherwise",
         example="receipts archive --period 2026-03-01..2026-03-31 --to archive",
         at_centre=False,
     )
@@ -43,6 +44,7 @@ def add_receipts(commands: Commands) -> None:
         "--to", type=Path, metavar="FOLDER", help="default: `archive` in the data folder"
     )
     add_json_option(archive)
+    add_unequal(actions)
 
 
 @contextmanager

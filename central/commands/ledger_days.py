@@ -142,7 +142,7 @@ async def _liability(options: argparse.Namespace, config: "CentralConfig") -> in
     now_ms = system.now_ms()
     day = asked_day(options.day, now_ms=now_ms)
     async with opened_database(config, system) as pool, pool.acquire() as connection:
-        found = await read_liability(connection, day, options.programme)
+        found = await read_liability(connection, day, options.programme, is_patient=True)
     lines = [
         f"{each.points:>14,}  {each.kind}{f' for {each.restriction}' if each.restriction else ''},"
         f" {f'ends in {each.ends_in}' if each.ends_in else 'never ends'}, {each.lots:,} lots"

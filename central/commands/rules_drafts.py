@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING
 
 from central.commands.acting import add_token_option, find_acting
 from central.commands.command import Commands, add_centre_command, add_json_option, report
-from central.errors import BadRequestError, ForbiddenError
+from central.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from central.config import CentralConfig
-    from central.database.pool import Connection
     from central.rules.drafts import DraftRow
-    from loyalty.bundle import Bundle
-
-_LIVE = "live"
 
 
 def add_drafts(actions: Commands) -> None:
@@ -134,11 +130,12 @@ async def _show(options: argparse.Namespace, config: "CentralConfig") -> int:
     import msgspec
 
     from central.bootstrap import opened_database
+    from central.rules.finding import find_rules
     from central.system import System
     from loyalty.documents import encode
 
     async with opened_database(config, System()) as pool, pool.acquire() as connection:
-        bundle = await _find(connection, options.what)
+        bundle = await find_rules(connection, options.what)
     print(msgspec.json.format(msgspec.json.encode(encode(bundle)), indent=2).decode())
     return 0
 
@@ -148,35 +145,15 @@ async def _diff(options: argparse.Namespace, config: "CentralConfig") -> int:
 
     from central.bootstrap import opened_database
     from central.rules.comparing import compare_rules
+    from central.rules.finding import find_rules
     from central.system import System
 
     async with opened_database(config, System()) as pool, pool.acquire() as connection:
-        before = await _find(connection, options.before)
-        after = await _find(connection, options.after)
+        before = await find_rules(connection, options.before)
+        after = await find_rules(connection, options.after)
     found = compare_rules(before, after)
     report(options, msgspec.to_builtins(found), "\n".join(found.lines()) or "no difference")
     return 0
-
-
-async def _find(connection: "Connection", what: str) -> "Bundle":
-    """Return the rule document a command names.
-
-    Raises:
-        BadRequestError: nothing is live yet, or the content cannot be read any more.
-        NotFoundError: there is no such draft or release.
-    """
-    from central.rules.drafts import load_draft
-    from central.rules.library import RuleLibrary, load_bundle
-    from central.rules.releases import find_release
-
-    if what == _LIVE:
-        return (await RuleLibrary().newest(connection)).bundle
-    if not what.isdecimal():
-        return (await load_draft(connection, what)).bundle
-    try:
-        return await load_bundle(connection, (await find_release(connection, int(what))).bundle)
-    except LookupError as error:
-        raise BadRequestError("release", f"cannot be read any more: {error}") from error
 
 
 def draft_text(draft: "DraftRow") -> str:

@@ -23,7 +23,7 @@ def add_serving(commands: Commands) -> None:
     serve = add_centre_command(
         commands,
         "serve",
-        "serve tills, thin clients and the status page",
+        "serve tills and thin clients",
         _serve,
         example="serve --port 7700",
     )
@@ -40,8 +40,8 @@ def add_serving(commands: Commands) -> None:
     )
     serve.add_argument(
         "--events",
-        help="address of the message broker that is told what happens (docs/growth.md); a password"
-        " in it is better given by TILLSIDE_CENTRAL_EVENTS",
+        help="address of the message broker that is told what happens (docs/growth.md); one with a"
+        " password in it is given by TILLSIDE_CENTRAL_EVENTS",
     )
     migrate = add_centre_command(
         commands,
@@ -59,6 +59,12 @@ def add_serving(commands: Commands) -> None:
         "--roles",
         action="store_true",
         help="then give each part of the centre a role of PostgreSQL with what it needs alone",
+    )
+    migrate.add_argument(
+        "--contract",
+        action="store_true",
+        help="take away, too, what only older releases need (post files, privileges of roles): when"
+        " none of their processes works any more",
     )
     add_json_option(migrate)
 
@@ -97,12 +103,16 @@ def _require_servable(config: "CentralConfig") -> None:
 
 async def _migrate(options: argparse.Namespace, config: "CentralConfig") -> int:
     from central.bootstrap import opened_database
+    from central.database.migrations import pending
     from central.database.parts import make_roles
     from central.system import System
 
     found: dict[str, object] = {"up_to_date": True, "roles": options.roles}
     lines = ["the schema is up to date"]
-    async with opened_database(config, System()) as pool:
+    async with opened_database(config, System(), contracting=options.contract) as pool:
+        async with pool.acquire() as connection:
+            found["waiting"] = waiting = await pending(connection, contracting=True)
+        lines += [f"waits for --contract: {name}" for name in waiting]
         if options.roles:
             async with pool.acquire() as connection:
                 await make_roles(connection)

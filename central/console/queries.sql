@@ -1,28 +1,21 @@
+-- What the status page asks beside the figures of monitoring (central/console/status_page.py): by indexes, so many rows
+-- and no more.
+
 -- name: latest_receipts
 select r.sale_key, r.till_id, r.store_id, r.moment, r.paid_minor, r.discount_minor, r.redeemed_points, r.earned_points,
        r.link_up, r.equal, r.account_id is not null as identified, r.bundle, r.calculation
 from receipt r order by r.posted_at_ms desc, r.arrival desc limit $1;
 
--- name: figures
-select (select count(*) from receipt) as receipts,
-       (select count(*) from receipt where not link_up) as receipts_offline,
-       (select coalesce(sum(redeemed_points), 0) from receipt where not link_up)::bigint as redeemed_offline_points,
-       (select count(*) from receipt where not equal) as unequal,
-       (select count(*) from refund) as refunds,
-       (select count(*) from inbox where not applied and parked_for is null) as waiting,
-       (select count(*) from inbox where not applied and parked_for is not null) as parked,
-       (select count(*) from outcome where outcome = 'rejected_kept') as rejected,
-       (select count(*) from account) as accounts;
+-- name: tills
+-- Those that need a look: on two machines, then silent for longest; streams are asked of those shown alone.
+select w.*, (select coalesce(sum(s.last_seq), 0)::bigint from till_stream s where s.till_id = w.till_id) as records from (
+    select t.till_id, t.store_id, t.slot, t.revoked, t.last_seen_ms, t.bundle, t.receipts_waiting, t.rights_points,
+           t.quarantined_at_ms is not null as quarantined
+    from till t
+    order by t.revoked, t.quarantined_at_ms is null, t.last_seen_ms = 0, t.last_seen_ms, t.till_id limit $1) w;
 
--- name: pool
-select p.funded, p.free, p.budgets, p.exposures, p.losses, p.uncovered,
-       (select sum(points) from exposure)::bigint as exposure
-from risk_pool p where p.id = 1;
-
--- name: held
-select coalesce(sum(held), 0)::bigint as held, coalesce(sum(posted), 0)::bigint as posted from account;
-
--- name: availability
--- A receipt is served fully when it carried its rules and was equal here, with or without the link.
-select count(*) filter (where bundle <> '' and equal) as full, count(*) filter (where link_up) as with_link, count(*) as receipts
-from receipt;
+-- name: tills_of_store
+select w.*, (select coalesce(sum(s.last_seq), 0)::bigint from till_stream s where s.till_id = w.till_id) as records from (
+    select t.till_id, t.store_id, t.slot, t.revoked, t.last_seen_ms, t.bundle, t.receipts_waiting, t.rights_points,
+           t.quarantined_at_ms is not null as quarantined
+    from till t where t.store_id = $1 order by t.revoked, t.till_id limit $2) w;

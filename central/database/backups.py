@@ -9,11 +9,13 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import msgspec
 import structlog
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 KIND: Final = "tillside-backup/1"
 _CHUNK_BYTES: Final = 1 << 20
 _SAID_CHARACTERS: Final = 2_000
+_SECRETS: Final = ("password", "sslpassword")
+_SERVICE: Final = "tillside"
 
 _TOTALS: Final = """
 select (select count(*) from receipt) as receipts, (select count(*) from refund) as refunds,
@@ -216,18 +220,32 @@ def program(name: str, folder: Path | None) -> Path:
     raise ConfigurationError(f"no {name} here: install PostgreSQL's client programs")
 
 
-def _without_password(dsn: str) -> tuple[str, Mapping[str, str]]:
-    """Return an address without its password, and the environment that holds it."""
+@contextmanager
+def _without_passwords(dsn: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Give an address without its passwords, and the environment that says them for the block."""
     parts = urlsplit(dsn)
+    # Read as the pool reads them: the one before the host goes before the other one.
+    secrets = {key: text for key, text in parse_qsl(parts.query) if key in _SECRETS}
     environment = dict(os.environ)
-    if parts.password is None:
-        return dsn, environment
-    user, _, host = parts.netloc.rpartition("@")
-    environment["PGPASSWORD"] = unquote(parts.password)
-    bare = f"{user.partition(':')[0]}@{host}"
+    if parts.password is not None:
+        secrets["password"] = unquote(parts.password)
+    if "password" in secrets:
+        environment["PGPASSWORD"] = secrets["password"]
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(
+        each for each in parts.query.split("&") if unquote(each.partition("=")[0]) not in _SECRETS
+    )
     # urlunsplit would leave out the empty host of a socket's address.
-    rest = urlunsplit(("", "", parts.path, parts.query, ""))
-    return f"{parts.scheme}://{bare}{rest}", environment
+    rest = urlunsplit(("", "", parts.path, query, ""))
+    bare = f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{rest}"
+    if "sslpassword" not in secrets:
+        yield bare, environment
+        return
+    # A key's has no variable; what a service's file says counts where the address says nothing.
+    with NamedTemporaryFile("w", encoding="utf-8", prefix="tillside-") as file:  # of mode 0600
+        file.write(f"[{_SERVICE}]\nsslpassword={secrets['sslpassword']}\n")
+        file.flush()
+        yield bare, {**environment, "PGSERVICEFILE": file.name, "PGSERVICE": _SERVICE}
 
 
 async def _run_to_file(
@@ -255,17 +273,17 @@ async def _run(
     stdin: int = asyncio.subprocess.DEVNULL,
     stdout: int = asyncio.subprocess.DEVNULL,
 ) -> None:
-    bare, environment = _without_password(dsn)
-    process = await asyncio.create_subprocess_exec(
-        program(name, programs), *arguments, f"--dbname={bare}",
-        stdin=stdin, stdout=stdout, stderr=asyncio.subprocess.PIPE, env=environment,
-    )  # fmt: skip
-    try:
-        _, complained = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
+    with _without_passwords(dsn) as (bare, environment):
+        process = await asyncio.create_subprocess_exec(
+            program(name, programs), *arguments, f"--dbname={bare}",
+            stdin=stdin, stdout=stdout, stderr=asyncio.subprocess.PIPE, env=environment,
+        )  # fmt: skip
+        try:
+            _, complained = await process.communicate()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
     if process.returncode:
         said = complained.decode("utf-8", "replace").strip()[:_SAID_CHARACTERS]
         raise BackupError(f"{name} failed: {said}")

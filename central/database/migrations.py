@@ -1,8 +1,9 @@
 """Brings the schema up to date with plain SQL files, each in a transaction of its own.
 
 `migrations/NNNN_pre_name.sql` may run while the last release's code still works on the database: it
-adds. `NNNN_post_name.sql` runs when that code is gone: it takes away. Files run in the order of
-their numbers, are never changed once released, and hold no BEGIN or COMMIT.
+adds. `NNNN_post_name.sql` takes away: it runs when that code is gone, which nobody but a person
+knows (`migrate --contract`); until then it waits. Files run in the order of their numbers, are
+never changed once released, and hold no BEGIN or COMMIT.
 
 A file that begins with `-- concurrently` builds indexes of tables that are written all the time:
 each by `create index concurrently if not exists`, outside a transaction, while everybody reads and
@@ -20,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import asyncpg
 
@@ -102,40 +103,51 @@ async def migrate(
     *,
     now_ms: int,
     folder: Traversable | None = None,
-    stop_before_post: bool = False,
+    contracting: bool = False,
 ) -> list[str]:
-    """Run the files that were not run yet; return their names.
+    """Run the files that were not run yet, up to the first `post` file; return their names.
 
     Several processes may do so at the same time: one works, the others find the work done. Files
-    the database has and `folder` has not belong to a newer release and are left alone.
+    the database has and `folder` has not belong to a newer release and are left alone. In a
+    database that has none of them nobody works: there all are run.
 
     Args:
         connection: outside any transaction.
         now_ms: recorded as the time, Unix milliseconds.
         folder: where the files are; the package's own without it.
-        stop_before_post: stop at the first `post` file, for while old code still runs.
+        contracting: no process of an older release works any more: run `post` files, too.
 
     Raises:
         MigrationError: a file failed (nothing of it is kept; those before it are), was changed
-            after it was run, comes too late for its number, or is badly named or written.
+            after it was run, comes too late for its number, stands behind one that has to wait, or
+            is badly named or written.
     """
-    applied = []
-    for migration in await _find_pending(connection, _load(folder)):
-        if stop_before_post and migration.is_post:
-            break
-        if await _apply(connection, migration, now_ms=now_ms):
-            applied.append(migration.name)
-    return applied
+    known = _load(folder)
+    found = await _find_pending(connection, known)
+    if all(each.is_post and not contracting for each in found):
+        return []
+    async with _alone(connection):
+        await connection.execute(_CREATE_TABLE)
+        # Another process may have run some meanwhile.
+        found = await _find_pending(connection, known)
+        due = _due(found, known, contracting=contracting)
+        for migration in due:
+            await _apply(connection, migration, now_ms=now_ms)
+    return [migration.name for migration in due]
 
 
-async def pending(connection: Connection, *, folder: Traversable | None = None) -> list[str]:
+async def pending(
+    connection: Connection, *, folder: Traversable | None = None, contracting: bool = False
+) -> list[str]:
     """Return the names of the files that `migrate` would run.
 
     Raises:
-        MigrationError: a file was changed after it was run, comes too late for its number, or is
-            badly named or written.
+        MigrationError: a file was changed after it was run, comes too late for its number, stands
+            behind one that has to wait, or is badly named or written.
     """
-    return [migration.name for migration in await _find_pending(connection, _load(folder))]
+    known = _load(folder)
+    found = await _find_pending(connection, known)
+    return [each.name for each in _due(found, known, contracting=contracting)]
 
 
 async def is_ahead(connection: Connection, *, folder: Traversable | None = None) -> bool:
@@ -197,28 +209,43 @@ async def _find_pending(connection: Connection, known: list[_Migration]) -> list
     return found
 
 
-async def _apply(connection: Connection, migration: _Migration, *, now_ms: int) -> bool:
-    """Run one file unless another process has run it meanwhile; say whether it was run here."""
-    async with _alone(connection):
-        await connection.execute(_CREATE_TABLE)
-        is_applied = "select exists (select from migration where name = $1)"
-        if await connection.fetchval(is_applied, migration.name):
-            return False
-        if migration.is_concurrent:
-            await _build_indexes(connection, migration)
-            await _note(connection, migration, now_ms)
-            return True
-        async with connection.transaction():
-            await connection.execute(f"set local lock_timeout = {DDL_LOCK_WAIT_MS_MAX}")
-            await connection.execute(_OWN_SCHEMA)
-            try:
-                await connection.execute(migration.sql, timeout=MIGRATION_S_MAX)
-            except asyncpg.PostgresError as error:
-                raise MigrationError(
-                    f"{_place(migration, error)}: {error}; nothing of this file was kept",
-                ) from error
-            await _note(connection, migration, now_ms)
-    return True
+def _due(
+    found: list[_Migration], known: list[_Migration], *, contracting: bool
+) -> list[_Migration]:
+    """Return which of those that were not run are to run now.
+
+    Raises:
+        MigrationError: this release needs one that stands behind one that has to wait.
+    """
+    if contracting or len(found) == len(known):
+        return found
+    due = list(takewhile(lambda each: not each.is_post, found))
+    waiting = found[len(due) :]
+    for each in waiting:
+        if not each.is_post:
+            raise MigrationError(
+                f"{each.name} cannot be run: before it stands {waiting[0].name}, which takes away"
+                " what the release before may still use. Run tillside-central migrate --contract of"
+                " the release that works now; of this one, only when no other works any more"
+            )
+    return due
+
+
+async def _apply(connection: Connection, migration: _Migration, *, now_ms: int) -> None:
+    if migration.is_concurrent:
+        await _build_indexes(connection, migration)
+        await _note(connection, migration, now_ms)
+        return
+    async with connection.transaction():
+        await connection.execute(f"set local lock_timeout = {DDL_LOCK_WAIT_MS_MAX}")
+        await connection.execute(_OWN_SCHEMA)
+        try:
+            await connection.execute(migration.sql, timeout=MIGRATION_S_MAX)
+        except asyncpg.PostgresError as error:
+            raise MigrationError(
+                f"{_place(migration, error)}: {error}; nothing of this file was kept",
+            ) from error
+        await _note(connection, migration, now_ms)
 
 
 @asynccontextmanager

@@ -102,23 +102,23 @@ async def make_roles(connection: Connection) -> None:
     await grant(connection)
 
 
-async def keep_up(connection: Connection, *, migrated: bool) -> None:
+async def keep_up(connection: Connection, *, migrated: bool, contracting: bool = False) -> None:
     """Give the roles what they need after the schema or this release has changed.
 
-    Only who has migrated takes rights away: whoever finds the database up to date may be of an
-    older release, beside processes of the newer one.
+    Args:
+        contracting: no process of another release works any more: take from them what this one
+            does not need. Until then both kinds of processes work, each with what it needs.
     """
     # A copy that was put back without privileges looks up to date and is not.
     lost = "select not has_table_privilege($1, 'till', 'select')"
-    if migrated or await connection.fetchval(lost, role_of("front")):
-        await grant(connection)
-        return
-    known = await connection.fetchval("select value from setting where name = $1", _SETTING)
-    if known != _digest() and not await is_ahead(connection):
-        await grant(connection, taking_away=False)
+    if not (migrated or contracting or await connection.fetchval(lost, role_of("front"))):
+        known = await connection.fetchval("select value from setting where name = $1", _SETTING)
+        if known == _digest() or await is_ahead(connection):
+            return
+    await grant(connection, taking_away=contracting)
 
 
-async def grant(connection: Connection, *, taking_away: bool = True) -> None:
+async def grant(connection: Connection, *, taking_away: bool = False) -> None:
     """Give each role what `grants.txt` says.
 
     Args:

@@ -16,7 +16,7 @@ from msgspec import Meta
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, ForbiddenError, NotFoundError
-from central.ledger.books import Cause, LockedAccount, lock_account, write
+from central.ledger.books import Cause, LockedAccount, current_account, lock_account, write
 from central.outreach import outbox
 from central.outreach.events import Event, PointsAdjusted, account_key
 from central.rights.planner import wish_for_home
@@ -159,7 +159,11 @@ async def _is_made(connection: Connection, wish: Adjustment, person: str) -> boo
     made = await connection.fetchrow(_SQL["made"], wish.key)
     if made is None:
         return False
-    if (made["points"], made["code"], made["person"]) != (wish.points, wish.reason, person):
+    # Either may have been merged since.
+    owner = await current_account(connection, made["account_id"])
+    known = (owner, made["points"], made["code"], made["person"])
+    wished = await current_account(connection, wish.account_id)
+    if known != (wished, wish.points, wish.reason, person):
         raise BadRequestError("$.key", "another adjustment has this key")
     return True
 

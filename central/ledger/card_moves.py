@@ -89,10 +89,11 @@ async def undo_move(pool: Pool, move_id: int, *, person: str, now_ms: int) -> Ca
 async def _give_card(
     connection: Connection, which: tuple[bytes, str], from_account: int, to_account: int
 ) -> None:
-    """Have a card lead to another account in a programme."""
+    """Have a card lead to another account in a programme; who signed in by it is signed out."""
     card, programme = which
     await connection.execute(_SQL["move_card"], card, to_account, programme)
     await follow(connection, from_account, to_account, cards=[card])
+    await connection.execute(_SQL["end_sessions"], from_account, [card])
     await connection.execute(_SQL["copy_interests"], from_account, to_account)
     for account_id in (from_account, to_account):
         await connection.execute(_STREAMS["touch_account"], account_id)

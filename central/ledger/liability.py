@@ -12,6 +12,7 @@ import msgspec
 from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.errors import BadRequestError
+from central.ledger.verify import PATIENT_S, take_time
 from central.programmes.registry import DEFAULT, require_programme
 
 _SQL = load_queries("central.ledger", "liability.sql")
@@ -73,8 +74,13 @@ def asked_day(given: str, *, now_ms: int) -> str:
     return given or today
 
 
-async def read_liability(connection: Connection, day: str, programme: str = DEFAULT) -> Liability:
+async def read_liability(
+    connection: Connection, day: str, programme: str = DEFAULT, *, is_patient: bool = False
+) -> Liability:
     """Return what was owed in a programme at the end of a day, from one snapshot.
+
+    Args:
+        is_patient: as of `verify_ledger`: all postings until then are added up.
 
     Raises:
         BadRequestError: it is no day.
@@ -87,10 +93,13 @@ async def read_liability(connection: Connection, day: str, programme: str = DEFA
     except (ValueError, OverflowError) as error:
         raise BadRequestError("day", _FORM) from error
     end_ms = int(after.timestamp()) * 1000
+    patience_s = PATIENT_S if is_patient else None
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        if is_patient:
+            await take_time(connection)
         await require_programme(connection, programme)
-        rows = await connection.fetch(_SQL["liability"], end_ms, day, programme)
-        debt = await connection.fetchval(_SQL["debt"], end_ms, programme)
+        rows = await connection.fetch(_SQL["liability"], end_ms, day, programme, timeout=patience_s)
+        debt = await connection.fetchval(_SQL["debt"], end_ms, programme, timeout=patience_s)
     found = tuple(
         OpenPoints(**{name: row[name] for name in OpenPoints.__struct_fields__})
         for row in rows

@@ -60,6 +60,8 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         lots: number and points (available and held) of each.
         aliases: accounts that had been merged into the emptied one.
+        birthday: of the emptied account, `MM-DD`; empty = not known, or not noted at that time.
+        birthday_given: the other account had none and got it.
     """
 
     lots: tuple[tuple[int, int], ...] = ()
@@ -73,6 +75,8 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     visits: tuple[MovedVisit, ...] = ()
     offers: tuple[str, ...] = ()
     aliases: tuple[int, ...] = ()
+    birthday: str = ""
+    birthday_given: bool = False
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +233,8 @@ async def _take(connection: Connection, from_account: int, into_account: int) ->
     await connection.execute(_SQL["copy_interests"], *both)
     await connection.execute(_SQL["drop_interests"], from_account)
     await connection.execute(_SQL["drop_wishes"], from_account)
-    await connection.execute(_SQL["move_birthday"], *both)
+    birthday = await connection.fetchval(_SQL["take_birthday"], from_account) or ""
+    given = birthday and await connection.fetchval(_SQL["put_birthday"], into_account, birthday)
     own = await connection.fetchrow(_SQL["account_parts"], into_account)
     assert own is not None
     return Moved(
@@ -244,6 +249,8 @@ async def _take(connection: Connection, from_account: int, into_account: int) ->
         visits=tuple(visits),
         offers=tuple(set(parts["personal_offers"]) - set(own["personal_offers"])),
         aliases=tuple(await connection.fetchval(_SQL["follow"], *both)),
+        birthday=birthday,
+        birthday_given=bool(given),
     )
 
 
@@ -379,6 +386,11 @@ async def _rest_back(connection: Connection, both: tuple[int, int], moved: Moved
     await connection.execute(_SQL["subtract_visits"], into_account, stores, weights)
     await _add_visits(connection, from_account, moved.visits)
     await connection.execute(_SQL["copy_interests"], into_account, from_account)
+    if moved.birthday_given:
+        await connection.execute(_SQL["drop_birthday"], into_account, moved.birthday)
+    if moved.birthday:
+        await connection.execute(_SQL["put_birthday"], from_account, moved.birthday)
+    await connection.execute(_SQL["end_sessions"], into_account, list(moved.cards))
 
 
 async def _add_counters(

@@ -75,11 +75,12 @@ delete from store_interest where account_id = $1;
 -- name: drop_wishes
 delete from grant_wish where account_id = $1;
 
--- name: move_birthday
--- The one that stays keeps its own.
-with taken as (delete from account_birthday where account_id = $1 returning month_day)
-insert into account_birthday (account_id, month_day) select $2, month_day from taken on conflict do nothing
-returning month_day;
+-- name: take_birthday
+delete from account_birthday where account_id = $1 returning month_day;
+
+-- name: put_birthday
+-- Where there is none: an account keeps its own.
+insert into account_birthday (account_id, month_day) values ($1, $2) on conflict do nothing returning true;
 
 -- name: insert_merge
 insert into account_merge (from_account, into_account, person, reason, merged_at_ms, moved)
@@ -136,6 +137,10 @@ update account_visit a set weight = greatest(a.weight - v.weight, 0)
 from unnest($2::text[], $3::double precision[]) as v (store_id, weight)
 where a.account_id = $1 and a.store_id = v.store_id;
 
+-- name: drop_birthday
+-- Where it is another one by now, that was told since.
+delete from account_birthday where account_id = $1 and month_day = $2;
+
 -- name: drop_offers
 update account set personal_offers = (
     select coalesce(array_agg(offer order by offer), '{}') from unnest(personal_offers) as o (offer)
@@ -152,6 +157,11 @@ select c.account_id from card c where c.card = $1 and c.programme = $2 for updat
 
 -- name: move_card
 update card set account_id = $2 where card = $1 and programme = $3;
+
+-- name: end_sessions
+-- Of an account that cards leave: those signed in by them, also before their account was merged into it.
+update app_session set ended = true where not ended and card = any($2::bytea[]) and account_id in (
+    select account_id from account where account_id = $1 or merged_into = $1);
 
 -- name: insert_move
 insert into card_move (card, from_account, to_account, person, reason, moved_at_ms, programme)

@@ -1,7 +1,7 @@
 -- Seals of the ledger's days.
 
 -- name: hold_writers
--- Waits for whoever is writing entries and lets nobody begin: a moment, once a day.
+-- Waits for whoever is writing entries and lets nobody begin: a moment, when a day is to be sealed.
 select keep_ledger_still();
 
 -- name: one_sealer
@@ -38,6 +38,16 @@ from ledger_seal order by seal_id desc limit $1;
 -- name: seal_of_entry
 select seal_id, day, first_entry, last_entry, entries, root, previous, public_key, signature, sealed_at_ms
 from ledger_seal where first_entry <= $1 and last_entry >= $1;
+
+-- name: keep_blocks
+-- Several may have made those of an older day at a time.
+insert into ledger_seal_block (seal_id, block, last_entry, root)
+select $1, b.number - 1, b.last_entry, b.root
+from unnest($2::bigint[], $3::bytea[]) with ordinality b (last_entry, root, number)
+on conflict do nothing;
+
+-- name: blocks
+select last_entry, root from ledger_seal_block where seal_id = $1 order by block;
 
 -- name: entries_of_subject
 -- Of a receipt, and of whatever it caused later: returns name it by their own keys.

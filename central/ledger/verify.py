@@ -66,6 +66,11 @@ class LedgerProof(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
 
 
+async def take_time(connection: Connection) -> None:
+    """Let the server take `PATIENT_S` for each statement of this transaction."""
+    await connection.execute(f"set local statement_timeout = {PATIENT_S * 1_000}")
+
+
 async def verify_ledger(
     connection: Connection,
     told: Told | None = None,
@@ -89,7 +94,7 @@ async def verify_ledger(
     patience_s = PATIENT_S if is_patient else None
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         if is_patient:
-            await connection.execute(f"set local statement_timeout = {PATIENT_S * 1_000}")
+            await take_time(connection)
         ranges = await _ranges(connection, patience_s)
         for name, says in CHECKS.items():
             tell(name, 0, 1)

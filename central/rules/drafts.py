@@ -93,6 +93,25 @@ def hash_of(document: bytes) -> str:
     return hashlib.sha256(document).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A document that came, as it is kept."""
+
+    bundle: Bundle
+    hash: str
+    packed: bytes
+
+
+def _read(content: bytes) -> _Read:
+    bundle = read_document(content, check=False)
+    document = document_of(bundle)
+    return _Read(bundle, hash_of(document), zstandard.compress(document, 9))
+
+
+def _unpacked(content: bytes) -> Bundle:
+    return decode(Bundle, msgspec.json.decode(zstandard.decompress(content)))
+
+
 async def save_draft(
     connection: Connection,
     name: str,
@@ -102,7 +121,7 @@ async def save_draft(
     note_text: str,
     system: System,
 ) -> DraftRow:
-    """Keep a rule document as the next version of a draft.
+    """Keep a rule document as the next version of a draft; read and packed in a thread.
 
     Contradictions are found by `rules check` and refused by `rules approve`; only what cannot be
     read at all is refused here.
@@ -115,21 +134,19 @@ async def save_draft(
     author.require(AUTHOR)
     if "@" in name or _NAME.fullmatch(name) is None:
         raise BadRequestError("name", "a draft's name is lower case letters, digits and . _ -")
-    bundle = read_document(content, check=False)
-    document = document_of(bundle)
+    read = await asyncio.to_thread(_read, content)
     now_ms = system.now_ms()
-    programme = await programme_of_rules(connection, bundle.programme.programme_id)
+    programme = await programme_of_rules(connection, read.bundle.programme.programme_id)
     async with connection.transaction():
         # Two that save at once wait for each other here: versions have no gap.
         await connection.execute(_SQL["lock_drafts"], name)
         version = await connection.fetchval(
-            _SQL["insert_draft"], name, author.person_id, hash_of(document), len(bundle.offers),
-            zstandard.compress(document, 9), note_text, now_ms,
-            programme,
+            _SQL["insert_draft"], name, author.person_id, read.hash, len(read.bundle.offers),
+            read.packed, note_text, now_ms, programme,
         )  # fmt: skip
         await note(
             connection, person=author.name, action="rules.draft",
-            subject=f"draft:{name}@{version}", detail={"hash": hash_of(document)}, now_ms=now_ms,
+            subject=f"draft:{name}@{version}", detail={"hash": read.hash}, now_ms=now_ms,
         )  # fmt: skip
     return await find_draft(connection, f"{name}@{version}")
 
@@ -145,17 +162,17 @@ async def find_draft(connection: Connection, title: str) -> DraftRow:
 
 
 async def load_draft(connection: Connection, title: str) -> Draft:
-    """Return a version of a draft with its document.
+    """Return a version of a draft with its document, read in a thread.
 
     Raises:
         BadRequestError: the title names no draft.
         NotFoundError: there is none.
     """
     row = await _find(connection, title)
-    plain = msgspec.json.decode(zstandard.decompress(row["content_zstd"]))
+    bundle = await asyncio.to_thread(_unpacked, row["content_zstd"])
     known = _row(row)
     names = known.__dataclass_fields__
-    return Draft(**{each: getattr(known, each) for each in names}, bundle=decode(Bundle, plain))
+    return Draft(**{each: getattr(known, each) for each in names}, bundle=bundle)
 
 
 async def list_drafts(connection: Connection) -> tuple[DraftRow, ...]:

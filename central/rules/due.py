@@ -261,7 +261,10 @@ class StaleReceipts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_stale(connection: Connection) -> tuple[StaleReceipts, ...]:
-    """Return what receipts with older rules cost, by the release that was due, the newest first."""
+    """Return what receipts with older rules cost, by the release that was due.
+
+    The newest first, a thousand at most.
+    """
     rows = await connection.fetch(_SQL["stale_by_release"])
     return tuple(
         msgspec.convert({**row, "state": row["state"] or ""}, StaleReceipts) for row in rows

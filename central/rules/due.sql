@@ -16,4 +16,4 @@ select s.release, s.bundle, r.state, count(*) as receipts, count(distinct s.till
        coalesce(sum(s.discount_minor), 0)::bigint as discount_minor, coalesce(sum(s.points), 0)::bigint as points,
        max(s.posted_at_ms) as last_posted_at_ms
 from stale_receipt s left join rule_release r on r.version = s.release
-group by s.release, s.bundle, r.state order by s.release desc;
+group by s.release, s.bundle, r.state order by s.release desc limit 1000;

@@ -28,8 +28,8 @@ log = structlog.get_logger()
 _SQL = load_queries("central.rules", "guarding.sql")
 
 YOUNG_MS: Final = 72 * 3_600_000
-"""So long a release is looked after: after its last ring, or it was resumed, or had begun at all
-stores, whichever was last.
+"""So long a release is looked after: after its last ring or pin, or it was resumed, or had begun at
+all stores, whichever was last.
 """
 BUCKET_MS: Final = 10_000
 _LATE_MS: Final = 30_000
@@ -37,6 +37,8 @@ _LATE_MS: Final = 30_000
 _STEP_MS: Final = 600_000
 """Receipts of so long are counted by one statement, which is short at any chain's rate."""
 _BASELINE_RECEIPTS: Final = 5_000
+_BASELINE_AMONG: Final = 100_000
+"""Looked for among so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class _Young:
     """A release that is looked after.
 
     Attributes:
-        since_ms: when it came to more tills last, by a ring or because a person resumed it.
+        since_ms: when it came to more tills last: by a ring, a pin, or because a person resumed it.
         resumed_ms: when a person resumed it last; 0 = nobody has.
         begins_ms: from when on it may have begun somewhere.
     """
@@ -103,7 +105,8 @@ class RuleGuard:
             since_ms = min(each.judged_ms for each in young)
             await self._count(connection, since_ms, now_ms)
             await self._find_unposted(connection, since_ms, now_ms)
-            halted = [await self._judge(connection, each) for each in young]
+            versions = [each.version for each in young]
+            halted = [await self._judge(connection, each, versions) for each in young]
         return tuple(each for each in halted if each is not None)
 
     async def _count(self, connection: Connection, since_ms: int, now_ms: int) -> None:
@@ -132,18 +135,20 @@ class RuleGuard:
             self._unposted[row["arrival"]] = _bundle_of(row["body"]), row["decided_at_ms"]
         self._decided_to_ms = now_ms
 
-    async def _judge(self, connection: Connection, young: _Young) -> Halted | None:
+    async def _judge(
+        self, connection: Connection, young: _Young, versions: Collection[int]
+    ) -> Halted | None:
         ours, theirs = Figures(), Figures()
         counted = await connection.fetch(_SQL["counts"], young.judged_ms)
         told = await connection.fetch(_SQL["told"], young.bundle, young.since_ms, young.resumed_ms)
-        asked = (young.version, young.bundle)
+        asked = (young.version, young.bundle, versions)
         not_normal = {row["bundle"] for row in await connection.fetch(_SQL["not_normal"], *asked)}
         for row in (*counted, *told):
             if row["bundle"] == young.bundle:
                 ours = _sum((ours, _figures(row)))
             elif row["bundle"] not in not_normal:
-                # Tills of a newer release are its to answer for, not what was normal before this;
-                # those of another programme have other offers.
+                # Tills of a newer release are its to answer for, not what is normal, while that is
+                # looked after itself; those of another programme have other offers.
                 theirs = _sum((theirs, _figures(row)))
         ours = msgspec.structs.replace(ours, unequal=ours.unequal + self._not_posted(young))
         if theirs.receipts < young.settings.receipts_min <= ours.receipts:
@@ -176,7 +181,7 @@ class RuleGuard:
         if found is None:
             row = await connection.fetchrow(
                 _SQL["baseline"], young.judged_ms, _BASELINE_RECEIPTS, young.bundle,
-                sorted(not_normal),
+                sorted(not_normal), _BASELINE_AMONG,
             )  # fmt: skip
             assert row is not None
             found = self._baselines[asked] = _figures(row)
@@ -187,7 +192,7 @@ def _young(row: asyncpg.Record) -> _Young:
     return _Young(
         version=row["version"],
         bundle=row["bundle"],
-        since_ms=max(row["ringed_ms"], row["resumed_ms"]),
+        since_ms=max(row["given_ms"], row["resumed_ms"]),
         resumed_ms=row["resumed_ms"],
         begins_ms=first_ms(row["activate_at"]),
         settings=read_guards(row["guards"]),

@@ -1,11 +1,14 @@
 -- name: young
--- Releases somebody moves from ring to ring; what went out alone for a trial is nobody's to guard. An open one has changed
--- when it was published, or resumed. $2 is the local moment that had come at every store at $1.
-select r.version, r.bundle, r.guards, r.activate_at, max(g.added_at_ms) as ringed_ms,
+-- Releases somebody gives to rings, or to a till or a store by a pin; what went out alone for a trial is nobody's to guard.
+-- An open one has changed when it was published, or resumed. $2 is the local moment that had come at every store at $1.
+with given as (
+    select release, added_at_ms as at_ms from rule_ring union all select release, pinned_at_ms from rule_pin
+)
+select r.version, r.bundle, r.guards, r.activate_at, max(g.at_ms) as given_ms,
        case when r.changed_at_ms > r.published_at_ms then r.changed_at_ms else 0 end as resumed_ms
-from rule_release r join rule_ring g on g.release = r.version
+from rule_release r join given g on g.release = r.version
 where r.state = 'open' and r.kind <> 'trial'
-group by r.version having greatest(max(g.added_at_ms), r.changed_at_ms) >= $1 or r.activate_at >= $2 order by r.version;
+group by r.version having greatest(max(g.at_ms), r.changed_at_ms) >= $1 or r.activate_at >= $2 order by r.version;
 
 -- name: counted_last
 select max(bucket_ms) from rule_count where bucket_ms <= $1;
@@ -29,8 +32,9 @@ select bundle, sum(receipts)::bigint as receipts, sum(gross_minor)::bigint as gr
 from rule_count where bucket_ms >= $1 group by bundle;
 
 -- name: not_normal
--- Bundles whose receipts do not say what was normal before a release: newer ones, and those of other programmes.
-select bundle from rule_release group by bundle having max(version) > $1
+-- Bundles whose receipts do not say what is normal beside a release: newer ones that are young themselves ($3) or were
+-- taken away, and those of other programmes.
+select bundle from rule_release where version > $1 and (state <> 'open' or version = any($3))
 union
 select b.hash from bundle b where b.programme <> (select o.programme from bundle o where o.hash = $2)
 union
@@ -57,9 +61,12 @@ from said where not refuses and not mixed group by bundle;
 -- name: baseline
 select count(*) as receipts, sum(gross_minor)::bigint as gross_minor, sum(discount_minor)::bigint as discount_minor,
        0 as unequal, count(debtor) as in_debt
+-- Of the last $5 receipts: where a release had been everywhere for weeks before it was pinned, none are of others.
 from (select t.gross_minor, t.discount_minor, a.account_id as debtor
-      from receipt t left join (select account_id from account where debt > 0) a using (account_id)
-      where t.posted_at_ms < $1 and t.bundle <> $3 and t.bundle <> all($4::text[]) order by t.posted_at_ms desc limit $2) before;
+      from (select account_id, gross_minor, discount_minor, bundle, posted_at_ms from receipt
+            where posted_at_ms < $1 order by posted_at_ms desc limit $5) t
+      left join (select account_id from account where debt > 0) a using (account_id)
+      where t.bundle <> $3 and t.bundle <> all($4::text[]) order by t.posted_at_ms desc limit $2) before;
 
 -- name: unposted
 select o.arrival, o.decided_at_ms, i.body from outcome o join inbox i using (arrival)

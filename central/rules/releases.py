@@ -6,6 +6,7 @@ were signed with it (`central.rules.release_file`): no key is needed, and no ver
 """
 
 import asyncio
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -248,7 +249,8 @@ async def _approved(
         return None, None
     draft = await load_draft(connection, file.draft)
     _require_approval(draft)
-    if replace(bundle, version=draft.bundle.version) != draft.bundle:
+    same = replace(bundle, version=draft.bundle.version)
+    if await asyncio.to_thread(operator.ne, same, draft.bundle):
         raise BadRequestError("content", f"is not what was approved as {draft.title}")
     return draft.name, draft.version
 

@@ -26,7 +26,8 @@ log = structlog.get_logger()
 FEED_DAYS: Final = 40
 """Rows stay so long; a till that was away for longer compares."""
 _MARK_MS: Final = 3_600_000
-_SWEPT_MAX: Final = 20_000
+SWEPT_MAX: Final = 20_000
+"""Rows in one sweep; where so many went there are more."""
 
 
 async def find_epoch(connection: Connection) -> int:
@@ -130,6 +131,6 @@ async def sweep(pool: Pool, *, now_ms: int, days: int = FEED_DAYS) -> int:
             floor = found["unread"]
             log.warning("feed_kept_for_tiers", why="old rows that tiers have not read; it grows")
         await connection.execute(_SQL["raise_floor"], floor)
-        swept = await connection.execute(_SQL["sweep_feed"], floor, _SWEPT_MAX)
+        swept = await connection.execute(_SQL["sweep_feed"], floor, SWEPT_MAX)
         await connection.execute(_SQL["forget_marks"], floor)
     return int(swept.rpartition(" ")[2])

@@ -45,11 +45,6 @@ update till set last_seen_ms = $2, bundle = $3 where till_id = $1;
 -- name: revoke
 update till set revoked = true where till_id = $1;
 
--- name: fleet
-select t.till_id, t.store_id, t.slot, t.revoked, t.last_seen_ms, t.bundle, t.software, t.receipts_waiting,
-       t.rights_points, t.quarantined_at_ms is not null as quarantined, coalesce(sum(s.last_seq), 0)::bigint as records
-from till t left join till_stream s using (till_id) group by t.till_id order by t.store_id, t.till_id;
-
 -- name: pull_rows
 -- One statement, qualified names: rows past the cursor that no running transaction can still precede (design: sync 1.7).
 select f.xid as transaction, f.id, f.account_id, f.arrival from feed f

@@ -211,6 +211,9 @@ class JournalSide:
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         raise AssertionError("no bundle was announced")
 
+    def fetch_failed(self, error: LinkError) -> None:
+        raise AssertionError("no bundle was announced")
+
 
 def answer_of(centre: ModelledCentre, wish: Ask | Fetch) -> Message:
     """Return what the centre says to a wish."""

@@ -584,6 +584,59 @@ async def test_an_own_authority_can_be_given(authority: Authority) -> None:
         assert await client.ask(QUESTION, session=SESSION, timeout_s=20) == ANSWER
 
 
+@asynccontextmanager
+async def damaging(url: str, *, after_bytes: int) -> AsyncIterator[str]:
+    """Stand between; the first connection's answer is damaged after so many bytes."""
+    damaged = False
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int) -> None:
+        nonlocal damaged
+        with suppress(OSError):
+            while some := await reader.read(16_384):
+                left -= len(some)
+                damages = left < 0 and not damaged
+                damaged = damaged or damages
+                writer.write(bytes(each ^ 1 for each in some) if damages else some)
+                await writer.drain()
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inward, outward = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        try:
+            await asyncio.gather(
+                pass_on(reader, outward, 1 << 30), pass_on(inward, writer, after_bytes)
+            )
+        finally:
+            outward.close()
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def test_a_download_whose_tls_is_damaged_goes_on_where_it_stopped(
+    authority: Authority,
+) -> None:
+    content = hashlib.shake_128(b"a bundle").digest(400_000)
+
+    def ranged_content(heard: Heard) -> bytes:
+        first = int(heard.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        return raw(206 if first else 200, content[first:])
+
+    own = ssl.create_default_context(cafile=str(authority.file))
+    answering = scripted_centre(ranged_content, tls=authority.server)
+    async with answering as centre, damaging(centre.url, after_bytes=100_000) as url:
+        async with client_of(url, tls=own) as client:
+            assert await client.fetch_piece(Fetch(MANIFEST), timeout_s=20) == content
+    went_on = [heard.headers.get("range") for heard in centre.heard]
+    assert went_on[0] is None
+    assert len(went_on) == 2
+    assert went_on[1] is not None
+
+
 async def test_connections_are_few_and_closed() -> None:
     async with scripted_centre(always(None)) as centre, open_http(centre.url) as http:
         calls = [asyncio.create_task(http.get("/")) for _ in range(8)]

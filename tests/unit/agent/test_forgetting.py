@@ -1,5 +1,6 @@
 """A till forgets erased customers in their order, and says how far only when it has forgotten."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,36 @@ def test_a_till_that_was_never_told_anybody_has_nobody_to_forget(tmp_path: Path)
     assert Forgetting(till.till).begin() == 20
 
 
+def sold(till: JoinedTill) -> None:
+    sell(till, "sale-1", calculation(("stamps", 2)), card=SEVEN.card)
+
+
+def showed_a_code(till: JoinedTill) -> None:
+    with till.till.journal.transaction():
+        till.till.journal.shown_codes.use(7, 5, "receipt-1")
+
+
+@pytest.mark.parametrize("was_here", [sold, showed_a_code])
+def test_a_till_whose_cache_is_gone_forgets_what_its_journal_knows(
+    tmp_path: Path, was_here: Callable[[JoinedTill], None]
+) -> None:
+    till = JoinedTill(tmp_path)
+    was_here(till)
+    forgetting = greeted(till, 20)
+    assert forgetting.to_say() == Forgotten(through=0)
+    forgetting.take(ForgottenAnswer(through=20, accounts=(7,)))
+    journal = till.till.journal
+    assert not journal.own_counts.know_anybody()
+    assert not journal.shown_codes.know_anybody()
+    assert forgetting.to_say() == Forgotten(through=20)
+
+
+def test_counts_of_cards_nobody_knows_name_nobody_to_forget(tmp_path: Path) -> None:
+    till = JoinedTill(tmp_path)
+    sell(till, "sale-1", calculation(("stamps", 2), account_id=0), card=SEVEN.card)
+    assert greeted(till, 20).to_say() == Forgotten(through=20)
+
+
 def test_a_file_of_an_earlier_release_has_everybody_to_forget(till: JoinedTill) -> None:
     assert greeted(till, 20).begin() == 0
 
@@ -113,3 +144,17 @@ def test_what_a_card_counted_while_nobody_knew_it_and_codes_shown_go_too(till: J
     assert journal.own_counts.of_card(EIGHT.card).purchases == 1
     assert journal.shown_codes.receipt_of(7, 5) == ""
     assert journal.shown_codes.receipt_of(8, 5) == "receipt-2"
+
+
+def test_asks_of_a_forgotten_customers_card_are_over(till: JoinedTill) -> None:
+    courier = till.till.journal.courier
+    with till.till.journal.transaction():
+        asks = [
+            courier.add(
+                nonce=row.card[:8], incarnation=b"i", receipt_id="r", card=row.card, points=5
+            )
+            for row in (SEVEN, EIGHT)
+        ]
+    greeted(till, 10).take(ForgottenAnswer(through=10, accounts=(7,)))
+    assert courier.open_nonces() == (asks[1].nonce,)
+    assert courier.made() == 2

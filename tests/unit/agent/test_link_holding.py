@@ -152,6 +152,35 @@ async def test_asked_to_talk_the_link_holds_a_whole_conversation(
         assert at_work.link.conversations == 2
 
 
+async def test_another_address_on_the_lan_is_told_at_once(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        joined.till.bus_address = "192.168.7.22:7720"
+        at_work.link.wake()
+        await said.until(lambda: len(holding.held) == 2)
+        told = [hello.bus_address for hello in centre.asked(Hello)]
+        assert told == ["", "192.168.7.22:7720"]
+
+
+async def test_another_address_while_a_hello_is_on_its_way_is_told_with_one_more(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    centre.hold_s = HOLDS_S
+    holding = HoldingCentre(centre)
+
+    def moves(heard: Heard) -> bytes | Awaitable[bytes] | None:
+        if heard.path == PATH_HELLO and not joined.till.bus_address:
+            joined.till.bus_address = "192.168.7.22:7720"
+            at_work.link.wake()
+        return holding(heard)
+
+    async with linked(joined, moves, settings=SETTINGS) as (at_work, said):
+        await said.until(lambda: len(holding.held) > 0 and len(centre.asked(Hello)) > 1)
+        told = [hello.bus_address for hello in centre.asked(Hello)]
+        assert told == ["", "192.168.7.22:7720"]
+
+
 async def test_a_pull_that_is_cut_makes_the_streams_be_compared(
     joined: JoinedTill, centre: FakeCentre, system: SetSystem
 ) -> None:

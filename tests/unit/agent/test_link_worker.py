@@ -7,19 +7,23 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from structlog.testing import capture_logs
 
+from agent.errors import JournalDamagedError
 from agent.journal.database import Database
 from agent.link.central_client import CentralClient
+from agent.link.till_side import JournalTillSide
 from agent.link.worker import LinkSettings, LinkWorker
 from agent.reference_data.cache import open_cache_database
 from agent.till_service.messages import ReceiptAnswer
 from agent.till_thread import TillThread
 from loyalty.outcomes import Outcome
-from sync.cycle import PATH_HELLO, PATH_PULL, PATH_SNAPSHOT, Ask
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_SNAPSHOT, Ask
 from sync.messages import Hello, Message, SnapshotAnswer
 from sync.neighbours import AskSibling
 from sync.signing import HEADER_SIGNATURE, NO_SESSION
+from tests.support import builders
 from tests.support.till import (
     CARD,
     IDENTITY,
@@ -292,3 +296,84 @@ async def test_a_disk_that_is_full_for_a_while_does_not_end_the_link(
         await at_work.until(lambda: at_work.link.conversations == 1)
         assert joined.till.cache.account_count() == 1
     joined.close()
+
+
+# A bundle that cannot be fetched
+
+
+async def test_a_bundle_that_cannot_be_fetched_is_no_line_that_is_down(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    centre.publishes(builders.bundle(version=4))
+    speaks, refuses = speaking_for(centre), True
+
+    def answers(heard: Heard) -> bytes | None:
+        if not heard.path.startswith(PATH_BUNDLE):
+            return speaks(heard)
+        assert centre.newest is not None
+        return raw(503) if refuses else raw(200, zstandard.compress(centre.newest[1]))
+
+    with capture_logs() as logs:
+        async with linked(joined, answers) as (at_work, said):
+            link = at_work.link
+            await at_work.until(lambda: link.conversations == 1)
+            tried = len(fetched(said))
+            assert joined.till.link_up
+            assert link.last_error == ""
+            assert link.rules_not_fetched.endswith("status 503")
+            # Sales are told, and nothing is fetched, while the bundle rests.
+            await at_work.thread.run(joined.complete, receipt(), 1_000)
+            link.wake()
+            await at_work.until(lambda: link.conversations == 2)
+            assert len(centre.records()) == 2
+            assert len(fetched(said)) == tried
+            refuses = False
+            system.let_pass(600_000)
+            await at_work.until(lambda: joined.till.books.active_version == 4)
+            assert link.rules_not_fetched == ""
+    events = [entry["event"] for entry in logs]
+    assert (events.count("bundle_not_fetched"), events.count("link_down")) == (1, 0)
+
+
+def fetched(said: ScriptedCentre) -> list[Heard]:
+    return [heard for heard in said.heard if heard.path.startswith(PATH_BUNDLE)]
+
+
+# Mistakes in talking
+
+
+async def test_a_mistake_in_talking_ends_no_link(
+    joined: JoinedTill, centre: FakeCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistakes, asks = 3, CentralClient.ask
+
+    async def ask(
+        client: CentralClient, ask: Ask, *, session: bytes, timeout_s: float
+    ) -> Message:
+        nonlocal mistakes
+        if ask.path == PATH_HELLO and mistakes:
+            mistakes -= 1
+            raise ZeroDivisionError("a mistake")
+        return await asks(client, ask, session=session, timeout_s=timeout_s)
+
+    monkeypatch.setattr(CentralClient, "ask", ask)
+    joined.complete(receipt(), 1_000)
+    with capture_logs() as logs:
+        async with linked(joined, speaking_for(centre)) as (at_work, _):
+            await at_work.until(lambda: at_work.link.conversations == 1)
+            assert at_work.link.last_error == ""
+    assert [entry["event"] for entry in logs].count("link_failed") == 3
+    head = joined.till.journal.stream.head()
+    assert head.acked_seq == head.seq == len(centre.records())
+
+
+async def test_a_journal_that_is_damaged_ends_the_link(
+    joined: JoinedTill, centre: FakeCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: object) -> None:
+        raise JournalDamagedError("a page is not what it was")
+
+    monkeypatch.setattr(JournalTillSide, "next_push", damaged)
+    async with linked(joined, speaking_for(centre)) as (at_work, _):
+        with pytest.raises(JournalDamagedError):
+            await asyncio.wait_for(asyncio.shield(at_work.task), 20)

@@ -4,11 +4,20 @@ from itertools import count
 
 import pytest
 
-from agent.journal.pruning import RECEIPT_DAYS, RECORD_DAYS, RECORDS_AT_ONCE
+from agent.journal.pruning import OVERDUE_DAYS, RECEIPT_DAYS, RECORD_DAYS, RECORDS_AT_ONCE
 from loyalty.outcomes import Outcome
 from sync.messages import Push
 from sync.records import GrantReturnRecord, SaleRecord, VoidRecord, decode_record
-from tests.support.till import DAY_MS, OTHER_RECEIPT, RECEIPT, FakeCentre, JoinedTill, receipt
+from tests.support.till import (
+    CARD,
+    DAY_MS,
+    OTHER_RECEIPT,
+    RECEIPT,
+    FakeCentre,
+    JoinedTill,
+    receipt,
+    returning,
+)
 
 TEN = receipt()
 _keys = count(1)
@@ -59,7 +68,7 @@ def test_what_is_not_durable_stays_however_old_it_is(joined: JoinedTill) -> None
     joined.system.let_pass(1_000 * DAY_MS)
     while pruned(joined):
         pass
-    assert seqs(joined)[0] == RECORDS_AT_ONCE + 1
+    assert seqs(joined)[0] == RECORDS_AT_ONCE + 7 + 1
     written(joined)
     joined.system.let_pass(1_000 * DAY_MS)
     assert not pruned(joined)
@@ -83,8 +92,8 @@ def test_an_earlier_streams_records_wait_for_the_mark_of_the_newest(joined: Join
         stream.move_acked(stream.head().seq, durable_seq=1)
     while pruned(joined):
         pass
-    assert stream.pruned(first.incarnation).seq == 2 * RECORDS_AT_ONCE
-    assert stream.pruned(stream.head().incarnation).seq == 0
+    assert stream.pruned(first.incarnation).seq == first.seq
+    assert stream.pruned(stream.head().incarnation).seq == 1
 
 
 def test_an_earlier_streams_records_stay_while_a_centre_that_went_back_may_lack_them(
@@ -92,12 +101,15 @@ def test_an_earlier_streams_records_stay_while_a_centre_that_went_back_may_lack_
 ) -> None:
     written(joined, 2 * RECORDS_AT_ONCE)
     joined.talk()
+    first = joined.till.journal.stream.head()
     joined.till.start_incarnation("test", number_min=2)
     joined.talk()
     joined.system.let_pass(1_000 * DAY_MS)
     with joined.till.journal.transaction():
         joined.till.journal.stream.doubt_earlier()
-    assert not pruned(joined)
+    while pruned(joined):
+        pass
+    assert joined.till.journal.stream.pruned(first.incarnation).seq == 0
     assert joined.side.next_push() is not None  # told again, and durable with the newest
     assert joined.till.journal.stream.head().seq > RECORDS_AT_ONCE // 4
 
@@ -107,6 +119,50 @@ def test_durable_records_stay_for_their_days(joined: JoinedTill) -> None:
     joined.talk()
     joined.system.let_pass(RECORD_DAYS * DAY_MS - 60_000)
     assert not pruned(joined)
+
+
+def test_of_a_quiet_till_the_last_few_go_a_week_later(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    written(joined, 5)
+    joined.talk()
+    joined.system.let_pass(DAY_MS)
+    written(joined, 2)
+    joined.talk()
+    joined.system.let_pass((RECORD_DAYS + OVERDUE_DAYS - 2) * DAY_MS)
+    written(joined, 1)
+    joined.talk()
+    assert not pruned(joined)
+    joined.system.let_pass(DAY_MS)
+    head = joined.till.journal.stream.head()
+    assert pruned(joined)
+    assert seqs(joined) == [head.seq]  # the two of a day later are due as well
+    assert not pruned(joined)
+    joined.system.let_pass((RECORD_DAYS + OVERDUE_DAYS) * DAY_MS)
+    assert pruned(joined)
+    assert seqs(joined) == []
+    again = joined.reopened()
+    assert again.till.journal.stream.head() == head
+    assert again.till.journal.doubt() == ""
+    again.complete(TEN, 1_000)
+    again.talk()
+    assert again.till.journal.stream.head().incarnation == head.incarnation
+    assert len(centre.records()) == head.seq + 1
+    again.close()
+
+
+def test_what_is_overdue_waits_for_the_mark(joined: JoinedTill) -> None:
+    written(joined, 5)
+    joined.talk()
+    stream = joined.till.journal.stream
+    with joined.till.journal.transaction():
+        stream.move_acked(stream.head().seq, durable_seq=0)
+    joined.system.let_pass(1_000 * DAY_MS)
+    assert not pruned(joined)
+    with joined.till.journal.transaction():
+        stream.move_acked(stream.head().seq, durable_seq=2)
+    assert pruned(joined)
+    assert seqs(joined) == [3, 4, 5, 6]
 
 
 def test_a_pruned_journal_opens_again_as_the_same_stream(
@@ -180,6 +236,35 @@ def test_receipts_go_when_their_records_are_gone_and_nobody_returns_goods_any_mo
     # Its record is not durable: the receipt stays, and is answered as ever.
     assert joined.till.journal.receipts.state_counts() == {"recorded": 1}
     assert joined.complete(TEN, 1_000).outcome == Outcome.RECORDED
+
+
+def test_of_a_quiet_till_the_last_receipts_go_a_week_later(joined: JoinedTill) -> None:
+    joined.cancel()
+    joined.system.let_pass((RECEIPT_DAYS + OVERDUE_DAYS - 1) * DAY_MS)
+    joined.cancel(OTHER_RECEIPT)
+    assert not pruned(joined)
+    joined.system.let_pass(DAY_MS)
+    assert pruned(joined)
+    assert joined.till.journal.receipts.state_counts() == {"cancelled": 1}
+
+
+def test_what_returns_counted_goes_with_their_receipt(joined: JoinedTill) -> None:
+    """Sale and return count against each other: neither may stay without the other."""
+    counts = "select count(distinct subject) from own_count"
+    database = joined.till.journal._database  # noqa: SLF001
+    joined.complete(receipt(card=CARD), 1_000)
+    joined.talk()
+    joined.system.let_pass((RECEIPT_DAYS + OVERDUE_DAYS) * DAY_MS)
+    assert joined.take_back(returning()).outcome == Outcome.RECORDED
+    assert pruned(joined)
+    assert database.row(counts) == (2,)
+    assert not pruned(joined)  # the return is young
+    joined.talk()
+    joined.system.let_pass((RECORD_DAYS + OVERDUE_DAYS) * DAY_MS)
+    while pruned(joined):
+        pass
+    assert joined.till.journal.receipts.state_counts() == {}
+    assert database.row(counts) == (0,)
 
 
 def test_a_push_shrinks_when_nobody_answers_and_grows_again(

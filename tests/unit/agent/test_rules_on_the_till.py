@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from structlog.testing import capture_logs
 
 from agent.journal.rule_trust import Trust
@@ -17,7 +18,7 @@ from loyalty.canonical import canonical_bytes
 from loyalty.offers import PointsPerMoney, Who
 from sync.base_rules import base_bytes
 from sync.blobs import delta_file
-from sync.errors import MalformedMessageError, SignatureError
+from sync.errors import LinkError, MalformedMessageError, SignatureError
 from sync.messages import Cursor, Manifest, PullAnswer
 from sync.patches import apply_patch, make_patch
 from sync.roots import ReleaseKey, RootDocument, SignedRoot, follow, new_root, write_root
@@ -130,6 +131,73 @@ def test_a_patch_makes_the_named_bytes_or_nothing() -> None:
     for base, name in ((after, hash_of(NEWER)), (before, hash_of(GOOD))):
         with pytest.raises(MalformedMessageError):
             apply_patch(base, patch, bundle=name)
+
+
+# What cannot be fetched
+
+
+def rests_s(till: JoinedTill) -> int:
+    """Let time pass until a piece is wanted again; returns how long that was."""
+    assert till.side.waits_for_rules
+    passed_ms = 0
+    while not till.side.rules_wait_is_over():
+        till.system.let_pass(100)
+        passed_ms += 100
+    return passed_ms // 1_000
+
+
+def test_a_bundle_that_cannot_be_fetched_rests_longer_each_time(ruled: JoinedTill) -> None:
+    manifest, content = signed_bundle(NEWER)
+    announced(ruled, manifest, None)
+    rests = []
+    for _ in range(14):
+        assert ruled.side.wanted_piece() == (manifest, 0)
+        ruled.side.fetch_failed(LinkError("status 503"))
+        assert ruled.side.wanted_piece() is None
+        assert ruled.side.rules_not_fetched == f"{manifest.bundle} status 503"
+        rests.append(rests_s(ruled))
+    assert rests == sorted(rests)
+    assert rests[0] < 1
+    assert 300 < rests[-1] <= 600
+    assert ruled.side.wanted_piece() == (manifest, 0)
+    ruled.side.piece_arrived(manifest, 0, zstandard.compress(content))
+    assert ruled.till.books.active.bundle_hash == manifest.bundle
+    assert ruled.side.rules_not_fetched == ""
+
+
+def test_a_piece_that_comes_damaged_again_and_again_is_fetched_with_pauses(
+    ruled: JoinedTill,
+) -> None:
+    manifest, _ = signed_bundle(NEWER)
+    for _ in range(3):
+        announced(ruled, manifest, None)
+        assert ruled.side.wanted_piece() == (manifest, 0)
+        ruled.side.piece_arrived(manifest, 0, b"damaged")
+        announced(ruled, manifest, None)
+        assert ruled.side.wanted_piece() is None
+        rests_s(ruled)
+
+
+def test_another_bundle_is_fetched_at_once(ruled: JoinedTill) -> None:
+    announced(ruled, signed_bundle(NEWER)[0], None)
+    for _ in range(9):
+        ruled.side.fetch_failed(LinkError("status 503"))
+    manifest, _ = signed_bundle(builders.bundle(version=5))
+    announced(ruled, manifest, None)
+    assert ruled.side.wanted_piece() == (manifest, 0)
+    assert ruled.side.rules_not_fetched == ""
+
+
+def test_a_delta_that_cannot_be_fetched_twice_is_left_for_the_bundle(ruled: JoinedTill) -> None:
+    manifest, _ = signed_bundle(NEWER)
+    delta, _ = delta_of(GOOD, NEWER)
+    announced(ruled, manifest, delta)
+    for _ in range(2):
+        assert ruled.side.wanted_piece() == (delta_file(manifest, delta), 0)
+        ruled.side.fetch_failed(LinkError("status 404"))
+        assert ruled.side.wanted_piece() is None
+        rests_s(ruled)
+    assert ruled.side.wanted_piece() == (manifest, 0)
 
 
 # Going back without fetching

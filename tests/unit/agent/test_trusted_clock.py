@@ -1,12 +1,16 @@
 """Time at the till: the centre's word carried on, a ratchet after a reboot, doubt where due."""
 
+import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.journal.told_time import ToldTime
+from agent.system import System
 from agent.trusted_clock import AHEAD_MS_MAX, OFF_MS_MAX, TrustedClock
 from sync.records import SaleRecord
+from tests.architecture.source_tree import ROOT
 from tests.support.till import (
     DAY_MS,
     NOON_MS,
@@ -202,3 +206,45 @@ def test_a_grant_ends_by_trusted_time_and_not_by_the_machines(
     now_ms = joined.till.clock.now_ms()
     assert joined.till.journal.rights.expired(now_ms) == []
     assert joined.till.journal.rights.points_left(7, OTHER_RECEIPT, now_ms) == 100
+
+
+# The machine's own clocks
+
+
+def test_a_night_asleep_counts_as_time_and_not_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    hour_ns = 3_600_000_000_000
+    slept_ns = 0
+
+    def clock_gettime_ns(clock: int) -> int:
+        assert clock == time.CLOCK_BOOTTIME
+        return hour_ns + slept_ns
+
+    monkeypatch.setattr("agent.system.time.clock_gettime_ns", clock_gettime_ns)
+    monkeypatch.setattr("agent.system.time.monotonic_ns", lambda: hour_ns)
+    machine = System()
+    clock = TrustedClock(machine)
+    clock.adjust(NOON_MS)
+    working_ms = machine.awake_ms()
+    slept_ns = 9 * hour_ns
+    assert clock.now_ms() == NOON_MS + 9 * 60 * MINUTE_MS
+    assert machine.awake_ms() == working_ms
+
+
+def test_a_machine_that_does_not_name_its_boots_is_told_of_once(system: SetSystem) -> None:
+    class Nameless(SetSystem):
+        def boot_id(self) -> str:
+            return ""
+
+    with capture_logs() as logs:
+        for machine in (system, Nameless()):
+            clock = TrustedClock(machine)
+            for _ in range(3):
+                clock.adjust(NOON_MS)
+    assert [entry["event"] for entry in logs] == ["boot_unnamed"]
+
+
+def test_the_unit_lets_the_agent_read_the_name_of_the_boot() -> None:
+    unit = (ROOT / "packaging/till/agent.service").read_text(encoding="utf-8")
+    settings = [line for line in unit.splitlines() if not line.startswith("#")]
+    assert "ProcSubset=pid" not in settings  # it hides /proc/sys
+    assert "ProtectProc=invisible" in settings

@@ -15,6 +15,7 @@ from central.ledger.adjustments import (
     put_reason,
     read_terms,
 )
+from central.ledger.merging import merge_accounts
 from tests.support.centre import JoinedCentre, LotState, Totals
 
 GOODWILL = AdjustmentReason(code="goodwill", title="Goodwill", points_max=500, days=30)
@@ -76,6 +77,13 @@ async def test_the_same_key_moves_points_once(office: JoinedCentre) -> None:
         await made(office, 201)
     with pytest.raises(BadRequestError, match="another adjustment"):
         await made(office, 200, person="bob")
+    await office.customer(8)
+    with pytest.raises(BadRequestError, match="another adjustment"):
+        await made(office, 200, account_id=8)
+    await merge_accounts(office.pool, 7, 8, person="ann", reason="one", now_ms=0)
+    for account_id in (7, 8):
+        assert (await made(office, 200, account_id=account_id)).repeated
+    assert await office.totals(8) == Totals(500)
 
 
 async def test_a_person_moves_no_more_a_day_than_the_highest_role_may(

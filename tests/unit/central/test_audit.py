@@ -160,7 +160,7 @@ READS = {
     "rights exposure", "rights counters", "events status", "events dead", "events schema",
     "receipt print", "parked list",
     "receipt verify",
-    "receipts archive",
+    "receipts archive", "receipts unequal",
 }  # fmt: skip
 """They change nothing that a person answers for; files are written where the caller says."""
 NO_DATABASE_TO_NOTE_IN = {"migrate", "backup make", "backup drill", "backup restore", "ledger seal"}

@@ -134,20 +134,51 @@ async def test_a_copy_that_fails_leaves_no_file(database: str, tmp_path: Path) -
         await make_backup(database, tmp_path, now_ms=NOW_MS, programs=tmp_path)
 
 
-async def test_a_password_is_no_argument(tmp_path: Path) -> None:
+def is_there(file: str) -> bool:
+    return bool(file) and Path(file).exists()
+
+
+_SAY_HOW_CALLED = """#!/bin/sh
+echo "$*|$PGPASSWORD|$(test -z "$PGSERVICEFILE" || cat "$PGSERVICEFILE")|$PGSERVICEFILE" >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "bare", "password", "service"),
+    [
+        ("ann:s%40crt@db:5432/x", "ann@db:5432/x", "s@crt", ""),
+        ("db/x?user=ann&password=s%40crt", "db/x?user=ann", "s@crt", ""),
+        ("db/x?p%61ssword=s%40c+rt", "db/x", "s@c rt", ""),
+        ("/x?host=/run/pg&password=scrt&user=a%20b", "/x?host=/run/pg&user=a%20b", "scrt", ""),
+        ("ann:scrt@db/x?password=another", "ann@db/x", "scrt", ""),
+        ("ann@db/x?sslkey=k&sslpassword=s%40crt", "ann@db/x?sslkey=k", "", "s@crt"),
+        ("ann:one@db/x?sslpassword=scrt", "ann@db/x", "one", "scrt"),
+    ],
+)
+async def test_a_password_is_no_argument(
+    tmp_path: Path, given: str, bare: str, password: str, service: str
+) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     said = programs / "pg_dump"
-    said.write_text('#!/bin/sh\necho "$* PGPASSWORD=$PGPASSWORD" >&2\nexit 1\n', encoding="utf-8")
+    said.write_text(_SAY_HOW_CALLED, encoding="utf-8")
     said.chmod(0o755)
     with pytest.raises(BackupError) as caught:
         await backups._run(  # noqa: SLF001 - how programs are called is the promise
-            "pg_dump", "postgresql://ann:s%40crt@db.example:5432/tillside", (), programs
+            "pg_dump", f"postgresql://{given}", (), programs
         )
-    arguments, _, password = str(caught.value).partition("PGPASSWORD=")
-    assert "postgresql://ann@db.example:5432/tillside" in arguments
-    assert "crt" not in arguments
-    assert password == "s@crt"
+    called, found, kept, file = str(caught.value).removeprefix("pg_dump failed: ").split("|")
+    assert called == f"--dbname=postgresql://{bare}"
+    assert found == password
+    assert kept == (f"[tillside]\nsslpassword={service}" if service else "")
+    assert not is_there(file)
+
+
+async def test_a_copy_is_made_with_the_password_of_a_key(database: str, tmp_path: Path) -> None:
+    """PostgreSQL's programs read the file they are given, and find nothing unknown in it."""
+    sign = "&" if "?" in database else "?"
+    await make_backup(f"{database}{sign}sslpassword=unused", tmp_path, now_ms=NOW_MS)
 
 
 async def test_a_drill_proves_a_copy_and_leaves_nothing(

@@ -33,6 +33,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def set_aside(folder: Path, *names: str) -> list[Path]:
+    """Take files out of the folder; what they are called now."""
+    return [(folder / name).rename(folder / f"{name} set aside") for name in names]
+
+
 async def table_exists(connection: Connection, name: str) -> bool:
     return bool(await connection.fetchval("select to_regclass($1) is not null", name))
 
@@ -48,11 +53,32 @@ async def test_files_run_once_in_the_order_of_their_numbers(
     assert [tuple(row) for row in rows] == [(FIRST, 17), (SECOND, 17), (THIRD, 17)]
 
 
-async def test_while_old_code_runs_nothing_from_the_first_post_file_on_is_run(
+async def test_what_takes_away_waits_until_the_old_code_is_gone(
     connection: Connection, folder: Path
 ) -> None:
-    assert await migrate(connection, now_ms=0, folder=folder, stop_before_post=True) == [FIRST]
-    assert await pending(connection, folder=folder) == [SECOND, THIRD]
+    second, third = set_aside(folder, SECOND, THIRD)
+    await migrate(connection, now_ms=0, folder=folder)
+    second.rename(folder / SECOND)
+    assert await pending(connection, folder=folder) == []
+    assert await migrate(connection, now_ms=0, folder=folder) == []
+    third.rename(folder / THIRD)
+    assert await pending(connection, folder=folder, contracting=True) == [SECOND, THIRD]
+    assert await migrate(connection, now_ms=0, folder=folder, contracting=True) == [SECOND, THIRD]
+
+
+async def test_a_release_that_needs_what_comes_after_a_waiting_file_is_refused(
+    connection: Connection, folder: Path
+) -> None:
+    behind = set_aside(folder, SECOND, THIRD)
+    await migrate(connection, now_ms=0, folder=folder)
+    for file, name in zip(behind, (SECOND, THIRD), strict=True):
+        file.rename(folder / name)
+    refusal = rf"{THIRD} .* {SECOND}, .* migrate --contract"
+    with pytest.raises(MigrationError, match=refusal):
+        await migrate(connection, now_ms=0, folder=folder)
+    with pytest.raises(MigrationError, match=refusal):
+        await pending(connection, folder=folder)
+    assert await pending(connection, folder=folder, contracting=True) == [SECOND, THIRD]
 
 
 async def test_a_failing_file_leaves_nothing_and_says_where_it_failed(
@@ -62,9 +88,9 @@ async def test_a_failing_file_leaves_nothing_and_says_where_it_failed(
     with pytest.raises(MigrationError, match=rf"{SECOND}, line 3: .*nowhere"):
         await migrate(connection, now_ms=0, folder=folder)
     assert not await table_exists(connection, "half")
-    assert await pending(connection, folder=folder) == [SECOND, THIRD]
+    assert await pending(connection, folder=folder, contracting=True) == [SECOND, THIRD]
     (folder / SECOND).write_text("create table half ();")
-    assert await migrate(connection, now_ms=0, folder=folder) == [SECOND, THIRD]
+    assert await migrate(connection, now_ms=0, folder=folder, contracting=True) == [SECOND, THIRD]
     assert await table_exists(connection, "half")
 
 
@@ -89,7 +115,7 @@ async def test_other_line_ends_are_not_a_change(connection: Connection, folder: 
 async def test_a_number_below_those_already_run_is_refused(
     connection: Connection, folder: Path
 ) -> None:
-    second = (folder / SECOND).rename(folder / "set aside")
+    (second,) = set_aside(folder, SECOND)
     await migrate(connection, now_ms=0, folder=folder)
     second.rename(folder / SECOND)
     with pytest.raises(MigrationError, match=f"{SECOND} was not run and {THIRD} was"):

@@ -114,3 +114,9 @@ async def test_a_body_that_is_no_enrolment_is_named(centre: JoinedCentre) -> Non
     response = await centre.http.post("/v1/enrol", content=b"\xc1")
     assert response.status_code == 400
     assert b"message_malformed" in response.content
+
+
+async def test_nobody_makes_the_centre_keep_much_for_an_enrolment(centre: JoinedCentre) -> None:
+    response = await centre.http.post("/v1/enrol", content=b"\0" * 16_385)
+    assert response.status_code == 400
+    assert b"a body has at most 16384 bytes" in response.content

@@ -1,5 +1,6 @@
 """Where the feed cannot go on from a cursor, a till compares and ends with the centre's rows."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -9,8 +10,10 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from central import bootstrap
 from central.people.tiers import Tier, TierTerms, put_terms, tend_tiers
 from central.rights.issuing import DAY_MS
+from central.tills import feed
 from central.tills.feed import begin_epoch, sweep, watch_epoch
 from loyalty.bundle import Product
 from loyalty.canonical import canonical_bytes
@@ -159,6 +162,25 @@ async def test_swept_rows_send_a_till_that_was_long_away_to_compare(centre: Join
     answer = await here.pull()
     assert not answer.compare
     assert [row.snapshot.account_id for row in answer.accounts] == [6]
+
+
+async def test_the_sweep_goes_on_until_nothing_old_is_left(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (feed, bootstrap):
+        monkeypatch.setattr(module, "SWEPT_MAX", 2)
+    monkeypatch.setattr(bootstrap, "_EPOCH_S", 0.01)
+    await watch_epoch(centre.pool, now_ms=0)
+    await customers(centre, 5)
+    await sweep(centre.pool, now_ms=centre.system.now_ms())
+    centre.system.pass_days(41)
+    tending = asyncio.create_task(bootstrap.tend_feed_for_ever(centre.parts))
+    is_left = "select exists (select from feed), pg_sleep(0.01)"
+    async with asyncio.timeout(20):
+        while await centre.pool.fetchval(is_left):
+            assert not tending.done()
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
 
 
 async def test_what_tiers_have_not_read_is_not_swept(centre: JoinedCentre) -> None:

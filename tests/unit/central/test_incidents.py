@@ -335,6 +335,44 @@ async def test_a_database_that_does_not_answer_is_told_from_memory(
     assert letters.taken[1]["In-Reply-To"] == letters.taken[0]["Message-ID"]
 
 
+async def test_incidents_are_kept_where_no_mail_server_is(
+    centre: JoinedCentre, letters: Letters
+) -> None:
+    reader = FigureReader(centre.pool, centre.system)
+    watch = Watch(centre.pool, reader, IncidentBook(centre.pool, tells=False), None, centre.system)
+    till = await centre.till()
+    till.rules.bundle_hash = "ab" * 32
+    await centre.post(till, till.sale("s1"))
+    centre.broken_checks = {"equal"}
+    for _ in range(3):
+        assert await watch.look() == 0
+        centre.system.at_ms += MINUTE_MS
+    (incident,) = (await centre.http.get("/v1/incidents", headers=OFFICE)).json()
+    assert (incident["kind"], incident["waiting"]) == ("receipt_unequal", 0)
+    # Nobody is told of what began long ago when a server is set; that it goes on or ends, he is.
+    told = Watch(
+        centre.pool, reader, IncidentBook(centre.pool), settings_of(letters),
+        centre.system,
+    )  # fmt: skip
+    assert await told.look() == 0
+    centre.system.at_ms += 60 * MINUTE_MS
+    assert await told.look() == 1
+    assert letters.subjects == ["Tillside: over: receipts the centre calculates otherwise: 1"]
+
+
+async def test_a_database_that_does_not_answer_is_no_matter_where_nobody_is_told(
+    centre: JoinedCentre, database: str
+) -> None:
+    gone = await open_pool(database, connections_max=1)
+    reader = FigureReader(gone, centre.system)
+    watch = Watch(centre.pool, reader, IncidentBook(centre.pool, tells=False), None, centre.system)
+    await gone.close()
+    for _ in range(4):
+        assert await watch.look() == 0
+        centre.system.at_ms += MINUTE_MS
+    assert await incidents(centre) == ()
+
+
 # Settings and commands
 
 

@@ -179,3 +179,10 @@ async def test_terms_of_tiers_are_set_by_finance_and_shown(centre: JoinedCentre)
     found = await centre.http.get("/v1/accounts/7/tier", headers=OFFICE)
     assert_as_documented(found, "/v1/accounts/{account}/tier")
     assert found.json()["tier"] == "gold"
+
+
+async def test_a_number_longer_than_any_is_nobodys(centre: JoinedCentre) -> None:
+    for number in ("9" * 19, "9" * 5_000, "0" * 5_000 + "7"):
+        found = await centre.http.get(f"/v1/accounts/{number}/wallets", headers=OFFICE)
+        assert found.status_code == 404
+        assert found.json()["message"] == "account is named by a number"

@@ -1,5 +1,6 @@
 """What is owed in points at the end of any day: the fold of the entries, without what is over."""
 
+import asyncpg
 import pytest
 
 from central.errors import BadRequestError
@@ -63,3 +64,24 @@ async def test_no_day_is_refused(centre: JoinedCentre) -> None:
     for day in ("yesterday", "9999-12-31", "2025-02-30"):
         with pytest.raises(BadRequestError):
             await owed(centre, day)
+
+
+@pytest.mark.parametrize(
+    ("is_patient", "ends_by"),
+    [(False, asyncpg.QueryCanceledError), (True, asyncpg.LockNotAvailableError)],
+)
+async def test_only_the_command_takes_longer_than_the_service_may(
+    centre: JoinedCentre, database: str, ends_by: type[Exception], *, is_patient: bool
+) -> None:
+    reader = await asyncpg.connect(database, command_timeout=1.0 if is_patient else 60.0)
+    try:
+        async with centre.pool.acquire() as holder, holder.transaction():
+            await holder.execute("lock table ledger_posting in access exclusive mode")
+            # Whoever is patient waits for the lock, until the lock's own time is over.
+            await reader.execute("set statement_timeout = 100; set lock_timeout = 1500")
+            with pytest.raises(ends_by):
+                await read_liability(reader, TODAY, is_patient=is_patient)
+        assert (await read_liability(reader, TODAY, is_patient=is_patient)).points == 0
+        assert await reader.fetchval("show statement_timeout") == "100ms"
+    finally:
+        await reader.close()

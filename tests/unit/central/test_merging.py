@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from central.errors import BadRequestError, NotFoundError
@@ -47,6 +48,17 @@ async def known_as(till: TillProbe, card: str) -> int:
 async def two(centre: JoinedCentre, *, home: str = "") -> None:
     await centre.customer(OLD, 100, 200, card="old", home=home)
     await centre.customer(NEW, 50, card="new", home=home)
+
+
+async def born(centre: JoinedCentre, account_id: int, day: str) -> None:
+    await centre.load({
+        "kind": "account", "account_id": account_id, "home_store": "", "birthday": day,
+    })  # fmt: skip
+
+
+async def birthdays(centre: JoinedCentre) -> dict[int, str]:
+    rows = await centre.pool.fetch("select account_id, month_day from account_birthday")
+    return {row["account_id"]: row["month_day"] for row in rows}
 
 
 async def test_points_cards_and_purchases_go_over(centre: JoinedCentre) -> None:
@@ -349,6 +361,47 @@ async def test_sales_and_merges_at_once_lose_no_point(centre: JoinedCentre) -> N
     total = (await centre.totals(OLD)).posted + (await centre.totals(NEW)).posted
     assert total == 350 + 12 * 100
     await tend(centre.pool, now_ms=centre.system.now_ms(), settings=RightsSettings())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "between"),
+    [
+        ("03-05", "", {NEW: "03-05"}),
+        ("03-05", "09-01", {NEW: "09-01"}),
+        ("03-05", "03-05", {NEW: "03-05"}),
+        ("", "09-01", {NEW: "09-01"}),
+    ],
+)
+async def test_each_account_has_its_birthday_back(
+    centre: JoinedCentre, old: str, new: str, between: dict[int, str]
+) -> None:
+    for account_id, day in ((OLD, old), (NEW, new)):
+        await born(centre, account_id, day)
+    done = await merged(centre)
+    assert await birthdays(centre) == between
+    await undone(centre, done.merge_id)
+    days = {OLD: old, NEW: new}
+    assert await birthdays(centre) == {each: day for each, day in days.items() if day}
+
+
+async def test_a_birthday_told_since_stays_where_it_was_told(centre: JoinedCentre) -> None:
+    await born(centre, OLD, "03-05")
+    await born(centre, NEW, "")
+    done = await merged(centre)
+    await born(centre, NEW, "09-01")
+    await undone(centre, done.merge_id)
+    assert await birthdays(centre) == {OLD: "03-05", NEW: "09-01"}
+
+
+async def test_a_merge_of_before_birthdays_were_noted_is_undone(centre: JoinedCentre) -> None:
+    await born(centre, OLD, "03-05")
+    await born(centre, NEW, "")
+    done = await merged(centre)
+    moved = msgspec.json.decode(await centre.pool.fetchval("select moved from account_merge"))
+    noted = {name: value for name, value in moved.items() if not name.startswith("birthday")}
+    await centre.pool.execute("update account_merge set moved = $1", msgspec.json.encode(noted))
+    await undone(centre, done.merge_id)
+    assert await birthdays(centre) == {NEW: "03-05"}
 
 
 # Cards

@@ -140,6 +140,23 @@ async def test_the_same_call_again_is_answered_whoever_has_the_card_by_then(
     assert await centre.totals(8) == Totals(0)
 
 
+async def test_the_same_call_again_is_answered_however_long_ago_it_was(
+    centre: JoinedCentre,
+) -> None:
+    await centre.customer(7, card=CARD)
+    made = await program(centre, "bakery", "partner")
+    async with centre.pool.acquire() as connection:
+        await put_terms(connection, "bakery", TERMS, by="root", now_ms=NOW_MS)
+    bakery = Partner(centre, "bakery", await made.headers())
+    await bakery.accrue("r-1", 300, occurred_on="2025-03-04")
+    centre.system.pass_days(40)
+    bakery.headers = await made.headers()
+    assert (await bakery.accrue("r-1", 300, occurred_on="2025-03-04")).json()["repeated"]
+    assert (await bakery.accrue("r-1", 300, occurred_on="2025-03-03")).status_code == 409
+    assert (await bakery.accrue("r-2", 300, occurred_on="2025-03-04")).status_code == 422
+    assert await centre.totals(7) == Totals(300)
+
+
 async def test_references_are_each_partners_own(centre: JoinedCentre, bakery: Partner) -> None:
     other = await partner(centre, "florist")
     await bakery.accrue("r-1", 300)

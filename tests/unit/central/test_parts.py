@@ -117,13 +117,29 @@ async def test_what_a_part_need_not_it_cannot(bound: Pool, part: Part, action: s
             await connection.execute(action)
 
 
-async def test_what_was_granted_beside_the_file_is_taken_away(bound: Pool) -> None:
+async def test_what_an_older_release_may_is_taken_away_when_it_is_gone(
+    bound: Pool, database: str
+) -> None:
+    may = "select has_table_privilege('tillside_front', 'ledger_entry', 'update')"
+    await bound.execute("grant update on ledger_entry to tillside_front")
     async with bound.acquire() as connection:
-        await connection.execute("grant update on ledger_entry to tillside_front")
         await parts.keep_up(connection, migrated=True)
+        await make_roles(connection)
+    assert await bound.fetchval(may)
+    assert await make_ready(database, now_ms=0, contracting=True)
+    assert not await bound.fetchval(may)
     async with acting_as(bound, "front") as connection:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute("update ledger_entry set kind = kind")
+        await connection.execute("select from till")
+
+
+async def test_an_older_release_takes_nothing_away_whatever_it_is_told(
+    bound: Pool, database: str
+) -> None:
+    await bound.execute("create table newer (); grant select on newer to tillside_app")
+    await bound.execute("insert into migration values ('9999_pre_newer.sql', '', 0)")
+    with pytest.raises(MigrationError, match="newer release"):
+        await make_ready(database, now_ms=0, contracting=True)
+    assert await bound.fetchval("select has_table_privilege('tillside_app', 'newer', 'select')")
 
 
 @pytest.mark.parametrize("is_ahead", [True, False])

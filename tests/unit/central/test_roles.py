@@ -14,7 +14,7 @@ from bench.demo.rig import free_port
 from central.config import CentralConfig, make_config
 from central.database.pool import Pool
 from central.observability.side_server import SideServer
-from central.roles import serve, serve_with_parts
+from central.roles import _outreach, serve, serve_with_parts
 from central.system import System
 from tests.support.scraping import Scrape
 
@@ -53,10 +53,38 @@ async def test_metrics_are_told_on_a_port_of_their_own_or_nowhere(
         await serving
 
 
+async def test_the_page_for_people_stands_beside_metrics_and_not_where_tills_come(
+    database: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    config = CentralConfig(
+        data=str(tmp_path), database=database, port=0, people="off", metrics_port=port
+    )
+    serving, url = await served(config)
+    async with asyncio.timeout(WAIT_S), httpx.AsyncClient() as http:
+        assert (await http.get(f"{url}/")).status_code == 404
+        page = await http.get(f"http://127.0.0.1:{port}/")
+        assert (page.status_code, "<h1>Tillside centre</h1>" in page.text) == (200, True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+
 def test_metrics_are_for_this_machine_unless_somebody_says_otherwise() -> None:
     assert make_config({"data": "."}, {}).metrics_host == "127.0.0.1"
     elsewhere = {"TILLSIDE_CENTRAL_METRICS_HOST": "10.0.0.5"}
     assert make_config({"data": "."}, elsewhere).metrics_host == "10.0.0.5"
+
+
+@pytest.mark.parametrize("server", ["", "smtp://127.0.0.1:9"])
+async def test_incidents_are_kept_with_or_without_mail(
+    pool: Pool, tmp_path: Path, server: str
+) -> None:
+    config = CentralConfig(
+        data=str(tmp_path), role="outreach", mail_server=server, mail_from="a@b", mail_to="c@d"
+    )
+    (watching,) = _outreach(pool, System(), config)
+    assert "watch_for_ever" in repr(watching)
+    watching.close()
 
 
 # Parts that fail

@@ -192,8 +192,13 @@ async def test_a_download_goes_on_where_it_broke(centre: JoinedCentre) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", ["bytes=1000000-", "bytes=-5", "bytes=2-1", "lines=1-", "bytes=x-"]
-)
+    "wanted",
+    [
+        "bytes=1000000-", "bytes=-5", "bytes=2-1", "lines=1-", "bytes=x-",
+        f"bytes={'9' * 5_000}-", f"bytes=0-{'9' * 5_000}",
+    ],
+    ids=["far", "last", "backward", "lines", "no-number", "long", "long-end"],
+)  # fmt: skip
 async def test_a_range_that_is_not_served_is_416(centre: JoinedCentre, wanted: str) -> None:
     made = await centre.publish(bundle(*BUNDLE.offers, version=2))
     path = f"/v1/bundles/{made.bundle_hash}"

@@ -16,6 +16,7 @@ from tests.support.builders import bundle, offer, percent
 from tests.support.centre import BUNDLE, KEYS, RULE_KEY, JoinedCentre
 from tests.support.command_line import central
 from tests.unit.central.test_office_api import assert_as_documented
+from tests.unit.central.test_rules_life import Office
 
 TEN = bundle(*BUNDLE.offers, offer("ten", percent(10)))
 DRAFT = "/v1/rules/drafts/{name}"
@@ -97,6 +98,63 @@ async def test_the_whole_way_over_http(centre: JoinedCentre) -> None:
     await call("GET", path, RELEASE, office)
     audit = await call("GET", f"/v1/audit?subject=release:{version}", "/v1/audit", office)
     assert [row["action"] for row in audit.json()][:2] == ["rules.roll-back", "rules.resume"]
+
+
+async def test_any_two_rule_documents_are_shown_and_compared_over_http(
+    centre: JoinedCentre,
+) -> None:
+    office = await Office.of(centre)
+    who, difference = bearer(KEYS.office_token), "/v1/rules/difference"
+
+    async def asked(path: str, template: str) -> httpx.Response:
+        response = await centre.http.get(path, headers=who)
+        assert_as_documented(response, template)
+        return response
+
+    async def shown(name: str) -> list[str]:
+        answer = await asked(f"/v1/rules/releases/{name}/document", f"{RELEASE}/document")
+        return [each["offer_id"] for each in answer.json()["offers"]]
+
+    before = await shown("live")
+    trial = str((await centre.http.get("/v1/rules/releases", headers=who)).json()[0]["version"])
+    ten = await office.published(await office.approved(TEN))
+    assert await shown(trial) == before
+    assert await shown(str(ten.version)) == [*before, "ten"]
+    assert await shown("live") == before  # no ring has it
+    added = ["ten"]
+    for names, field in (
+        (f"before={trial}&after={ten.version}", "offers_added"),
+        (f"before={ten.version}&after=live", "offers_removed"),
+        ("after=summer@1", "offers_added"),
+    ):
+        answer = (await asked(f"{difference}?{names}", difference)).json()
+        assert answer.pop(field) == added, names
+        assert not any(answer.values())
+    for path, template, status in (
+        ("/v1/rules/releases/99/document", f"{RELEASE}/document", 404),
+        ("/v1/rules/releases/summer/document", f"{RELEASE}/document", 422),
+        (f"{difference}?before=99", difference, 404),
+        (f"{difference}?before=A", difference, 422),
+    ):
+        assert (await asked(path, template)).status_code == status
+
+
+async def test_what_older_rules_cost_is_asked_over_http(centre: JoinedCentre) -> None:
+    path, who = "/v1/rules/stale", bearer(KEYS.office_token)
+    assert (await centre.http.get(path)).status_code == 401
+    assert (await centre.http.get(path, headers=who)).json() == []
+    await centre.pool.execute(
+        "insert into stale_receipt (sale_key, till_id, release, bundle, discount_minor, points,"
+        " posted_at_ms) values ('a', 7, 4, 'hash', 5000, -2, 1), ('b', 8, 4, 'hash', null, null, 2)"
+    )
+    answer = await centre.http.get(path, headers=who)
+    assert_as_documented(answer, path)
+    assert answer.json() == [
+        {
+            "release": 4, "bundle": "hash", "state": "", "receipts": 2, "tills": 2,
+            "discount_minor": 5000, "points": -2, "unknown": 1, "last_posted_at_ms": 2,
+        }
+    ]  # fmt: skip
 
 
 async def test_keys_change_over_http(centre: JoinedCentre) -> None:

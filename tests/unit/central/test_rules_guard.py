@@ -12,6 +12,7 @@ from central.errors import BadRequestError
 from central.rules.guarding import YOUNG_MS, Halted, RuleGuard
 from central.rules.guards import GUARD, Figures, GuardSettings, judge, read_guards
 from central.rules.moments import come_at
+from central.rules.pinning import pin
 from central.rules.release_file import sign_file
 from central.rules.releases import (
     Release,
@@ -88,6 +89,20 @@ class Chain:
                 connection, release.version, why="it was meant so", by=self.office.boris,
                 system=self.centre.system,
             )  # fmt: skip
+
+    async def pin(self, store: str, release: Release) -> None:
+        async with self.centre.pool.acquire() as connection:
+            await pin(
+                connection, "store", store, release.version, by=self.office.boris,
+                system=self.centre.system,
+            )  # fmt: skip
+
+    def let_pass(self, passed_ms: int) -> None:
+        """Let time pass, at the centre and at every till."""
+        self.centre.system.at_ms += passed_ms
+        for tills in self.tills.values():
+            for till in tills:
+                till.joined.system.let_pass(passed_ms)
 
     async def state(self, release: Release) -> str:
         async with self.centre.pool.acquire() as connection:
@@ -177,6 +192,51 @@ async def test_what_a_bad_rule_touches_in_a_burst_and_at_a_till_without_a_line(
         "select count(*) from receipt where bundle = $1", bad.bundle
     )
     assert touched == TILLS_OF_A_STORE * (1 + burst) + alone
+
+
+async def test_a_bad_rule_that_a_store_has_by_a_pin_alone_is_halted(chain: Chain) -> None:
+    good = await chain.publish(GOOD, "everywhere")
+    for _ in range(3):
+        await chain.trade()
+    bad = await chain.publish(BAD)
+    assert await chain.looks_until_it_halts(1) is None
+    assert chain.bundles("store-1") == {good.bundle}
+    await chain.pin("store-1", bad)
+    found = await chain.looks_until_it_halts(12)
+    assert found is not None
+    assert (found.version, found.why) == (bad.version, "it takes 90.00 % off, others 10.00 %")
+    assert chain.sold[bad.bundle] == found.release.receipts == GUARDS.receipts_min
+    await chain.trade()  # the pin counts no more
+    assert chain.bundles("store-1") == {good.bundle}
+    with pytest.raises(BadRequestError, match="halted: it takes 90"):
+        await chain.pin("store-1", bad)
+    await chain.resume(bad)
+    await chain.trade()  # and counts again, as does the guard
+    assert chain.bundles("store-1") == {bad.bundle}
+    again = await chain.looks_until_it_halts(12)
+    assert again is not None
+    assert again.release.receipts == GUARDS.receipts_min
+    await chain.trade()
+    assert chain.bundles("store-1") == {good.bundle}
+
+
+async def test_an_old_release_that_a_store_is_pinned_to_is_judged_beside_what_others_have_now(
+    chain: Chain,
+) -> None:
+    """Weeks after its ring: newer releases that nobody looks after any more are what is normal."""
+    bad = await chain.publish(BAD, "everywhere")
+    chain.let_pass(YOUNG_MS + HOUR_MS)
+    good = await chain.publish(GOOD, "everywhere")
+    await chain.trade()
+    chain.let_pass(YOUNG_MS + HOUR_MS)
+    await chain.trade()
+    await chain.pin("store-1", bad)
+    found = await chain.looks_until_it_halts(12)
+    assert found is not None
+    assert (found.version, found.why) == (bad.version, "it takes 90.00 % off, others 10.00 %")
+    assert chain.sold[bad.bundle] == GUARDS.receipts_min
+    await chain.trade()
+    assert chain.bundles("store-1") == {good.bundle}
 
 
 async def test_a_halt_is_sticky_and_only_a_person_lifts_it(chain: Chain) -> None:
@@ -306,11 +366,7 @@ async def test_a_release_that_begins_days_after_its_ring_is_guarded_when_it_begi
     await chain.trade()
     assert await chain.guard.look() == ()
     assert chain.bundles("store-1") == {good.bundle}
-    passed_ms = LAST_HOUR_MS - chain.centre.system.at_ms
-    chain.centre.system.at_ms += passed_ms
-    for tills in chain.tills.values():
-        for till in tills:
-            till.joined.system.let_pass(passed_ms)
+    chain.let_pass(LAST_HOUR_MS - chain.centre.system.at_ms)
     if started_anew:
         chain.guard = RuleGuard(chain.centre.pool, chain.centre.system)
     found = await chain.looks_until_it_halts(12)

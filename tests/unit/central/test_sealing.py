@@ -2,13 +2,16 @@
 
 import asyncio
 import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import Random
 
 import msgspec
 import pytest
 
-from central.errors import NotFoundError
-from central.ledger import merkle
+from central.errors import ConflictError, NotFoundError
+from central.ledger import merkle, sealing
 from central.ledger.merging import merge_accounts, undo_merge
 from central.ledger.sealing import (
     InclusionProof,
@@ -76,6 +79,18 @@ def test_a_leafs_path_leads_to_the_root_and_no_other_does(count: int) -> None:
         assert merkle.root_by_path(other, index, count, path) != root
     with pytest.raises(IndexError):
         merkle.path_of(count, all_leaves)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11, 16, 17, 33])
+def test_a_path_goes_on_from_the_root_of_a_block(count: int) -> None:
+    all_leaves, size = leaves(count), 4
+    blocks = [all_leaves[begin : begin + size] for begin in range(0, count, size)]
+    roots = [merkle.root_of(block) for block in blocks]
+    assert merkle.root_of(roots) == merkle.root_of(all_leaves)
+    for index in range(count):
+        number, place = divmod(index, size)
+        path = [*merkle.path_of(place, blocks[number]), *merkle.path_of(number, roots)]
+        assert path == merkle.path_of(index, all_leaves)
 
 
 # Seals
@@ -229,3 +244,175 @@ async def test_the_ledger_is_proven_while_sales_and_merges_go_on(centre: JoinedC
 
     await asyncio.gather(centre.apply(), prove_again(), merge_and_undo())
     assert set(seen) == set(CHECKS)
+
+
+# Nobody waits for it
+
+
+async def test_a_day_that_is_sealed_stops_nobody_who_writes(centre: JoinedCentre) -> None:
+    await centre.customer(7, 300)
+    await sealed(centre)
+    async with centre.pool.acquire() as writer, writer.transaction():
+        await writer.execute("lock table ledger_entry in row exclusive mode")
+        assert await sealed(centre) is None
+
+
+SMALL_BLOCK = 4
+SALES = 10
+"""With the customer's opening entry they make three blocks, of which the last is not full."""
+
+
+class HashedPerTurn:
+    """Counts the leaves that are hashed in each turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.leaves: Counter[int] = Counter()
+        self._turn = 0
+
+    def leaf_hash(self, data: bytes) -> bytes:
+        self.leaves[self._turn] += 1
+        return merkle.leaf_hash(data)
+
+    async def of(self, work: Awaitable[object]) -> Counter[int]:
+        """Return what the turns of some work hashed."""
+        self.leaves.clear()
+        turns = asyncio.create_task(self._turns())
+        try:
+            await work
+        finally:
+            turns.cancel()
+        return self.leaves
+
+    async def _turns(self) -> None:
+        while True:
+            self._turn += 1
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> HashedPerTurn:
+    """Give the leaves that are hashed, with small blocks and turns."""
+    hashed = HashedPerTurn()
+    monkeypatch.setattr(sealing, "leaf_hash", hashed.leaf_hash)
+    monkeypatch.setattr(sealing, "BLOCK_LEAVES", SMALL_BLOCK)
+    monkeypatch.setattr(sealing, "ENTRIES_PER_TURN", 2)
+    return hashed
+
+
+async def ten_sold(centre: JoinedCentre) -> list[str]:
+    await centre.customer(7, 300)
+    keys = [f"s{number}" for number in range(SALES)]
+    await sold(centre, *keys)
+    return keys
+
+
+async def verified(centre: JoinedCentre) -> None:
+    async with centre.pool.acquire() as connection:
+        assert (await verify_ledger(connection)).balanced
+
+
+async def without_blocks(centre: JoinedCentre) -> None:
+    """Make the days as a release sealed them that kept no blocks."""
+    await centre.pool.execute("alter table ledger_seal_block disable trigger user")
+    await centre.pool.execute("delete from ledger_seal_block")
+
+
+async def test_the_event_loop_has_its_turn_while_entries_are_hashed(
+    hashed: HashedPerTurn, centre: JoinedCentre
+) -> None:
+    await ten_sold(centre)
+    works: list[Callable[[], Awaitable[object]]] = [
+        lambda: sealed(centre), lambda: verified(centre), lambda: proof_of(centre, "s4"),
+    ]  # fmt: skip
+    for work in works:
+        assert max((await hashed.of(work())).values()) == 2
+    await without_blocks(centre)
+    turns = await hashed.of(proof_of(centre, "s4"))
+    assert (turns.total() > SALES, max(turns.values())) == (True, 2)
+
+
+async def test_an_entry_is_proven_from_its_block_alone(
+    hashed: HashedPerTurn, centre: JoinedCentre
+) -> None:
+    for key in await ten_sold(centre):
+        assert (await proof_of(centre, key)).unsealed == 1
+    await sealed(centre)
+    for key in ["opening:7", "s0", "s1", "s4", "s8", "s9"]:
+        turns = await hashed.of(proof_of(centre, key))
+        assert turns.total() <= SMALL_BLOCK + 1, "its block, and its own leaf"
+        proof = await proof_of(centre, key)
+        assert problem_of_proof(proof, KEYS.centre.public) == ""
+        assert len(proof.entries) == 1
+
+
+async def test_a_day_sealed_without_blocks_is_read_whole_once(
+    hashed: HashedPerTurn, centre: JoinedCentre
+) -> None:
+    keys = await ten_sold(centre)
+    await sealed(centre)
+    with_blocks = [await proof_of(centre, key) for key in keys]
+    await without_blocks(centre)
+    await centre.assert_balanced()
+    at_length: list[str] = []
+
+    @asynccontextmanager
+    async def noting() -> AsyncIterator[None]:
+        at_length.append("read whole")
+        yield
+
+    async with centre.pool.acquire() as connection:
+        assert with_blocks == [await prove(connection, key, at_length=noting) for key in keys]
+    assert at_length == ["read whole"]
+    assert (await hashed.of(proof_of(centre, "s4"))).total() <= SMALL_BLOCK + 1
+
+
+CHANGED = "update ledger_entry set at_ms = at_ms + 1 where subject = 's4'"
+TAKEN_AWAY = (
+    "delete from ledger_posting where entry_id ="
+    " (select entry_id from ledger_entry where subject = 's4')"
+)
+
+
+@pytest.mark.parametrize("are_kept", [True, False])
+@pytest.mark.parametrize("change", [CHANGED, TAKEN_AWAY])
+async def test_no_proof_is_made_of_what_was_changed(
+    hashed: HashedPerTurn, centre: JoinedCentre, change: str, *, are_kept: bool
+) -> None:
+    assert not hashed.leaves
+    await ten_sold(centre)
+    await sealed(centre)
+    if not are_kept:
+        await without_blocks(centre)
+    for table in ("ledger_entry", "ledger_posting"):
+        await centre.pool.execute(f"alter table {table} disable trigger user")
+    await centre.pool.execute(change)
+    with pytest.raises(ConflictError, match="not as they were sealed"):
+        await proof_of(centre, "s4")
+    kept = await centre.pool.fetchval("select count(*) from ledger_seal_block")
+    assert kept == (3 if are_kept else 0), "blocks of what is not as it was are not kept"
+    centre.broken_checks = {"seals"}
+    if change == TAKEN_AWAY:
+        centre.broken_checks |= {"entries", "accounts", "lots", "receipts"}
+
+
+async def test_an_entry_behind_the_last_block_has_no_proof(centre: JoinedCentre) -> None:
+    await centre.customer(7, 300)
+    await sealed(centre)
+    await sold(centre, "s1")
+    await centre.pool.execute("alter table ledger_seal disable trigger user")
+    await centre.pool.execute("update ledger_seal set last_entry = last_entry + 1")
+    with pytest.raises(ConflictError, match="not as they were sealed"):
+        await proof_of(centre, "s1")
+    centre.broken_checks = {"seals"}
+
+
+async def test_blocks_that_are_not_those_of_the_entries_break_the_seal(
+    centre: JoinedCentre,
+) -> None:
+    await centre.customer(7, 300)
+    await sealed(centre)
+    await centre.assert_balanced()
+    await centre.pool.execute("alter table ledger_seal_block disable trigger user")
+    await centre.pool.execute("update ledger_seal_block set root = sha256(root)")
+    centre.broken_checks = {"seals"}
+    await centre.assert_balanced()

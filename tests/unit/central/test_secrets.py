@@ -44,16 +44,27 @@ def test_no_command_takes_a_secret_as_an_argument(parser: argparse.ArgumentParse
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("option", "address"),
     [
-        "postgresql://tillside:hunter2@db.example/tillside",
-        "postgresql://db.example/tillside?user=tillside&password=hunter2",
+        ("database", "postgresql://tillside:hunter2@db.example/tillside"),
+        ("database", "postgresql://db.example/tillside?user=tillside&password=hunter2"),
+        ("database", "postgresql://db.example/tillside?user=tillside&p%61ssword=hunter2"),
+        ("database", "postgresql://db.example/tillside?sslkey=k&sslpassword=hunter2"),
+        ("events", "amqp://tillside:hunter2@broker.example:5672/?exchange=tillside.events"),
+        ("events", "amqps://tillside:hunter2@broker.example"),
+        ("events", "nats://tillside:hunter2@broker.example:4222?stream=TILLSIDE"),
+        # A name without a password is a token there.
+        ("events", "nats://hunter2@broker.example:4222"),
+        ("events", "tls://hunter2@broker.example:4222"),
     ],
 )
-def test_a_password_in_an_argument_is_refused_and_not_repeated(address: str) -> None:
+def test_a_password_in_an_argument_is_refused_and_not_repeated(option: str, address: str) -> None:
     with pytest.raises(ConfigurationError, match="seen by everybody") as refused:
-        make_config({"data": "d", "database": address}, {})
+        make_config({"data": "d", option: address}, {})
     assert "hunter2" not in str(refused.value)
+    assert f"TILLSIDE_CENTRAL_{option.upper()}" in str(refused.value)
+    given = make_config({"data": "d"}, {f"TILLSIDE_CENTRAL_{option.upper()}": address})
+    assert getattr(given, option) == address
 
 
 def test_the_same_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
@@ -65,9 +76,21 @@ def test_the_same_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     assert given.database == read.database == address
 
 
-def test_an_address_without_a_password_is_an_argument_like_others() -> None:
-    config = make_config({"data": "d", "database": "postgresql://tillside@db/tillside"}, {})
-    assert config.database == "postgresql://tillside@db/tillside"
+@pytest.mark.parametrize(
+    ("option", "address"),
+    [
+        ("database", "postgresql://tillside@db/tillside"),
+        ("database", "postgresql:///tillside?host=/run/postgresql&user=tillside"),
+        ("events", "nats://broker.example:4222?stream=TILLSIDE&subject=tillside"),
+        ("events", "kafka://one:9092,other:9092?topic=tillside.events"),
+        ("events", "amqp://tillside@broker.example:5672/?exchange=tillside.events"),
+    ],
+)
+def test_an_address_without_a_password_is_an_argument_like_others(
+    option: str, address: str
+) -> None:
+    config = make_config({"data": "d", option: address}, {})
+    assert getattr(config, option) == address
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

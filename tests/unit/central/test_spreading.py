@@ -20,6 +20,7 @@ from sync.messages import SnapshotAnswer, SnapshotRequest
 from tests.support.centre import STORE, JoinedCentre, joined_centre
 from tests.support.command_line import Ended, central
 from tests.support.explained import Explained, Explanations, explained_pool
+from tests.support.outside import program
 from tests.support.postgres import STAND_IN, spread_in_partitions
 from tests.support.till_probe import take
 
@@ -183,6 +184,45 @@ async def test_a_batch_touches_the_partitions_of_its_accounts(scene: _Scene) -> 
         changed = [each for each in statements if each.text.startswith("update account a")]
         assert [each.partitions["account"] for each in changed] == [own]
     assert {each.outcome for each in (await centre.outcomes(till)).values()} == {"accepted"}
+
+
+EVERY_MACHINE = {
+    "a pull": {"grant_wish", "right_grant"},
+    "account": set[str](),
+    "lots": set[str](),
+    "receipts": {"receipt", "refund"},
+    "receipts/s1": set[str](),
+    "offers": {"offer_to_activate"},
+}
+"""A till's pull and calls of the app: the tables each asks every machine for (docs/growth.md)."""
+
+
+async def test_what_else_is_asked_often_touches_one_partition_but_for_what_is_named(
+    scene: _Scene,
+) -> None:
+    centre, heard = scene.centre, scene.heard
+    till = await centre.till()
+    await centre.customer(7, 300, card="4007", home=STORE)
+    sales = [till.sale(f"s{number}", account=7) for number in range(20)]
+    await centre.post(till, *sales, till.refund("r1", sales[1].key))
+    headers = await (await program(centre, "app", "app")).headers(card="4007")
+    own = {await scene.partition_of(7)}
+
+    async def ask(call: str) -> None:
+        if call == "a pull":
+            await till.pull()
+            return
+        answer = await centre.http.get(f"/v1/app/{call}", headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    asked: dict[str, set[str]] = {call: set() for call in EVERY_MACHINE}
+    for call, found in asked.items():
+        for _ in range(8):
+            heard.take()
+            await ask(call)
+            for _, partitions in _beyond(heard.take(), own):
+                found |= {table for table, places in partitions.items() if not places <= own}
+    assert asked == EVERY_MACHINE
 
 
 async def test_what_spread_tables_cannot_have_is_named_and_taken_away(database: str) -> None:

@@ -47,6 +47,7 @@ class LetterTill:
     Attributes:
         told: what it was told to do, in order.
         page: how far it has pulled.
+        failed: why the bundle could not be fetched.
     """
 
     letters: str
@@ -57,6 +58,7 @@ class LetterTill:
     bundle: bytes = b""
     announced: bool = False
     told: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     @property
     def incarnation(self) -> bytes:
@@ -155,6 +157,9 @@ class LetterTill:
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         assert (manifest, piece) == (BUNDLE, 0)
         self.bundle = content
+
+    def fetch_failed(self, error: LinkError) -> None:
+        self.failed.append(str(error))
 
 
 @dataclass(slots=True)
@@ -274,7 +279,7 @@ def test_wishes_name_the_answers_they_have() -> None:
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
-@pytest.mark.parametrize("at", range(1, len(WHOLE) + 1))
+@pytest.mark.parametrize("at", range(1, len(WHOLE)))
 def test_cut_at_any_step_loses_nothing(at: int, lost: Literal["request", "answer"]) -> None:
     till, centre = LetterTill("abc"), Centre(TILL_ID)
     with pytest.raises(LinkError, match="the line is cut"):
@@ -284,6 +289,13 @@ def test_cut_at_any_step_loses_nothing(at: int, lost: Literal["request", "answer
     assert centre.letters() == till.letters == "abcr"
     assert (till.acked, till.page, till.bundle) == (4, PAGES, b"bundle")
     assert centre.branches == []
+
+
+def test_a_bundle_that_cannot_be_fetched_ends_the_fetching_and_no_more() -> None:
+    till, centre = LetterTill("abc"), Centre(TILL_ID)
+    assert talk(till, centre, cut=Cut(len(WHOLE), "answer")) == WHOLE
+    assert (till.failed, till.bundle) == (["the line is cut"], b"")
+    assert talk(till, centre, greet=False) == ["pull", "bundle"]
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])

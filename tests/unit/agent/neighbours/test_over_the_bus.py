@@ -1,19 +1,23 @@
 """Two whole agents over the real bus: no line, and the points are there all the same."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from agent.bootstrap import running_agent
 from agent.config import AgentConfig, BusConfig
 from agent.neighbours.bus_driver import BusDriver
+from agent.store_bus.addresses import Address, resolve_listen
 from agent.store_bus.port import BusRoster, BusStatus, Ears
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
 from loyalty.bundle import Bundle
 from sync.cycle import PATH_BUNDLE
-from sync.messages import BusKey, Pull, Roster, RosterTill
+from sync.messages import BusKey, Hello, Pull, Roster, RosterTill
 from sync.signing import SigningKey
 from tests.support.store_lan import SECOND, VAULT, seed_of
 from tests.support.till import (
@@ -135,14 +139,50 @@ async def test_rules_that_one_till_has_come_to_the_other_over_the_bus(tmp_path: 
             assert not any(heard.path.startswith(PATH_BUNDLE) for heard in said.heard)
 
 
-class NotedBus:
-    """A bus of one till alone: says what it was told."""
+async def test_a_till_whose_lan_comes_up_late_has_neighbours_and_says_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses, roster = store_of_two()
+    is_up = False
 
-    def __init__(self) -> None:
+    def resolve(text: str) -> Address:
+        if text == addresses[SECOND] and not is_up:
+            raise OSError("this machine has no address")
+        return resolve_listen(text)
+
+    monkeypatch.setattr("agent.store_bus.bus.resolve_listen", resolve)
+    centre = FakeCentre(till_id=SECOND)
+    async with scripted_centre(speaking_for(centre)) as said:
+        vault_data = prepared(tmp_path / "vault", VAULT, roster)
+        second_data = prepared(tmp_path / "second", SECOND, roster, centre_url=said.url)
+        async with (
+            running_agent(vault_data, config_of(addresses[VAULT])) as vault,
+            running_agent(second_data, config_of(addresses[SECOND])) as second,
+        ):
+            await holds(lambda: centre.asked(Hello))
+            assert centre.asked(Hello)[-1].bus_address == ""
+            is_up = True
+            await holds(lambda: second.till.neighbours.is_alive(VAULT))
+            await holds(lambda: second.till.neighbours.asked_for_head)
+            await holds(lambda: vault.till.neighbours.is_alive(SECOND))
+            # At once, though the streams were compared just now.
+            await holds(lambda: centre.asked(Hello)[-1].bus_address == addresses[SECOND])
+            assert len(centre.asked(Hello)) == 2
+
+
+class NotedBus:
+    """A bus of one till alone: says what it was told.
+
+    Attributes:
+        at: its address.
+    """
+
+    def __init__(self, at: str = "127.0.0.1:7117") -> None:
         self.rosters: list[BusRoster | None] = []
+        self.at = at
 
     def address(self) -> str:
-        return "127.0.0.1:7117"
+        return self.at
 
     def attach(self, ears: Ears) -> None:
         pass
@@ -169,13 +209,55 @@ class NotedBus:
 async def keys_told(till: Till, thread: TillThread) -> list[int] | None:
     """Return the numbers of the keys the bus is told at the next round; None for no bus."""
     bus = NotedBus()
-    driver = BusDriver(till, thread, bus, addresses={}, journal_damaged=asyncio.Event())
-    talking = asyncio.create_task(driver.run())
-    await holds(lambda: bus.rosters)
-    talking.cancel()
-    await asyncio.gather(talking, return_exceptions=True)
+    async with driving(till, thread, bus):
+        await holds(lambda: bus.rosters)
     roster = bus.rosters[-1]
     return None if roster is None else [key.number for key in roster.keys]
+
+
+@asynccontextmanager
+async def driving(till: Till, thread: TillThread, bus: NotedBus) -> AsyncIterator[list[str]]:
+    """Drive a bus; gives the addresses that were worth telling the centre at once."""
+    moves: list[str] = []
+    driver = BusDriver(
+        till,
+        thread,
+        bus,
+        addresses={},
+        journal_damaged=asyncio.Event(),
+        moved=lambda: moves.append(till.bus_address),
+    )
+    talking = asyncio.create_task(driver.run())
+    try:
+        yield moves
+    finally:
+        talking.cancel()
+        await asyncio.gather(talking, return_exceptions=True)
+
+
+async def test_siblings_are_asked_while_the_till_has_an_address_and_a_new_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.neighbours.bus_driver.HEARTBEAT_MS", 10)
+    joined, thread, bus = JoinedTill(tmp_path / "till"), TillThread(), NotedBus("")
+    till = joined.till
+    first, second = "192.168.7.21:7720", "192.168.7.22:7720"
+    async with driving(till, thread, bus) as moves:
+        await holds(lambda: bus.rosters)
+        assert (till.neighbours.connected, till.bus_address) == (False, "")
+        bus.at = first
+        await holds(lambda: till.neighbours.connected)
+        assert till.bus_address == first
+        bus.at = ""  # siblings may be told where it was: it may be there again
+        await holds(lambda: not till.neighbours.connected)
+        assert till.bus_address == first
+        bus.at = first
+        await holds(lambda: till.neighbours.connected)
+        bus.at = second
+        await holds(lambda: till.bus_address == second)
+        await holds(lambda: moves == [first, second])
+    thread.close()
+    joined.close()
 
 
 async def test_a_revoked_till_closes_its_bus_and_its_key_is_dropped_by_the_others(

@@ -127,6 +127,7 @@ async def running_agent(
         bus,
         addresses=config.bus.others(),
         journal_damaged=health.journal_damaged,
+        moved=link.wake,
     )
     quiet = QuietWork(till, thread, journal_damaged=health.journal_damaged)
     api = PosApi(

@@ -180,6 +180,8 @@ def _print_status(report: dict[str, object]) -> None:
     if report["last_link_error"]:
         print(f"  last link error   {report['last_link_error']}")
     print(f"  rules             version {report['bundle_version']}, {report['offers']} offers")
+    if report.get("rules_not_fetched"):
+        print(f"  rules not fetched {report['rules_not_fetched']}")
     print(f"  customers known   {report['accounts_cached']}")
     print(f"  records waiting   {waiting} of {report['last_seq']}")
     print(

@@ -46,6 +46,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
             till's; `expired` after two weeks: base rules alone count.
         rules_waiting: hash of the bundle that waits for its moment.
         rules_refused: hash of the bundle that failed the self-test last, and why.
+        rules_not_fetched: hash of the announced bundle that could not be fetched last, and why.
     """
 
     till_id: int
@@ -75,6 +76,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     rules_age: str = "fresh"
     rules_waiting: str = ""
     rules_refused: str = ""
+    rules_not_fetched: str = ""
     quarantined: bool = False
 
 
@@ -124,6 +126,7 @@ class Health:
             rules_age=till.books.age_state(),
             rules_waiting=rules.waiting,
             rules_refused=f"{rules.refused} {rules.why}".strip(),
+            rules_not_fetched=self._link.rules_not_fetched,
             quarantined=till.quarantined,
         )
 

@@ -14,7 +14,17 @@ class System:
         return time.time_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
-        """Return a clock that never goes back while the machine runs."""
+        """Return a clock that never goes back from one boot to the next, and goes on in sleep.
+
+        Of Linux's clocks `time.monotonic` is the one that stands still while the machine sleeps; on
+        Windows it does not.
+        """
+        if hasattr(time, "CLOCK_BOOTTIME"):
+            return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+        return time.monotonic_ns() // 1_000_000
+
+    def awake_ms(self) -> int:
+        """Return a clock for how long work takes: it stands still in sleep, where one does."""
         return time.monotonic_ns() // 1_000_000
 
     def boot_id(self) -> str:

@@ -8,8 +8,12 @@ where it is wrong beyond doubt: then time goes on from the ratchet.
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import structlog
+
 from agent.journal.told_time import ToldTime
 from agent.system import System
+
+log = structlog.get_logger()
 
 Quality = Literal["good", "suspect"]
 
@@ -41,6 +45,8 @@ class TrustedClock:
         self._system = system
         self._base: _Base | None = None
         self._asked_ms = system.monotonic_ms()
+        if not system.boot_id():
+            log.warning("boot_unnamed", lost="the centre's time, at each restart without a line")
 
     def recall(self, told: ToldTime | None, written_ms: int) -> None:
         """Go on after a start.

@@ -1,14 +1,16 @@
 """The till's side of a conversation with the centre, without I/O: HELLO, push, pull, bundles.
 
 `converse` is a generator: it yields what to ask, is sent the answer, and lets a `LinkError` thrown
-into it end the conversation; nothing is lost by ending anywhere. The service drives it over HTTP,
-the simulator through its own network (design: sync 4.2 to 4.7).
+into it end the conversation; nothing is lost by ending anywhere. One thrown at a `Fetch` ends the
+fetching alone: that a bundle cannot be had says nothing of the line. The service drives it over
+HTTP, the simulator through its own network (design: sync 4.2 to 4.7).
 """
 
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
+from sync.errors import LinkError
 from sync.fingerprints import BUCKETS
 from sync.forgetting import PATH_FORGOTTEN, Forgotten, ForgottenAnswer
 from sync.lines import PATH_LINES, Lines, LinesAnswer
@@ -122,6 +124,10 @@ class TillSide(Protocol):
         """
         ...
 
+    def fetch_failed(self, error: LinkError) -> None:
+        """Leave the bundle for a later conversation."""
+        ...
+
 
 Conversation = Generator[Ask | Fetch, Message | bytes, None]
 
@@ -164,7 +170,11 @@ def _end(till: TillSide) -> Conversation:
         assert isinstance(next_ones, ForgottenAnswer)
         till.forgotten_answered(next_ones)
     while wanted := till.wanted_piece():
-        content = yield Fetch(*wanted)
+        try:
+            content = yield Fetch(*wanted)
+        except LinkError as error:
+            till.fetch_failed(error)
+            return
         assert isinstance(content, bytes)
         till.piece_arrived(*wanted, content)
 

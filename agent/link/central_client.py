@@ -4,7 +4,8 @@ The only module of the agent that imports httpx.
 """
 
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,23 +182,19 @@ class CentralClient:
         path = PATH_BUNDLE + fetch.manifest.bundle
         asked = piece_range(fetch.manifest, fetch.piece, got_bytes=len(got))
         headers = {"accept-encoding": "identity"} | ({"range": asked} if asked else {})
-        is_all = False
-        try:
+        whole = bytearray()
+        into = got
+        with _talking("bundle"):
             async with http.stream("GET", path, headers=headers, timeout=timeout_s) as response:
                 if response.status_code not in (_OK, _PARTIAL):
                     raise LinkError(f"bundle answered with status {response.status_code}")
                 if response.status_code == _OK:
-                    # No ranges here: the whole bundle comes, and the piece is cut out of it.
-                    is_all = bool(fetch.manifest.chunks)
                     got.clear()
+                    if fetch.manifest.chunks:
+                        into = whole  # No ranges here: the piece is cut out of the whole bundle.
                 async for chunk in response.aiter_raw():
-                    got += chunk
-        except httpx.HTTPError as error:
-            if is_all:
-                got.clear()
-            raise LinkError(f"bundle: {type(error).__name__} {error}".rstrip()) from error
-        if is_all:
-            got[:] = got[fetch.piece * CHUNK_BYTES :][:CHUNK_BYTES]
+                    into += chunk
+        got += whole[fetch.piece * CHUNK_BYTES :][:CHUNK_BYTES]
 
     def _headers(
         self, session: bytes, nonce: bytes, signature: bytes, *, is_short: bool
@@ -308,10 +305,20 @@ async def _send(
     timeout_s: float,
     **request: Any,  # noqa: ANN401 - whatever httpx takes
 ) -> httpx.Response:
-    try:
+    with _talking(path):
         return await http.request(method, path, timeout=timeout_s, **request)
-    except (httpx.HTTPError, ssl.SSLError, OSError) as error:
-        raise LinkError(f"{path}: {type(error).__name__} {error}".rstrip()) from error
+
+
+@contextmanager
+def _talking(about: str) -> Iterator[None]:
+    """Have whatever a line does to be a LinkError.
+
+    httpx gives its own names to most of it, but not to TLS that is damaged after the handshake.
+    """
+    try:
+        yield
+    except (httpx.HTTPError, OSError) as error:  # ssl.SSLError is an OSError
+        raise LinkError(f"{about}: {type(error).__name__} {error}".rstrip()) from error
 
 
 def _signature_of(response: httpx.Response) -> bytes:

@@ -2,7 +2,13 @@
 
 The whole may come from a sibling, too (`agent.neighbours.sharing`): for that this till waits a
 while, so that a store fetches it once. Deltas are small and come straight from the centre.
+
+What cannot be fetched, or comes damaged, rests before it is asked for again, longer each time; all
+else that till and centre have to say goes on meanwhile.
 """
+
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -11,12 +17,32 @@ from agent.neighbours.wanted_rules import WantedRules
 from agent.reference_data.rule_books import BundleRefusedError
 from agent.till_service.till import Till
 from sync.blobs import check_piece, delta_file, pieces_of, unpack
-from sync.errors import MalformedMessageError, SignatureError
+from sync.errors import LinkError, MalformedMessageError, SignatureError
 from sync.messages import Manifest
 from sync.patches import apply_patch
+from sync.retry_schedule import retry_delay_s
 from sync.rule_messages import Delta
 
 log = structlog.get_logger()
+
+_REST_S_MAX: Final = 600
+_DELTA_TRIES: Final = 2
+"""A delta that fails so often in a row is left for the pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """A bundle that could not be had.
+
+    Attributes:
+        times: in a row.
+        until_ms: monotonic; so long it rests.
+    """
+
+    bundle: str = ""
+    why: str = ""
+    times: int = 0
+    until_ms: int = 0
 
 
 class RuleFetching:
@@ -24,13 +50,14 @@ class RuleFetching:
 
     Attributes:
         announced: the bundle that is being fetched, or waited for.
-        waits: it is left to siblings for now; `wait_is_over` says when no more.
+        waits: it is left to siblings for now, or rests; `wait_is_over` says when no more.
     """
 
     def __init__(self, till: Till) -> None:
         self.announced: Manifest | None = None
         self.waits = False
         self._delta: Delta | None = None
+        self._trouble = _Trouble()
         self._wanted: WantedRules | None = None
         self._till = till
 
@@ -41,6 +68,8 @@ class RuleFetching:
             Whether that is news: the rules announced are, or now will be, this till's.
         """
         books, place = self._till.books, self._till.identity.place
+        if manifest.bundle != self._trouble.bundle:
+            self._trouble = _Trouble()
         try:
             if not books.wants(manifest):
                 return False
@@ -54,7 +83,8 @@ class RuleFetching:
         is_news = self.announced is None or self.announced.bundle != manifest.bundle
         self._end()
         self.announced = manifest
-        self._delta = delta if delta and delta.base == books.newest_bundle() else None
+        is_for_here = delta is not None and delta.base == books.newest_bundle()
+        self._delta = delta if is_for_here and self._trouble.times < _DELTA_TRIES else None
         if self._delta is None:
             self._want(manifest)
         return is_news
@@ -63,9 +93,12 @@ class RuleFetching:
         """Return the delta to the announced bundle, or the next piece that is not here yet.
 
         Returns:
-            None where nothing is to be fetched, and while siblings are waited for.
+            None where nothing is to be fetched, and while it rests or siblings are waited for.
         """
         if self.announced is None:
+            return None
+        if self._rests():
+            self.waits = True
             return None
         if self._delta is not None:
             return delta_file(self.announced, self._delta), 0
@@ -79,11 +112,37 @@ class RuleFetching:
         return self.announced, self._till.cache.pieces_here(self.announced.bundle)
 
     def wait_is_over(self) -> bool:
-        """Say, once, that siblings are waited for no more: they gave the bundle, or never will."""
+        """Say, once, that nothing is waited for any more: it came, or is to be fetched now."""
         if not self.waits:
             return False
-        self.waits = self._wanted is not None and self._is_worth_waiting(self._wanted)
+        is_left = self._wanted is not None and self._is_worth_waiting(self._wanted)
+        self.waits = self._rests() or is_left
         return not self.waits
+
+    @property
+    def trouble(self) -> str:
+        """The bundle that could not be fetched last, and why; empty when there is none."""
+        return f"{self._trouble.bundle} {self._trouble.why}".strip()
+
+    def failed(self, error: LinkError) -> None:
+        """Let the bundle rest; siblings may give it meanwhile."""
+        if self.announced is None:
+            return  # a sibling gave the bundle meanwhile
+        if str(error) != self._trouble.why:
+            log.warning("bundle_not_fetched", bundle=self.announced.bundle[:8], why=str(error))
+        self._rest(self.announced, str(error))
+        self.waits = True
+        if self._trouble.times >= _DELTA_TRIES:
+            self._delta = None
+
+    def _rest(self, manifest: Manifest, why: str) -> None:
+        system, times = self._till.system, self._trouble.times + 1
+        rest_s = retry_delay_s(times, delay_s_max=_REST_S_MAX, jitter=system.jitter())
+        until_ms = system.monotonic_ms() + int(rest_s * 1000)
+        self._trouble = _Trouble(manifest.bundle, why, times, until_ms)
+
+    def _rests(self) -> bool:
+        return self._till.system.monotonic_ms() < self._trouble.until_ms
 
     def _want(self, manifest: Manifest) -> WantedRules:
         """Have siblings asked for a bundle; announced again it is waited for no longer."""
@@ -132,8 +191,9 @@ class RuleFetching:
                 return
             whole = unpack([*cache.take_pieces(manifest.bundle), content])
         except MalformedMessageError as error:
-            # Damaged on its way: the next conversation asks again.
+            # Damaged on its way: the centre is to say anew what its pieces are.
             self._end()
+            self._rest(manifest, str(error))
             log.warning("bundle_damaged", why=str(error))
             return
         self._bundle_arrived(manifest, whole)
@@ -153,6 +213,7 @@ class RuleFetching:
     def _bundle_arrived(self, manifest: Manifest, content: bytes) -> None:
         """Try the bundle; a bad one is kept out and the last good one stays."""
         self._end()
+        self._trouble = _Trouble()
         try:
             self._till.books.take(manifest, content, self._till.identity.place)
         except (BundleRefusedError, SignatureError) as error:

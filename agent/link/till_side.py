@@ -16,7 +16,7 @@ from agent.till_service import allowances
 from agent.till_service.cancelling import cancel_abandoned
 from agent.till_service.till import Till
 from sync.cycle import PATH_PULL, Ask
-from sync.errors import RestartsError, SignatureError, SyncError
+from sync.errors import LinkError, RestartsError, SignatureError, SyncError
 from sync.forgetting import Forgotten, ForgottenAnswer
 from sync.limits import PULL_BYTES_DEFAULT
 from sync.lines import Lines, LinesAnswer
@@ -69,6 +69,7 @@ class JournalTillSide:
         self.brought_news = False
         self.hold_s = 0
         self._asks_told = 0
+        self._address_told = ""
         self._told_whole: frozenset[int] = frozenset()
         self._till = till
         self._software = software
@@ -93,6 +94,7 @@ class JournalTillSide:
         till.clock.asking()
         cancel_abandoned(till)
         self._asks_told = till.journal.courier.made()
+        self._address_told = till.bus_address
         head = till.journal.stream.head()
         return Hello(
             incarnation=head.incarnation,
@@ -109,7 +111,7 @@ class JournalTillSide:
             risk_left_points=till.journal.rights.risk_points_left(),
             asks_made=self._asks_told,
             asks_open=till.journal.courier.open_nonces(),
-            bus_address=till.bus_address,
+            bus_address=self._address_told,
             feed_epoch=till.cache.cursor().epoch,
             rules=till.books.report(),
             forgotten=self._forgetting.begin(),
@@ -213,6 +215,10 @@ class JournalTillSide:
         journal = self._till.journal
         spent = journal.rights.limits.is_used() or journal.courier.made() != self._asks_told
         return spent or self._till.books.has_news()
+
+    def has_moved(self) -> bool:
+        """Say whether siblings would look for this till where it is not: a HELLO tells them."""
+        return self._till.bus_address != self._address_told
 
     def has_session(self) -> bool:
         """Say whether a session is live."""
@@ -432,7 +438,7 @@ class JournalTillSide:
 
     @property
     def waits_for_rules(self) -> bool:
-        """Whether an announced bundle is left to siblings for now."""
+        """Whether an announced bundle is left to siblings for now, or rests."""
         return self._fetching.waits
 
     def rules_wait_is_over(self) -> bool:
@@ -442,3 +448,12 @@ class JournalTillSide:
     def piece_arrived(self, manifest: Manifest, piece: int, content: bytes) -> None:
         """Keep a piece; with the last one the bundle is tried."""
         self._fetching.piece_arrived(manifest, piece, content)
+
+    def fetch_failed(self, error: LinkError) -> None:
+        """Leave the bundle for a later conversation."""
+        self._fetching.failed(error)
+
+    @property
+    def rules_not_fetched(self) -> str:
+        """The announced bundle that could not be fetched last, and why; empty for none."""
+        return self._fetching.trouble

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from agent.errors import JournalUnavailableError
+from agent.errors import JournalDamagedError, JournalUnavailableError
 from agent.link.central_client import CentralClient
 from agent.link.holding import Holding
 from agent.link.rhythm import Rhythm
@@ -25,8 +25,8 @@ from sync.signing import NO_SESSION
 
 log = structlog.get_logger()
 
-_SIBLINGS_LOOK_S = HEARTBEAT_MS / 1000
-"""While rules are left to siblings: so often it is asked whether they still are."""
+_RULES_LOOK_S = HEARTBEAT_MS / 1000
+"""While rules are left to siblings, or rest: so often it is asked whether they still do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +93,35 @@ class LinkWorker:
         """Something is to be told: push it now, beside a pull that waits, or talk."""
         self._wake.set()
 
+    @property
+    def rules_not_fetched(self) -> str:
+        """The announced bundle that could not be fetched last, and why; empty for none."""
+        return self._side.rules_not_fetched
+
     async def run(self) -> None:
-        """Talk, wait, talk, until cancelled."""
+        """Talk, wait, talk, until cancelled.
+
+        A mistake in talking ends a conversation and never the link: the till goes on selling.
+
+        Raises:
+            JournalDamagedError: the journal failed for good.
+        """
+        mistakes, system = 0, self._till.system
+        while True:
+            began_ms = system.monotonic_ms()
+            try:
+                await self._talk_on()
+            except JournalDamagedError:
+                raise
+            except Exception as error:
+                lasted_s = (system.monotonic_ms() - began_ms) / 1000
+                mistakes = 1 if lasted_s > self._settings.retry_delay_s_max else mistakes + 1
+                self.last_error = f"{type(error).__name__} {error}".rstrip()
+                log.exception("link_failed", times=mistakes)
+            self._in_doubt(is_down=False)
+            await asyncio.sleep(self._retry_delay_s(mistakes))
+
+    async def _talk_on(self) -> None:
         while True:
             retrying = AsyncRetrying(
                 retry=retry_if_exception_type((SyncError, JournalUnavailableError)),
@@ -214,7 +241,7 @@ class LinkWorker:
         now_ms = self._till.system.monotonic_ms()
         # Of two machines of one till each ends the other's session.
         is_over = self._till.session == NO_SESSION or self._till.quarantined
-        greet = is_over or now_ms >= self._hello_at_ms
+        greet = is_over or now_ms >= self._hello_at_ms or self._side.has_moved()
         self._must_talk = False
         self._side.brought_news = False
         await self._drive(converse(self._side, greet=greet))
@@ -284,8 +311,11 @@ class LinkWorker:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, BusyError | RestartsError):
             return error.retry_after_s * (1 + self._till.system.jitter())
+        return self._retry_delay_s(state.attempt_number)
+
+    def _retry_delay_s(self, times: int) -> float:
         return retry_delay_s(
-            state.attempt_number,
+            times,
             delay_s_max=self._settings.retry_delay_s_max,
             jitter=self._till.system.jitter(),
         )
@@ -309,10 +339,10 @@ class LinkWorker:
         self._wake.clear()
 
     async def _woken(self) -> None:
-        """Wait until there is something to do; also for what siblings were to give, and did not."""
+        """Wait until there is something to do; also for rules that came by no other way."""
         while self._side.waits_for_rules:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_SIBLINGS_LOOK_S):
+                async with asyncio.timeout(_RULES_LOOK_S):
                     await self._wake.wait()
                     return
             if await self._thread.run(self._side.rules_wait_is_over):

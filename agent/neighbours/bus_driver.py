@@ -1,7 +1,7 @@
 """Joins the till's side to the store bus: the event loop carries, the till's thread decides."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
 import structlog
@@ -35,18 +35,21 @@ class BusDriver:
         *,
         addresses: Mapping[int, str],
         journal_damaged: asyncio.Event,
+        moved: Callable[[], None],
     ) -> None:
         """Listen to a bus.
 
         Args:
             addresses: `host:port` of other tills from the settings, by till.
             journal_damaged: set when the journal failed for good.
+            moved: called when the centre is to hear that this till has another address.
         """
         self._till = till
         self._thread = thread
         self._bus = bus
         self._addresses = addresses
         self._journal_damaged = journal_damaged
+        self._moved = moved
         self._desk = NeighbourDesk(till)
         self._waiting: set[asyncio.Task[bytes | None]] = set()
         self._told: tuple[bytes, Roster | None] = (b"", None)
@@ -54,9 +57,10 @@ class BusDriver:
 
     async def run(self) -> None:
         """Say every two seconds that this till lives, and do what is due, until cancelled."""
-        self._till.neighbours.connected = bool(self._bus.address())
         while True:
             try:
+                if await self._thread.run(self._take_address, self._bus.address()):
+                    self._moved()
                 self._tell_bus(*await self._thread.run(self._state))
                 self._bus.gossip(await self._thread.run(self._desk.heartbeat))
                 await self._thread.drive(self._desk.background(), self.ask)
@@ -66,6 +70,18 @@ class BusDriver:
                 self._journal_damaged.set()
                 return
             await asyncio.sleep(HEARTBEAT_MS / 1000)
+
+    def _take_address(self, address: str) -> bool:
+        """Note where this till listens, if anywhere; return whether that is elsewhere.
+
+        Without a LAN the last address stays the one that is told: it may come back as it was.
+        """
+        till = self._till
+        till.neighbours.connected = bool(address)
+        is_new = address not in ("", till.bus_address)
+        if is_new:
+            till.bus_address = address
+        return is_new
 
     def _state(self) -> tuple[bytes, int, Roster | None]:
         till, head = self._till, self._till.journal.stream.head()

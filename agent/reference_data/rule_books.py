@@ -65,8 +65,8 @@ class Clocks(Protocol):
         """Return trusted time, Unix milliseconds."""
         ...
 
-    def monotonic_ms(self) -> int:
-        """Return a clock that never goes back."""
+    def awake_ms(self) -> int:
+        """Return a clock that stands still while the machine sleeps."""
         ...
 
 
@@ -354,7 +354,7 @@ class RuleBooks:
         try:
             rules = self._compiled.get(manifest.bundle)
             rules = rules or compile_bundle(read_bundle(content), manifest.bundle)
-            self_test(rules, place, self._samples(), self._clocks.monotonic_ms)
+            self_test(rules, place, self._samples(), self._clocks.awake_ms)
         except (LoyaltyError, SyncError) as error:
             raise BundleRefusedError(f"bundle {manifest.bundle[:8]}: {error}") from error
         return rules

@@ -27,7 +27,7 @@ def self_test(
     rules: Rules,
     place: Place,
     samples: Sequence[CalculationInputs],
-    monotonic_ms: Callable[[], int],
+    awake_ms: Callable[[], int],
 ) -> None:
     """Calculate receipts; they must come out sound and in time.
 
@@ -38,13 +38,13 @@ def self_test(
         SelfTestError: one did not.
     """
     for name, basket, account, moment in _cases(rules, samples):
-        begun_ms = monotonic_ms()
+        begun_ms = awake_ms()
         try:
             calculate(basket, rules, moment=moment, place=place, account=account)
         except Exception as error:
             # Whatever fails here would fail with a customer waiting.
             raise SelfTestError(f"{name}: {type(error).__name__} {error}"[:160]) from error
-        if (took_ms := monotonic_ms() - begun_ms) > TRY_MS_MAX:
+        if (took_ms := awake_ms() - begun_ms) > TRY_MS_MAX:
             raise SelfTestError(f"{name} takes {took_ms} ms")
 
 

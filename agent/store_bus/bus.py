@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 ANSWERING_MAX = 8
 """Requests of other tills answered at once; of more, the newest are not."""
-_LISTEN_AGAIN_S = 30.0
+_LISTEN_AGAIN_S = 2.0
 
 
 class ChildStoreBus:
@@ -133,8 +133,8 @@ class ChildStoreBus:
         try:
             while not child.done():
                 await asyncio.wait({child}, timeout=_LISTEN_AGAIN_S)
-                if self._trouble:
-                    self.use_roster(self._roster)  # the network may have come up meanwhile
+                if (self._trouble or self._set_up is not None) and self._has_moved():
+                    self.use_roster(self._roster)
             await child
         finally:
             child.cancel()
@@ -142,6 +142,13 @@ class ChildStoreBus:
                 task.cancel()
             await asyncio.gather(child, *self._answering, return_exceptions=True)
             self._child_ended()
+
+    def _has_moved(self) -> bool:
+        """Say whether the network came up, or gave this machine another address.
+
+        While it has none the sockets are kept: it may come back with the one they listen at.
+        """
+        return self.address() not in ("", self._set_up.listen if self._set_up else "")
 
     def gossip(self, body: bytes) -> None:
         """Tell all tills, best effort."""

@@ -267,9 +267,9 @@ class TillService:
         return worked_out
 
     def _timed(self, inputs: CalculationInputs, rules: Rules) -> Calculation:
-        begun_ms = self._till.system.monotonic_ms()
+        begun_ms = self._till.system.awake_ms()
         calculation = self._calculate(inputs, rules)
-        took_ms = self._till.system.monotonic_ms() - begun_ms
+        took_ms = self._till.system.awake_ms() - begun_ms
         self._till.books.note_total(rules.bundle_hash, took_ms)
         return calculation
 

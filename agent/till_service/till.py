@@ -155,7 +155,7 @@ class _Keeper:
 
 @dataclass(frozen=True, slots=True)
 class _Clocks:
-    """Trusted time and the machine's monotonic clock."""
+    """Trusted time and the machine's clock for how long work takes."""
 
     clock: TrustedClock
     system: System
@@ -163,8 +163,8 @@ class _Clocks:
     def now_ms(self) -> int:
         return self.clock.now_ms()
 
-    def monotonic_ms(self) -> int:
-        return self.system.monotonic_ms()
+    def awake_ms(self) -> int:
+        return self.system.awake_ms()
 
 
 def _recent_sales(journal: Journal) -> tuple[CalculationInputs, ...]:

@@ -25,6 +25,10 @@ class TillClock(System):
         """Return time since the machine was started."""
         return self._kernel.now_ms - self._booted_ms
 
+    def awake_ms(self) -> int:
+        """Return the same: these machines never sleep."""
+        return self.monotonic_ms()
+
     def boot(self) -> None:
         """Start the monotonic clock anew."""
         self._booted_ms = self._kernel.now_ms

@@ -122,6 +122,10 @@ class SetSystem(System):
         """Return how much time the test has let pass."""
         return self.passed_ms
 
+    def awake_ms(self) -> int:
+        """Return the same: this machine never sleeps."""
+        return self.passed_ms
+
     def boot_id(self) -> str:
         """Return a name of the boot the test is in."""
         return f"boot {self.boot}"

@@ -589,7 +589,9 @@ async def damaging(url: str, *, after_bytes: int) -> AsyncIterator[str]:
     """Stand between; the first connection's answer is damaged after so many bytes."""
     damaged = False
 
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int) -> None:
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int
+    ) -> None:
         nonlocal damaged
         with suppress(OSError):
             while some := await reader.read(16_384):
@@ -628,9 +630,12 @@ async def test_a_download_whose_tls_is_damaged_goes_on_where_it_stopped(
 
     own = ssl.create_default_context(cafile=str(authority.file))
     answering = scripted_centre(ranged_content, tls=authority.server)
-    async with answering as centre, damaging(centre.url, after_bytes=100_000) as url:
-        async with client_of(url, tls=own) as client:
-            assert await client.fetch_piece(Fetch(MANIFEST), timeout_s=20) == content
+    async with (
+        answering as centre,
+        damaging(centre.url, after_bytes=100_000) as url,
+        client_of(url, tls=own) as client,
+    ):
+        assert await client.fetch_piece(Fetch(MANIFEST), timeout_s=20) == content
     went_on = [heard.headers.get("range") for heard in centre.heard]
     assert went_on[0] is None
     assert len(went_on) == 2

@@ -347,9 +347,7 @@ async def test_a_mistake_in_talking_ends_no_link(
 ) -> None:
     mistakes, asks = 3, CentralClient.ask
 
-    async def ask(
-        client: CentralClient, ask: Ask, *, session: bytes, timeout_s: float
-    ) -> Message:
+    async def ask(client: CentralClient, ask: Ask, *, session: bytes, timeout_s: float) -> Message:
         nonlocal mistakes
         if ask.path == PATH_HELLO and mistakes:
             mistakes -= 1

@@ -259,6 +259,7 @@ async def test_a_piece_that_is_not_the_one_announced_is_not_kept(
     side.piece_arrived(published.manifest, 0, b"<html>please log in</html>")
     assert side.wanted_piece() is None
     assert till.joined.till.books.active_version < 9
+    till.joined.system.let_pass(1_000)
     await till.talk()
     assert till.joined.till.books.active_version == 9
     till.close()

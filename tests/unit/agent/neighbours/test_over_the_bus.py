@@ -167,7 +167,6 @@ async def test_a_till_whose_lan_comes_up_late_has_neighbours_and_says_where_it_i
             await holds(lambda: vault.till.neighbours.is_alive(SECOND))
             # At once, though the streams were compared just now.
             await holds(lambda: centre.asked(Hello)[-1].bus_address == addresses[SECOND])
-            assert len(centre.asked(Hello)) == 2
 
 
 class NotedBus:

@@ -299,6 +299,7 @@ def test_announced_again_after_a_damaged_piece_it_is_not_waited_for_again(store:
     side.piece_arrived(manifest, 0, b"damaged")
     assert side.wanted_piece() is None
     assert not side.waits_for_rules
+    let_pass(store, 1_000)
     side.pull_answered(announced)
     assert side.wanted_piece() == (manifest, 0)
 

@@ -11,8 +11,11 @@ from agent.store_bus.addresses import Address, parse_address, resolve_listen
 from agent.store_bus.counter_file import reserve_counters
 from agent.store_bus.port import BusRoster
 from agent.store_bus.rosters import bus_roster
-from sync.envelope import StoreKey
+from sync.envelope import ReplayWindows, Sender, StoreKey
 from sync.messages import BusKey, Roster, RosterTill
+
+NOW_MS = 1_772_625_600_000
+DAY_MS = 86_400_000
 
 
 def test_gossip_and_requests_have_ports_side_by_side() -> None:
@@ -61,7 +64,7 @@ def test_counters_never_repeat_over_restarts(tmp_path: Path) -> None:
     path = tmp_path / "bus-counter"
     firsts = [reserve_counters(path, now_ms) for now_ms in (1_000, 2_000, 0, -5)]
     assert firsts == sorted(set(firsts))
-    assert all(later - earlier >= 2**40 for earlier, later in pairwise(firsts))
+    assert all(later - earlier >= 10**9 for earlier, later in pairwise(firsts))
 
 
 @pytest.mark.parametrize("content", [None, "", "rubbish", "1e9"])
@@ -73,6 +76,60 @@ def test_a_lost_counter_goes_on_from_the_clock(tmp_path: Path, content: str | No
     if content is not None:
         path.write_text(content, encoding="ascii")
     assert reserve_counters(path, 1_741_176_000_000 + week_ms) > before
+
+
+def test_a_file_of_an_image_does_not_make_the_others_deaf(tmp_path: Path) -> None:
+    path, windows, till = tmp_path / "bus-counter", ReplayWindows(), Sender(1, b"the till", 1)
+
+    def life(began_ms: int, says: int) -> list[bool]:
+        first = reserve_counters(path, began_ms)
+        return [windows.accept(till, first + 1 + number) for number in range(says)]
+
+    assert all(life(NOW_MS, says=3))
+    image = path.read_bytes()
+    assert all(life(NOW_MS + 10_000, says=43_200))  # a day of heartbeats
+    path.write_bytes(image)
+    assert all(life(NOW_MS + DAY_MS, says=3))
+
+
+def test_a_till_that_starts_again_and_again_does_not_run_ahead_of_the_clock(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bus-counter"
+    last = reserve_counters(path, NOW_MS)
+    image = path.read_bytes()
+    for number in range(1, 1_000):  # as fast as systemd has it
+        last = reserve_counters(path, NOW_MS + number * 2_000)
+    path.write_bytes(image)
+    assert reserve_counters(path, NOW_MS + 1_000 * 2_000) > last + 43_200
+
+
+def test_counters_of_earlier_releases_are_gone_past_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "bus-counter"
+    before = NOW_MS * 2**16 + 10_000 * 2**40  # it had been started so often
+    path.write_text(str(before), encoding="ascii")
+    image_of_now = reserve_counters(path, NOW_MS)
+    assert image_of_now > before
+    assert reserve_counters(path, NOW_MS + 5_000) > image_of_now + 43_200
+
+
+@pytest.mark.parametrize("wrong_ms", [-(2**70), 0, NOW_MS + 50 * 365 * DAY_MS, 2**70])
+def test_a_wrong_clock_repeats_no_counter_and_none_outgrows_its_8_bytes(
+    tmp_path: Path, wrong_ms: int
+) -> None:
+    path = tmp_path / "bus-counter"
+    clock = [NOW_MS, wrong_ms, *range(NOW_MS, NOW_MS + 1_000)]
+    firsts = [reserve_counters(path, now_ms) for now_ms in clock]
+    assert all(later - earlier >= 10**9 for earlier, later in pairwise(firsts))
+    assert 0 <= firsts[0] < firsts[-1] < 2**64 - 2**62
+
+
+@pytest.mark.parametrize("content", ["-1", str(2**64), "9" * 40])
+def test_a_counter_that_cannot_be_is_taken_from_the_clock(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bus-counter"
+    whole = reserve_counters(path, NOW_MS)
+    path.write_text(content, encoding="ascii")
+    assert reserve_counters(path, NOW_MS) == whole
 
 
 def test_the_roster_gives_keys_and_members_and_the_settings_their_addresses() -> None:

@@ -1,18 +1,25 @@
 """The bus over a real child: who speaks is proven, and nothing the child does is noticed."""
 
 import asyncio
+import itertools
 import os
 import signal
+import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
+from agent.store_bus.addresses import Address, parse_address
 from agent.store_bus.bus import ANSWERING_MAX
 from agent.store_bus.child_process import ChildSettings
+from agent.store_bus.counter_file import reserve_counters
 from agent.store_bus.port import WITNESS_TIMEOUT_S, BusRoster
 from agent.store_bus.sp_socket import Pattern, load_library
+from agent.system import System
 from sync.envelope import (
     BODY_BYTES_MAX,
+    REPLAY_WINDOW,
     Envelope,
     Keyring,
     Kind,
@@ -292,6 +299,85 @@ async def test_without_key_or_others_there_is_no_child(roster: BusRoster | None)
         assert one.bus.status().state == "off"
         one.bus.gossip(b"silence")
         assert await one.bus.request(2, b"silence") is None
+
+
+async def test_a_till_back_from_an_image_is_heard_and_answered_at_once(tmp_path: Path) -> None:
+    addresses = {1: free_address().gossip, 2: free_address().gossip}
+    path = tmp_path / "bus-counter"
+    now_ms = itertools.count(System().now_ms(), 60_000).__next__
+
+    def says_much() -> None:
+        for _ in range(20):
+            one.bus.gossip(b"alive")
+
+    async with one_till(2, addresses) as other:
+        await other.comes_up()
+        reserve_counters(path, now_ms())
+        image = path.read_bytes()
+        async with one_till(1, addresses, first_counter=reserve_counters(path, now_ms())) as one:
+            await one.comes_up()
+            await holds(lambda: len(other.ears.heard_bodies) > 2 * REPLAY_WINDOW, again=says_much)
+        path.write_bytes(image)
+        async with one_till(1, addresses, first_counter=reserve_counters(path, now_ms())) as one:
+            await one.comes_up()
+            assert await answered(lambda: one.bus.request(2, b"my head")) == b"re:my head"
+            await heard(one, other, b"back")
+        assert other.bus.status().replayed == 0
+
+
+class Lan:
+    """The address this machine has in the store's network, as the tests say."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+        self.host = host
+        monkeypatch.setattr("agent.store_bus.bus.resolve_listen", self._resolve)
+        monkeypatch.setattr("agent.store_bus.bus._LISTEN_AGAIN_S", 0.01)
+
+    def _resolve(self, text: str) -> Address:
+        if not self.host:
+            raise OSError("this machine has no address")
+        return Address(self.host, parse_address(text).port)
+
+
+async def test_an_address_that_comes_late_or_changes_is_listened_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lan = Lan(monkeypatch, "")
+    port = free_address().port
+    addresses = {1: f"127.0.0.1:{port}", 2: free_address().gossip}
+    async with one_till(1, addresses) as one:
+        assert (one.bus.address(), one.bus.status().state) == ("", "off")
+        for lan.host in ("127.0.0.1", "127.0.0.2"):
+            at = f"{lan.host}:{port}"
+            assert one.bus.address() == at
+            await holds(lambda at=at: one.bus.status().listen == at)  # type: ignore[misc]
+            await one.comes_up()
+            await holds(lambda host=lan.host: is_open(host, port))  # type: ignore[misc]
+        assert not is_open("127.0.0.1", port)
+
+
+async def test_a_network_that_is_gone_for_a_while_costs_no_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lan = Lan(monkeypatch, "127.0.0.1")
+    addresses = {1: free_address().gossip, 2: free_address().gossip}
+    async with one_till(1, addresses) as one:
+        await one.comes_up()
+        child, lan.host = one.child_id, ""
+        await asyncio.sleep(0.1)
+        assert (one.bus.address(), one.child_id) == ("", child)
+        lan.host = "127.0.0.1"
+        await asyncio.sleep(0.1)
+        assert (one.child_id, one.bus.status().state) == (child, "up")
+
+
+def is_open(host: str, port: int) -> bool:
+    """Say whether somebody listens."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 async def test_a_till_whose_address_nobody_knows_is_heard_all_the_same() -> None:

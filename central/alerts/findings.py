@@ -7,6 +7,7 @@ import msgspec
 
 from central.availability.report import Recent, Served
 from central.observability.figures import Figures
+from central.rights.exposure import Exposure
 from central.streams.stored import PARKED_DAYS_MAX
 
 Kind = Literal[
@@ -19,6 +20,7 @@ Kind = Literal[
     "records_parked_long",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = Kind.__args__  # type: ignore[attr-defined]
+_OF_METER: Final = frozenset[Kind]({"uncovered", "pool_low", "clone_suspected", "counter_exceeded"})
 
 _DAY_MS: Final = 86_400_000
 AVAILABILITY_PPM_MIN: Final = 990_000
@@ -90,9 +92,11 @@ def find(figures: Figures | None) -> Findings:
         undecided = frozenset(KINDS) - {"database_down"}
         return Findings((Finding("database_down"),), undecided)
     silent, undecided = _of_stores(figures)
+    if figures.exposure is None:
+        undecided |= _OF_METER
     ours = (
         *_of_service(figures.recent), *_of_queue(figures), *_of_events(figures),
-        *_of_ledger(figures),
+        *_of_meter(figures.exposure), *_of_ledger(figures),
     )  # fmt: skip
     return Findings((*ours, *silent), undecided)
 
@@ -138,8 +142,10 @@ def _of_events(figures: Figures) -> Iterator[Finding]:
         yield Finding("event_dead", "", events.dead)
 
 
-def _of_ledger(figures: Figures) -> Iterator[Finding]:
-    exposure, pool = figures.exposure, figures.exposure.pool
+def _of_meter(exposure: Exposure | None) -> Iterator[Finding]:
+    if exposure is None:
+        return
+    pool = exposure.pool
     if pool.uncovered:
         yield Finding("uncovered", "", pool.uncovered)
     spendable = pool.free + pool.budgets
@@ -147,10 +153,13 @@ def _of_ledger(figures: Figures) -> Iterator[Finding]:
         yield Finding("pool_low", "", pool.free)
     if exposure.clones:
         yield Finding("clone_suspected", "", exposure.clones)
-    for till_id in figures.quarantined:
-        yield Finding("till_quarantined", str(till_id))
     if exposure.counters_exceeded:
         yield Finding("counter_exceeded", "", exposure.counters_exceeded)
+
+
+def _of_ledger(figures: Figures) -> Iterator[Finding]:
+    for till_id in figures.quarantined:
+        yield Finding("till_quarantined", str(till_id))
     if figures.unsealed_days > 1:
         yield Finding("day_not_sealed", "", figures.unsealed_days)
     if figures.mark_ms > MARK_MS:

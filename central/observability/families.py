@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from central.availability.report import Recent, Served
 from central.database.pool import Pool
 from central.observability.figures import Figures, QuarantinedStore, SilentStore
+from central.rights.exposure import Exposure
 
 BANNERS_MAX: Final = 50
 REGIONS_MAX: Final = 100
@@ -85,7 +86,8 @@ def of_database(figures: Figures | None) -> Iterator[GaugeMetricFamily]:
     yield from _of_quarantine(figures.quarantined_stores, figures.fleet.quarantined)
     yield from _of_queue(figures)
     yield from _of_events(figures)
-    yield from _of_rights(figures)
+    if figures.exposure is not None:
+        yield from _of_rights(figures.exposure)
     yield from _of_rules_and_ledger(figures)
     yield from _of_server(figures)
     yield from _of_service(figures.recent)
@@ -204,8 +206,7 @@ def _of_events(figures: Figures) -> Iterator[GaugeMetricFamily]:
     )
 
 
-def _of_rights(figures: Figures) -> Iterator[GaugeMetricFamily]:
-    exposure = figures.exposure
+def _of_rights(exposure: Exposure) -> Iterator[GaugeMetricFamily]:
     pool = exposure.pool
     yield _by(
         "tillside_exposure_points",

@@ -1,7 +1,7 @@
 """The figures of the database that monitoring reads: fleet, queues, rights, rules, the feed.
 
-Read together a few times a minute at most; none of it grows with accounts or receipts. Open rights
-are summed once a minute, by whoever reads.
+Read together a few times a minute at most; none of it grows with accounts or receipts. The exposure
+meter is read once a minute, apart: where it fails, it alone is missing.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Final
 
 import asyncpg
 import msgspec
+import structlog
 
 from central.availability.report import Recent, read_recent
 from central.database.named_sql import load_queries
@@ -18,6 +19,7 @@ from central.rights.exposure import Exposure, read_exposure
 from central.rules.left_behind import LeftBehind, find_left_behind
 from central.streams.durable import Durable
 
+log = structlog.get_logger()
 _SQL = load_queries("central.observability", "figures.sql")
 
 SILENT_MS: Final = 660_000
@@ -30,6 +32,8 @@ STORES_MAX: Final = 50
 """So many silent stores are named; how many there are in all is a figure of its own."""
 OTHER: Final = "other"
 SELDOM_MS: Final = 60_000
+METER_S_MAX: Final = 2.0
+"""So long the exposure meter may take, of what a reading of all may."""
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +128,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         left_behind: tills that sell with rules taken away and cannot be brought back.
         unsealed_days: of the ledger, that are over.
         recent: how customers were served lately.
-        exposure: as it was read last, for `SELDOM_MS` at most.
+        exposure: as it was read last, for `SELDOM_MS` at most; None where it could not be read.
         mark_ms: age of the oldest acknowledged record that tills may not forget yet; 0 = none.
     """
 
@@ -138,7 +142,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue
     events: Events
     feed: Feed
-    exposure: Exposure
+    exposure: Exposure | None
     releases: dict[str, int]
     halted: tuple[int, ...]
     left_behind: tuple[LeftBehind, ...] = ()
@@ -150,7 +154,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Seldom:
-    """What is read once a minute: the exposure meter sums all open rights, the mark asks streams.
+    """What is read once a minute: the exposure meter sums rights, the mark asks streams.
 
     Attributes:
         durable: what makes a record so; where its commit does, the mark is never behind.
@@ -159,16 +163,26 @@ class Seldom:
     durable: Durable = "commit"
     exposure: Exposure | None = None
     beyond_ms: int | None = None
-    read_ms: int = 0
+    read_ms: int | None = None
 
-    async def read(self, connection: Connection, *, now_ms: int) -> tuple[Exposure, int]:
-        """Return the exposure and how old the mark is, ms; read anew where they are old."""
-        if self.exposure is None or not 0 <= now_ms - self.read_ms < SELDOM_MS:
+    async def read(self, connection: Connection, *, now_ms: int) -> tuple[Exposure | None, int]:
+        """Return the exposure and how old the mark is, ms; read anew where they are old.
+
+        Outside any transaction: one that a statement fails in can be asked no more.
+        """
+        if self.read_ms is None or not 0 <= now_ms - self.read_ms < SELDOM_MS:
             if self.durable != "commit":
                 self.beyond_ms = await connection.fetchval(_SQL["oldest_beyond"])
-            self.exposure, self.read_ms = await read_exposure(connection), now_ms
+            self.exposure, self.read_ms = await self._read_meter(connection), now_ms
         mark_ms = 0 if self.beyond_ms is None else max(now_ms - self.beyond_ms, 0)
         return self.exposure, mark_ms
+
+    async def _read_meter(self, connection: Connection) -> Exposure | None:
+        try:
+            return await read_exposure(connection, wait_s=METER_S_MAX)
+        except (asyncpg.PostgresError, TimeoutError) as error:
+            log.warning("exposure_not_read", why=repr(error))
+            return None
 
 
 @dataclass(slots=True)
@@ -192,9 +206,9 @@ class OldestTransaction:
 async def read_figures(
     connection: Connection, *, now_ms: int, oldest: OldestTransaction, seldom: Seldom
 ) -> Figures:
-    """Read all figures, in a transaction of one snapshot."""
+    """Read all figures, but those read seldom in a transaction of one snapshot."""
+    exposure, mark_ms = await seldom.read(connection, now_ms=now_ms)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        exposure, mark_ms = await seldom.read(connection, now_ms=now_ms)
         today = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
         return Figures(
             fleet=Fleet(**await _row(connection, "tills", now_ms, SILENT_MS)),

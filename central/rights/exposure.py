@@ -48,9 +48,16 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     counters_exceeded: int = 0
 
 
-async def read_exposure(source: Connection | Pool) -> Exposure:
-    """Read the meter, all of it in one statement."""
-    row = await source.fetchrow(_SQL["exposure"])
+async def read_exposure(source: Connection | Pool, *, wait_s: float | None = None) -> Exposure:
+    """Read the meter, all of it in one statement.
+
+    Args:
+        wait_s: so long at most; None = as long as any statement.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    row = await source.fetchrow(_SQL["exposure"], timeout=wait_s)
     assert row is not None
     causes: dict[str, int] = msgspec.json.decode(row["causes"])
     return Exposure(

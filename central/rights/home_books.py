@@ -10,7 +10,7 @@ from central.database.named_sql import load_queries
 from central.database.pool import Connection
 from central.ledger.account_books import AccountBook, columns
 from central.rights.issuing import business_date
-from central.rights.planner import day_number
+from central.rights.planner import INTEREST_DAYS, day_number
 from central.rights.right_books import RightBooks
 
 _SQL = load_queries("central.rights", "home_books.sql")
@@ -35,7 +35,7 @@ class HomeBooks:
         """Read visits and stores.
 
         Args:
-            accounts: those that are visiting.
+            accounts: those that are visiting, and those of which a grant may come home.
             stores: where the receipts were made.
         """
         books = {book.account_id: book for book in accounts}
@@ -70,20 +70,29 @@ class HomeBooks:
         if home != book.home_store:
             book.home_store = home
             book.version += 1
-        vaults = self._vaults.get(home, ())
-        vault = vaults[account_id % len(vaults)] if vaults else None
+        vault = self._vault_of(book)
         self._rights.recall_elsewhere(account_id, vault)
         self._wished[account_id] = vault
 
+    def renew(self, book: AccountBook, *, now_ms: int) -> None:
+        """Wish again for what came home because its time was over, if the customer comes at all."""
+        oldest = day_number(business_date(now_ms, -INTEREST_DAYS))
+        visits = self._visits.get(book.account_id, {}).values()
+        if any(last_day >= oldest for _, last_day in visits):
+            self._wished[book.account_id] = self._vault_of(book)
+
+    def _vault_of(self, book: AccountBook) -> int | None:
+        vaults = self._vaults.get(book.home_store, ())
+        return vaults[book.account_id % len(vaults)] if vaults else None
+
     async def write(self, connection: Connection) -> None:
         """Write visits, interests and wishes."""
-        if not self._visited:
-            return
-        visited = sorted(self._visited)
-        rows = [(*key, *self._visits[key[0]][key[1]]) for key in visited]
-        await connection.execute(_SQL["set_visits"], *columns(rows))
-        interests = [(store_id, account_id) for account_id, store_id in visited]
-        await connection.execute(_SQL["keep_interests"], *columns(interests))
-        wished = list(columns(sorted(self._wished.items())))
-        await connection.execute(_SQL["drop_wishes_elsewhere"], *wished)
-        await connection.execute(_SQL["wish"], *wished)
+        if visited := sorted(self._visited):
+            rows = [(*key, *self._visits[key[0]][key[1]]) for key in visited]
+            await connection.execute(_SQL["set_visits"], *columns(rows))
+            interests = [(store_id, account_id) for account_id, store_id in visited]
+            await connection.execute(_SQL["keep_interests"], *columns(interests))
+        if self._wished:
+            wished = list(columns(sorted(self._wished.items())))
+            await connection.execute(_SQL["drop_wishes_elsewhere"], *wished)
+            await connection.execute(_SQL["wish"], *wished)

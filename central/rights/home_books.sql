@@ -5,8 +5,8 @@ select account_id, store_id, weight, last_day from account_visit where account_i
 
 -- name: stores
 select s.store_id, s.time_zone,
-       array(select t.till_id from till t where t.store_id = s.store_id and t.is_vault and not t.revoked order by t.till_id)
-           as vaults
+       array(select t.till_id from till t where t.store_id = s.store_id and t.is_vault and not t.revoked
+             order by length(t.slot), t.slot, t.till_id) as vaults
 from store s where s.store_id = any($1::text[]);
 
 -- name: set_visits

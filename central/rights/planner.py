@@ -12,11 +12,13 @@ import msgspec
 
 from central.database.named_sql import load_queries
 from central.database.pool import Connection, Pool
+from central.ledger.account_books import AccountBooks, columns
 from central.ledger.books import lock_account
 from central.rights.issuing import RightsSettings, business_date
 from central.rights.waking import wake_holders
 
 _SQL = load_queries("central.rights", "queries.sql")
+_HOMES = load_queries("central.rights", "home_books.sql")
 
 INTEREST_DAYS: Final = 180
 """So long after a visit a store still keeps the account."""
@@ -25,6 +27,11 @@ NAMED_VISITS: Final = 3
 _DAY_ZERO: Final = date(2020, 1, 1)
 """Days are counted from here, as weights are: only their proportions matter."""
 ACCOUNTS_AT_ONCE: Final = 500
+STEPS_MAX: Final = 20
+"""So many steps are one turn of the planner, at most."""
+TURNS_A_DAY: Final = 1440
+WISHES_MAX: Final = 20_000
+"""So many accounts are wished for when a till comes to its store; the planner finds the others."""
 
 
 def day_number(day: str) -> int:
@@ -54,25 +61,43 @@ async def wish_for_home(connection: Connection, *, account_id: int, home_store: 
         await connection.execute(_SQL["wish"], vault, account_id)
 
 
-async def wish_for_new_vault(connection: Connection, *, store_id: str, till_id: int) -> None:
-    """Ask that the points of a new vault's share of its store's customers be set aside for it.
+async def wish_for_share(pool: Pool, *, store_id: str, till_id: int) -> None:
+    """Ask that points be set aside where they belong since a till came to its store.
 
-    Accounts whose points another till holds stay with that till until the planner comes to them.
+    What was wished for at another till moves to the vault that has the account now. If the till is
+    a vault, the points of its share of the customers are wished for; those that another till holds
+    stay with that one until the planner comes to them, as do those beyond `WISHES_MAX`.
     """
-    vaults = [row["till_id"] for row in await connection.fetch(_SQL["vaults"], store_id)]
-    share = (store_id, len(vaults), vaults.index(till_id), till_id)
-    await connection.execute(_SQL["move_wishes"], *share)
-    await connection.execute(_SQL["wish_for_share"], *share)
+    vaults = [row["till_id"] for row in await pool.fetch(_SQL["vaults"], store_id)]
+    rows = await pool.fetch(_SQL["wishes_elsewhere"], store_id, vaults, WISHES_MAX)
+    if till_id in vaults:
+        share = (len(vaults), vaults.index(till_id))
+        rows += await pool.fetch(_SQL["share_to_wish_for"], store_id, *share, WISHES_MAX)
+    account_ids = sorted({row["account_id"] for row in rows})
+    for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
+        some = account_ids[first : first + ACCOUNTS_AT_ONCE]
+        async with pool.acquire() as connection, connection.transaction():
+            # Before wishes, as everybody does: those look at their account, too.
+            books = await AccountBooks.lock(connection, some)
+            wished = [
+                (account_id, vaults[account_id % len(vaults)] if vaults else None)
+                for account_id, book in sorted(books.accounts.items())
+                if book.home_store == store_id
+            ]
+            if wished:
+                await connection.execute(_HOMES["drop_wishes_elsewhere"], *columns(wished))
+                await connection.execute(_HOMES["wish"], *columns(wished))
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step of the planner did.
+    """What steps of the planner did.
 
     Attributes:
         accounts: looked at.
         moved: accounts of which something is held where it should not be.
         wished: accounts with points of which nothing was set aside.
         forgotten: accounts that a store need not keep any more.
+        of_round: as many as the round before looked at, or this one by now, if that is more.
     """
 
     accounts: int = 0
@@ -80,44 +105,73 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     wished: int = 0
     forgotten: int = 0
     round_complete: bool = False
+    of_round: int = 0
+
+    def and_then(self, step: "Planned") -> "Planned":
+        """Return what was done together with the next step."""
+        return Planned(
+            accounts=self.accounts + step.accounts,
+            moved=self.moved + step.moved,
+            wished=self.wished + step.wished,
+            forgotten=self.forgotten + step.forgotten,
+            round_complete=step.round_complete,
+            of_round=step.of_round,
+        )
+
+
+async def plan_turn(pool: Pool, *, now_ms: int, settings: RightsSettings) -> Planned:
+    """Take as many steps as bring a round to its end within a day, `STEPS_MAX` at most."""
+    done = Planned()
+    for _ in range(STEPS_MAX):
+        step = await plan_step(pool, now_ms=now_ms, settings=settings)
+        done = done.and_then(step)
+        if done.round_complete or done.accounts * TURNS_A_DAY >= done.of_round:
+            break
+    return done
 
 
 async def plan_step(
-    pool: Pool, *, now_ms: int, settings: RightsSettings, accounts_max: int = ACCOUNTS_AT_ONCE
+    pool: Pool,
+    *,
+    now_ms: int,
+    settings: RightsSettings,
+    accounts_max: int | None = None,
 ) -> Planned:
     """Look at the next accounts: what visits alone do not tell (new vaults, points come home).
 
     Steps go round over all accounts; one process at a time takes one, the others find nothing.
     Homes need no looking at: they change by visits alone.
+
+    Args:
+        accounts_max: by default `ACCOUNTS_AT_ONCE`.
     """
+    most = accounts_max or ACCOUNTS_AT_ONCE
     async with pool.acquire() as connection, connection.transaction():
-        after = await connection.fetchval(_SQL["lock_plan"])
-        if after is None:
+        cursor = await connection.fetchrow(_SQL["lock_plan"])
+        if cursor is None:
             return Planned()
-        account_ids = await _next_accounts(connection, after, accounts_max)
-        complete = len(account_ids) < accounts_max
-        await connection.execute(_SQL["move_plan"], 0 if complete else account_ids[-1])
+        after, looked_at, before = cursor
+        account_ids = await _next_accounts(connection, after, most)
+        looked_at += len(account_ids)
+        of_round = max(looked_at, before)
+        complete = len(account_ids) < most
+        place = (0, 0, looked_at) if complete else (account_ids[-1], looked_at, before)
+        await connection.execute(_SQL["move_plan"], *place)
     planned = await _plan(pool, after, account_ids, now_ms=now_ms, settings=settings)
-    return msgspec.structs.replace(planned, round_complete=complete)
+    return msgspec.structs.replace(planned, round_complete=complete, of_round=of_round)
 
 
 async def plan_all(pool: Pool, *, now_ms: int, settings: RightsSettings) -> Planned:
     """Look at all accounts once, whatever step the round is at."""
-    total, after = Planned(round_complete=True), 0
+    total, after = Planned(), 0
     while True:
         async with pool.acquire() as connection:
             account_ids = await _next_accounts(connection, after, ACCOUNTS_AT_ONCE)
         if not account_ids:
-            return total
+            return msgspec.structs.replace(total, round_complete=True)
         step = await _plan(pool, after, account_ids, now_ms=now_ms, settings=settings)
         after = account_ids[-1]
-        total = Planned(
-            accounts=total.accounts + step.accounts,
-            moved=total.moved + step.moved,
-            wished=total.wished + step.wished,
-            forgotten=total.forgotten + step.forgotten,
-            round_complete=True,
-        )
+        total = total.and_then(step)
 
 
 async def _next_accounts(connection: Connection, after: int, accounts_max: int) -> list[int]:

@@ -103,7 +103,8 @@ select coalesce(sum(outstanding), 0)::bigint from right_grant
 where account_id = $1 and till_id = $2 and incarnation = $3 and purpose = 'grant' and outstanding > 0;
 
 -- name: vaults
-select till_id from till where store_id = $1 and is_vault and not revoked order by till_id;
+-- In the order of their places in the store: who takes another's place has its share.
+select till_id from till where store_id = $1 and is_vault and not revoked order by length(slot), slot, till_id;
 
 -- name: wish
 insert into grant_wish (till_id, account_id) values ($1, $2) on conflict do nothing;
@@ -116,17 +117,19 @@ where w.till_id = $1 and not exists (
     where g.account_id = w.account_id and g.state = 'open' and g.purpose = 'grant' and g.till_id <> $1)
 order by w.account_id limit $2;
 
--- name: move_wishes
--- A new vault takes over its share of the store's customers; an account is never wished for at two tills.
-delete from grant_wish w using account a
-where w.account_id = a.account_id and a.home_store = $1 and a.account_id % $2::bigint = $3 and w.till_id <> $4;
+-- name: wishes_elsewhere
+-- Wishes at tills of a store that are not the vault which has the account now; $2: its vaults in their order.
+select account_id from grant_wish
+where till_id in (select till_id from till where store_id = $1)
+  and till_id is distinct from ($2::bigint[])[1 + account_id % nullif(cardinality($2::bigint[]), 0)]
+order by account_id limit $3;
 
--- name: wish_for_share
-insert into grant_wish (till_id, account_id)
-select $4, a.account_id from account a
+-- name: share_to_wish_for
+-- Of a vault's share of its store's customers those that have points and nothing of them set aside.
+select a.account_id from account a
 where a.home_store = $1 and a.account_id % $2::bigint = $3 and a.posted > a.held and not exists (
     select 1 from right_grant g where g.account_id = a.account_id and g.outstanding > 0 and g.purpose = 'grant')
-on conflict do nothing;
+order by a.account_id limit $4;
 
 -- name: drop_wish
 -- Only where no other till may still spend points of the account; the account's lock is held.
@@ -285,12 +288,13 @@ update stream_suspicion set cleared_at_ms = $2, cleared_why = 'by an operator'
 where till_id = $1 and cleared_at_ms is null;
 
 -- name: lock_past
+-- Whoever refers to the till goes on meanwhile: posting holds its streams, and its wishes look at the till.
 -- The last stream this one goes on from in which its till ever spoke, and the newest in which it did; numbers, 0 = none.
 select t.quarantined_at_ms is not null as is_quarantined, coalesce((
         select max(s.incarnation_number) from till_stream s
         where s.till_id = t.till_id and s.incarnation = any($2::bytea[]) and s.greeted), 0) as previous_number, coalesce((
         select max(s.incarnation_number) from till_stream s where s.till_id = t.till_id and s.greeted), 0) as newest_number
-from till t where t.till_id = $1 for update;
+from till t where t.till_id = $1 for no key update;
 
 -- name: note_greeting
 update till_stream set greeted = true, is_beside = $3 where till_id = $1 and incarnation = $2 and not greeted
@@ -311,15 +315,16 @@ update till set quarantined_at_ms = null, copies_cleared_at_ms = $2 from before 
 -- The exposure meter
 
 -- name: exposure
+-- What tills hold in grants is counted by till; sums of rights are of few, each with its index.
 select (select json_object_agg(cause, points) from exposure) as causes, p.funded, p.free, p.budgets, p.exposures, p.losses,
-    p.uncovered, r.held, r.frozen,
+    p.uncovered,
+    ((select coalesce(sum(outstanding), 0) from till_rights)
+        + (select coalesce(sum(outstanding), 0) from right_grant where purpose = 'authorisation' and outstanding > 0))::bigint
+        as held,
+    (select coalesce(sum(outstanding), 0)::bigint from right_grant where outstanding > 0 and state = 'frozen') as frozen,
     (select count(*) from stream_suspicion where cleared_at_ms is null) as clones,
     (select count(*) from shared_counter where given + overdrawn > most and overdrawn > 0) as counters_exceeded
-from risk_pool p cross join (
-    select coalesce(sum(outstanding), 0)::bigint as held,
-        coalesce(sum(outstanding) filter (where state = 'frozen'), 0)::bigint as frozen
-    from right_grant where outstanding > 0) r
-where p.id = 1;
+from risk_pool p where p.id = 1;
 
 -- Where an account is at home
 
@@ -352,26 +357,27 @@ delete from grant_wish where account_id = $1 and till_id is distinct from $2;
 update account set blocked = $2, version = version + 1 where account_id = $1;
 
 -- name: lock_plan
-select account_id from plan_cursor where id = 1 for update skip locked;
+select account_id, looked_at, round_before from plan_cursor where id = 1 for update skip locked;
 
 -- name: accounts_to_plan
 select account_id from account where account_id > $1 order by account_id limit $2;
 
 -- name: move_plan
-update plan_cursor set account_id = $1 where id = 1;
+update plan_cursor set account_id = $1, looked_at = $2, round_before = $3 where id = 1;
 
 -- name: misplaced
 -- Of a range of accounts those of which a till holds points that is not the vault their home store has for them.
 select distinct g.account_id from right_grant g join account a using (account_id)
 left join (
-    select store_id, array_agg(till_id order by till_id) as tills from till
+    select store_id, array_agg(till_id order by length(slot), slot, till_id) as tills from till
     where is_vault and not revoked group by store_id) v on v.store_id = a.home_store
 where a.account_id > $1 and a.account_id <= $2 and g.outstanding > 0 and g.purpose = 'grant' and not g.recalled
   and g.till_id is distinct from v.tills[1 + a.account_id % cardinality(v.tills)]
 order by g.account_id;
 
 -- name: unplaced
--- Of a range of accounts those seen since a day that have so many points and nothing of them set aside or wished for.
+-- Of a range of accounts those seen since a day that have so many points and nothing of them set aside, or wished for at
+-- a vault.
 select a.account_id from account a
 where a.account_id > $1 and a.account_id <= $2 and a.posted >= a.held + $6 and not a.blocked
   and exists (select 1 from account_visit v where v.account_id = a.account_id and v.last_day >= $3)
@@ -379,7 +385,9 @@ where a.account_id > $1 and a.account_id <= $2 and a.posted >= a.held + $6 and n
   and $6 <= (
       select coalesce(sum(l.available), 0) from lot l where l.account_id = a.account_id and l.restriction = ''
       and l.active_from <= $4 and (l.expires_on = '' or l.expires_on > $5))
-  and not exists (select 1 from grant_wish w where w.account_id = a.account_id)
+  and not exists (
+      select 1 from grant_wish w where w.account_id = a.account_id
+      and w.till_id in (select till_id from till where is_vault and not revoked))
   and not exists (
       select 1 from right_grant g
       where g.account_id = a.account_id and g.purpose = 'grant' and g.outstanding > 0 and g.state = 'open')

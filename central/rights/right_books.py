@@ -47,6 +47,7 @@ class RightBook:
     exposure: int
     kept: int
     recalled: bool
+    not_after_ms: int
     lots: dict[int, int] = field(default_factory=dict)
     lots_taken: dict[int, int] = field(default_factory=dict)
     taken: int = 0

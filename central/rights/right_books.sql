@@ -7,17 +7,17 @@ select grant_id, account_id from right_place where key = any($1::text[]);
 -- name: rights
 -- What tills hold of the accounts, what records name, and what is still authorised for receipts.
 select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure + given_up - found as exposure,
-    exposure as kept, recalled
+    exposure as kept, recalled, not_after_ms
 from right_grant
 where account_id = any($1::bigint[]) and outstanding > 0
 union
 select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure + given_up - found as exposure,
-    exposure as kept, recalled
+    exposure as kept, recalled, not_after_ms
 from right_grant
 where account_id = any($2::bigint[]) and grant_id = any($3::text[])
 union
 select account_id, grant_id, purpose, till_id, incarnation, sale_key, outstanding, exposure + given_up - found as exposure,
-    exposure as kept, recalled
+    exposure as kept, recalled, not_after_ms
 from right_grant
 where account_id = any($2::bigint[]) and sale_key = any($4::text[]) and sale_key <> ''
     and (outstanding > 0 or exposure > 0 or given_up > found)

@@ -11,7 +11,7 @@ from central.rights import budgets, counters
 from central.rights.budgets import BudgetsWrittenOff
 from central.rights.giving_up import settle_found
 from central.rights.issuing import DAY_MS, RightsSettings, business_date
-from central.rights.planner import Planned, plan_step
+from central.rights.planner import Planned, plan_turn
 from central.rights.suspicion import clear_old
 from central.rights.write_offs import WrittenOff, freeze, thaw, write_off_due
 
@@ -51,7 +51,7 @@ async def tend(pool: Pool, *, now_ms: int, settings: RightsSettings) -> Tended:
         budgets=await budgets.write_off_due(
             pool, now_ms=now_ms, days=settings.grant_days + settings.loss_days
         ),
-        planned=await plan_step(pool, now_ms=now_ms, settings=settings),
+        planned=await plan_turn(pool, now_ms=now_ms, settings=settings),
         found=await settle_found(pool, now_ms=now_ms),
         counters_swept=await counters.sweep(pool, now_ms=now_ms),
     )

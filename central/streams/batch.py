@@ -95,7 +95,9 @@ class Batch:
             for item in asked.visiting
             if isinstance(item.record, SaleRecord)
         }
-        await self.homes.read(connection, visitors, stores)
+        coming_home = asked.rights.taken_home & self.rights.rights.keys()
+        owners = [self.account(self.rights.rights[each].account_id) for each in sorted(coming_home)]
+        await self.homes.read(connection, [*visitors, *owners], stores)
         await self.shared.read(connection, asked.counter_grants)
         await self.codes.read(connection, self.items)
 

@@ -24,6 +24,9 @@ SEEN_TWICE: Final = ("amnesia", "fork", "witness", "behind a printed receipt")
 A till that finds out by itself, by its anchor, has spent nothing of what it came back with.
 """
 
+_EARLY_MS: Final = 3_600_000
+"""A till's clock may be ahead; by more, what it is given again would come back at once."""
+
 
 def post_grant_in(batch: Batch, item: Item, record: GrantInRecord) -> Decision:
     """Note that a till has a grant, durably."""
@@ -37,7 +40,8 @@ def post_grant_in(batch: Batch, item: Item, record: GrantInRecord) -> Decision:
 def post_grant_return(batch: Batch, item: Item, record: GrantReturnRecord) -> Decision:
     """Bring the stated residue of a grant home; never more than the grant still has.
 
-    What other tills of the store have of it is not its till's to send.
+    What other tills of the store have of it is not its till's to send. A grant whose time was over
+    is wished for again: an account that spends nothing would wait for its next visit.
     """
     right = batch.rights.rights.get(record.grant_id)
     if not _is_of(right, item):
@@ -48,7 +52,10 @@ def post_grant_return(batch: Batch, item: Item, record: GrantReturnRecord) -> De
     own = max(right.outstanding + right.exposure - elsewhere, 0)
     lots = transfers.cut(record.lots, own)
     freed = min(right.exposure, sum(lot.points for lot in lots))
-    home = batch.rights.take_home(batch.account(right.account_id), right, lots)
+    account = batch.account(right.account_id)
+    home = batch.rights.take_home(account, right, lots)
+    if home and not right.recalled and right.not_after_ms <= batch.now_ms + _EARLY_MS:
+        batch.homes.renew(account, now_ms=batch.now_ms)
     if home + freed != record.points:
         short = home + freed - record.points
         return Decision("adjusted", "the grant had fewer points", points=short)

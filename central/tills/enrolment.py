@@ -8,7 +8,7 @@ from central.database.pool import Connection, Pool
 from central.errors import BadRequestError, EnrolmentError
 from central.keys import CentreKeys
 from central.programmes.registry import keep_programmes
-from central.rights.planner import wish_for_new_vault
+from central.rights.planner import wish_for_share
 from central.system import System
 from loyalty.basket import Place
 from sync.enrolling import EnrolAnswer, EnrolRequest
@@ -83,7 +83,8 @@ async def enrol(
 ) -> EnrolAnswer:
     """Make a till of whoever holds the code; the code is burnt in the same transaction.
 
-    The same key with the same code gets the same answer again, so a lost answer is harmless.
+    The same key with the same code gets the same answer again, so a lost answer is harmless. Who
+    had the place before goes on selling, but customers' points are set aside for it no more.
 
     Raises:
         EnrolmentError: the code is mistyped, unknown, too old or used by another till,
@@ -110,15 +111,15 @@ async def enrol(
                     "this key belongs to a till already; a new till makes a new key"
                 )
             await keep_programmes(connection)
+            await connection.execute(_SQL["leave_place"], code["store_id"], code["slot"])
             till_id = await connection.fetchval(
                 _SQL["insert_till"], code["store_id"], code["slot"], request.public_key,
                 request.hardware, code["is_vault"], system.now_ms(),
             )  # fmt: skip
             await connection.execute(_SQL["use_code"], code_hash, till_id, system.now_ms())
-            if code["is_vault"]:
-                await wish_for_new_vault(connection, store_id=code["store_id"], till_id=till_id)
         store = await connection.fetchrow(_SQL["store"], code["store_id"])
     assert store is not None
+    await wish_for_share(pool, store_id=code["store_id"], till_id=till_id)
     return EnrolAnswer(
         till_id=till_id,
         place=Place(

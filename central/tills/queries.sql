@@ -16,6 +16,10 @@ where code_hash = $1 for update;
 -- name: use_code
 update enrolment_code set till_id = $2, used_at_ms = $3 where code_hash = $1;
 
+-- name: leave_place
+-- Those that had a till's place in its store before hold no customer's points there any more.
+update till set is_vault = false where store_id = $1 and slot = $2 and is_vault;
+
 -- name: insert_till
 insert into till (store_id, slot, public_key, hardware, is_vault, enrolled_at_ms) values ($1, $2, $3, $4, $5, $6)
 returning till_id;
@@ -112,11 +116,11 @@ select not exists(select from inbox i where i.till_id = $1 and i.incarnation = $
 select calculation from receipt where sale_key = $1;
 
 -- name: roster
--- One statement, as every pull asks it. With each till that is revoked all keys up to then are over: that till has them.
-select array(select till_id from till where store_id = $1 and not revoked order by till_id) as till_ids,
-       array(select public_key from till where store_id = $1 and not revoked order by till_id) as public_keys,
-       array(select bus_address from till where store_id = $1 and not revoked order by till_id) as addresses,
-       array(select is_vault from till where store_id = $1 and not revoked order by till_id) as vaults,
+-- One statement, as every pull asks it; in the order in which vaults share accounts. With each till that is revoked all keys up to then are over: that till has them.
+select array(select till_id from till where store_id = $1 and not revoked order by length(slot), slot, till_id) as till_ids,
+       array(select public_key from till where store_id = $1 and not revoked order by length(slot), slot, till_id) as public_keys,
+       array(select bus_address from till where store_id = $1 and not revoked order by length(slot), slot, till_id) as addresses,
+       array(select is_vault from till where store_id = $1 and not revoked order by length(slot), slot, till_id) as vaults,
        array(select number from store_bus_key k where k.store_id = $1 and k.number > gone.tills
              order by number desc limit $2) as key_numbers,
        array(select secret from store_bus_key k where k.store_id = $1 and k.number > gone.tills

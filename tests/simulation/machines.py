@@ -189,8 +189,9 @@ class Machines:
         was_vault = till.machine_number in stage.vaults
         is_vault = draws.random() < (0.7 if was_vault else 0.1)
         stage.chronicle.sometimes["dead vault replaced by a vault"] += was_vault and is_vault
-        slot = draws.randrange(1_000, 1_000_000)
-        await really(self._replace(till.store, str(slot), is_vault=is_vault))
+        elsewhere = draws.randrange(1_000, 1_000_000)
+        slot = stage.slots[till.number] if elsewhere % 4 else str(elsewhere)
+        await really(self._replace(till.store, slot, is_vault=is_vault))
         if draws.random() < 0.5:
             # Who knows that the disk is destroyed need not wait.
             await sleep(draws.randint(1, 12) * HOUR_MS)

@@ -34,6 +34,7 @@ class Stage:
         seed_stream: gives randomness by name.
         tills: machines by number; a second machine of one till has a number of its own.
         introduced: late customers the centre was told of.
+        slots: of tills, by number; one that takes another's place has its slot.
         vaults: machines the centre gives the store's grants to.
         busy: machines that something longer is happening to.
         dead_disks: names of machines that are gone for good, with what no sibling has.
@@ -62,6 +63,7 @@ class Stage:
     stores: list[str]
     registers: list[Register] = field(default_factory=list)
     introduced: set[int] = field(default_factory=set)
+    slots: dict[int, str] = field(default_factory=dict)
     vaults: set[int] = field(default_factory=set)
     busy: set[int] = field(default_factory=set)
     dead_disks: set[str] = field(default_factory=set)

@@ -259,6 +259,7 @@ class World:
         identity: Identity = identity_of(
             answer, centre_url="http://centre", key_seed=seed, pos_token="simulated"
         )
+        self._stage.slots[identity.till_id] = slot
         if is_vault:
             self._stage.vaults.add(identity.till_id)
         self._open(identity, lanes=self._size.lanes_per_till)

@@ -124,6 +124,7 @@ class JoinedCentre:
     owner: Pool | None = None
     pools: Pools | None = None
     _keys_made: "count[int]" = field(default_factory=lambda: count(1))
+    _slots: "count[int]" = field(default_factory=lambda: count(1))
 
     @property
     def pool(self) -> Pool:
@@ -178,8 +179,9 @@ class JoinedCentre:
             "update risk_pool set funded = funded + $1, free = free + $1 where id = 1", points
         )
 
-    async def code(self, store: str = STORE, *, slot: str = "1", is_vault: bool = True) -> str:
-        """Make a one-time code."""
+    async def code(self, store: str = STORE, *, slot: str = "", is_vault: bool = True) -> str:
+        """Make a one-time code; by default for a place of its own."""
+        slot = slot or str(next(self._slots))
         async with self.pool.acquire() as connection:
             made = await make_code(connection, store, slot, is_vault=is_vault, system=self.system)
         return made.code
@@ -216,15 +218,16 @@ class JoinedCentre:
         return read_answer(response, EnrolAnswer)
 
     async def till(
-        self, store: str = STORE, *, is_vault: bool = False, greet: bool = True
+        self, store: str = STORE, *, is_vault: bool = False, greet: bool = True, slot: str = ""
     ) -> TillProbe:
         """Enrol a till and let it say HELLO.
 
         Args:
             is_vault: customers' points may be set aside for it.
+            slot: whose place it takes; by default one of its own.
         """
         key = self.new_key()
-        identity = await self.enrol_with(await self.code(store, is_vault=is_vault), key)
+        identity = await self.enrol_with(await self.code(store, slot=slot, is_vault=is_vault), key)
         async with self.pool.acquire() as connection:
             programme = await programme_of_store(connection, store) or ""
             rules = await self.parts.applier.library.newest(connection, programme)

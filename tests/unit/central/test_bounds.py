@@ -1,9 +1,12 @@
 """What a till may hold and spend unseen, and the meter of what can be overdrawn this minute."""
 
+import re
+
 import asyncpg
 import msgspec
 import pytest
 
+from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.rights.exposure import Exposure, PoolTotals, read_exposure
 from central.rights.issuing import RightsSettings
@@ -16,6 +19,11 @@ from sync.signing import NO_SESSION
 from tests.support.centre import NOW_MS, JoinedCentre, Totals, joined_centre
 from tests.support.till_probe import TillProbe, risk, take
 
+QUERIES = load_queries("central.rights", "queries.sql")
+RIGHT_INDEXES = {
+    "right_grant_authorised", "right_grant_frozen", "right_grant_exposures",
+    "right_grant_of_stream", "right_transfer_received",
+}  # fmt: skip
 ACCEPTED = ("accepted", "", 0)
 BEYOND = ("accepted", "its till spent more since its last HELLO than it was told it may", 0)
 
@@ -191,6 +199,37 @@ async def test_points_in_rights_can_not_be_overdrawn_frozen_or_not(centre: Joine
     await tend(centre.pool, now_ms=centre.system.now_ms(), settings=settings)
     exposure = await meter(centre)
     assert (exposure.points, exposure.held, exposure.frozen) == (0, 300, 300)
+
+
+async def test_what_is_held_is_counted_with_what_is_authorised(centre: JoinedCentre) -> None:
+    vault, till = await centre.till(is_vault=True), await centre.till()
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = (await vault.pull()).grants
+    await centre.customer(8, 200)
+    await till.authorise("s1", 8, 120)
+    await vault.push()
+    sale = vault.sale("s2", account=7, sources=[take(grant, 50)])
+    assert await centre.post(vault, sale) == [ACCEPTED]
+    held = await centre.pool.fetchval("select sum(outstanding)::bigint from right_grant")
+    assert (await meter(centre)).held == held == 250 + 120
+
+
+async def test_the_meter_looks_through_no_rights(centre: JoinedCentre) -> None:
+    """Each of its sums has an index, or a row for each till."""
+    if await centre.pool.fetchval("select is_spread()"):
+        pytest.skip("indexes of one machine's database are looked at")
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await connection.execute("set local enable_seqscan = off")
+        rows = await connection.fetch("explain (costs off) " + QUERIES["exposure"])
+        suspected = await connection.fetch(
+            "explain (costs off) " + QUERIES["suspect"], 1, b"", "", NOW_MS
+        )
+    plan = "\n".join(row[0] for row in (*rows, *suspected))
+    for table in ("right_grant", "right_transfer"):
+        assert f"Seq Scan on {table} " not in plan + " ", plan
+    # None that holds all that are open, which grow with the customers.
+    used = set(re.findall(r"Scan (?:Backward )?(?:using|on) (right_\w+)", plan))
+    assert used & RIGHT_INDEXES == used - {"right_grant", "right_transfer"}, plan
 
 
 async def vault_with(centre: JoinedCentre, points: int) -> TillProbe:

@@ -77,6 +77,7 @@ def silent(count: int, minutes: int = 60) -> dict[str, Any]:
 
 
 def pool(**places: int) -> dict[str, Any]:
+    assert HEALTHY.exposure is not None
     return {"pool": msgspec.structs.replace(HEALTHY.exposure.pool, **places)}
 
 
@@ -177,3 +178,9 @@ def test_every_kind_has_words_in_both_languages(kind: findings.Kind, language: L
 def test_shares_are_said_as_they_are_and_never_better() -> None:
     assert "98.99 %" in title_of(Finding("availability_low", "", 989_999), "en")
     assert printable("a\x00b\n" + "x" * 99) == "a?b?" + "x" * 60
+
+
+def test_without_the_meter_nothing_begins_and_nothing_ends_that_it_tells() -> None:
+    told = find(changed(exposure=None, halted=(7,)))
+    assert told.found == (Finding("release_halted", "7"),)
+    assert told.undecided == {"uncovered", "pool_low", "clone_suspected", "counter_exceeded"}

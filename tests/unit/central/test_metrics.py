@@ -9,10 +9,12 @@ from starlette.applications import Starlette
 from central.api.traffic import Bounds, TrafficControl
 from central.database.named_sql import load_queries
 from central.database.pool import open_pool
+from central.observability import figures
 from central.observability.exposition import STALE_MS_MAX, FigureReader
 from central.observability.figures import STORES_MAX
 from central.observability.measured import Measured
 from central.observability.readiness import Readiness
+from central.rights import exposure
 from sync.cycle import PATH_HELLO
 from tests.support.centre import NOW_MS, JoinedCentre
 from tests.support.scraping import Scrape, page_of, scrape
@@ -248,6 +250,23 @@ async def test_without_the_database_the_page_says_so_and_is_there(
     assert found.value("tillside_database_up") == 0
     assert "tillside_tills" not in found.families
     assert "process_open_fds" in found.families
+
+
+async def test_a_meter_that_cannot_be_read_costs_itself_alone(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = page_of(centre)
+    slow = "select pg_sleep(60) as causes"
+    with monkeypatch.context() as meter:
+        meter.setattr(exposure, "_SQL", {"exposure": slow})
+        meter.setattr(figures, "METER_S_MAX", 0.2)
+        found = Scrape.of((await page.render()).decode())
+    assert found.value("tillside_database_up") == 1
+    assert found.value("tillside_tills", state="up") == 0
+    assert "tillside_exposure_points" not in found.families
+    centre.system.at_ms += MINUTE_MS
+    found = Scrape.of((await page.render()).decode())
+    assert found.value("tillside_exposure_points", cause="write_offs") == 0
 
 
 async def test_a_database_that_answers_late_keeps_nobody_waiting(

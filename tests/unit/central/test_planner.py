@@ -6,18 +6,22 @@ from datetime import date, timedelta
 
 import pytest
 
+from central.database.named_sql import load_queries
 from central.database.pool import Pool
 from central.ledger.account_books import AccountBooks
+from central.rights import planner
 from central.rights.blocking import set_blocked
 from central.rights.home_books import HomeBooks
 from central.rights.issuing import DAY_MS, RightsSettings
-from central.rights.planner import Planned, plan_all, plan_step
+from central.rights.planner import INTEREST_DAYS, Planned, plan_all, plan_step, plan_turn
 from central.rights.right_books import RightBooks, RightsAsked
 from central.rights.tending import tend
+from central.rights.write_offs import held_by, write_off
 from sync.messages import Grant
 from tests.support.centre import NOW_MS, JoinedCentre, Totals
 from tests.support.till_probe import TillProbe, take
 
+QUERIES = load_queries("central.rights", "queries.sql")
 ACCEPTED = ("accepted", "", 0)
 TODAY = date(2025, 3, 5)
 SETTINGS = RightsSettings()
@@ -212,6 +216,111 @@ async def test_each_account_of_a_store_with_two_vaults_is_held_by_one(
         assert len(await held_at(centre, account_id)) == 1
 
 
+# A register's machine is replaced
+
+
+async def test_the_machine_that_takes_a_registers_place_holds_what_its_customers_have(
+    centre: JoinedCentre,
+) -> None:
+    dead = await centre.till(is_vault=True, slot="1")
+    for account_id in (10, 11):
+        await centre.customer(account_id, 100, home="store-1")
+    await handed_in(centre, dead)
+    for account_id in (12, 13):
+        await centre.customer(account_id, 100, home="store-1")
+    new = await centre.till(is_vault=True, slot="1")
+    assert sorted(each.account_id for each in await handed_in(centre, new)) == [12, 13]
+    await centre.customer(14, 100, home="store-1")
+    assert [each.account_id for each in await handed_in(centre, new)] == [14]
+    # Somebody knows that the disk is destroyed.
+    await centre.fund(1_000)
+    held = await held_by(centre.pool, dead.till_id)
+    assert (await write_off(centre.pool, held, now_ms=NOW_MS)).points == 200
+    assert sorted(each.account_id for each in await handed_in(centre, new)) == [10, 11]
+
+
+async def test_of_several_vaults_only_the_replaced_ones_share_moves(centre: JoinedCentre) -> None:
+    old, other = await centre.till(is_vault=True), await centre.till(is_vault=True)
+    for account_id in (10, 11, 12, 13):
+        await centre.customer(account_id, 100, home="store-1")
+    for vault in (old, other):
+        await handed_in(centre, vault)
+    new = await centre.till(is_vault=True, slot="1")
+    done = await plan_all(centre.pool, now_ms=NOW_MS, settings=SETTINGS)
+    assert done == Planned(accounts=4, moved=2, round_complete=True)
+    for till in (old, other, new):
+        await handed_in(centre, till)
+    for account_id in (10, 11, 12, 13):
+        holder = other if account_id % 2 else new
+        assert await held_at(centre, account_id) == {holder.till_id: 100}
+
+
+async def test_a_machine_that_was_replaced_and_comes_back_sells_and_holds_no_points_of_its_own(
+    centre: JoinedCentre,
+) -> None:
+    old = await centre.till(is_vault=True, slot="1")
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = await handed_in(centre, old)
+    new = await centre.till(is_vault=True, slot="1")
+    await plan_all(centre.pool, now_ms=NOW_MS, settings=SETTINGS)
+    assert (await old.hello()).verdict == "ok"
+    sale = old.sale("s1", account=7, sources=[take(grant, 100)])
+    assert await centre.post(old, sale) == [ACCEPTED]
+    assert (await old.pull()).recalls == (grant.grant_id,)
+    await centre.post(old, old.give_back(grant, 200))
+    assert await handed_in(centre, old) == ()
+    assert [each.points for each in await handed_in(centre, new)] == [300 - 100 + 20 + 70]
+    assert set(await held_at(centre, 7)) == {new.till_id}
+
+
+async def test_where_no_vault_takes_the_place_another_one_of_the_store_does(
+    centre: JoinedCentre,
+) -> None:
+    old, other = await centre.till(is_vault=True), await centre.till(is_vault=True)
+    await centre.customer(10, 100, home="store-1")
+    await centre.till(is_vault=False, slot="1")
+    assert await handed_in(centre, old) == ()
+    assert [each.account_id for each in await handed_in(centre, other)] == [10]
+
+
+async def test_a_wish_at_a_till_that_is_no_vault_any_more_is_wished_anew(
+    centre: JoinedCentre,
+) -> None:
+    old = await centre.till(is_vault=True, slot="1")
+    await centre.customer(10, 100, home="store-1")
+    new = await centre.till(is_vault=True, slot="1")
+    # A batch that was posted beside the enrolment knew the old one.
+    await centre.pool.execute("update grant_wish set till_id = $1", old.till_id)
+    done = await plan_all(centre.pool, now_ms=NOW_MS, settings=SETTINGS)
+    assert done.wished == 1
+    assert [each.account_id for each in await handed_in(centre, new)] == [10]
+
+
+async def test_a_new_vault_reads_its_stores_accounts_alone(centre: JoinedCentre) -> None:
+    if await centre.pool.fetchval("select is_spread()"):
+        pytest.skip("indexes of one machine's database are looked at")
+    async with centre.pool.acquire() as connection, connection.transaction():
+        await connection.execute("set local enable_seqscan = off")
+        rows = await connection.fetch(
+            "explain " + QUERIES["share_to_wish_for"], "store-1", 2, 0, 1_000
+        )
+    plan = "\n".join(row[0] for row in rows)
+    assert "account_by_home" in plan, plan
+    assert "Seq Scan on" not in plan, plan
+
+
+async def test_of_very_many_customers_the_planner_wishes_for_the_rest(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "WISHES_MAX", 3)
+    for account_id in range(1, 6):
+        await centre.customer(account_id, 100, home="store-1")
+    await centre.till(is_vault=True)
+    assert await centre.pool.fetchval("select count(*) from grant_wish") == 3
+    done = await plan_all(centre.pool, now_ms=NOW_MS, settings=SETTINGS)
+    assert done.wished == 2
+
+
 # The regular step
 
 
@@ -245,6 +354,49 @@ async def test_points_that_came_home_at_their_end_are_set_aside_again(
     assert [grant.points for grant in await handed_in(centre, vault)] == [300]
     again = await plan_all(centre.pool, now_ms=NOW_MS, settings=SETTINGS)
     assert again == Planned(accounts=1, round_complete=True)
+
+
+async def test_what_came_home_because_its_time_was_over_is_wished_for_at_once(
+    centre: JoinedCentre,
+) -> None:
+    vault = await centre.till(is_vault=True)
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = await handed_in(centre, vault)
+    centre.system.pass_days(SETTINGS.grant_days)
+    await centre.post(vault, vault.give_back(grant))
+    (again,) = await handed_in(centre, vault)
+    assert (again.points, again.grant_id != grant.grant_id) == (300, True)
+    # Nobody was here for half a year: what is his stays at the centre.
+    centre.system.pass_days(INTEREST_DAYS + 1)
+    await centre.post(vault, vault.give_back(again))
+    assert await handed_in(centre, vault) == ()
+
+
+async def test_what_was_asked_back_is_not_wished_for_by_the_way(centre: JoinedCentre) -> None:
+    vault, other = await centre.till(is_vault=True), await centre.till()
+    await centre.customer(7, 300, home="store-1")
+    (grant,) = await handed_in(centre, vault)
+    assert (await other.authorise("s1", 7, 200)).held_elsewhere_points == 300
+    await centre.post(vault, vault.give_back(grant))
+    assert await handed_in(centre, vault) == ()
+    assert (await other.authorise("s1", 7, 200)).authorisations[0].points == 200
+
+
+async def test_a_round_over_many_accounts_takes_a_day(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "ACCOUNTS_AT_ONCE", 2)
+    monkeypatch.setattr(planner, "TURNS_A_DAY", 2)
+    for account_id in range(1, 11):
+        await centre.customer(account_id, 10, home="store-1")
+    looked_at = []
+    for _ in range(8):
+        planned = await plan_turn(centre.pool, now_ms=NOW_MS, settings=SETTINGS)
+        looked_at.append((planned.accounts, planned.round_complete))
+    # How many there are the first round finds out; from then on two turns take them all.
+    assert looked_at == [
+        (2, False), (2, False), (4, False), (2, True), (6, False), (4, True), (6, False), (4, True),
+    ]  # fmt: skip
 
 
 async def test_nothing_is_set_aside_for_who_was_not_seen_for_long(centre: JoinedCentre) -> None:

@@ -131,3 +131,23 @@ async def test_rights_are_granted_and_moved_while_those_from_before_are_copied(
     await copying.close()
     await other.close()
     assert [tuple(row) for row in rows] == [("meanwhile", 8), ("moved", 8)]
+
+
+TILLS = """
+insert into store (store_id) values ('store-1'), ('store-2');
+insert into till (store_id, slot, public_key, hardware, enrolled_at_ms, revoked) values
+    ('store-1', '1', 'a', 'h', 0, false), ('store-1', '2', 'b', 'h', 0, false), ('store-1', '1', 'c', 'h', 0, false),
+    ('store-2', '1', 'd', 'h', 0, false), ('store-2', '1', 'e', 'h', 0, true);
+"""  # noqa: E501 - SQL
+
+
+async def test_a_machine_that_was_replaced_before_is_no_vault_any_more(
+    empty_database: str, tmp_path: Path
+) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await migrated_to(connection, tmp_path, "0059")
+    await connection.execute(TILLS)
+    await migrated_to(connection, tmp_path, "9999")
+    rows = await connection.fetch("select till_id from till where is_vault order by till_id")
+    await connection.close()
+    assert [row["till_id"] for row in rows] == [2, 3, 4, 5]

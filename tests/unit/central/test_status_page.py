@@ -167,9 +167,9 @@ async def test_tills_and_figures(centre: JoinedCentre) -> None:
     centre.system.at_ms += 650_000
     text = (await page(centre)).text
     assert re.search(rf"store-1 {up.till_id} 1 in touch 650 s ago \w{{12}} current", text)
-    assert re.search(rf"store-1 {silent.till_id} 1 silent 710 s ago", text)
-    assert re.search(rf"store-1 {revoked.till_id} 1 revoked", text)
-    assert re.search(rf"store-1 {new.till_id} 1 not heard yet", text)
+    assert re.search(rf"store-1 {silent.till_id} 2 silent 710 s ago", text)
+    assert re.search(rf"store-1 {revoked.till_id} 3 revoked", text)
+    assert re.search(rf"store-1 {new.till_id} 4 not heard yet", text)
     assert "Served in full, last hour 100.00 %" in text
     assert "Receipts, last hour 1" in text
     assert "Waiting for another record 1" in text

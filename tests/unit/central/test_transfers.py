@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from central.database.pool import Pool
+from central.rights.exposure import read_exposure
 from central.rights.grants import Holder
 from central.rights.issuing import RightsSettings
 from central.rights.tending import Tended, tend
@@ -508,3 +509,18 @@ async def roster_of(till: TillProbe) -> Roster:
     roster = (await pull(till)).roster
     assert roster is not None
     return roster
+
+
+async def test_a_copy_of_a_till_may_hold_what_siblings_gave_it(centre: JoinedCentre) -> None:
+    scene = await pair(centre)
+    scene.sibling.append(scene.sibling.void("s1"))
+    await scene.sibling.push()
+    scene.sibling.forget_after(len(scene.sibling.bodies) - 1)
+    scene.sibling.append(scene.sibling.void("s2"))
+    assert (await scene.sibling.push()).verdict == "fork"
+    assert (await read_exposure(centre.pool)).suspected_clones == 0
+    # The store had no line: that points went to the sibling is heard after the sibling was.
+    assert await centre.post(scene.vault, scene.out(100)) == [ACCEPTED]
+    assert (await read_exposure(centre.pool)).suspected_clones == 100
+    await centre.pool.execute("update stream_suspicion set offline_points_max = 60")
+    assert (await read_exposure(centre.pool)).suspected_clones == 60

@@ -223,7 +223,7 @@ def test_every_command_that_reports_can_do_it_as_json(given: list[str], tmp_path
         ended = central(*shlex.split(line), *given, "--json")
         assert ended.code == 0, ended.complained
         found[line] = json.loads(ended.said)
-    assert found["migrate"] == {"up_to_date": True, "roles": False}
+    assert found["migrate"] == {"up_to_date": True, "waiting": [], "roles": False}
     assert found["ledger reason goodwill Goodwill --points-max 5"]["points_max"] == 5
     assert found["ledger limit finance 7"] == {"role": "finance", "points_per_day": 7}
     assert [each["name"] for each in found[f"tiers set {terms}"]["tiers"]] == ["", "gold"]

@@ -72,6 +72,7 @@ def _storm(storm: Mapping[str, Any]) -> Iterator[str]:
         f" {app['come_again_503']} told to come again (503)"
         + (f", others: {app['others']}" if app["others"] else "")
     )
+    yield f"the tills' p99 shifted by turns: {', '.join(map(str, storm['shifts']))}"
 
 
 def _where_time_goes(found: Mapping[str, Any]) -> Iterator[str]:

@@ -57,6 +57,7 @@ def found() -> dict[str, Any]:
             "quiet": TIMES,
             "storm": TIMES,
             "shift": 0.04,
+            "shifts": [0.04, -0.2, 0.3],
             "app": storm.figures({200: 5_000, 503: 800}),
         },
         "intake": {"per_s": 2_500, "kept_per_s": 9_000, "cpu_us": CPU, "cost": COST},

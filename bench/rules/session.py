@@ -1,9 +1,11 @@
 """A till as its centre knows it: a signed request that waits, a manifest, a delta."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 from itertools import count
 
 from starlette.applications import Starlette
@@ -30,6 +32,7 @@ from sync.signing import (
 )
 
 SESSION = b"s" * 16
+_COMES_AGAIN_S = 1.0
 _nonces = count(1)
 
 
@@ -40,6 +43,7 @@ class TillSession:
     Attributes:
         had_at_s: when the last byte of the delta was here; 0 before.
         told, got: the two answers.
+        came_again: how often the front had too much to do.
         bytes_all: of both exchanges that the release caused, heads and bodies: the answer to the
             request that waited, and the delta's request and answer.
     """
@@ -51,12 +55,17 @@ class TillSession:
     told: Answer | None = None
     got: Answer | None = None
     delta: Delta | None = None
+    came_again: int = 0
     bytes_all: int = 0
     _nonce: bytes = b""
 
     async def live(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """Wait for rules and fetch them."""
         self.told = await self._listen()
+        while self.told.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.came_again += 1
+            await asyncio.sleep(_COMES_AGAIN_S)
+            self.told = await self._listen()
         answer = self._answer()
         if answer.manifest is None or answer.delta is None:
             return

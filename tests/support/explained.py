@@ -1,7 +1,7 @@
-"""What statements really touched: their plans, as PostgreSQL explains them after they ran.
+"""What statements would read, and what they really touched, as PostgreSQL explains it.
 
-The extension `auto_explain` sends the plan of every statement with it, those inside of functions
-and triggers too; what was planned and never executed does not count.
+Of those that ran, the extension `auto_explain` sends the plan of every statement with it, those
+inside of functions and triggers too; what was planned and never executed does not count.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from central.database.pool import Pool
+from central.database.pool import Connection, Pool
 
 _SETTINGS = (
     "session_preload_libraries = 'auto_explain'",
@@ -24,7 +24,24 @@ _SETTINGS = (
     "auto_explain.log_format = json",
     "auto_explain.log_level = notice",
 )
+_READ_WHOLE = re.compile(r"Seq Scan on (\w+)")
 _PARTITION = re.compile(r"(\w+)_p(\d+)")
+
+
+async def plan_by_indexes(connection: Connection, statement: str, *arguments: object) -> str:
+    """Return the plan of a statement where reading a table whole is the last thing to try.
+
+    What it reads whole all the same it has no index for, however little the planner knows yet.
+    """
+    async with connection.transaction():
+        await connection.execute("set local enable_seqscan = off")
+        rows = await connection.fetch("explain (costs off) " + statement, *arguments)
+    return "\n".join(row[0] for row in rows)
+
+
+def read_whole(plan: str) -> set[str]:
+    """Return the tables a plan reads whole."""
+    return set(_READ_WHOLE.findall(plan))
 
 
 @dataclass(frozen=True, slots=True)

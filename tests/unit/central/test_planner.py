@@ -19,6 +19,7 @@ from central.rights.tending import tend
 from central.rights.write_offs import held_by, write_off
 from sync.messages import Grant
 from tests.support.centre import NOW_MS, JoinedCentre, Totals
+from tests.support.explained import plan_by_indexes, read_whole
 from tests.support.till_probe import TillProbe, take
 
 QUERIES = load_queries("central.rights", "queries.sql")
@@ -299,14 +300,11 @@ async def test_a_wish_at_a_till_that_is_no_vault_any_more_is_wished_anew(
 async def test_a_new_vault_reads_its_stores_accounts_alone(centre: JoinedCentre) -> None:
     if await centre.pool.fetchval("select is_spread()"):
         pytest.skip("indexes of one machine's database are looked at")
-    async with centre.pool.acquire() as connection, connection.transaction():
-        await connection.execute("set local enable_seqscan = off")
-        rows = await connection.fetch(
-            "explain " + QUERIES["share_to_wish_for"], "store-1", 2, 0, 1_000
-        )
-    plan = "\n".join(row[0] for row in rows)
+    asked = ("store-1", 2, 0, 1_000)
+    async with centre.pool.acquire() as connection:
+        plan = await plan_by_indexes(connection, QUERIES["share_to_wish_for"], *asked)
     assert "account_by_home" in plan, plan
-    assert "Seq Scan on" not in plan, plan
+    assert not read_whole(plan), plan
 
 
 async def test_of_very_many_customers_the_planner_wishes_for_the_rest(

@@ -17,6 +17,7 @@ from central.streams import sharing
 from central.streams.apply import Applier
 from central.streams.sharing import SLICES, Share, share_for_ever
 from tests.support.centre import KEYS, JoinedCentre
+from tests.support.explained import plan_by_indexes
 
 WAIT_S = 20
 STORES = tuple(f"store-{number}" for number in range(1, 9))
@@ -147,16 +148,12 @@ def test_shares_divide_the_slices_whatever_their_number() -> None:
 
 
 async def test_what_waits_for_others_is_not_looked_through(centre: JoinedCentre) -> None:
-    async with centre.pool.acquire() as connection, connection.transaction():
-        # Whatever the planner thinks of a table it knows nothing of yet.
-        await connection.execute("set local enable_seqscan = off")
-        plan = await connection.fetch(
-            "explain (costs off) " + load_queries("central.streams", "queries.sql")["to_apply"],
-            500, 1_000_000, Share(1, 4).slices(),
-        )  # fmt: skip
-    lines = "\n".join(row["QUERY PLAN"] for row in plan)
+    query = load_queries("central.streams", "queries.sql")["to_apply"]
+    asked = (500, 1_000_000, Share(1, 4).slices())
+    async with centre.pool.acquire() as connection:
+        plan = await plan_by_indexes(connection, query, *asked)
     wanted = r"Scan using inbox_of_slice on inbox k\n *Index Cond: .*slice\)(?!\n *Filter)"
-    assert re.search(wanted, lines), lines
+    assert re.search(wanted, plan), plan
 
 
 async def test_who_fails_leaves_its_share_to_others_until_it_does_not(

@@ -12,6 +12,7 @@ from central.database.named_sql import load_queries
 from central.streams.unequal import ROWS_MAX, UnequalReceipt, differences
 from tests.support.centre import KEYS, NOW_MS, JoinedCentre
 from tests.support.command_line import central as run
+from tests.support.explained import plan_by_indexes
 from tests.unit.central.test_rights_command import at_centre
 
 OFFICE = {"authorization": f"Bearer {KEYS.office_token}"}
@@ -93,11 +94,8 @@ async def test_neither_equal_receipts_nor_all_the_others_are_looked_through(
 ) -> None:
     query = load_queries("central.streams", "unequal.sql")["newest"]
     async with centre.pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            "set local enable_seqscan = off; set local enable_bitmapscan = off"
-        )
-        rows = await connection.fetch("explain (costs off) " + query, NOW_MS, "s1", 20)
-    plan = "\n".join(row[0] for row in rows)
+        await connection.execute("set local enable_bitmapscan = off")
+        plan = await plan_by_indexes(connection, query, NOW_MS, "s1", 20)
     assert "Index Scan Backward using receipt_unequal on receipt" in plan, plan
 
 

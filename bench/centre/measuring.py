@@ -1,6 +1,7 @@
 """The measurements: purchases, intake, kills; each over processes that are running."""
 
 import asyncio
+import math
 import re
 import subprocess
 import time
@@ -24,12 +25,17 @@ _MS = 1000.0
 
 @dataclass(slots=True)
 class Times:
-    """Milliseconds of each kind of call."""
+    """Milliseconds of each kind of call.
+
+    Attributes:
+        fell_behind: the centre was asked for more than it could, and asking was ended.
+    """
 
     snapshot: list[float] = field(default_factory=list)
     authorise: list[float] = field(default_factory=list)
     push: list[float] = field(default_factory=list)
     refused: int = 0
+    fell_behind: bool = False
 
     def figures(self) -> dict[str, Any]:
         """Return median and p99 of each kind, and of snapshots and holds together."""
@@ -77,13 +83,19 @@ def plan(trade: Trade, stage: Stage, count: int) -> list[Planned]:
 
 
 async def purchases(
-    stage: Stage, trade: Trade, planned: Sequence[Planned], *, per_s: float = 0.0
+    stage: Stage,
+    trade: Trade,
+    planned: Sequence[Planned],
+    *,
+    per_s: float = 0.0,
+    late_s_max: float = math.inf,
 ) -> tuple[Times, float]:
     """Make purchases, each till one after the other; returns times and the seconds it took.
 
     Args:
         per_s: so many begin each second, whether or not those before are done, and what they wait
             for a till counts; 0 = as many as the tills can.
+        late_s_max: where one begins later than that after it was due, no more are asked for.
     """
     times, clock = Times(), time.perf_counter
     began_s = clock()
@@ -95,6 +107,9 @@ async def purchases(
             if per_s:
                 due_s = began_s + number / per_s
                 await asyncio.sleep(max(0.0, due_s - clock()))
+                times.fell_behind = times.fell_behind or clock() - due_s > late_s_max
+            if times.fell_behind:
+                return
             try:
                 await _purchase(stage, trade, till, purchase, times, due_s)
             except RefusedError:

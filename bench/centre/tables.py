@@ -29,8 +29,8 @@ def text(report: Mapping[str, Any]) -> str:
     """Return the headline figures with their goals, then what is behind them."""
     found = report["centre"]
     tables = (
-        _headline(report), _calls(found), _storm(found["storm"]), _where_time_goes(found),
-        _growth(found), _run(report),
+        _headline(report), _calls(found), _held(found["purchases"]["sustained"]),
+        _storm(found["storm"]), _where_time_goes(found), _growth(found), _run(report),
     )  # fmt: skip
     return "\n".join(line for table in tables for line in table)
 
@@ -62,6 +62,16 @@ def _calls(found: Mapping[str, Any]) -> Iterator[str]:
                     f"{name + ': ' + kind:34}{call['calls']:>10}{call['median_ms']:>9}"
                     f"{call['p99_ms']:>9}"
                 )
+
+
+def _held(sustained: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    not_held = ", ".join(f"{share:.0%}" for share in sustained["not_held"])
+    yield (
+        f"sustained: {sustained['share']:.0%} of what was possible flat out"
+        f"{'' if sustained['is_held'] else ', NOT HELD'}: {sustained['asked_per_s']} a second for"
+        f" {sustained['seconds']} s{f'; not held: {not_held}' if not_held else ''}"
+    )
 
 
 def _storm(storm: Mapping[str, Any]) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,9 +16,10 @@ from bench import centre_file
 from bench.backtest.__main__ import headline as backtest_headline
 from bench.centre import growth, storm
 from bench.centre.__main__ import failures, headline, read_options
-from bench.centre.measuring import lost_and_twice
-from bench.centre.stage import Till
+from bench.centre.measuring import Planned, lost_and_twice, purchases
+from bench.centre.stage import Stage, Till
 from bench.centre.tables import text
+from bench.centre.trade import Trade
 from bench.centre.wire import M, TillLine
 from bench.demo.rig import RigError
 from central.api.traffic import APP
@@ -36,6 +39,10 @@ NAMED_BY_THE_ISSUE = {
 RUN = {"at": "2026-11-22T10:00:00+00:00", "commit": "abc", "quick": False, "machine": {}}
 CALL = {"calls": 9, "median_ms": 1.5, "p99_ms": 2.5}
 TIMES = {"refused": 0, "p99_ms": 2.5, "snapshot": CALL, "push": CALL}
+HELD = {
+    "share": 0.6, "is_held": True, "asked_per_s": 720, "posted_per_s": 720, "seconds": 300.1,
+    "not_held": [0.8],
+}  # fmt: skip
 PROOF = {"rows": 90_000, "ms": 300, "rows_per_s": 300_000, "broken": []}
 CPU = {"front": 70, "postgres": 30}
 COST = {
@@ -51,7 +58,7 @@ def found() -> dict[str, Any]:
         "pgbench": {"tps": 1_700, "machine_load_before": 0.5},
         "purchases": {
             "flat_out": {**TIMES, "posted_per_s": 900, "cpu_us": CPU},
-            "sustained": {**TIMES, "posted_per_s": 720},
+            "sustained": {**TIMES, **HELD},
         },
         "storm": {
             "quiet": TIMES,
@@ -151,6 +158,34 @@ def test_the_tables_say_every_figure_the_floors_where_time_goes_and_growth() -> 
         ["10000", "900"], ["1000000", "850"], ["10000000", "800"],
     ]  # fmt: skip
     assert rows[1][2:] == ["2.5", "90000", "300", "300000", "60.0", "1400"]
+
+
+# What is held
+
+
+def test_the_share_that_was_held_is_said_beside_those_that_were_not() -> None:
+    report = {**headline(found()), "centre": found(), "runs": {"centre": RUN}}
+    held = "sustained: 60% of what was possible flat out: 720 a second for 300.1 s; not held: 80%"
+    assert held in text(report).splitlines()
+
+
+def test_a_load_that_was_not_held_is_no_figure() -> None:
+    fell = changed(found(), False, "purchases", "sustained", "is_held")  # noqa: FBT003 - its value
+    assert headline(fell)["purchases_per_s"] is None
+    assert headline(fell)["purchases_p99_ms"] is None
+    assert ", NOT HELD: 720" in text({**headline(fell), "centre": fell, "runs": {"centre": RUN}})
+
+
+@pytest.mark.parametrize("late_s_max", [math.inf, 0.03])
+async def test_once_the_centre_falls_behind_no_more_are_asked_for(late_s_max: float) -> None:
+    till = till_at(4, acked=4)
+    till.line = SlowCentre(7, has=4, link=b"")
+    planned = [Planned(f"s{number}", 0, b"sale") for number in range(40)]
+    trade = cast("Trade", None)  # nobody redeems
+    stage = cast("Stage", SimpleNamespace(tills=[till]))
+    times, _ = await purchases(stage, trade, planned, per_s=1_000.0, late_s_max=late_s_max)
+    assert times.fell_behind == (late_s_max < math.inf)
+    assert times.fell_behind == (len(times.push) < len(planned))
 
 
 # The storm
@@ -260,6 +295,14 @@ class ForgetfulCentre(TillLine):
         )  # fmt: skip
         assert isinstance(answer, kind)
         return answer
+
+
+class SlowCentre(ForgetfulCentre):
+    """It needs 10 ms for each, and has whatever it is handed."""
+
+    async def ask(self, path: str, message: Message, kind: type[M]) -> M:
+        await asyncio.sleep(0.01)
+        return await super().ask(path, message, kind)
 
 
 BODIES = [b"one", b"two", b"three", b"four"]

@@ -143,19 +143,19 @@ class WaitingRoom:
         for till_id in self._stores.get(store_id, ()):
             self.wake(till_id)
 
-    def wake_all(self, topic: str = ANYTHING, *, spread_s: float = 0) -> None:
+    def wake_all(self, topic: str = ANYTHING, *, per_s: int = 0) -> None:
         """There may be news for everybody.
 
         Args:
             topic: what the news is about.
-            spread_s: wake them one after the other over so long, where they would all read the
-                database.
+            per_s: wake so many a second, one after the other: all who are woken in one moment are
+                answered before anybody else is, a purchase too; 0 = all now.
         """
         seats = list(self._seats.values())
-        if not spread_s:
+        if not per_s:
             for seat in seats:
                 seat.wake(topic)
             return
         loop = asyncio.get_running_loop()
         for place, seat in enumerate(seats):
-            loop.call_later(spread_s * place / len(seats), seat.wake, topic)
+            loop.call_later(place / per_s, seat.wake, topic)

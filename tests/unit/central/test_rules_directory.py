@@ -13,7 +13,7 @@ from central.rules.directory import RuleDirectory
 from central.rules.reports import note_report
 from central.rules.ways import TillRules
 from central.tills import listening
-from central.tills.listening import listen_for_ever
+from central.tills.listening import TOLD_PER_S, listen_for_ever
 from central.tills.waiting import RULES, WaitingRoom
 from sync.rule_messages import RulesReport
 from tests.support.centre import JoinedCentre
@@ -36,9 +36,10 @@ class Room(WaitingRoom):
         super().__init__(hold_s_max=60)
         self.woken: list[str] = []
 
-    def wake_all(self, topic: str = "", *, spread_s: float = 0) -> None:
+    def wake_all(self, topic: str = "", *, per_s: int = 0) -> None:
         self.woken.append(topic)
-        super().wake_all(topic, spread_s=spread_s)
+        assert topic != RULES or per_s == TOLD_PER_S
+        super().wake_all(topic, per_s=per_s)
 
 
 class Hearing:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ import pytest_asyncio
 
 from central.database.doors import Door
 from central.rights.blocking import set_blocked
-from central.tills.listening import hear, listen_for_ever
+from central.tills.listening import TOLD_PER_S, hear, listen_for_ever
 from central.tills.waiting import ANYTHING, HELD_MAX, REPLACED, RULES, WaitingRoom
 from sync.cycle import PATH_PULL
 from sync.errors import RefusedError
@@ -207,7 +208,7 @@ async def test_waking_all_can_be_spread_and_says_what_it_is_about() -> None:
     room = WaitingRoom(hold_s_max=LONG_S)
     room.open()
     with room.seat(1, "a") as first, room.seat(2, "a") as second, room.seat(3, "b") as third:
-        room.wake_all(RULES, spread_s=0.01)
+        room.wake_all(RULES, per_s=300)
         room.wake_store("a")
         assert await third.wait(LONG_S) == RULES
         # Whoever is woken for two reasons looks at everything.
@@ -216,6 +217,18 @@ async def test_waking_all_can_be_spread_and_says_what_it_is_about() -> None:
         assert await first.wait(LONG_S) == ANYTHING
         with room.seat(3, "b"):
             assert REPLACED in third.topics
+
+
+async def test_while_very_many_are_told_others_are_answered() -> None:
+    room = WaitingRoom(hold_s_max=LONG_S)
+    room.open()
+    with ExitStack() as seated:
+        seats = [seated.enter_context(room.seat(till, "a")) for till in range(TOLD_PER_S * 2)]
+        room.wake_all(RULES, per_s=TOLD_PER_S)
+        for _ in range(5):  # a purchase takes as many turns of the loop
+            await asyncio.sleep(0)
+        assert sum(bool(seat.topics) for seat in seats) < len(seats) / 4
+        await until(lambda: all(seat.topics for seat in seats))
 
 
 async def test_a_pull_waits_no_longer_than_it_offers_and_the_room_has_an_end() -> None:

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 CHANNEL = "tillside_wake"
 TOLD_PER_S: Final = 1_500
-"""So many tills a process tells of new rules each second, half of what it can: purchases go on."""
+"""So many tills a process tells of new rules each second, fewer than it can: purchases go on."""
 _ALIVE_S = 30.0
 _TOLD_S = 2.0
 """While tills are being told of rules, that is written down so often, many at a time."""

@@ -261,25 +261,29 @@ def free_port() -> int:
 
 def wait_until(
     holds: Callable[[], bool],
-    otherwise: str,
+    otherwise: str | Callable[[], str],
     process: subprocess.Popen[bytes] | None = None,
     *,
     every_s: float = _POLL_S,
+    within_s: float = START_TIMEOUT_S,
     log: Path | None = None,
 ) -> None:
     """Wait for a condition.
 
     Args:
+        otherwise: what is said where it does not come to hold.
         every_s: how often it is looked at.
+        within_s: how long at most.
         log: of the process; its end is told where the condition does not come to hold.
 
     Raises:
         RigError: it does not come to hold, or the process ended.
     """
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline or (process is not None and process.poll() is not None):
-            raise RigError(otherwise if log is None else f"{otherwise}; {log} {_end_of(log)}")
+            said = otherwise if isinstance(otherwise, str) else otherwise()
+            raise RigError(said if log is None else f"{said}; {log} {_end_of(log)}")
         time.sleep(every_s)
 
 

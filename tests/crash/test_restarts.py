@@ -12,13 +12,11 @@ import pytest
 
 from agent.bootstrap import ANCHOR_FILE
 from agent.store_bus.opening import COUNTER_FILE
-from bench.demo.rig import wait_until
 from tests.crash.town import POINTS, DrilledTill, Town, running_town
 from tests.support.postgres import folder_for_postgres
 
 SUSPECTED = "select count(*) from stream_suspicion where till_id = $1 and cleared_at_ms is null"
 HELD = "select coalesce(sum(outstanding), 0) from right_grant where till_id = $1"
-TO_POST = "select count(*) from inbox where not applied and parked_for is null"
 STREAMS = "select count(*) from till_stream where till_id = $1"
 STREAMS_OF_TWO = 5
 BUDGETS = "select risk_points from till_rights where till_id = $1"
@@ -187,22 +185,10 @@ def test_two_machines_of_one_till_are_told_apart_and_both_count(town: Town) -> N
     twin.go()
     assert twin.sell(1, redeem=POINTS) == POINTS
     till.heal()
-    town.settle(till, twin)
+    town.settle_twins(till, twin)
     assert town.figure(SUSPECTED, till.till_id) > 0
     town.prove(till, twin)
     assert 0 < town.losses() - before <= POINTS
-
-
-def all_is_posted(town: Town, *tills: DrilledTill) -> None:
-    """Wait until everything is handed in and posted; points may wait for who gets none."""
-
-    def is_so() -> bool:
-        for till in tills:
-            till.talk()
-        waiting = sum(till.figures()["records_waiting"] for till in tills)
-        return not waiting and not town.figure(TO_POST)
-
-    wait_until(is_so, "records wait")
 
 
 def test_two_machines_that_have_their_line_come_to_rest_and_both_sell(town: Town) -> None:
@@ -215,15 +201,13 @@ def test_two_machines_that_have_their_line_come_to_rest_and_both_sell(town: Town
     for number in (1, 2):
         for each in machines:
             each.sell(number)
-    for each in machines:
-        each.await_figure("quarantined", bool)
-    all_is_posted(town, *machines)
+    town.settle_twins(*machines)
     begun = town.figure(STREAMS, till.till_id)
     assert begun <= STREAMS_OF_TWO
     for each in machines:
         each.sell(3)
         each.await_figure("rights_points", lambda points: points == 0)
-    all_is_posted(town, *machines)
+    town.await_posted(*machines)
     assert town.figure(STREAMS, till.till_id) == begun
     assert town.figure(BUDGETS, till.till_id) <= BUDGET
     town.prove(*machines)

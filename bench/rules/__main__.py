@@ -23,6 +23,10 @@ _WAITING_AT_ONCE = 24
 _WHOLE_EVERY = 500
 _PATIENCE_S = 600.0
 _SAID_EVERY_S = 10.0
+_CARD = b"nobody has this."
+_SELLS_EVERY_S = 0.02
+_ASKED_BEFORE, _ASKED_A_LOOK = 200, 10
+"""Calls of a sale before the release, and between two looks whether all have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,17 +56,20 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
     """Return the figures."""
     before = rules(options.offers, options.products)
     async with opened_front(folder, before, options.stores) as front:
-        tills = [
+        seller, *tills = [
             TillSession(front.centre.app, till, front.base)
-            for till in await enrol(front, options.tills, options.stores)
+            for till in await enrol(front, options.tills + 1, options.stores)
         ]
         file = await front.signed(with_one_changed(before))
         living = await _all_wait(front, tills)
+        quiet_s = await _asked_times(seller, _ASKED_BEFORE)
+        selling = asyncio.create_task(_asked_while(seller, living))
         begun_s = time.perf_counter()
         release = await front.publish(file)
         published_s = time.perf_counter()
         async with asyncio.timeout(_PATIENCE_S):
             await asyncio.gather(*living)
+        busy_s = await selling
         assert all(each.delta is not None for each in tills), "a till was told of no delta"
         _verify(front, tills, canonical_bytes(encode(before)))
         whole_bytes = await _whole_bytes(front, release.version)
@@ -75,10 +82,33 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
         "publish_99_s": round(percentile(had_s, 99), 1),
         "publish_100_s": round(max(had_s), 1),
         "publish_came_again": sum(each.came_again for each in tills),
+        "publish_sale_calls": len(busy_s),
+        "publish_sale_call_50_ms": [_in_ms(percentile(each, 50)) for each in (quiet_s, busy_s)],
+        "publish_sale_call_99_ms": [_in_ms(percentile(each, 99)) for each in (quiet_s, busy_s)],
         "delta_bytes": max(each.bytes_all for each in tills),
         "delta_file_bytes": len(tills[0].got.body) if tills[0].got else 0,
         "bundle_packed_bytes": whole_bytes,
     }
+
+
+async def _asked_times(seller: TillSession, times: int) -> list[float]:
+    took_s = []
+    for _ in range(times):
+        took_s.append(await seller.ask_account(_CARD))
+        await asyncio.sleep(_SELLS_EVERY_S)
+    return took_s
+
+
+async def _asked_while(seller: TillSession, living: Sequence[asyncio.Task[None]]) -> list[float]:
+    """Ask one after the other until all tills have the rules; returns how long each took."""
+    took_s = []
+    while not all(each.done() for each in living):
+        took_s += await _asked_times(seller, _ASKED_A_LOOK)
+    return took_s
+
+
+def _in_ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 async def _all_wait(front: Front, tills: list[TillSession]) -> list[asyncio.Task[None]]:
@@ -91,16 +121,21 @@ async def _all_wait(front: Front, tills: list[TillSession]) -> list[asyncio.Task
         living[-1].add_done_callback(ended.append)
         while len(living) - len(room) + door.waiting >= _WAITING_AT_ONCE:
             await asyncio.sleep(0.001)
-            if ended:
-                await asyncio.gather(*ended)
-                raise AssertionError("a till was answered before there was anything to say")
+            await _none_has(ended)
         if time.perf_counter() - said_s > _SAID_EVERY_S:
             said_s = time.perf_counter()
             print(f"{len(room)} of {len(tills)} tills wait", file=sys.stderr, flush=True)
     pool = front.centre.pool
-    while len(room) < len(tills) or pool.get_idle_size() < pool.get_size() - 1:  # noqa: ASYNC110
+    while len(room) < len(tills) or pool.get_idle_size() < pool.get_size() - 1:
         await asyncio.sleep(0.05)
+        await _none_has(ended)
     return living
+
+
+async def _none_has(ended: list[asyncio.Task[None]]) -> None:
+    if ended:
+        await asyncio.gather(*ended)
+        raise AssertionError("a till was answered before there was anything to say")
 
 
 def _verify(front: Front, tills: Sequence[TillSession], base: bytes) -> None:

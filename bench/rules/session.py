@@ -13,10 +13,10 @@ from starlette.applications import Starlette
 from bench.rules.front import HOLD_S, Answer, Enrolled, ask
 from sync.blobs import delta_file
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
-from sync.cycle import PATH_BUNDLE
+from sync.cycle import PATH_BUNDLE, PATH_SNAPSHOT
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
-from sync.messages import Cursor, PullAnswer
+from sync.messages import Cursor, PullAnswer, SnapshotRequest
 from sync.packing import unpack_sent
 from sync.patches import apply_patch
 from sync.rule_messages import Delta
@@ -84,19 +84,32 @@ class TillSession:
             bundle=bytes.fromhex(self.base)[:NAME_BYTES],
             roster=self.till.roster, rules=(0, 1),
         )  # fmt: skip
-        body, encoding = compress(encode(asked), PACKED)
+        return await self._send(PATH_LISTEN, encode(asked))
+
+    async def ask_account(self, card: bytes) -> float:
+        """Ask for the account of a card as a till does in a sale; returns how long it took.
+
+        Returns:
+            Seconds.
+        """
+        begun_s = time.perf_counter()
+        answer = await self._send(PATH_SNAPSHOT, encode(SnapshotRequest(card=card)))
+        assert answer.status == HTTPStatus.OK, answer
+        return time.perf_counter() - begun_s
+
+    async def _send(self, path: str, message: bytes) -> Answer:
+        body, encoding = compress(message, PACKED)
         self._nonce = next(_nonces).to_bytes(16, "big")
         content = request_content(
-            "POST", PATH_LISTEN, till_id=self.till.till_id, session=SESSION, nonce=self._nonce,
-            body=body,
-        )  # fmt: skip
+            "POST", path, till_id=self.till.till_id, session=SESSION, nonce=self._nonce, body=body
+        )
         headers = [
             ("host", "centre"), ("content-type", CONTENT_TYPE), ("content-encoding", encoding),
             (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, SESSION.hex()),
             (HEADER_NONCE, self._nonce.hex()),
             (HEADER_SIGNATURE, self.till.key.sign(content).hex()),
         ]  # fmt: skip
-        return await ask(self.app, "POST", PATH_LISTEN, headers, body)
+        return await ask(self.app, "POST", path, headers, body)
 
     def _answer(self) -> PullAnswer:
         assert self.told is not None

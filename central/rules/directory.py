@@ -96,17 +96,20 @@ class RuleDirectory:
         if ways.waits(taken, self._system.now_ms()):
             ways.under[till_id] = Under(taken, hello.bundle)
 
-    async def hear_others(self, connection: Connection) -> bool:
-        """Take in what tills have said to other processes; says whether any of it is news.
+    async def hear_others(self, connection: Connection) -> list[int]:
+        """Take in what tills have said to other processes.
 
         Costs no statement while nothing waits anywhere.
+
+        Returns:
+            The tills of whom any of it is news; it concerns none but them.
         """
         ways, now_ms = self._known.ways, self._system.now_ms()
         heard = await _read_under(connection, ways, now_ms, since_ms=self._heard_ms - _LATE_MS)
         self._heard_ms = now_ms
-        is_news = any(ways.under.get(till_id) != each for till_id, each in heard.items())
+        news = [till_id for till_id, each in heard.items() if ways.under.get(till_id) != each]
         ways.under.update(heard)
-        return is_news
+        return news
 
     def answer(self, till: TillRules) -> Answer | None:
         """Return what a till should take next, and remember that it was told.

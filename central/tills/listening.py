@@ -7,7 +7,6 @@ that the lock that notifying takes is in nobody's way; all else a pull brings wh
 
 import asyncio
 from contextlib import suppress
-from typing import Final
 
 import asyncpg
 import structlog
@@ -19,8 +18,6 @@ from central.tills.waiting import RULES, WaitingRoom
 log = structlog.get_logger()
 
 CHANNEL = "tillside_wake"
-TOLD_PER_S: Final = 1_500
-"""So many tills a process tells of new rules each second, fewer than it can: purchases go on."""
 _ALIVE_S = 30.0
 _TOLD_S = 2.0
 """While tills are being told of rules, that is written down so often, many at a time."""
@@ -78,14 +75,16 @@ async def _listen(connection: Connection, room: WaitingRoom, directory: RuleDire
             rules.clear()
             # Also proves that the connection is alive; tills are told from memory.
             await directory.refresh(connection)
-            has_changed = await directory.hear_others(connection)
+            told_others = await directory.hear_others(connection)
+            for till_id in told_others:
+                room.wake(till_id, RULES)
             # Whoever has read the change first: a pull or a HELLO wakes nobody else.
-            has_changed = has_changed or directory.number != woken_for
+            has_changed = directory.number != woken_for
             if has_changed:
                 woken_for = directory.number
-                room.wake_all(RULES, per_s=TOLD_PER_S)
+                room.wake_all(RULES)
             were_told = await directory.note_told(connection)
-            pause_s = _TOLD_S if has_changed or were_told else _ALIVE_S
+            pause_s = _TOLD_S if has_changed or told_others or were_told else _ALIVE_S
     finally:
         # No statement: on a silent connection its error would stand in for the cancellation that
         # ends this.

@@ -6,6 +6,7 @@ state travels by the pull, never by the wake (design: sync 4.5).
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ REPLACED: Final = "replaced"
 """Another pull of the till waits instead; nobody may be there to hear this one's answer."""
 CLOSED: Final = "closed"
 """Nobody hears news any more; the database may have just come back, so no statement is spent."""
+WOKEN_A_TURN: Final = 8
+"""Of many that are woken, so many in each turn of the event loop."""
 HELD_MAX: Final = 100_000
 """Pulls one process keeps waiting; whoever comes beyond that is answered at once."""
 
@@ -64,12 +67,16 @@ class Seat:
         """Return when woken, or when the time is over.
 
         Returns:
-            The only topic there is news of; empty where everything has to be looked at.
+            Why the pull is over, `CLOSED` or `REPLACED`; else the only topic there is news of;
+            empty where everything has to be looked at.
         """
         self.waits = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
+        for over in (CLOSED, REPLACED):
+            if over in self.topics:
+                return over
         return next(iter(self.topics)) if len(self.topics) == 1 else ANYTHING
 
 
@@ -85,6 +92,8 @@ class WaitingRoom:
         self._is_open = False
         self._seats: dict[int, Seat] = {}
         self._stores: dict[str, set[int]] = {}
+        self._in_turn: OrderedDict[Seat, str] = OrderedDict()
+        self._is_waking = False
 
     def __len__(self) -> int:
         """Return how many pulls wait."""
@@ -97,7 +106,9 @@ class WaitingRoom:
     def close(self) -> None:
         """Answer all that wait, and let no more wait: nobody would wake them."""
         self._is_open = False
-        self.wake_all(CLOSED)
+        self._in_turn.clear()
+        for seat in self._seats.values():
+            seat.wake(CLOSED)
 
     def waits(self, till_id: int) -> bool:
         """Say whether a pull of a till waits."""
@@ -121,11 +132,14 @@ class WaitingRoom:
             looked = before.kept is not None and before.kept == key
             looked = looked and not before.topics - {RULES}
             before.wake(REPLACED)
+            self._in_turn.pop(before, None)
         seat = self._seats[till_id] = Seat(till_id, store_id, looked=looked)
         self._stores.setdefault(store_id, set()).add(till_id)
         try:
             yield seat
         finally:
+            if seat.kept is None:
+                self._in_turn.pop(seat, None)
             if self._seats.get(till_id) is seat and seat.kept is None:
                 del self._seats[till_id]
                 tills = self._stores[store_id]
@@ -133,29 +147,32 @@ class WaitingRoom:
                 if not tills:
                     del self._stores[store_id]
 
-    def wake(self, till_id: int) -> None:
+    def wake(self, till_id: int, topic: str = ANYTHING) -> None:
         """There may be news for a till."""
         if seat := self._seats.get(till_id):
-            seat.wake(ANYTHING)
+            seat.wake(topic)
 
     def wake_store(self, store_id: str) -> None:
         """There may be news for the tills of a store."""
         for till_id in self._stores.get(store_id, ()):
             self.wake(till_id)
 
-    def wake_all(self, topic: str = ANYTHING, *, per_s: int = 0) -> None:
-        """There may be news for everybody.
+    def wake_all(self, topic: str = ANYTHING) -> None:
+        """There may be news for everybody: some are woken in each turn of the event loop.
 
-        Args:
-            topic: what the news is about.
-            per_s: wake so many a second, one after the other: all who are woken in one moment are
-                answered before anybody else is, a purchase too; 0 = all now.
+        Whoever is woken in one moment is answered before anybody else is, a purchase too. So those
+        for whom there is nothing are passed quickly, and those who are told something leave every
+        turn to whoever else asks. Who waits for their turn already keep it.
         """
-        seats = list(self._seats.values())
-        if not per_s:
-            for seat in seats:
-                seat.wake(topic)
-            return
-        loop = asyncio.get_running_loop()
-        for place, seat in enumerate(seats):
-            loop.call_later(place / per_s, seat.wake, topic)
+        for seat in self._seats.values():
+            self._in_turn[seat] = topic if self._in_turn.get(seat, topic) == topic else ANYTHING
+        if not self._is_waking:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(WOKEN_A_TURN, len(self._in_turn))):
+            seat, topic = self._in_turn.popitem(last=False)
+            seat.wake(topic)
+        self._is_waking = bool(self._in_turn)
+        if self._is_waking:
+            asyncio.get_running_loop().call_soon(self._wake_some)

@@ -13,7 +13,7 @@ from central.rules.directory import RuleDirectory
 from central.rules.reports import note_report
 from central.rules.ways import TillRules
 from central.tills import listening
-from central.tills.listening import TOLD_PER_S, listen_for_ever
+from central.tills.listening import listen_for_ever
 from central.tills.waiting import RULES, WaitingRoom
 from sync.rule_messages import RulesReport
 from tests.support.centre import JoinedCentre
@@ -30,16 +30,20 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Room(WaitingRoom):
-    """Keeps what everybody was woken for."""
+    """Keeps what everybody was woken for, and who was by himself."""
 
     def __init__(self) -> None:
         super().__init__(hold_s_max=60)
         self.woken: list[str] = []
+        self.alone: list[tuple[int, str]] = []
 
-    def wake_all(self, topic: str = "", *, per_s: int = 0) -> None:
+    def wake_all(self, topic: str = "") -> None:
         self.woken.append(topic)
-        assert topic != RULES or per_s == TOLD_PER_S
-        super().wake_all(topic, per_s=per_s)
+        super().wake_all(topic)
+
+    def wake(self, till_id: int, topic: str = "") -> None:
+        self.alone.append((till_id, topic))
+        super().wake(till_id, topic)
 
 
 class Hearing:
@@ -176,13 +180,15 @@ async def test_what_a_till_says_to_another_process_is_heard_while_a_release_wait
     has = TillRules(till.till_id, "store-1", "", monday.bundle, taken)
     assert hearing.directory.answer(has) is None
     woken = hearing.room.woken.count(RULES)
+    assert not hearing.room.alone
     said = msgspec.structs.replace(
         till.hello_message(), bundle=bad.bundle,
         rules=RulesReport(version=monday.version, waiting=monday.bundle),
     )  # fmt: skip
     async with centre.pool.acquire() as connection:
         await note_report(connection, till.till_id, said, now_ms=centre.system.now_ms())
-    await until(lambda: hearing.room.woken.count(RULES) > woken)
+    await until(lambda: hearing.room.alone == [(till.till_id, RULES)])
+    assert hearing.room.woken.count(RULES) == woken
     told = hearing.directory.answer(has)
     assert told is not None
     assert told.manifest.bundle == good.bundle

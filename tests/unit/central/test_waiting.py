@@ -1,8 +1,8 @@
 """A pull waits for what is urgent, is answered when there is some, and takes no connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 import pytest
@@ -10,8 +10,17 @@ import pytest_asyncio
 
 from central.database.doors import Door
 from central.rights.blocking import set_blocked
-from central.tills.listening import TOLD_PER_S, hear, listen_for_ever
-from central.tills.waiting import ANYTHING, HELD_MAX, REPLACED, RULES, WaitingRoom
+from central.tills.listening import hear, listen_for_ever
+from central.tills.waiting import (
+    ANYTHING,
+    CLOSED,
+    HELD_MAX,
+    REPLACED,
+    RULES,
+    WOKEN_A_TURN,
+    Seat,
+    WaitingRoom,
+)
 from sync.cycle import PATH_PULL
 from sync.errors import RefusedError
 from sync.messages import Cursor, PullAnswer
@@ -20,6 +29,7 @@ from tests.support.centre import BUNDLE, STORE, JoinedCentre
 from tests.support.till_probe import TillProbe
 
 LONG_S = 600
+CROWD = 1_000
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -204,31 +214,80 @@ async def test_nobody_waits_where_nobody_listens(centre: JoinedCentre) -> None:
     assert answer.cursor != Cursor()
 
 
-async def test_waking_all_can_be_spread_and_says_what_it_is_about() -> None:
+async def test_waking_all_says_what_it_is_about() -> None:
     room = WaitingRoom(hold_s_max=LONG_S)
-    room.open()
     with room.seat(1, "a") as first, room.seat(2, "a") as second, room.seat(3, "b") as third:
-        room.wake_all(RULES, per_s=300)
+        room.wake_all(RULES)
         room.wake_store("a")
         assert await third.wait(LONG_S) == RULES
-        # Whoever is woken for two reasons looks at everything.
-        await until(lambda: len(second.topics) == 2)
+        # Whoever is woken for two reasons looks at everything, but where nobody hears any more.
         assert await second.wait(LONG_S) == ANYTHING
         assert await first.wait(LONG_S) == ANYTHING
         with room.seat(3, "b"):
-            assert REPLACED in third.topics
+            assert await third.wait(LONG_S) == REPLACED
+        room.close()
+        assert await first.wait(LONG_S) == CLOSED
 
 
-async def test_while_very_many_are_told_others_are_answered() -> None:
+@contextmanager
+def crowd() -> Iterator[tuple[WaitingRoom, list[Seat]]]:
+    """Give a room in which very many wait."""
     room = WaitingRoom(hold_s_max=LONG_S)
-    room.open()
     with ExitStack() as seated:
-        seats = [seated.enter_context(room.seat(till, "a")) for till in range(TOLD_PER_S * 2)]
-        room.wake_all(RULES, per_s=TOLD_PER_S)
-        for _ in range(5):  # a purchase takes as many turns of the loop
+        yield room, [seated.enter_context(room.seat(till, "a")) for till in range(CROWD)]
+
+
+def woken(seats: list[Seat]) -> int:
+    """Count who was woken."""
+    return sum(bool(seat.topics) for seat in seats)
+
+
+async def test_of_very_many_some_are_woken_in_each_turn_of_the_loop_in_their_order() -> None:
+    with crowd() as (room, seats):
+        room.wake_all(RULES)
+        for turn in range(1, 6):  # a purchase takes as many
+            assert woken(seats) == woken(seats[: turn * WOKEN_A_TURN]) == turn * WOKEN_A_TURN
             await asyncio.sleep(0)
-        assert sum(bool(seat.topics) for seat in seats) < len(seats) / 4
-        await until(lambda: all(seat.topics for seat in seats))
+        await until(lambda: woken(seats) == CROWD)
+
+
+async def test_a_second_wake_keeps_the_places_of_the_first_and_neither_is_quicker() -> None:
+    with crowd() as (room, seats):
+        room.wake_all(RULES)
+        for seat in seats[:WOKEN_A_TURN]:
+            seat.forget(RULES)
+        room.wake_all(RULES)
+        await asyncio.sleep(0)
+        assert woken(seats) == woken(seats[WOKEN_A_TURN : 2 * WOKEN_A_TURN]) == WOKEN_A_TURN
+        await until(lambda: woken(seats) == CROWD)
+
+
+async def test_a_room_that_closes_while_many_are_woken_answers_everybody_at_once() -> None:
+    with crowd() as (room, seats):
+        room.wake_all(RULES)
+        room.close()
+        assert {await seat.wait(LONG_S) for seat in seats} == {CLOSED}
+        # And whoever sits down afterwards is woken like anybody else.
+        with room.seat(CROWD, "a") as late:
+            await asyncio.sleep(0)
+            room.wake_all(RULES)
+            await until(lambda: late.topics == {RULES})
+
+
+async def test_who_leaves_or_comes_while_many_are_woken_stands_in_nobodys_way() -> None:
+    room = WaitingRoom(hold_s_max=LONG_S)
+    with ExitStack() as seated:
+        gone = ExitStack()
+        for till in range(CROWD):
+            gone.enter_context(room.seat(till, "a"))
+        room.wake_all(RULES)
+        gone.close()
+        late = seated.enter_context(room.seat(0, "a"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not late.topics  # it has looked for itself
+        room.wake_all(RULES)
+        assert late.topics == {RULES}
 
 
 async def test_a_pull_waits_no_longer_than_it_offers_and_the_room_has_an_end() -> None:

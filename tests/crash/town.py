@@ -263,12 +263,17 @@ class Town:
         self.await_posted(*machines)
 
     def await_posted(self, *tills: DrilledTill) -> None:
-        """Wait until everything is handed in and posted."""
+        """Wait until each has talked once more, and everything is handed in and posted."""
+        talks = [till.figures()["conversations"] for till in tills]
 
         def is_so() -> bool:
             for till in tills:
                 till.talk()
-            return not self.waiting(*tills) and not self.figure(_TO_POST)
+            have_talked = all(
+                till.figures()["conversations"] > before
+                for till, before in zip(tills, talks, strict=True)
+            )
+            return have_talked and not self.waiting(*tills) and not self.figure(_TO_POST)
 
         wait_until(is_so, "records wait", every_s=_TALKS_EVERY_S, within_s=_PATIENCE_S)
 

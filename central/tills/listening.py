@@ -75,8 +75,8 @@ async def _listen(connection: Connection, room: WaitingRoom, directory: RuleDire
             rules.clear()
             # Also proves that the connection is alive; tills are told from memory.
             await directory.refresh(connection)
-            told_others = await directory.hear_others(connection)
-            for till_id in told_others:
+            heard_of = await directory.hear_others(connection)
+            for till_id in heard_of:
                 room.wake(till_id, RULES)
             # Whoever has read the change first: a pull or a HELLO wakes nobody else.
             has_changed = directory.number != woken_for
@@ -84,7 +84,7 @@ async def _listen(connection: Connection, room: WaitingRoom, directory: RuleDire
                 woken_for = directory.number
                 room.wake_all(RULES)
             were_told = await directory.note_told(connection)
-            pause_s = _TOLD_S if has_changed or told_others or were_told else _ALIVE_S
+            pause_s = _TOLD_S if has_changed or heard_of or were_told else _ALIVE_S
     finally:
         # No statement: on a silent connection its error would stand in for the cancellation that
         # ends this.

@@ -139,13 +139,17 @@ class WaitingRoom:
             yield seat
         finally:
             if seat.kept is None:
-                self._in_turn.pop(seat, None)
-            if self._seats.get(till_id) is seat and seat.kept is None:
-                del self._seats[till_id]
-                tills = self._stores[store_id]
-                tills.discard(till_id)
-                if not tills:
-                    del self._stores[store_id]
+                self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        self._in_turn.pop(seat, None)
+        if self._seats.get(seat.till_id) is not seat:
+            return
+        del self._seats[seat.till_id]
+        tills = self._stores[seat.store_id]
+        tills.discard(seat.till_id)
+        if not tills:
+            del self._stores[seat.store_id]
 
     def wake(self, till_id: int, topic: str = ANYTHING) -> None:
         """There may be news for a till."""

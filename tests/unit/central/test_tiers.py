@@ -433,7 +433,7 @@ async def test_a_round_that_lost_its_database_loses_nobody(
                 assert not round_.done(), round_
             assert await tier(centre, 7) == "silver"  # each account stands by itself
             await other.execute(
-                "select pg_terminate_backend(pid) from pg_locks where not granted"
+                "select pg_terminate_backend(pid, 20000) from pg_locks where not granted"
                 " and pid <> pg_backend_pid()"
             )
             with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
@@ -483,7 +483,7 @@ async def test_a_round_that_left_news_goes_on_at_once(
     monkeypatch.setattr(tiers, "NEWS_AT_ONCE", 1)
     behind = asyncio.create_task(tend_tiers_for_ever(centre.parts))
     try:
-        async with asyncio.timeout(10):  # it sleeps half a minute
+        async with asyncio.timeout(20):  # it sleeps half a minute
             while "" in (await tier(centre, 7), await tier(centre, 8)):
                 pass
     finally:
@@ -515,7 +515,7 @@ async def test_a_lock_that_is_not_given_back_ends_with_its_connection(
             broken.setattr(tiers, "_SQL", {**queries, "end_round": answer})
             await tend_tiers(pool, now_ms=centre.system.now_ms())
         await sold(centre, "8-3", account=8)
-        async with asyncio.timeout(10):  # the server ends the session in its own time
+        async with asyncio.timeout(30):  # the server ends the session in its own time
             while not await tended(centre):
                 pass
     finally:

@@ -433,7 +433,7 @@ async def test_a_sale_waits_no_longer_than_it_may_whatever_its_looks_wait_for(po
             key="s9", account_id=7, points=250, incarnation=elsewhere.incarnation
         )
         door = _ShutDoor()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             answer = await centre.parts.desk.rights.authorise(wish, holder, door=door)
         assert door.entered == 2
         assert [grant.points for grant in answer.authorisations] == [120]

@@ -19,7 +19,9 @@ from bench.demo.cut_proxy import CutProxy
 from pos_adapters.errors import TillRefusedError, TillUnreachableError
 from pos_adapters.simulated_register.client import TillApiClient
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
+_END_S = 90.0
+"""A centre answers its last calls for 20 s, then ends its PostgreSQL."""
 _POLL_S = 0.02
 _PORTS = range(10_000, 32_768)
 """Below those that Linux gives to outgoing connections."""
@@ -73,10 +75,10 @@ class CentreProcess:
         return done.stdout
 
     def start(self, port: int = 0) -> str:
-        """Start serving; returns the address."""
+        """Start serving, on any port that is free unless one is given; returns the address."""
         address = self.folder / "address"
         address.unlink(missing_ok=True)
-        command = tillside("central", "serve", "--data", self.folder, "--port", port)
+        command = tillside("central", "serve", "--data", self.folder, "--port", port or free_port())
         environment = {**os.environ, "TILLSIDE_CENTRAL_METRICS_PORT": str(self.inner_port)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -246,15 +248,20 @@ class Rig:
         self.centre.stop()
 
 
-def free_port() -> int:
+def free_port(*, together: int = 1) -> int:
     """Return a loopback port that is free now, and that no outgoing connection is given meanwhile.
+
+    Args:
+        together: so many in a row are free; the first is returned.
 
     Raises:
         RigError: none of those that were tried is free.
     """
     for port in random.SystemRandom().sample(_PORTS, _PORTS_TRIED):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with suppress(OSError):
+            for number in range(port, port + together):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
             return port
     raise RigError("no free port was found")
 
@@ -298,7 +305,7 @@ def stop_process(process: subprocess.Popen[bytes] | None) -> None:
         return
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(20)
+        process.wait(_END_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

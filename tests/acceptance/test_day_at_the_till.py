@@ -223,4 +223,5 @@ def _assert_posted_as_printed(shop: Shop, *, waiting: PrintedReceipt) -> None:
     undone = returned.earned_points - returned.redeemed_points
     assert figures["posted"] == sum(OPENING.values()) + sum(moved) - undone + figures["losses"]
     report = json.loads(shop.rig.centre.run("verify-ledger", "--json"))
-    assert report["figures"] == figures
+    # What is set aside for tills may have grown meanwhile: they are in touch.
+    assert report["figures"] | {"held": 0} == figures | {"held": 0}

@@ -72,7 +72,7 @@ class Parts:
 
     async def ready(self, name: str) -> dict[str, object]:
         """Return what a part says of itself once it does."""
-        async with asyncio.timeout(START_S), httpx.AsyncClient() as http:
+        async with asyncio.timeout(START_S), httpx.AsyncClient(timeout=START_S) as http:
             while True:
                 assert self.processes[name].poll() is None, self.log.read_text("utf-8")[-4_000:]
                 try:
@@ -80,11 +80,14 @@ class Parts:
                 except httpx.TransportError:
                     await asyncio.sleep(0.05)
                     continue
+                if answer.status_code == 503:  # its database was slow to answer
+                    await asyncio.sleep(0.05)
+                    continue
                 assert answer.status_code == 200, answer.text
                 return dict(answer.json())
 
     async def scrape(self, name: str) -> Scrape:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=START_S) as http:
             return Scrape.of((await http.get(f"{self.told_at(name)}/metrics")).text)
 
     async def until_told(self, name: str, metric: str, least: float = 1, **labels: str) -> None:

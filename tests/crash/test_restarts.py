@@ -129,7 +129,7 @@ def test_a_dead_disk_is_survived_by_its_records_and_replaced(town: Town) -> None
     till.cut()
     sibling.cut()
     assert till.sell(1, redeem=300) == 300
-    assert till.figures()["siblings"]["records_without_copy"] == 0
+    till.await_figure("siblings", lambda told: told["records_without_copy"] == 0)
     dead = till.till_id
     till.stop_dead()
     shutil.rmtree(till.folder)

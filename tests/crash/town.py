@@ -198,7 +198,7 @@ class Town:
         assert till.proxy is not None
         till.enrol(f"http://127.0.0.1:{till.proxy.port}", json.loads(made)["code"])
         if has_bus:
-            listen = f'[bus]\nlisten = "127.0.0.1:{free_port()}"\n'
+            listen = f'[bus]\nlisten = "127.0.0.1:{free_port(together=2)}"\n'
             (till.folder / "agent.toml").write_text(listen, encoding="utf-8")
         till.go()
         till.await_figure("bundle_version", lambda version: version == 1)
@@ -302,8 +302,17 @@ class Town:
                 )
                 return {row["sale_key"]: row["redeemed_points"] for row in rows}
 
+            def is_posted() -> bool:
+                for till in self.tills:
+                    if till.process is not None:
+                        till.talk()
+                return posted() == printed
+
             # A till does not know at once that the centre has forgotten what it acknowledged.
-            wait_until(lambda: posted() == printed, "posted is not what was printed")
+            wait_until(
+                is_posted, "posted is not what was printed",
+                every_s=_TALKS_EVERY_S, within_s=_PATIENCE_S,
+            )  # fmt: skip
             assert books.value(_ONCE) == 0
             assert books.value("select uncovered from risk_pool") == 0
             proof = books.ledger_proof()
@@ -328,7 +337,7 @@ class Town:
         """Stop the centre, and wait for its PostgreSQL: another user of it may have ended last."""
         self.centre.stop()
         running = self.centre.folder / "postgres" / "postgres" / "postmaster.pid"
-        wait_until(lambda: not running.exists(), "PostgreSQL does not stop")
+        wait_until(lambda: not running.exists(), "PostgreSQL does not stop", within_s=_PATIENCE_S)
 
     def close(self) -> None:
         """Stop everything."""

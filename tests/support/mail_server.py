@@ -73,6 +73,7 @@ def mail_server(
         hostname="127.0.0.1",
         port=letters.port,
         server_hostname=NAME,
+        ready_timeout=60.0,
         ssl_context=None if starttls else context,
         tls_context=context if starttls else None,
         require_starttls=starttls,

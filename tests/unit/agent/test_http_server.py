@@ -456,7 +456,7 @@ async def test_dripping_bytes_does_not_prolong_the_time_for_a_request() -> None:
 @pytest.mark.parametrize("requests_count", [0, 1])
 async def test_idle_connection_is_ended_without_a_word(requests_count: int) -> None:
     async with (
-        serving(idle_ms_max=300, request_read_ms_max=NEVER_MS) as server,
+        serving(idle_ms_max=1_000, request_read_ms_max=NEVER_MS) as server,
         connected(server) as peer,
     ):
         for _ in range(requests_count):

@@ -91,7 +91,10 @@ async def test_a_sale_is_told_beside_the_pull_that_waits(
         await at_work.thread.run(joined.complete, receipt(), 1_000)
         at_work.link.tell()
         head = joined.till.journal.stream.head
-        await at_work.until(lambda: head().acked_seq == head().seq == 2)
+        async with asyncio.timeout(20):  # on the till's thread: no two use a connection at a time
+            while (await at_work.thread.run(head)).acked_seq != 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert head().seq == 2
         assert paths(said)[before:] == [PATH_PUSH]
         assert not holding.held[0][1].done()
 
@@ -195,11 +198,12 @@ async def test_a_pull_that_is_cut_makes_the_streams_be_compared(
 async def test_a_centre_that_does_not_hold_is_not_asked_without_end(
     joined: JoinedTill, centre: FakeCentre
 ) -> None:
-    async with listening(joined, centre) as (at_work, said, holding):
+    async with listening(joined, centre) as (at_work, _, holding):
         holding.let_go()  # at once, and with nothing
-        await at_work.until(lambda: joined.till.journal.stream.head().seq == 1)
-        at_work.link.tell()
-        await said.until(lambda: len(holding.held) == 2)
+        async with asyncio.timeout(20):
+            while len(holding.held) < 2:
+                at_work.link.tell()
+                await asyncio.sleep(0.01)
         assert at_work.link.conversations == 2  # the usual pause lay between
 
 

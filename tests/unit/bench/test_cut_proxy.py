@@ -285,7 +285,7 @@ def test_delay_is_a_latency_and_not_a_limit_of_throughput(
     sending.start()
     assert len(exactly(centre, size)) == size
     sending.join()
-    assert 0.5 <= time.monotonic() - began < 8
+    assert 0.5 <= time.monotonic() - began < 20
 
 
 # -- half_close ----------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ async def test_the_loop_applies_what_comes_and_outlives_a_lost_database(
             till.append(till.sale(f"s{number}", account=7))
             await till.push()
             await killer.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
+                "select pg_terminate_backend(pid, 20000) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
             await asyncio.wait_for(_posted(killer, number * 100, loop), WAIT_S)

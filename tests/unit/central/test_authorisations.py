@@ -2,6 +2,7 @@
 
 import asyncio
 
+from central.database.doors import Door
 from sync.messages import AuthoriseAnswer
 from tests.support.builders import line
 from tests.support.centre import JoinedCentre, LotState, Totals
@@ -149,6 +150,8 @@ async def test_a_till_is_not_asked_for_what_it_holds_itself(centre: JoinedCentre
 async def test_many_tills_at_once_never_get_more_than_there_is(centre: JoinedCentre) -> None:
     tills = [await centre.till() for _ in range(4)]
     await centre.customer(7, 250)
+    # However slowly they go: none is told to come again.
+    centre.parts.desk.front.purchases = Door(running_max=3, waiting_max=9, wait_s_max=600.0)
     wishes = (till.authorise(f"s{n}-{till.till_id}", 7, 40) for till in tills for n in (1, 2))
     answers = await asyncio.gather(*wishes)
     points = [right.points for answer in answers for right in answer.authorisations]

@@ -54,7 +54,9 @@ async def test_what_one_question_breaks_is_answered_to_the_others() -> None:
     assert isinstance(answers[2], LookupError)
 
 
-async def test_beyond_the_bound_callers_are_told_to_come_again() -> None:
+async def test_beyond_the_bound_callers_are_told_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     answering = Answering()
     answering.gate.clear()
     gathering = Gathering(answering, flushes_max=1, waiting_max=2)
@@ -64,10 +66,12 @@ async def test_beyond_the_bound_callers_are_told_to_come_again() -> None:
     waiting = [asyncio.create_task(gathering.ask(number)) for number in (1, 2)]
     await asyncio.sleep(0)
     told_s: list[float] = []
-    for _ in range(3):
-        with pytest.raises(CrowdedError) as caught:
-            await gathering.ask(3)
-        told_s.append(caught.value.retry_after_s)
+    with monkeypatch.context() as clock:
+        clock.setattr(asyncio.get_running_loop(), "time", lambda: 1_000.0)
+        for _ in range(3):
+            with pytest.raises(CrowdedError) as caught:
+                await gathering.ask(3)
+            told_s.append(caught.value.retry_after_s)
     assert told_s[0] == 1.0  # and not all at one moment
     assert told_s[0] < told_s[1] < told_s[2] < 1.1
     answering.gate.set()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from central.database.doors import Door
 from central.database.pool import Pool
 from central.rights.grants import Holder
 from central.rights.issuing import DAY_MS, RightsSettings
@@ -372,6 +373,8 @@ async def test_tills_that_come_at_once_never_get_more_than_the_pool_has(
 ) -> None:
     await centre.fund(1_200)
     tills = [await centre.till(greet=False) for _ in range(5)]
+    # However slowly they go: none is told to come again.
+    centre.parts.desk.front.others = Door(running_max=2, waiting_max=9, wait_s_max=600.0)
     answers = await asyncio.gather(*(till.hello() for till in tills))
     assert sorted(answer.risk_points_total for answer in answers) == [0, 0, 200, 500, 500]
     assert await centre.risk_pool() == PoolState(0, 1_200)

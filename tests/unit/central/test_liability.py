@@ -81,7 +81,8 @@ async def test_only_the_command_takes_longer_than_the_service_may(
             await reader.execute("set statement_timeout = 100; set lock_timeout = 1500")
             with pytest.raises(ends_by):
                 await read_liability(reader, TODAY, is_patient=is_patient)
-        assert (await read_liability(reader, TODAY, is_patient=is_patient)).points == 0
         assert await reader.fetchval("show statement_timeout") == "100ms"
+        await reader.execute("reset statement_timeout")
+        assert (await read_liability(reader, TODAY, is_patient=is_patient)).points == 0
     finally:
         await reader.close()

@@ -50,12 +50,9 @@ async def test_a_call_that_takes_too_long_names_the_command_that_takes_its_time(
     assert answer.status_code == 200, "nothing is left of the call that was given up"
 
 
-async def test_while_one_is_at_work_the_other_calls_go_on(
-    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_while_one_is_at_work_the_other_calls_go_on(centre: JoinedCentre) -> None:
     await without_blocks(centre)
     await centre.http.get("/v1/ledger/inclusion/opening:7", headers=OFFICE)
-    monkeypatch.setattr(long_calls, "LONGEST_S", 0.5)
     async with centre.pool.acquire() as holder, holder.transaction():
         await holder.execute("lock table account in access exclusive mode")
         works = asyncio.create_task(centre.http.get("/v1/ledger/proof", headers=OFFICE))
@@ -64,7 +61,7 @@ async def test_while_one_is_at_work_the_other_calls_go_on(
             answer = await centre.http.get(f"/v1/{path}", headers=OFFICE)
             assert answer.status_code == 200
         assert not works.done()
-        assert (await works).status_code == 503
+    assert (await works).status_code == 200
 
 
 async def test_a_second_one_waits_for_the_first_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -298,8 +298,8 @@ async def test_figures_of_a_while_ago_are_told_with_their_age_and_then_no_more(
     try:
         page = page_of(centre, pool=pool)
         assert page.reader is not None
-        page.reader.wait_s = 0.2
         await page.render()
+        page.reader.wait_s = 0.2
         async with centre.pool.acquire() as other, other.transaction():
             await other.execute("lock table till in access exclusive mode")
             centre.system.at_ms += STALE_MS_MAX - 1

@@ -43,7 +43,7 @@ async def test_metrics_are_told_on_a_port_of_their_own_or_nowhere(
         data=str(tmp_path), database=database, port=0, role="front", people="off", metrics_port=port
     )
     serving, url = await served(config)
-    async with asyncio.timeout(WAIT_S), httpx.AsyncClient() as http:
+    async with asyncio.timeout(WAIT_S), httpx.AsyncClient(timeout=WAIT_S) as http:
         assert (await http.get(f"{url}/metrics")).status_code == 404
         assert (await http.get(f"{url}/v1/ready")).status_code == 200
         if has_port:
@@ -61,7 +61,7 @@ async def test_the_page_for_people_stands_beside_metrics_and_not_where_tills_com
         data=str(tmp_path), database=database, port=0, people="off", metrics_port=port
     )
     serving, url = await served(config)
-    async with asyncio.timeout(WAIT_S), httpx.AsyncClient() as http:
+    async with asyncio.timeout(WAIT_S), httpx.AsyncClient(timeout=WAIT_S) as http:
         assert (await http.get(f"{url}/")).status_code == 404
         page = await http.get(f"http://127.0.0.1:{port}/")
         assert (page.status_code, "<h1>Tillside centre</h1>" in page.text) == (200, True)

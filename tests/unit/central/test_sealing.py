@@ -200,8 +200,10 @@ async def test_an_entry_slipped_into_a_sealed_day_breaks_its_seal(centre: Joined
 
 
 async def test_sales_go_on_while_days_are_sealed_and_each_entry_is_in_one_seal(
-    centre: JoinedCentre,
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A writer on a slow machine takes longer than a round of the service would wait for it.
+    monkeypatch.setattr(sealing, "_WAIT_FOR_WRITERS", "set local lock_timeout = '20s'")
     await centre.customer(7, 300)
     till = await centre.till()
     for number in range(12):

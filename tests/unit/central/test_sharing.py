@@ -96,8 +96,8 @@ async def test_a_process_whose_connection_is_lost_shares_again(
     ):
         shares = (one.applier.share, other.applier.share)
         await until(lambda: {(each.number, each.of) for each in shares} == parts_of(2))
-        await killer.execute(f"select pg_terminate_backend(pid) {SHARERS}")
         one.ingested.clear()
+        await killer.execute(f"select pg_terminate_backend(pid) {SHARERS}")
         await asyncio.wait_for(one.ingested.wait(), WAIT_S)  # it looks at what it has missed
         await until(lambda: {(each.number, each.of) for each in shares} == parts_of(2))
     await killer.close()

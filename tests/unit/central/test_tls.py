@@ -27,6 +27,8 @@ from central.tls import StrictTransport, renew, with_tls
 
 NOW = datetime.now(UTC)
 
+WAIT_S = 20
+
 
 class Issued(NamedTuple):
     """Files of a certificate and its key."""
@@ -102,7 +104,7 @@ async def test_pages_say_that_they_are_for_tls_alone_and_tills_are_spared_it(
     centre = issue(tmp_path, "centre")
     async with (
         served(config_of(tmp_path, centre)) as (address, _),
-        httpx.AsyncClient(verify=trusting(centre), base_url=address) as client,
+        httpx.AsyncClient(verify=trusting(centre), base_url=address, timeout=WAIT_S) as client,
     ):
         page = await client.get("/")
         assert page.headers["strict-transport-security"] == "max-age=31536000"
@@ -119,7 +121,7 @@ async def test_what_is_older_than_configured_is_not_spoken(
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     async with (
         served(config_of(tmp_path, centre, tls_min=least)) as (address, settings),
-        httpx.AsyncClient(verify=old, base_url=address) as client,
+        httpx.AsyncClient(verify=old, base_url=address, timeout=WAIT_S) as client,
     ):
         assert settings.ssl is not None
         if is_let_in:
@@ -133,10 +135,10 @@ async def test_clients_without_a_certificate_of_the_chain_stay_outside(tmp_path:
     centre, chain, stranger = (issue(tmp_path, name) for name in ("centre", "chain", "stranger"))
     config = config_of(tmp_path, centre, tls_client_authorities=str(chain.certificate))
     async with served(config) as (address, _):
-        async with httpx.AsyncClient(verify=trusting(centre, chain)) as client:
+        async with httpx.AsyncClient(verify=trusting(centre, chain), timeout=WAIT_S) as client:
             assert (await client.get(address)).text == "a page"
         for own in (None, stranger):
-            async with httpx.AsyncClient(verify=trusting(centre, own)) as client:
+            async with httpx.AsyncClient(verify=trusting(centre, own), timeout=WAIT_S) as client:
                 with pytest.raises(httpx.TransportError):
                     await client.get(address)
 
@@ -152,11 +154,13 @@ async def test_a_renewed_certificate_is_taken_while_serving(tmp_path: Path) -> N
         new = issue(tmp_path, "centre", days=9)
         os.utime(new.certificate, ns=(1, 1))
         assert renew(settings.ssl, config, known) != known
-        async with httpx.AsyncClient(verify=trusting(new)) as client:
+        async with httpx.AsyncClient(verify=trusting(new), timeout=WAIT_S) as client:
             assert (await client.get(address)).text == "a page"
         other = tmp_path / "before.pem"
         other.write_bytes(before)
-        async with httpx.AsyncClient(verify=trusting(Issued(other, other))) as client:
+        async with httpx.AsyncClient(
+            verify=trusting(Issued(other, other)), timeout=WAIT_S
+        ) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get(address)
 
@@ -169,7 +173,7 @@ async def test_files_that_do_not_fit_leave_the_ones_before_in_force(tmp_path: Pa
         trusted = trusting(centre)
         centre.key.write_bytes(issue(tmp_path, "another").key.read_bytes())
         assert renew(settings.ssl, config, [0]) == [0]
-        async with httpx.AsyncClient(verify=trusted) as client:
+        async with httpx.AsyncClient(verify=trusted, timeout=WAIT_S) as client:
             assert (await client.get(address)).text == "a page"
 
 

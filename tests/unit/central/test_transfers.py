@@ -403,7 +403,7 @@ async def test_a_sale_waits_a_moment_for_what_another_till_gives_back(pool: Pool
 
 
 async def test_a_sale_gets_what_came_in_time(pool: Pool) -> None:
-    async with joined_centre(pool, RightsSettings(recall_wait_ms=1_500)) as centre:
+    async with joined_centre(pool, RightsSettings(recall_wait_ms=6_000)) as centre:
         p = await pair(centre)
         elsewhere = await centre.till()
         await elsewhere.push()

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from agent.bootstrap import running_agent
 from agent.config import AgentConfig, BusConfig
+from agent.neighbours import sharing
 from agent.neighbours.bus_driver import BusDriver
 from agent.store_bus.addresses import Address, resolve_listen
 from agent.store_bus.port import BusRoster, BusStatus, Ears
@@ -32,7 +34,7 @@ from tests.support.till import (
 from tests.unit.agent.neighbours.conftest import HALF, large_bundle
 from tests.unit.agent.register import PAID, SALE, register_calling
 from tests.unit.agent.scripted_centre import scripted_centre, speaking_for
-from tests.unit.agent.store_bus.rig import KEY, free_address, holds
+from tests.unit.agent.store_bus.rig import KEY, PATIENCE_S, free_address, holds
 
 RECEIPT = "/v1/receipts/0190a000-0000-7000-8000-000000000001"
 
@@ -94,32 +96,42 @@ async def test_a_customer_redeems_at_one_till_what_the_other_holds(tmp_path: Pat
         running_agent(folders[VAULT], configs[VAULT]) as vault,
         running_agent(folders[SECOND], configs[SECOND]) as second,
         register_calling(second) as register,
+        register_calling(vault) as there,
     ):
         for agent, other in ((vault, SECOND), (second, VAULT)):
             known = agent.till.neighbours
             await holds(lambda known=known, other=other: known.is_alive(other))  # type: ignore[misc]
             await holds(lambda known=known: known.asked_for_head)  # type: ignore[misc]
         sale = {**SALE, "card": CARD}
-        status, answer = await register.call(
-            "POST", f"{RECEIPT}/reserve", {**sale, "redeem": {"points": 60}}
-        )
-        assert (status, answer["outcome"], answer["reserved_points"]) == (200, "reserved", 60)
+        answer: dict[str, Any] = {"reserved_points": 0}
+        async with asyncio.timeout(PATIENCE_S):
+            while answer["reserved_points"] != 60:
+                # A till on a busy machine gives its neighbour up before that has written.
+                status, answer = await register.call(
+                    "POST", f"{RECEIPT}/reserve", {**sale, "redeem": {"points": 60}}
+                )
+                assert (status, answer["outcome"]) == (200, "reserved")
         assert "link" not in answer  # down, the default
         status, answer = await register.call(
             "POST", f"{RECEIPT}/complete", {**PAID, "card": CARD, "paid_minor": 940}
         )
         assert (status, answer["outcome"]) == (200, "recorded")
-        _, health = await register.call("GET", "/v1/health")
-        assert health["siblings"]["alive"] == [VAULT]
-        assert (health["siblings"]["unwitnessed"], health["siblings"]["records_without_copy"]) == (
-            0,
-            0,
-        )
-        assert vault.health.report().rights_points == 40
-        assert vault.health.report().siblings.copies_bytes > 0
+        siblings: dict[str, Any] = {"alive": [], "records_without_copy": 1}
+        async with asyncio.timeout(PATIENCE_S):
+            while (siblings["alive"], siblings["records_without_copy"]) != ([VAULT], 0):
+                _, health = await register.call("GET", "/v1/health")
+                siblings = health["siblings"]
+        _, health = await there.call("GET", "/v1/health")
+        assert health["rights_points"] == 40
+        assert health["siblings"]["copies_bytes"] > 0
 
 
-async def test_rules_that_one_till_has_come_to_the_other_over_the_bus(tmp_path: Path) -> None:
+async def test_rules_that_one_till_has_come_to_the_other_over_the_bus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However long the neighbour takes to be heard and to answer: nobody asks the centre instead.
+    monkeypatch.setattr(sharing, "WAIT_UNHEARD_MS", 600_000)
+    monkeypatch.setattr(sharing, "_BUDGET_MS", 10_000)
     addresses, roster = store_of_two()
     rules = large_bundle()
     vault_data = prepared(tmp_path / "vault", VAULT, roster, rules=rules)

@@ -1,7 +1,6 @@
 """What the tests of the store bus share: free ports, ears that remember, tills with a child."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,13 +14,14 @@ from agent.store_bus.child_process import ChildSettings
 from agent.store_bus.port import BusRoster
 from agent.store_bus.sp_socket import SpError, load_library
 from agent.system import System
+from bench.demo.rig import free_port
 from sync.envelope import Sender, StoreKey
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 """The longest wait for something that must happen; nothing is expected to take so long."""
 KEY = StoreKey(1, bytes(range(32)))
 QUICK = ChildSettings(
-    ping_interval_s=0.1, ping_timeout_s=2.0, restart_delay_s=0.05, restart_delay_s_max=0.2
+    ping_interval_s=0.1, ping_timeout_s=20.0, restart_delay_s=0.05, restart_delay_s_max=0.2
 )
 
 
@@ -56,15 +56,7 @@ PAIRS = [
 
 def free_address() -> Address:
     """Return an address on loopback whose port and the one after it are free."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return Address("127.0.0.1", port)
+    return Address("127.0.0.1", free_port(together=2))
 
 
 async def holds(condition: Callable[[], object], *, again: Callable[[], object] = bool) -> None:

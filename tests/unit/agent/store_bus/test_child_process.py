@@ -125,7 +125,7 @@ async def test_the_child_ends_with_its_agent() -> None:
     )
     assert process.stdin is not None
     process.stdin.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await process.wait() == 0
 
 
@@ -135,7 +135,7 @@ async def test_a_child_that_is_told_rubbish_ends() -> None:
     )
     assert process.stdin is not None
     process.stdin.write(b"\xff" * 100)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await process.wait() == 70
     process.stdin.close()
 

@@ -218,7 +218,7 @@ async def test_an_answer_that_comes_too_late_is_nobody_elses(pair: tuple[str, st
 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_a_till_that_hangs_over_a_request_takes_the_next(pair: tuple[str, str]) -> None:
-    async with joined(by_till(pair), places(2), answer_timeout_s=0.05) as (one, other):
+    async with joined(by_till(pair), places(2), answer_timeout_s=0.5) as (one, other):
         other.ears.may_answer.clear()
         hanging = asyncio.create_task(one.mesh.request(2, b"hang"))
         await asyncio.wait_for(other.ears.asked.wait(), PATIENCE_S)

@@ -75,12 +75,14 @@ async def shop(folder: Path) -> AsyncIterator[Shop]:
 
 def kill(one: Shop) -> None:
     if one.bus.child.process_id is not None:
-        os.kill(one.bus.child.process_id, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(one.bus.child.process_id, signal.SIGKILL)
 
 
 def stop(one: Shop) -> None:
     if one.bus.child.process_id is not None:
-        os.kill(one.bus.child.process_id, signal.SIGSTOP)
+        with suppress(ProcessLookupError):
+            os.kill(one.bus.child.process_id, signal.SIGSTOP)
 
 
 def rubbish(one: Shop) -> None:

@@ -157,18 +157,17 @@ class Enrolled:
 
 
 async def enrol(front: Front, count: int, stores: int) -> list[Enrolled]:
-    """Put tills into the registry, each with a key and a live session that has the base rules.
+    """Put tills into the registry, each with a key.
 
-    Their sessions are not verified: no rights are handed out, which is measured elsewhere.
+    They hold no points: that is measured elsewhere.
     """
     keys = [SigningKey(number.to_bytes(32, "big")) for number in range(1, count + 1)]
     rows = await front.centre.pool.fetch(
-        "insert into till (store_id, slot, public_key, hardware, enrolled_at_ms, session,"
-        " session_verified, session_incarnation, bundle, is_vault)"
-        " select 's' || (n % $2), 'slot', key, 'bench', 0, $3, false, $4, $5, false"
+        "insert into till (store_id, slot, public_key, hardware, enrolled_at_ms, is_vault)"
+        " select 's' || (n % $2), 'slot', key, 'bench', 0, false"
         " from unnest($1::bytea[]) with ordinality as k(key, n) returning till_id, public_key,"
         " store_id",
-        [key.public for key in keys], stores, b"s" * 16, b"i" * 8, front.base,
+        [key.public for key in keys], stores,
     )  # fmt: skip
     by_public = {key.public: key for key in keys}
     rosters = {

@@ -1,39 +1,42 @@
-"""A till as its centre knows it: a signed request that waits, a manifest, a delta."""
+"""A till as its centre knows it: a HELLO, a signed request that waits, a manifest, a delta."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from itertools import count
+from random import Random
 
 from starlette.applications import Starlette
 
 from bench.rules.front import HOLD_S, Answer, Enrolled, ask
 from sync.blobs import delta_file
+from sync.chain import first_link
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
-from sync.cycle import PATH_BUNDLE, PATH_SNAPSHOT
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
-from sync.messages import Cursor, PullAnswer, SnapshotRequest
+from sync.messages import Cursor, Hello, HelloAnswer, PullAnswer, SnapshotRequest
 from sync.packing import unpack_sent
 from sync.patches import apply_patch
-from sync.rule_messages import Delta
+from sync.rule_messages import Delta, RulesReport
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
     HEADER_SIGNATURE,
     HEADER_TILL,
+    NO_SESSION,
     answer_content,
     check,
     check_message,
     request_content,
 )
 
-SESSION = b"s" * 16
-_COMES_AGAIN_S = 1.0
+_INCARNATION = b"i" * 8
 _nonces = count(1)
+_jitter = Random(1)
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class TillSession:
 
     Attributes:
         had_at_s: when the last byte of the delta was here; 0 before.
+        greeted_at_s: when the centre had heard, by a HELLO, that the till has the rules; 0 before.
+        waits_on: the request that waits after that.
         told, got: the two answers.
         came_again: how often the front had too much to do.
         bytes_all: of both exchanges that the release caused, heads and bodies: the answer to the
@@ -52,20 +57,24 @@ class TillSession:
     till: Enrolled
     base: str
     had_at_s: float = 0.0
+    greeted_at_s: float = 0.0
+    waits_on: asyncio.Task[Answer] | None = None
     told: Answer | None = None
     got: Answer | None = None
     delta: Delta | None = None
     came_again: int = 0
     bytes_all: int = 0
+    _session: bytes = NO_SESSION
+    _bundle: str = ""
+    _version: int = 0
     _nonce: bytes = b""
+    _told_nonce: bytes = b""
 
     async def live(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Wait for rules and fetch them."""
-        self.told = await self._listen()
-        while self.told.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self.came_again += 1
-            await asyncio.sleep(_COMES_AGAIN_S)
-            self.told = await self._listen()
+        """Wait for rules, fetch them, say so, and wait for the next."""
+        await self.greet(self.base, version=1)
+        self.told = await self._in_time(self._listen)
+        self._told_nonce = self._nonce
         answer = self._answer()
         if answer.manifest is None or answer.delta is None:
             return
@@ -77,12 +86,41 @@ class TillSession:
         head = len(f"GET {path} HTTP/1.1\r\n\r\n") + sum(len(n) + len(v) + 4 for n, v in headers)
         self.bytes_all = self.told.head_bytes + len(self.told.body) + head
         self.bytes_all += self.got.head_bytes + len(self.got.body)
+        await self.greet(answer.manifest.bundle, version=answer.manifest.version)
+        self.greeted_at_s = clock()
+        self.waits_on = asyncio.create_task(self._in_time(self._listen))
+
+    async def greet(self, bundle: str, *, version: int) -> None:
+        """Begin a session, with what the till says of its rules."""
+        empty = first_link(self.till.till_id, _INCARNATION)
+        said = Hello(
+            incarnation=_INCARNATION, incarnation_number=1, seq=0, head=empty, acked_seq=0,
+            acked_hash=empty, clock_ms=int(time.time() * 1000), bundle=bundle, software="bench",
+            feed_epoch=1, rules=RulesReport(version=version),
+        )  # fmt: skip
+        self._session, self._bundle, self._version = NO_SESSION, bundle, version
+        answer = await self._in_time(lambda: self._send(PATH_HELLO, encode(said)))
+        assert answer.status == HTTPStatus.OK, answer
+        plain = decompress(answer.body, answer.headers.get("tillside-encoding", ""))
+        greeted = decode(HelloAnswer, plain)
+        assert greeted.verdict == "ok", greeted
+        self._session = greeted.session
+
+    async def _in_time(self, ask_once: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask, and ask again when the front says, as a till does."""
+        answer = await ask_once()
+        while answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.came_again += 1
+            again_s = float(answer.headers["retry-after"])
+            await asyncio.sleep(again_s * (1 + _jitter.random()))
+            answer = await ask_once()
+        return answer
 
     async def _listen(self) -> Answer:
         asked = Listen(
             epoch=1, transaction=0, row=0, seq=0, wait_s=HOLD_S,
-            bundle=bytes.fromhex(self.base)[:NAME_BYTES],
-            roster=self.till.roster, rules=(0, 1),
+            bundle=bytes.fromhex(self._bundle)[:NAME_BYTES],
+            roster=self.till.roster, rules=(0, self._version),
         )  # fmt: skip
         return await self._send(PATH_LISTEN, encode(asked))
 
@@ -101,11 +139,16 @@ class TillSession:
         body, encoding = compress(message, PACKED)
         self._nonce = next(_nonces).to_bytes(16, "big")
         content = request_content(
-            "POST", path, till_id=self.till.till_id, session=SESSION, nonce=self._nonce, body=body
+            "POST",
+            path,
+            till_id=self.till.till_id,
+            session=self._session,
+            nonce=self._nonce,
+            body=body,
         )
         headers = [
             ("host", "centre"), ("content-type", CONTENT_TYPE), ("content-encoding", encoding),
-            (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, SESSION.hex()),
+            (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, self._session.hex()),
             (HEADER_NONCE, self._nonce.hex()),
             (HEADER_SIGNATURE, self.till.key.sign(content).hex()),
         ]  # fmt: skip
@@ -130,7 +173,7 @@ class TillSession:
         assert self.told is not None
         assert self.got is not None
         signature = bytes.fromhex(self.told.headers[HEADER_SIGNATURE])
-        check(centre, signature, answer_content(self._nonce, self.told.status, self.told.body))
+        check(centre, signature, answer_content(self._told_nonce, self.told.status, self.told.body))
         answer = self._answer()
         assert answer.manifest is not None
         assert answer.delta is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,9 +31,12 @@ from central.tills.roster import find_roster
 from central.tills.waiting import WaitingRoom
 from loyalty.bundle import Bundle
 from loyalty.documents import encode
+from sync.chain import first_link
 from sync.signing import SigningKey
 
 HOLD_S = 3_000
+SESSION, INCARNATION = b"s" * 16, b"i" * 8
+"""Of every till, before its first HELLO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +102,15 @@ class Front:
             file = await build_release(connection, draft.title, activate_at="", system=system)
         return sign_file(file, load_rule_key(self.folder / "keys" / "rules.key"))
 
-    async def publish(self, file: ReleaseFile) -> Release:
-        """Publish a signed release for everybody."""
+    async def publish(self, file: ReleaseFile) -> tuple[Release, float]:
+        """Publish a signed release for everybody; returns it, and when that was done."""
         async with self.centre.pool.acquire() as connection:
-            return await publish_release(
+            release = await publish_release(
                 connection, file,
                 keys=await release_keys(connection, self.centre.keys.rule_public),
                 rings=[read_ring("everywhere")], by=self.approver, system=self.centre.system,
             )  # fmt: skip
+        return release, time.perf_counter()
 
 
 @asynccontextmanager
@@ -157,17 +162,26 @@ class Enrolled:
 
 
 async def enrol(front: Front, count: int, stores: int) -> list[Enrolled]:
-    """Put tills into the registry, each with a key.
+    """Put tills into the registry, each with a key, a stream and a session that has the base rules.
 
-    They hold no points: that is measured elsewhere.
+    Before their first HELLO the sessions are not verified; no rights are handed out, which is
+    measured elsewhere.
     """
     keys = [SigningKey(number.to_bytes(32, "big")) for number in range(1, count + 1)]
     rows = await front.centre.pool.fetch(
-        "insert into till (store_id, slot, public_key, hardware, enrolled_at_ms, is_vault)"
-        " select 's' || (n % $2), 'slot', key, 'bench', 0, false"
+        "insert into till (store_id, slot, public_key, hardware, enrolled_at_ms, session,"
+        " session_verified, session_incarnation, bundle, is_vault)"
+        " select 's' || (n % $2), 'slot', key, 'bench', 0, $3, false, $4, $5, false"
         " from unnest($1::bytea[]) with ordinality as k(key, n) returning till_id, public_key,"
         " store_id",
-        [key.public for key in keys], stores,
+        [key.public for key in keys], stores, SESSION, INCARNATION, front.base,
+    )  # fmt: skip
+    ids = [row["till_id"] for row in rows]
+    await front.centre.pool.execute(
+        "insert into till_stream (till_id, incarnation, incarnation_number, last_hash,"
+        " opened_at_ms) select till_id, $3, 1, link, 0"
+        " from unnest($1::int[], $2::bytea[]) as s(till_id, link)",
+        ids, [first_link(till_id, INCARNATION) for till_id in ids], INCARNATION,
     )  # fmt: skip
     by_public = {key.public: key for key in keys}
     rosters = {

@@ -11,14 +11,14 @@ from random import Random
 
 from starlette.applications import Starlette
 
-from bench.rules.front import HOLD_S, Answer, Enrolled, ask
+from bench.rules.front import HOLD_S, INCARNATION, SESSION, Answer, Enrolled, ask
 from sync.blobs import delta_file
 from sync.chain import first_link
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
-from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT
-from sync.limits import MESSAGE_BYTES_MAX
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_SNAPSHOT
+from sync.limits import MESSAGE_BYTES_MAX, PULL_BYTES_DEFAULT
 from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
-from sync.messages import Cursor, Hello, HelloAnswer, PullAnswer, SnapshotRequest
+from sync.messages import Cursor, Hello, HelloAnswer, Pull, PullAnswer, SnapshotRequest
 from sync.packing import unpack_sent
 from sync.patches import apply_patch
 from sync.rule_messages import Delta, RulesReport
@@ -34,7 +34,6 @@ from sync.signing import (
     request_content,
 )
 
-_INCARNATION = b"i" * 8
 _nonces = count(1)
 _jitter = Random(1)
 
@@ -44,9 +43,11 @@ class TillSession:
     """One till.
 
     Attributes:
+        has: hash of the bundle it calculates with, hexadecimal.
+        says_within_s: so long after that, at most, a HELLO says so.
         had_at_s: when the last byte of the delta was here; 0 before.
         greeted_at_s: when the centre had heard, by a HELLO, that the till has the rules; 0 before.
-        waits_on: the request that waits after that.
+        waits_on: the request that waits meanwhile, and after that.
         told, got: the two answers.
         came_again: how often the front had too much to do.
         bytes_all: of both exchanges that the release caused, heads and bodies: the answer to the
@@ -55,24 +56,23 @@ class TillSession:
 
     app: Starlette
     till: Enrolled
-    base: str
+    has: str
+    says_within_s: float
     had_at_s: float = 0.0
     greeted_at_s: float = 0.0
-    waits_on: asyncio.Task[Answer] | None = None
+    waits_on: asyncio.Task[None] | None = None
     told: Answer | None = None
     got: Answer | None = None
     delta: Delta | None = None
     came_again: int = 0
     bytes_all: int = 0
-    _session: bytes = NO_SESSION
-    _bundle: str = ""
-    _version: int = 0
+    _session: bytes = SESSION
+    _version: int = 1
     _nonce: bytes = b""
     _told_nonce: bytes = b""
 
     async def live(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Wait for rules, fetch them, say so, and wait for the next."""
-        await self.greet(self.base, version=1)
+        """Wait for rules, fetch them, say so some time later, and wait for the next."""
         self.told = await self._in_time(self._listen)
         self._told_nonce = self._nonce
         answer = self._answer()
@@ -86,19 +86,29 @@ class TillSession:
         head = len(f"GET {path} HTTP/1.1\r\n\r\n") + sum(len(n) + len(v) + 4 for n, v in headers)
         self.bytes_all = self.told.head_bytes + len(self.told.body) + head
         self.bytes_all += self.got.head_bytes + len(self.got.body)
-        await self.greet(answer.manifest.bundle, version=answer.manifest.version)
+        self.has, self._version = answer.manifest.bundle, answer.manifest.version
+        self.waits_on = asyncio.create_task(self._wait_on())
+        await asyncio.sleep(self.says_within_s * _jitter.random())
+        await self._greet()
         self.greeted_at_s = clock()
-        self.waits_on = asyncio.create_task(self._in_time(self._listen))
+        await self.waits_on  # the centre ends what waits in a session that is over
+        self.waits_on = asyncio.create_task(self._wait_on())
 
-    async def greet(self, bundle: str, *, version: int) -> None:
+    async def _wait_on(self) -> None:
+        """Wait for news; of what no HELLO has said the centre wants to be told in full."""
+        answer = await self._in_time(self._listen)
+        if answer.status == HTTPStatus.OK and self._short(answer).again:
+            await self._in_time(self._pull)
+
+    async def _greet(self) -> None:
         """Begin a session, with what the till says of its rules."""
-        empty = first_link(self.till.till_id, _INCARNATION)
+        empty = first_link(self.till.till_id, INCARNATION)
         said = Hello(
-            incarnation=_INCARNATION, incarnation_number=1, seq=0, head=empty, acked_seq=0,
-            acked_hash=empty, clock_ms=int(time.time() * 1000), bundle=bundle, software="bench",
-            feed_epoch=1, rules=RulesReport(version=version),
+            incarnation=INCARNATION, incarnation_number=1, seq=0, head=empty, acked_seq=0,
+            acked_hash=empty, clock_ms=int(time.time() * 1000), bundle=self.has, software="bench",
+            feed_epoch=1, rules=RulesReport(version=self._version),
         )  # fmt: skip
-        self._session, self._bundle, self._version = NO_SESSION, bundle, version
+        self._session = NO_SESSION
         answer = await self._in_time(lambda: self._send(PATH_HELLO, encode(said)))
         assert answer.status == HTTPStatus.OK, answer
         plain = decompress(answer.body, answer.headers.get("tillside-encoding", ""))
@@ -119,10 +129,18 @@ class TillSession:
     async def _listen(self) -> Answer:
         asked = Listen(
             epoch=1, transaction=0, row=0, seq=0, wait_s=HOLD_S,
-            bundle=bytes.fromhex(self._bundle)[:NAME_BYTES],
+            bundle=bytes.fromhex(self.has)[:NAME_BYTES],
             roster=self.till.roster, rules=(0, self._version),
         )  # fmt: skip
         return await self._send(PATH_LISTEN, encode(asked))
+
+    async def _pull(self) -> Answer:
+        asked = Pull(
+            incarnation=INCARNATION, cursor=Cursor(epoch=1), bundle=self.has,
+            bytes_max=PULL_BYTES_DEFAULT, roster=self.till.roster.hex(), wait_s=HOLD_S,
+            rules=(0, self._version),
+        )  # fmt: skip
+        return await self._send(PATH_PULL, encode(asked))
 
     async def ask_account(self, card: bytes) -> float:
         """Ask for the account of a card as a till does in a sale; returns how long it took.
@@ -156,11 +174,15 @@ class TillSession:
 
     def _answer(self) -> PullAnswer:
         assert self.told is not None
-        plain = decompress(self.told.body, self.told.headers.get("tillside-encoding", ""))
-        short = decode(ListenAnswer, plain)
+        short = self._short(self.told)
         if not short.rest:
             return PullAnswer(cursor=Cursor(), applied_through=0, more=False)
         return decode(PullAnswer, unpack_sent(short.rest, bytes_max=MESSAGE_BYTES_MAX))
+
+    @staticmethod
+    def _short(answer: Answer) -> ListenAnswer:
+        plain = decompress(answer.body, answer.headers.get("tillside-encoding", ""))
+        return decode(ListenAnswer, plain)
 
     def verify(self, *, centre: bytes, rules: bytes, base: bytes | None) -> None:
         """Check everything a till checks before it takes the rules.

@@ -1,6 +1,7 @@
 """The tills' calls: checked signature in, one message to the desk, signed answer out."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -47,6 +48,8 @@ from sync.signing import HEADER_SIGNATURE, answer_content, check, request_conten
 
 _COME_AGAIN = frozenset({429, 503})
 _BRING_RECORDS = frozenset({cycle.PATH_PUSH, PATH_LINES, PATH_DELIVER})
+_IN_TURN = frozenset({cycle.PATH_HELLO, cycle.PATH_COMPARE, PATH_DELIVER, PATH_FORGOTTEN})
+"""No purchase waits for these: they go through the door of the others."""
 
 Say = Callable[[TillCaller, Any], Awaitable[Message]]
 
@@ -78,9 +81,9 @@ class TillRoutes:
             # They may wait for news and take a place for each look alone.
             (cycle.PATH_PULL, Pull, self.desk.pull),
             (PATH_LISTEN, Listen, self.desk.listen),
-            (cycle.PATH_HELLO, Hello, self._in_turn(self.desk.hello)),
-            (cycle.PATH_COMPARE, Compare, self._in_turn(self.desk.compare)),
-            (PATH_DELIVER, Delivery, self._in_turn(self.desk.deliver)),
+            (cycle.PATH_HELLO, Hello, self.desk.hello),
+            (cycle.PATH_COMPARE, Compare, self.desk.compare),
+            (PATH_DELIVER, Delivery, self.desk.deliver),
             (
                 cycle.PATH_COUNTERS,
                 CounterRequest,
@@ -91,22 +94,13 @@ class TillRoutes:
                 ReceiptRequest,
                 self._within(LOOK_UP_WAIT_S_MAX, self.desk.receipt),
             ),
-            (PATH_FORGOTTEN, Forgotten, self._in_turn(self.desk.forget)),
+            (PATH_FORGOTTEN, Forgotten, self.desk.forget),
         )
         sessions = SessionKeys(self.keys.centre.seed())
         return [
             Route(path, TillCall(self, sessions, path, kind, say), methods=["POST"])
             for path, kind, say in calls
         ]
-
-    def _in_turn(self, say: Say) -> Say:
-        """Return a call that no purchase waits for: it goes through the door of the others."""
-
-        async def saying(caller: TillCaller, message: Message) -> Message:
-            async with self.desk.front.others:
-                return await say(caller, message)
-
-        return saying
 
     def _within(self, wait_s_max: float, say: Say) -> Say:
         """Return a call that a customer waits for: it goes through the door of the purchases."""
@@ -130,6 +124,7 @@ class TillCall:
         self._kind = kind
         self._say = say
         self._brings = path in _BRING_RECORDS
+        self._in_turn = path in _IN_TURN
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; nobody is answered who has gone."""
@@ -149,6 +144,9 @@ class TillCall:
         try:
             claim = reply.claim()
             body = await _body_of(receive)
+            door = part.desk.front.others if self._in_turn else None
+            if door is not None:
+                door.turn_away()
             caller = await self._authenticate(claim, body, reply)
             if part.rates is not None:
                 now_ms = part.desk.system.monotonic_ms()
@@ -157,7 +155,8 @@ class TillCall:
             if part.rates and isinstance(message, SnapshotRequest) and message.account_id:
                 now_ms = part.desk.system.monotonic_ms()
                 part.by_number.take(caller.till_id, now_ms=now_ms)
-            said = await self._say(caller, message)
+            async with door or nullcontext():
+                said = await self._say(caller, message)
             if isinstance(message, Hello) and message.offer and isinstance(said, HelloAnswer):
                 said = self._sealed(caller, message.offer, said)
             return reply.answer(200, said)

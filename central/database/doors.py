@@ -24,6 +24,8 @@ AGAIN_S_MIN: Final = 1.0
 AGAIN_S_MAX: Final = 120.0
 AGAIN_PER_S: Final = 200.0
 """So many a second are told to come again: saying no costs a front as much as a short answer."""
+_PACE_SHARE: Final = 0.1
+"""Of an average's last value: some tens of calls are remembered."""
 
 
 class CrowdedError(OverloadedError):
@@ -58,26 +60,60 @@ class ComingAgain:
         return AGAIN_S_MIN + due_s - now_s
 
 
+class _Pace:
+    """How often places become free while others wait for one.
+
+    Attributes:
+        free_s: after so long the next one does, on average; 0 before it is known.
+    """
+
+    def __init__(self) -> None:
+        self.free_s = 0.0
+        self._last_s: float | None = None
+
+    def freed(self, *, others_wait: bool) -> None:
+        """Note that a place became free."""
+        now_s = asyncio.get_running_loop().time()
+        if not others_wait:
+            self.free_s, self._last_s = 0.0, None
+            return
+        if self._last_s is not None:
+            took_s = now_s - self._last_s
+            self.free_s += (took_s - self.free_s) * (_PACE_SHARE if self.free_s else 1)
+        self._last_s = now_s
+
+
 class Door:
     """A bounded number of places and of those who wait for one.
 
-    `async with door:` takes a place for the length of the block, or raises `CrowdedError`.
+    `async with door:` takes a place for the length of the block, or raises `CrowdedError`. Where it
+    counts on its pace nobody waits who would have no place in time, as places became free lately:
+    to wait in vain costs as much as to be served, and the busier a process the longer each takes.
 
     Attributes:
         waiting: how many wait.
         refused: how many were told to come again.
     """
 
-    def __init__(self, *, running_max: int, waiting_max: int, wait_s_max: float) -> None:
+    def __init__(
+        self,
+        *,
+        running_max: int,
+        waiting_max: int,
+        wait_s_max: float,
+        counts_on_pace: bool = False,
+    ) -> None:
         """Make a door.
 
         Args:
             running_max: so many have a place at a time.
             waiting_max: so many wait for one.
             wait_s_max: how long.
+            counts_on_pace: whether fewer wait where places become free too seldom for so many.
         """
         self.waiting = 0
         self.refused = 0
+        self._pace = _Pace() if counts_on_pace else None
         self._waiting_max = waiting_max
         self._wait_s_max = wait_s_max
         self._places = asyncio.Semaphore(running_max)
@@ -91,7 +127,21 @@ class Door:
     @property
     def has_room(self) -> bool:
         """Whether another one may wait."""
+        if self._pace is not None and self.waiting * self._pace.free_s > self._wait_s_max:
+            return False
         return self.waiting < self._waiting_max
+
+    def turn_away(self) -> None:
+        """Turn whoever comes now away where there is neither a place nor room to wait.
+
+        Before anything else is done for a call this costs least.
+
+        Raises:
+            CrowdedError: so it is; says when to come again.
+        """
+        if not (self.is_free or self.has_room):
+            self.refused += 1
+            raise CrowdedError(self._again.after_s())
 
     async def enter(
         self,
@@ -125,6 +175,8 @@ class Door:
 
     def leave(self) -> None:
         """Give the place to whoever has waited longest."""
+        if self._pace is not None:
+            self._pace.freed(others_wait=self.waiting > 0)
         self._places.release()
 
     @asynccontextmanager
@@ -174,6 +226,7 @@ def others_door(connections_max: int) -> Door:
         running_max=max(1, connections_max // 4),
         waiting_max=OTHERS_WAITING_MAX,
         wait_s_max=WAIT_S_MAX,
+        counts_on_pace=True,
     )
 
 

@@ -203,13 +203,13 @@ class TillDesk:
         """Answer a pull that leaves out what the session says."""
         caller.require_session()
         cursor = Cursor(epoch=asked.epoch, transaction=asked.transaction, row=asked.row)
-        is_known = caller.bundle.startswith(asked.bundle.hex()) if asked.bundle else True
-        if not is_known:
+        bundle = self.directory.named(asked.bundle, likely=caller.bundle) if asked.bundle else ""
+        if asked.bundle and not bundle:
             return ListenAnswer(transaction=asked.transaction, row=asked.row, again=True)
         pull = Pull(
             incarnation=caller.incarnation,
             cursor=cursor,
-            bundle=caller.bundle if asked.bundle else "",
+            bundle=bundle,
             bytes_max=PULL_BYTES_DEFAULT,
             seq=asked.seq,
             roster=asked.roster.hex(),

@@ -117,6 +117,31 @@ async def test_what_is_waited_for_before_a_place_counts_as_waiting() -> None:
     assert await waiting
 
 
+async def test_where_places_become_free_too_seldom_nobody_waits_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door(running_max=1, waiting_max=100, wait_s_max=2.0, counts_on_pace=True)
+    now_s = 1_000.0
+    with monkeypatch.context() as clock:
+        clock.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+        assert await door.enter()
+        waiting = [asyncio.create_task(door.enter(wait_s_max=LONG_S)) for _ in range(10)]
+        await turns()
+        door.turn_away()  # nothing is known of its pace
+        for left in range(9, -1, -1):
+            now_s += 0.5
+            door.leave()
+            await turns()
+            assert (door.waiting, door.has_room) == (left, left <= 4 or left == 9)
+            if not door.has_room:
+                with pytest.raises(CrowdedError):
+                    door.turn_away()
+        assert door.refused == 4
+        assert await asyncio.gather(*waiting) == [True] * 10
+        door.leave()
+    assert (door.has_room, await free_places(door)) == (True, 1)
+
+
 # When to come again
 
 

@@ -139,6 +139,22 @@ async def test_a_refused_hello_is_signed_and_named(centre: JoinedCentre) -> None
     assert (await till.hello()).verdict == "ok"
 
 
+async def test_a_hello_without_a_place_costs_no_statement(
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_till(till_id: int) -> None:
+        raise AssertionError(till_id)
+
+    till = await centre.till()
+    front = centre.parts.desk.front
+    front.others = Door(running_max=1, waiting_max=0, wait_s_max=LONG_S)
+    monkeypatch.setattr(front, "find_till", find_till)
+    async with front.others:
+        with pytest.raises(RefusedError, match="overloaded"):
+            await till.hello()
+    assert front.others.refused == 1
+
+
 @pytest.mark.parametrize(
     "call",
     [TillProbe.hello, TillProbe.pull],

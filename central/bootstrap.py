@@ -123,13 +123,10 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
     directory = RuleDirectory(pool, system)
     told = ToldAccounts(pool)
     long_calls = LongCalls()
-    front = TillFront(pool, system, durable)
-    room = WaitingRoom() if room is None else room
-    room.is_behind = front.is_behind
     desk = TillDesk(
         pool, RightsDesk(pool, system, keys.centre, rights), counters, system, ingested, directory,
-        front,
-        room,
+        TillFront(pool, system, durable),
+        WaitingRoom() if room is None else room,
         LineReader(pool, library, told),
         told,
     )  # fmt: skip

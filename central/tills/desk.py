@@ -117,6 +117,10 @@ class TillDesk:
     lines: LineReader | None = None
     told: ToldAccounts | None = None
 
+    def __post_init__(self) -> None:
+        """Let those who wait be told of news no faster than they come back."""
+        self.room.is_behind = self.front.is_behind
+
     async def hello(self, caller: TillCaller, hello: Hello) -> HelloAnswer:
         """Compare streams and open a new session; a verified one gets its risk budget."""
         session = self.system.random_bytes(16)

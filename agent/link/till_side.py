@@ -1,7 +1,6 @@
 """The till's half of the conversation with the centre, over its journal and cache."""
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 import structlog
@@ -51,9 +50,6 @@ from sync.signing import NO_SESSION, check_message
 
 log = structlog.get_logger()
 
-TELLS_WITHIN_MS: Final = 1_200_000
-"""Which rules a till has is told within this, each till at a moment of its own."""
-
 
 class Whole(msgspec.Struct, frozen=True):
     """Accounts to be told whole: what is here of them is not what the centre's change is about."""
@@ -74,7 +70,6 @@ class JournalTillSide:
         self.hold_s = 0
         self._asks_told = 0
         self._address_told = ""
-        self._tells_at_ms: int | None = None
         self._told_whole: frozenset[int] = frozenset()
         self._till = till
         self._software = software
@@ -100,7 +95,6 @@ class JournalTillSide:
         cancel_abandoned(till)
         self._asks_told = till.journal.courier.made()
         self._address_told = till.bus_address
-        self._tells_at_ms = None
         head = till.journal.stream.head()
         return Hello(
             incarnation=head.incarnation,
@@ -216,26 +210,11 @@ class JournalTillSide:
     def wants_hello(self) -> bool:
         """Say whether anything that a HELLO brings home or counts anew has changed since the last.
 
-        Points were spent without the centre, or asked for by courier (design: sync 4.9, 4.13), or
-        something is to be told of the rules.
+        Points were spent without the centre, or asked for by courier (design: sync 4.9, 4.13).
         """
         journal = self._till.journal
         spent = journal.rights.limits.is_used() or journal.courier.made() != self._asks_told
-        return spent or self._tells_of_rules()
-
-    def _tells_of_rules(self) -> bool:
-        """Say whether it is time to tell how the rules stand.
-
-        A release comes to all tills in one moment. If each then said HELLO, the dearest call there
-        is, most would be turned away, for minutes, and have no session until they are heard.
-        """
-        books, now_ms = self._till.books, self._till.system.monotonic_ms()
-        if not books.has_news():
-            self._tells_at_ms = None
-            return False
-        if self._tells_at_ms is None:
-            self._tells_at_ms = now_ms + int(TELLS_WITHIN_MS * self._till.system.jitter())
-        return books.has_urgent_news() or now_ms >= self._tells_at_ms
+        return spent or self._till.books.has_news()
 
     def has_moved(self) -> bool:
         """Say whether siblings would look for this till where it is not: a HELLO tells them."""

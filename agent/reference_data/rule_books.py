@@ -376,18 +376,6 @@ class RuleBooks:
         """Say whether a guard would learn something from a HELLO now."""
         return self._news() != self._told
 
-    def has_urgent_news(self) -> bool:
-        """Say whether of that something cannot wait.
-
-        That is what guards halt a release for; and that a release waits here, as only then a halt
-        of what is in force below it reaches this till.
-        """
-        refused, bundle, *counts = self._news()
-        told_refused, told_bundle, *told = self._told
-        before = told if bundle == told_bundle else [0, 0]
-        waits = bundle != told_bundle and self._waiting is not None
-        return waits or refused not in ("", told_refused) or counts != before
-
     def _news(self) -> tuple[str, str, int, int]:
         counts = self._counts
         return self._refused[0], self.newest_bundle(), counts.slow, counts.dropped

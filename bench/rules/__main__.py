@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agent.link.till_side import TELLS_WITHIN_MS
 from bench import centre_file
 from bench.engine.timing import percentile
 from bench.rules.front import Front, enrol, opened_front
@@ -42,18 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--offers", type=int, default=OFFERS)
     parser.add_argument("--products", type=int, default=20_000)
     parser.add_argument(
-        "--said-within-s", type=float, default=TELLS_WITHIN_MS / 1000, metavar="S",
-        help="within this each till says by HELLO that it has them; 0 = at once [%(default)g]",
-    )  # fmt: skip
-    parser.add_argument(
         "--saying-s", type=float, default=60.0, metavar="S",
-        help="so long of that is measured [%(default)g]",
+        help="so long is measured on, while they say by HELLO that they have them [%(default)g]",
     )  # fmt: skip
     known = centre_file.REPORT
     parser.add_argument("--json", type=Path, default=known, metavar="PATH", help=f"[{known}]")
     options = parser.parse_args(arguments)
-    is_quick = options.tills < TILLS or options.offers < OFFERS or not options.said_within_s
-    run = centre_file.begin_run(quick=is_quick)
+    run = centre_file.begin_run(quick=options.tills < TILLS or options.offers < OFFERS)
     with TemporaryDirectory(prefix="tillside-rules-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user where this is root
         found = asyncio.run(measure(options, Path(folder)))
@@ -67,7 +61,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
     before = rules(options.offers, options.products)
     async with opened_front(folder, before, options.stores) as front:
         seller, *tills = [
-            TillSession(front.centre.app, till, front.base, options.said_within_s)
+            TillSession(front.centre.app, till, front.base)
             for till in await enrol(front, options.tills + 1, options.stores)
         ]
         file = await front.signed(with_one_changed(before))
@@ -85,7 +79,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
         saying_ended_s = time.perf_counter()
         said = [each.greeted_at_s for each in tills if each.greeted_at_s]
         assert all(each.delta is not None for each in tills), "a till was told of no delta"
-        await _end(living, tills)
+        await _end(living)
         _verify(front, tills, canonical_bytes(encode(before)))
         whole_bytes = await _whole_bytes(front, release.version)
     had_s = [each.had_at_s - begun_s for each in tills]
@@ -129,11 +123,10 @@ async def _asked_while(
     return took_s
 
 
-async def _end(living: Sequence[asyncio.Task[None]], tills: Sequence[TillSession]) -> None:
-    waits = [each.waits_on for each in tills if each.waits_on is not None]
-    for each in (*living, *waits):
+async def _end(living: Sequence[asyncio.Task[None]]) -> None:
+    for each in living:
         each.cancel()
-    await asyncio.gather(*living, *waits, return_exceptions=True)
+    await asyncio.gather(*living, return_exceptions=True)
 
 
 def _in_ms(seconds: float) -> float:

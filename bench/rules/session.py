@@ -15,10 +15,10 @@ from bench.rules.front import HOLD_S, INCARNATION, SESSION, Answer, Enrolled, as
 from sync.blobs import delta_file
 from sync.chain import first_link
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
-from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_SNAPSHOT
-from sync.limits import MESSAGE_BYTES_MAX, PULL_BYTES_DEFAULT
+from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT
+from sync.limits import MESSAGE_BYTES_MAX
 from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
-from sync.messages import Cursor, Hello, HelloAnswer, Pull, PullAnswer, SnapshotRequest
+from sync.messages import Cursor, Hello, HelloAnswer, PullAnswer, SnapshotRequest
 from sync.packing import unpack_sent
 from sync.patches import apply_patch
 from sync.rule_messages import Delta, RulesReport
@@ -44,10 +44,8 @@ class TillSession:
 
     Attributes:
         has: hash of the bundle it calculates with, hexadecimal.
-        says_within_s: so long after that, at most, a HELLO says so.
         had_at_s: when the last byte of the delta was here; 0 before.
         greeted_at_s: when the centre had heard, by a HELLO, that the till has the rules; 0 before.
-        waits_on: the request that waits meanwhile, and after that.
         told, got: the two answers.
         came_again: how often the front had too much to do.
         bytes_all: of both exchanges that the release caused, heads and bodies: the answer to the
@@ -57,10 +55,8 @@ class TillSession:
     app: Starlette
     till: Enrolled
     has: str
-    says_within_s: float
     had_at_s: float = 0.0
     greeted_at_s: float = 0.0
-    waits_on: asyncio.Task[None] | None = None
     told: Answer | None = None
     got: Answer | None = None
     delta: Delta | None = None
@@ -72,7 +68,7 @@ class TillSession:
     _told_nonce: bytes = b""
 
     async def live(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Wait for rules, fetch them, say so some time later, and wait for the next."""
+        """Wait for rules, fetch them, say so, and wait for the next."""
         self.told = await self._in_time(self._listen)
         self._told_nonce = self._nonce
         answer = self._answer()
@@ -87,18 +83,9 @@ class TillSession:
         self.bytes_all = self.told.head_bytes + len(self.told.body) + head
         self.bytes_all += self.got.head_bytes + len(self.got.body)
         self.has, self._version = answer.manifest.bundle, answer.manifest.version
-        self.waits_on = asyncio.create_task(self._wait_on())
-        await asyncio.sleep(self.says_within_s * _jitter.random())
         await self._greet()
         self.greeted_at_s = clock()
-        await self.waits_on  # the centre ends what waits in a session that is over
-        self.waits_on = asyncio.create_task(self._wait_on())
-
-    async def _wait_on(self) -> None:
-        """Wait for news; of what no HELLO has said the centre wants to be told in full."""
-        answer = await self._in_time(self._listen)
-        if answer.status == HTTPStatus.OK and self._short(answer).again:
-            await self._in_time(self._pull)
+        await self._in_time(self._listen)
 
     async def _greet(self) -> None:
         """Begin a session, with what the till says of its rules."""
@@ -134,14 +121,6 @@ class TillSession:
         )  # fmt: skip
         return await self._send(PATH_LISTEN, encode(asked))
 
-    async def _pull(self) -> Answer:
-        asked = Pull(
-            incarnation=INCARNATION, cursor=Cursor(epoch=1), bundle=self.has,
-            bytes_max=PULL_BYTES_DEFAULT, roster=self.till.roster.hex(), wait_s=HOLD_S,
-            rules=(0, self._version),
-        )  # fmt: skip
-        return await self._send(PATH_PULL, encode(asked))
-
     async def ask_account(self, card: bytes) -> float:
         """Ask for the account of a card as a till does in a sale; returns how long it took.
 
@@ -174,15 +153,11 @@ class TillSession:
 
     def _answer(self) -> PullAnswer:
         assert self.told is not None
-        short = self._short(self.told)
+        plain = decompress(self.told.body, self.told.headers.get("tillside-encoding", ""))
+        short = decode(ListenAnswer, plain)
         if not short.rest:
             return PullAnswer(cursor=Cursor(), applied_through=0, more=False)
         return decode(PullAnswer, unpack_sent(short.rest, bytes_max=MESSAGE_BYTES_MAX))
-
-    @staticmethod
-    def _short(answer: Answer) -> ListenAnswer:
-        plain = decompress(answer.body, answer.headers.get("tillside-encoding", ""))
-        return decode(ListenAnswer, plain)
 
     def verify(self, *, centre: bytes, rules: bytes, base: bytes | None) -> None:
         """Check everything a till checks before it takes the rules.

@@ -57,11 +57,6 @@ class Gathering(Generic[Q, A]):
         self._flushes: set[asyncio.Task[None]] = set()
         self._again = ComingAgain()
 
-    @property
-    def waiting(self) -> int:
-        """How many questions wait for a flush."""
-        return len(self._waiting)
-
     async def ask(self, question: Q) -> A:
         """Return the answer, when everything it says is committed.
 

@@ -139,15 +139,6 @@ class RuleDirectory:
             raise
         return True
 
-    def named(self, name: bytes, *, likely: str) -> str:
-        """Return the bundle that a short name stands for, hexadecimal; empty if there is none.
-
-        Args:
-            likely: looked at first, before those of the releases there are.
-        """
-        bundles = (likely, *(each.bundle for each in self._known.manifests.values()))
-        return next((each for each in bundles if each.startswith(name.hex())), "")
-
     def roots_after(self, version: int) -> tuple[bytes, ...]:
         """Return the root documents that follow the one a till trusts."""
         known = self._known

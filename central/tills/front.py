@@ -6,7 +6,6 @@ commits does not depend on how many tills ask in the same moment (design: stack 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import asyncpg
 
@@ -22,7 +21,6 @@ from central.tills.snapshots import Shown, read_spread, read_together
 from sync.messages import Push, PushAnswer, SnapshotAnswer
 
 _SQL = load_queries("central.tills", "queries.sql")
-_BEHIND: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +57,6 @@ class TillFront:
         )
         self._is_spread: bool | None = None
         self._cards: Gathering[Shown, SnapshotAnswer] = Gathering(self._tell)
-
-    def is_behind(self) -> bool:
-        """Say whether calls wait to be known from whom they are: who asks now waits behind them."""
-        return self._tills.waiting > _BEHIND
 
     async def find_till(self, till_id: int) -> asyncpg.Record | None:
         """Return a till's row with its key and session, as it is now.

@@ -7,7 +7,7 @@ state travels by the pull, never by the wake (design: sync 4.5).
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,8 +21,6 @@ CLOSED: Final = "closed"
 """Nobody hears news any more; the database may have just come back, so no statement is spent."""
 WOKEN_A_TURN: Final = 8
 """Of many that are woken, so many in each turn of the event loop."""
-_BEHIND_S: Final = 0.005
-"""While the process is behind one in so long: whoever is told something comes back at once."""
 HELD_MAX: Final = 100_000
 """Pulls one process keeps waiting; whoever comes beyond that is answered at once."""
 
@@ -87,12 +85,10 @@ class WaitingRoom:
 
     Attributes:
         hold_s_max: the longest a pull waits, as tills are told; 0 = none ever does.
-        is_behind: whether those who ask wait for others already.
     """
 
     def __init__(self, *, hold_s_max: int = 0) -> None:
         self.hold_s_max = hold_s_max
-        self.is_behind: Callable[[], bool] = lambda: False
         self._is_open = False
         self._seats: dict[int, Seat] = {}
         self._stores: dict[str, set[int]] = {}
@@ -178,15 +174,9 @@ class WaitingRoom:
             self._wake_some()
 
     def _wake_some(self) -> None:
-        is_behind = self.is_behind()
-        for _ in range(min(1 if is_behind else WOKEN_A_TURN, len(self._in_turn))):
+        for _ in range(min(WOKEN_A_TURN, len(self._in_turn))):
             seat, topic = self._in_turn.popitem(last=False)
             seat.wake(topic)
         self._is_waking = bool(self._in_turn)
-        if not self._is_waking:
-            return
-        loop = asyncio.get_running_loop()
-        if is_behind:
-            loop.call_later(_BEHIND_S, self._wake_some)
-        else:
-            loop.call_soon(self._wake_some)
+        if self._is_waking:
+            asyncio.get_running_loop().call_soon(self._wake_some)

@@ -10,7 +10,6 @@ import zstandard
 from structlog.testing import capture_logs
 
 from agent.journal.rule_trust import Trust
-from agent.link.till_side import TELLS_WITHIN_MS
 from agent.reference_data.activation import is_due
 from agent.reference_data.rule_age import HARD_MS, SOFT_MS
 from agent.reference_data.rule_books import BundleRefusedError
@@ -35,7 +34,6 @@ from tests.support.till import (
     STRANGER_KEY,
     FakeCentre,
     JoinedTill,
-    SetSystem,
     receipt,
     signed_bundle,
     signed_manifest,
@@ -425,43 +423,6 @@ def test_the_centre_is_told_what_was_refused_and_why(ruled: JoinedTill, centre: 
     assert (report.refused, report.version) == (hash_of(broken), 3)
     assert "'ten'" in report.why
     assert not ruled.till.books.has_news()
-
-
-def test_which_rules_a_till_has_is_told_within_a_while_at_a_moment_of_its_own(
-    ruled: JoinedTill, system: SetSystem
-) -> None:
-    for rules in (NEWER, builders.bundle(POINTS, version=9)):
-        ruled.side.hello()
-        assert not ruled.side.wants_hello()
-        ruled.take_rules(rules)
-        assert not ruled.side.wants_hello()
-        system.let_pass(TELLS_WITHIN_MS // 2 - 1)
-        assert not ruled.side.wants_hello()
-        system.let_pass(1)
-        assert ruled.side.wants_hello()
-
-
-def test_what_guards_halt_a_release_for_is_told_at_once(
-    ruled: JoinedTill, centre: FakeCentre
-) -> None:
-    key = "01957e3c-9a42-7c11-8d22-3e4f5a6b7c8d"
-    ruled.update(receipt(), key)
-    ruled.receipts.cancel(key)
-    assert ruled.side.wants_hello()
-    ruled.side.hello()
-    ruled.take_rules(NEWER)  # what was counted under the one before says nothing of this
-    assert not ruled.side.wants_hello()
-    centre.publishes(builders.bundle(offer("ten"), offer("ten"), version=9))
-    with capture_logs():
-        ruled.talk()
-    assert ruled.side.wants_hello()
-
-
-def test_that_a_release_waits_here_is_told_at_once(ruled: JoinedTill) -> None:
-    ruled.side.hello()
-    late = waiting(NEWER, version=4, activate_at="2025-03-05T13:00:00")
-    ruled.till.books.take(*late, IDENTITY.place)
-    assert ruled.side.wants_hello()
 
 
 def test_totals_and_receipts_given_up_are_counted_by_bundle(ruled: JoinedTill) -> None:

@@ -19,7 +19,7 @@ def test_a_small_measurement_tells_every_till_and_keeps_others_figures(tmp_path:
     report = tmp_path / "centre.json"
     report.write_text('{"purchases_per_s": 7}')
     sizes = ("--tills", "12", "--stores", "3", "--offers", "300", "--products", "600")
-    saying = ("--said-within-s", "0.5", "--saying-s", "1")
+    saying = ("--saying-s", "1")
     assert main([*sizes, *saying, "--json", str(report)]) == 0
     found = json.loads(report.read_text())
     assert (found["purchases_per_s"], found["publish_tills"]) == (7, 12)

@@ -12,7 +12,6 @@ from agent.link.telling import Telling
 from agent.link.till_side import Whole
 from agent.till_service.identify import identify
 from agent.till_service.presenting import Presented
-from central.rules.directory import RuleDirectory
 from sync.cycle import PATH_AUTHORISE, PATH_PUSH, Ask, Fetch
 from sync.line_form import form_of
 from sync.lines import PATH_LINES, PROOF_BYTES, Forms, Lines, LinesAnswer, pack_forms
@@ -399,20 +398,13 @@ async def test_an_account_is_asked_for_whole_until_it_is_stored(till: Watched) -
     after.close()
 
 
-async def listened_unknown(till: Watched) -> tuple[ListenAnswer, PullAnswer]:
-    """Ask where the centre does not know the bundle by its short name."""
-    with pytest.MonkeyPatch.context() as forgetting:
-        forgetting.setattr(RuleDirectory, "named", lambda *_, **__: "")
-        answer, meant = await till.listen()
-    assert isinstance(answer, ListenAnswer)
-    return answer, meant
-
-
 async def test_an_account_is_still_asked_for_where_the_centre_does_not_know_a_name(
-    till: Watched,
+    centre: JoinedCentre, till: Watched
 ) -> None:
     till.joined.till.cache.put_value("whole", Whole((7,)))
-    answer, _ = await listened_unknown(till)
+    await centre.pool.execute("update till set bundle = 'another'")
+    answer, _ = await till.listen()
+    assert isinstance(answer, ListenAnswer)
     assert answer.again
     # It pulls, as it is told to; what that brings goes on from the cursor, past the change.
     await till.talk()
@@ -420,19 +412,12 @@ async def test_an_account_is_still_asked_for_where_the_centre_does_not_know_a_na
     assert {row.snapshot.account_id for row in meant.accounts} == {7}
 
 
-async def test_a_bundle_of_a_release_is_known_by_its_short_name_before_a_hello_names_it(
+async def test_a_bundle_the_centre_has_not_heard_of_is_told_by_its_whole_name(
     centre: JoinedCentre, till: Watched
 ) -> None:
     await centre.pool.execute("update till set bundle = 'another'")
-    answer, _ = await till.listen()
+    answer, meant = await till.listen()
     assert isinstance(answer, ListenAnswer)
-    assert not answer.again
-
-
-async def test_a_bundle_the_centre_has_not_heard_of_is_told_by_its_whole_name(
-    till: Watched,
-) -> None:
-    answer, meant = await listened_unknown(till)
     assert answer.again
     assert meant.more  # so the till pulls with whole names
 

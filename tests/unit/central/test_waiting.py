@@ -251,20 +251,6 @@ async def test_of_very_many_some_are_woken_in_each_turn_of_the_loop_in_their_ord
         await until(lambda: woken(seats) == CROWD)
 
 
-async def test_while_the_process_is_behind_fewer_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    with crowd() as (room, seats):
-        room.is_behind = lambda: True
-        with monkeypatch.context() as clock:
-            clock.setattr(asyncio.get_running_loop(), "time", lambda: 1_000.0)
-            room.wake_all(RULES)
-            for _ in range(20):
-                await asyncio.sleep(0)
-            assert woken(seats) == woken(seats[:1]) == 1
-        await until(lambda: woken(seats) > 1)
-        room.is_behind = lambda: False
-        await until(lambda: woken(seats) == CROWD)
-
-
 async def test_a_second_wake_keeps_the_places_of_the_first_and_neither_is_quicker() -> None:
     with crowd() as (room, seats):
         room.wake_all(RULES)

@@ -91,7 +91,8 @@ async def test_a_sale_is_told_beside_the_pull_that_waits(
         await at_work.thread.run(joined.complete, receipt(), 1_000)
         at_work.link.tell()
         head = joined.till.journal.stream.head
-        async with asyncio.timeout(20):  # on the till's thread: no two use a connection at a time
+        async with asyncio.timeout(20):
+            # No two threads use a connection at a time, so the till's own is asked
             while (await at_work.thread.run(head)).acked_seq != 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         assert head().seq == 2

@@ -26,6 +26,7 @@ from sync.messages import (
     Push,
     PushAnswer,
 )
+from sync.reporting import PATH_REPORT, Report, ReportAnswer
 
 PATH_HELLO = "/v1/till/hello"
 PATH_PUSH = "/v1/till/push"
@@ -113,6 +114,14 @@ class TillSide(Protocol):
         """Forget the customers told, then keep the number."""
         ...
 
+    def report(self) -> Report | None:
+        """Say how the rules stand here, if the centre is to hear of it before the next HELLO."""
+        ...
+
+    def report_kept(self, said: Report) -> None:
+        """Remember what the centre has heard."""
+        ...
+
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         """Return the next piece of an announced bundle that is not here yet."""
         ...
@@ -154,6 +163,14 @@ def compare_streams(till: TillSide) -> Conversation:
 def tell(till: TillSide) -> Conversation:
     """Bring the centre what it does not have; what it has to say comes with the pull it holds."""
     yield from _push_all(till)
+
+
+def report(till: TillSide) -> Conversation:
+    """Say how the rules stand, in the session there is."""
+    if said := till.report():
+        answer = yield Ask(PATH_REPORT, said, ReportAnswer)
+        assert isinstance(answer, ReportAnswer)
+        till.report_kept(said)
 
 
 def hear(till: TillSide, answer: PullAnswer) -> Conversation:

@@ -6,6 +6,7 @@ SyncError
 ├─ SignatureError          the sender is not who it says; final
 ├─ LinkError               no answer; try again by the schedule
 │  └─ BusyError            the centre asks to wait; carries the delay
+│     └─ CrowdedError      it has no place for the request, and did nothing for it
 ├─ RestartsError           the till's stream began anew too often; carries the delay
 └─ RefusedError            the centre answered with a named refusal; carries its code
 """
@@ -37,6 +38,10 @@ class BusyError(LinkError):
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"the centre asks to wait {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
+
+
+class CrowdedError(BusyError):
+    """The centre has no place for the request now and did nothing for it: nothing is in doubt."""
 
 
 class RestartsError(SyncError):

@@ -98,6 +98,7 @@ class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
         erasures: newest number there is, for a till that says how far it has forgotten.
         sealed: the session's key, for the till's offer; empty = requests are to be signed.
         moulds: it reads lines that are packed so (`sync.moulds`).
+        reports: it hears of rules between two HELLOs (`sync.reporting`).
         quarantined: two machines run as this till; no rights until somebody has looked.
         mark_waits: `durable_seq` waits for copies of the centre's database; answers that do not
             tell it leave it where it is. Otherwise it goes with what is acknowledged.
@@ -123,6 +124,7 @@ class HelloAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
     moulds: bool = False
     quarantined: bool = False
     mark_waits: bool = False
+    reports: bool = False
 
 
 class Push(Message, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from sync.cycle import PATH_BUNDLE, PATH_ENROL, Ask, Fetch
 from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.errors import (
     BusyError,
+    CrowdedError,
     LinkError,
     MalformedMessageError,
     RefusedError,
@@ -63,6 +64,7 @@ _PLAIN = frozenset({PATH_LINES, PATH_LISTEN, PATH_FRESH, PATH_POINTS})
 _OK = 200
 _PARTIAL = 206
 _BUSY = frozenset({429, 503})
+_CROWDED = frozenset({"overloaded", "too_many_requests"})
 _GATEWAY = frozenset({500, 502, 504})
 # A packaged Python looks where the machine it was built on has them.
 _AUTHORITIES = (
@@ -106,6 +108,7 @@ class CentralClient:
             LinkError: no answer in time, or none that a centre would give (a captive portal,
                 a gateway).
             BusyError: the centre asks to wait.
+            CrowdedError: so it does, and did nothing for the request.
             RefusedError: the centre refused by name.
             SignatureError: the answer is not signed by the centre.
         """
@@ -333,11 +336,13 @@ def _signature_of(response: httpx.Response) -> bytes:
 
 
 def _body_or_refusal(response: httpx.Response) -> bytes:
-    if response.status_code in _BUSY:
-        raise BusyError(_retry_after_s(response))
     if response.status_code in _GATEWAY:
         raise LinkError(f"the centre answered with status {response.status_code}")
     body = decompress(response.content, response.headers.get("tillside-encoding", ""))
+    if response.status_code in _BUSY:
+        why = _refusal(body, response.status_code)
+        is_crowded = isinstance(why, RefusedError) and why.code in _CROWDED
+        raise (CrowdedError if is_crowded else BusyError)(_retry_after_s(response))
     if response.status_code != _OK:
         raise _refusal(body, response.status_code)
     return body

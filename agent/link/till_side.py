@@ -45,6 +45,7 @@ from sync.messages import (
 )
 from sync.push_pace import PushPace
 from sync.records import GrantInRecord, GrantReturnRecord
+from sync.reporting import Report
 from sync.short_grants import Holder
 from sync.signing import NO_SESSION, check_message
 
@@ -71,6 +72,8 @@ class JournalTillSide:
         self._asks_told = 0
         self._address_told = ""
         self._told_whole: frozenset[int] = frozenset()
+        self._takes_reports = False
+        self._reports = 0
         self._till = till
         self._software = software
         self._fetching = RuleFetching(till)
@@ -90,6 +93,7 @@ class JournalTillSide:
         if rest_s := self._restarts.rest_s(till.system.monotonic_ms()):
             raise RestartsError(rest_s)
         till.session = NO_SESSION
+        self._reports = 0
         till.neighbours.requests.close_all()
         till.clock.asking()
         cancel_abandoned(till)
@@ -125,6 +129,7 @@ class JournalTillSide:
         self.hold_s = answer.hold_s
         till.takes_lines = answer.lines
         till.takes_moulds = answer.moulds
+        self._takes_reports = answer.reports
         self._telling.greeted(answer)
         self._follow(answer.roots)
         self._forgetting.hear_hello(answer.erasures)
@@ -210,11 +215,12 @@ class JournalTillSide:
     def wants_hello(self) -> bool:
         """Say whether anything that a HELLO brings home or counts anew has changed since the last.
 
-        Points were spent without the centre, or asked for by courier (design: sync 4.9, 4.13).
+        Points were spent without the centre, or asked for by courier (design: sync 4.9, 4.13). Of
+        rules only a centre hears by HELLO that takes no reports.
         """
         journal = self._till.journal
         spent = journal.rights.limits.is_used() or journal.courier.made() != self._asks_told
-        return spent or self._till.books.has_news()
+        return spent or (self._till.books.has_news() and not self._takes_reports)
 
     def has_moved(self) -> bool:
         """Say whether siblings would look for this till where it is not: a HELLO tells them."""
@@ -239,6 +245,10 @@ class JournalTillSide:
     def as_lines(self, push: Push) -> Lines | None:
         """Return a live batch packed against what the centre has."""
         return self._telling.as_lines(push)
+
+    def turned_away(self) -> None:
+        """Note that the centre had no place for a request: that says nothing of the line."""
+        self._pace.end(0)
 
     def lines_answered(self, push: Push, answer: LinesAnswer) -> PushAnswer | None:
         """Return what the centre has; a centre that got something else is told plainer for now."""
@@ -431,6 +441,22 @@ class JournalTillSide:
     def forgotten_answered(self, answer: ForgottenAnswer) -> None:
         """Forget the customers told, then keep the number."""
         self._forgetting.take(answer)
+
+    def has_report(self) -> bool:
+        """Say whether the centre would learn something of the rules here, and takes it so."""
+        return self._takes_reports and self.has_session() and self._till.books.has_news()
+
+    def report(self) -> Report | None:
+        """Say how the rules stand here, if the centre is to hear of it before the next HELLO."""
+        books = self._till.books
+        if not self.has_report():
+            return None
+        self._reports += 1
+        return Report(number=self._reports, bundle=books.active.bundle_hash, rules=books.now())
+
+    def report_kept(self, said: Report) -> None:
+        """Remember what the centre has heard."""
+        self._till.books.report_kept(said.bundle, said.rules)
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         """Return the delta to the announced bundle, or the next piece that is not here yet."""

@@ -1,7 +1,8 @@
 """Keeps till and centre in step: one conversation after the other, never in the way of a sale."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -16,8 +17,20 @@ from agent.neighbours.delivering import deliver
 from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.till import Till
 from agent.till_thread import TillThread
-from sync.cycle import Ask, Conversation, Fetch, compare_streams, converse, hear, tell
-from sync.errors import BusyError, LinkError, RestartsError, SyncError
+from sync.cycle import (
+    PATH_HELLO,
+    PATH_PUSH,
+    Ask,
+    Conversation,
+    Fetch,
+    compare_streams,
+    converse,
+    hear,
+    report,
+    tell,
+)
+from sync.errors import BusyError, CrowdedError, LinkError, RestartsError, SyncError
+from sync.lines import PATH_LINES
 from sync.messages import Message, PullAnswer
 from sync.neighbours import HEARTBEAT_MS
 from sync.retry_schedule import retry_delay_s
@@ -27,6 +40,8 @@ log = structlog.get_logger()
 
 _RULES_LOOK_S = HEARTBEAT_MS / 1000
 """While rules are left to siblings, or rest: so often it is asked whether they still do."""
+_LINKS = frozenset({PATH_HELLO, PATH_PUSH, PATH_LINES})
+"""Without an answer to these the till is without its centre: siblings keep copies for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,14 @@ class LinkWorker:
         self._must_talk = False
         self._greeted_ms = 0
         self._hello_at_ms = 0
+        self._tell_at_ms: int | None = None
+        """When a push that was turned away is tried again."""
+        self._report_at_ms = 0
+        self._report_waits = False
+        """A report was turned away."""
+        self._pull_at_ms = 0
+        self._is_sure = False
+        """The next conversation is for no doubt: it needs no HELLO but one that is due."""
         self.conversations = 0
         self.last_contact_ms: int | None = None
         self.last_error = ""
@@ -150,7 +173,7 @@ class LinkWorker:
                 if self._rests():
                     break
         except BusyError as error:
-            await self._sleep(error.retry_after_s * (1 + self._till.system.jitter()))
+            await self._sleep(self._come_again_s(error))
             return True
         except (SyncError, JournalUnavailableError):
             return True  # the conversation finds out what is wrong, and how long to wait
@@ -163,15 +186,29 @@ class LinkWorker:
     async def _hear(self, wait_s: int) -> bool:
         """Ask once and wait for the answer; records are pushed beside it meanwhile.
 
+        A centre that has no place for it is asked again when it says.
+
         Returns:
             Whether another pull may wait now; else a conversation is due.
         """
-        session, began_ms = self._till.session, self._till.system.monotonic_ms()
-        held = asyncio.create_task(self._pull_held(wait_s), name="held pull")
-        held.add_done_callback(lambda _: self._wake.set())
+        try:
+            return await self._wait_for_news(wait_s)
+        except CrowdedError as error:
+            if self._till.session == NO_SESSION:
+                raise  # it was a HELLO
+            self._pull_at_ms = self._again_at_ms(error)
+            self._wake.set()  # what came before is told meanwhile
+            return True
+
+    async def _wait_for_news(self, wait_s: int) -> bool:
+        session, now_ms = self._till.session, self._till.system.monotonic_ms()
+        rest_ms = max(0, self._pull_at_ms - now_ms)
+        most_s = rest_ms / 1000 + wait_s + self._settings.request_timeout_s
+        held = asyncio.create_task(self._pull_held(wait_s, rest_ms / 1000), name="held pull")
+        held.add_done_callback(self._wake_of)
         try:
             while not held.done():
-                await self._sleep(wait_s + self._settings.request_timeout_s)
+                await self._sleep(self._until_told_s(most_s))
                 if held.done():
                     break
                 if self._must_talk:
@@ -179,24 +216,27 @@ class LinkWorker:
                 if await self._hello_is_due():
                     await self._compare_streams()
                     return True
-                await self._drive(tell(self._side))
+                await self._tell()
                 if self._till.session != session:
                     return False
-            waited_s = (self._till.system.monotonic_ms() - began_ms) / 1000
-            return await self._heard_of(held, wait_s, waited_s)
+            waited_ms = self._till.system.monotonic_ms() - now_ms - rest_ms
+            return await self._heard_of(held, wait_s, max(0, waited_ms) / 1000)
         finally:
+            held.remove_done_callback(self._wake_of)  # whoever waits next is not to be woken by it
             held.cancel()
             await asyncio.gather(held, return_exceptions=True)
 
+    def _wake_of(self, _: asyncio.Task[PullAnswer]) -> None:
+        self._wake.set()
+
     async def _heard_of(self, held: asyncio.Task[PullAnswer], wait_s: int, waited_s: float) -> bool:
         try:
-            answer = held.result()
+            with self._watched():
+                answer = held.result()
+        except CrowdedError:
+            raise
         except LinkError:
             self._must_rest = not self._holding.broke(waited_s, wait_s)
-            self._in_doubt(is_down=True)
-            raise
-        except SyncError:
-            self._in_doubt(is_down=False)
             raise
         self._side.brought_news = False
         await self._drive(hear(self._side, answer))
@@ -204,6 +244,8 @@ class LinkWorker:
         self._must_rest = not self._holding.answered(waited_s, wait_s, brought_news=news)
         if await self._hello_is_due():
             await self._compare_streams()
+        else:
+            await self._tell()
         return True
 
     async def _compare_streams(self) -> None:
@@ -215,7 +257,50 @@ class LinkWorker:
         self._greeted_ms = at_ms
         self._hello_at_ms = at_ms + int(self._settings.hello_interval_s * 1000)
 
-    async def _pull_held(self, wait_s: int) -> PullAnswer:
+    async def _tell(self) -> None:
+        """Bring records, and how the rules stand; what there is no place for is told in its time.
+
+        A pull that waits is not given up for it.
+        """
+        if self._tell_at_ms is None or self._till.system.monotonic_ms() >= self._tell_at_ms:
+            self._tell_at_ms = None
+            try:
+                await self._drive(tell(self._side))
+            except CrowdedError:
+                if self._till.session == NO_SESSION:
+                    raise  # it was a HELLO
+        await self._report()
+
+    async def _report(self) -> None:
+        now_ms = self._till.system.monotonic_ms()
+        if now_ms < self._report_at_ms:
+            return
+        self._report_waits = False
+        if not await self._thread.run(self._side.has_report):
+            return
+        self._report_at_ms = now_ms + int(self._settings.hello_interval_s * 1000)
+        try:
+            with self._watched():
+                await self._thread.drive(report(self._side), self._answer)
+        except CrowdedError as error:
+            self._report_at_ms, self._report_waits = self._again_at_ms(error), True
+
+    def _until_told_s(self, most_s: float) -> float:
+        """Return how long to wait at most: less where something is to be told again."""
+        now_ms = self._till.system.monotonic_ms()
+        for at_ms in (self._tell_at_ms, self._report_at_ms if self._report_waits else None):
+            if at_ms is not None:
+                most_s = min(most_s, max(0, at_ms - now_ms) / 1000)
+        return most_s
+
+    def _again_at_ms(self, error: BusyError) -> int:
+        return self._till.system.monotonic_ms() + int(self._come_again_s(error) * 1000)
+
+    def _come_again_s(self, error: BusyError | RestartsError) -> float:
+        return error.retry_after_s * (1 + self._till.system.jitter())
+
+    async def _pull_held(self, wait_s: int, rest_s: float) -> PullAnswer:
+        await asyncio.sleep(rest_s)
         ask = await self._thread.run(self._side.listen, wait_s)
         timeout_s = wait_s + self._settings.request_timeout_s
         answer = await self._client.ask(ask, session=self._till.session, timeout_s=timeout_s)
@@ -239,23 +324,52 @@ class LinkWorker:
 
     async def _talk(self) -> None:
         now_ms = self._till.system.monotonic_ms()
-        # Of two machines of one till each ends the other's session.
-        is_over = self._till.session == NO_SESSION or self._till.quarantined
-        greet = is_over or now_ms >= self._hello_at_ms or self._side.has_moved()
+        greet = await self._is_to_greet(now_ms)
         self._must_talk = False
         self._side.brought_news = False
-        await self._drive(converse(self._side, greet=greet))
+        try:
+            await self._drive(converse(self._side, greet=greet))
+        except CrowdedError:
+            self._is_sure = True
+            raise
         self.conversations += 1
         if greet:
             self._greeted(now_ms)
+        await self._tell()
+
+    async def _is_to_greet(self, now_ms: int) -> bool:
+        # Of two machines of one till each ends the other's session.
+        is_over = self._till.session == NO_SESSION or self._till.quarantined
+        if is_over or self._side.has_moved():
+            return True
+        if self._is_sure and self._hello_at_ms:
+            return await self._hello_is_due()
+        return now_ms >= self._hello_at_ms
 
     async def _drive(self, steps: Conversation) -> None:
-        try:
+        with self._watched():
             await self._thread.run(send_idle_home, self._till)
             await self._thread.drive(steps, self._answer)
             await self._thread.drive(stock(self._till), self._answer)
             await self._thread.drive(deliver(self._till), self._answer)
             await self._thread.run(self._till.journal.prune, self._till.clock.now_ms())
+            self._is_sure = False
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Have the next conversation begin by comparing streams, whatever goes wrong.
+
+        But not where there was no place for a request: line and session are as they were, and a
+        HELLO would be one call more.
+        """
+        session, now_ms = self._till.session, self._till.system.monotonic_ms()
+        try:
+            yield
+        except CrowdedError:
+            self._side.turned_away()
+            if self._till.session not in (session, NO_SESSION):
+                self._greeted(now_ms)  # what came before it was a HELLO
+            raise
         except SyncError as error:
             self._in_doubt(is_down=isinstance(error, LinkError))
             raise
@@ -263,6 +377,7 @@ class LinkWorker:
     def _in_doubt(self, *, is_down: bool) -> None:
         """Whatever went wrong, the next conversation begins by comparing the streams."""
         self._hello_at_ms = 0
+        self._is_sure = False
         self._must_talk = True
         if is_down:
             self._till.link_up = False
@@ -271,7 +386,13 @@ class LinkWorker:
         timeout_s = self._settings.request_timeout_s
         if isinstance(wish, Fetch):
             return await self._client.fetch_piece(wish, timeout_s=timeout_s)
-        answer = await self._client.ask(wish, session=self._till.session, timeout_s=timeout_s)
+        try:
+            answer = await self._client.ask(wish, session=self._till.session, timeout_s=timeout_s)
+        except CrowdedError as error:
+            if wish.path in _LINKS:
+                self._till.link_up = False
+                self._tell_at_ms = self._again_at_ms(error)
+            raise
         self._heard()
         return answer
 
@@ -310,7 +431,7 @@ class LinkWorker:
     def _delay_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, BusyError | RestartsError):
-            return error.retry_after_s * (1 + self._till.system.jitter())
+            return self._come_again_s(error)
         return self._retry_delay_s(state.attempt_number)
 
     def _retry_delay_s(self, times: int) -> float:
@@ -323,10 +444,8 @@ class LinkWorker:
     def _note(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if str(error) != self.last_error:
-            log.warning(
-                "link_down" if isinstance(error, LinkError) else "conversation_failed",
-                why=str(error),
-            )
+            is_down = isinstance(error, LinkError) and not isinstance(error, CrowdedError)
+            log.warning("link_down" if is_down else "conversation_failed", why=str(error))
         self.last_error = str(error)
 
     async def _sleep(self, seconds: float) -> None:
@@ -346,6 +465,6 @@ class LinkWorker:
                     await self._wake.wait()
                     return
             if await self._thread.run(self._side.rules_wait_is_over):
-                self._must_talk = True
+                self._must_talk = self._is_sure = True
                 return
         await self._wake.wait()

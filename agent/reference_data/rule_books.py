@@ -373,7 +373,7 @@ class RuleBooks:
             self._counts.dropped += 1
 
     def has_news(self) -> bool:
-        """Say whether a guard would learn something from a HELLO now."""
+        """Say whether a guard would learn something now."""
         return self._news() != self._told
 
     def _news(self) -> tuple[str, str, int, int]:
@@ -381,9 +381,14 @@ class RuleBooks:
         return self._refused[0], self.newest_bundle(), counts.slow, counts.dropped
 
     def report(self) -> RulesReport:
-        """Return what the centre is told of all this at HELLO."""
-        self._told = self._news()
-        return self.now()
+        """Return what HELLO says; without an answer it is said anew."""
+        said = self.now()
+        self.report_kept(self.active.bundle_hash, said)
+        return said
+
+    def report_kept(self, bundle_hash: str, said: RulesReport) -> None:
+        """Note what the centre has heard."""
+        self._told = (said.refused, said.waiting or bundle_hash, said.slow, said.dropped)
 
     def now(self) -> RulesReport:
         """Return how the rules stand."""

@@ -1,4 +1,4 @@
-"""A till as its centre knows it: a HELLO, a signed request that waits, a manifest, a delta."""
+"""A till as its centre knows it: a signed request that waits, a manifest, a delta, a report."""
 
 import asyncio
 import time
@@ -11,23 +11,22 @@ from random import Random
 
 from starlette.applications import Starlette
 
-from bench.rules.front import HOLD_S, INCARNATION, SESSION, Answer, Enrolled, ask
+from bench.rules.front import HOLD_S, SESSION, Answer, Enrolled, ask
 from sync.blobs import delta_file
-from sync.chain import first_link
 from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
-from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT
+from sync.cycle import PATH_BUNDLE, PATH_SNAPSHOT
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
-from sync.messages import Cursor, Hello, HelloAnswer, PullAnswer, SnapshotRequest
+from sync.messages import Cursor, PullAnswer, SnapshotRequest
 from sync.packing import unpack_sent
 from sync.patches import apply_patch
+from sync.reporting import PATH_REPORT, Report
 from sync.rule_messages import Delta, RulesReport
 from sync.signing import (
     HEADER_NONCE,
     HEADER_SESSION,
     HEADER_SIGNATURE,
     HEADER_TILL,
-    NO_SESSION,
     answer_content,
     check,
     check_message,
@@ -45,7 +44,7 @@ class TillSession:
     Attributes:
         has: hash of the bundle it calculates with, hexadecimal.
         had_at_s: when the last byte of the delta was here; 0 before.
-        greeted_at_s: when the centre had heard, by a HELLO, that the till has the rules; 0 before.
+        reported_at_s: when the centre had heard that the till has the rules; 0 before.
         told, got: the two answers.
         came_again: how often the front had too much to do.
         bytes_all: of both exchanges that the release caused, heads and bodies: the answer to the
@@ -56,13 +55,12 @@ class TillSession:
     till: Enrolled
     has: str
     had_at_s: float = 0.0
-    greeted_at_s: float = 0.0
+    reported_at_s: float = 0.0
     told: Answer | None = None
     got: Answer | None = None
     delta: Delta | None = None
     came_again: int = 0
     bytes_all: int = 0
-    _session: bytes = SESSION
     _version: int = 1
     _nonce: bytes = b""
     _told_nonce: bytes = b""
@@ -83,25 +81,15 @@ class TillSession:
         self.bytes_all = self.told.head_bytes + len(self.told.body) + head
         self.bytes_all += self.got.head_bytes + len(self.got.body)
         self.has, self._version = answer.manifest.bundle, answer.manifest.version
-        await self._greet()
-        self.greeted_at_s = clock()
+        await self._report()
+        self.reported_at_s = clock()
         await self._in_time(self._listen)
 
-    async def _greet(self) -> None:
-        """Begin a session, with what the till says of its rules."""
-        empty = first_link(self.till.till_id, INCARNATION)
-        said = Hello(
-            incarnation=INCARNATION, incarnation_number=1, seq=0, head=empty, acked_seq=0,
-            acked_hash=empty, clock_ms=int(time.time() * 1000), bundle=self.has, software="bench",
-            feed_epoch=1, rules=RulesReport(version=self._version),
-        )  # fmt: skip
-        self._session = NO_SESSION
-        answer = await self._in_time(lambda: self._send(PATH_HELLO, encode(said)))
+    async def _report(self) -> None:
+        """Say how the rules stand now."""
+        said = Report(number=1, bundle=self.has, rules=RulesReport(version=self._version))
+        answer = await self._in_time(lambda: self._send(PATH_REPORT, encode(said)))
         assert answer.status == HTTPStatus.OK, answer
-        plain = decompress(answer.body, answer.headers.get("tillside-encoding", ""))
-        greeted = decode(HelloAnswer, plain)
-        assert greeted.verdict == "ok", greeted
-        self._session = greeted.session
 
     async def _in_time(self, ask_once: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask, and ask again when the front says, as a till does."""
@@ -139,13 +127,13 @@ class TillSession:
             "POST",
             path,
             till_id=self.till.till_id,
-            session=self._session,
+            session=SESSION,
             nonce=self._nonce,
             body=body,
         )
         headers = [
             ("host", "centre"), ("content-type", CONTENT_TYPE), ("content-encoding", encoding),
-            (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, self._session.hex()),
+            (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, SESSION.hex()),
             (HEADER_NONCE, self._nonce.hex()),
             (HEADER_SIGNATURE, self.till.key.sign(content).hex()),
         ]  # fmt: skip

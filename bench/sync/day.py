@@ -217,4 +217,5 @@ class _Pulls:
         ):
             await self.till.compare_streams()
             self._greeted_s = at_s
+        await self.till.report()
         await self.begin(at_s)

@@ -42,7 +42,7 @@ from central.tills.waiting import WaitingRoom
 from loyalty.bundle import Bundle
 from loyalty.documents import encode as encode_document
 from sync.codec import decode, encode
-from sync.cycle import PATH_ENROL, Ask, Fetch, compare_streams, converse, hear, tell
+from sync.cycle import PATH_ENROL, Ask, Fetch, compare_streams, converse, hear, report, tell
 from sync.enrolling import EnrolAnswer, EnrolRequest
 from sync.errors import SyncError
 from sync.messages import Message
@@ -105,6 +105,10 @@ class StoreTill:
     async def compare_streams(self) -> None:
         """Say HELLO, and push."""
         await self._drive(compare_streams(self.side), patient=True)
+
+    async def report(self) -> None:
+        """Say how the rules stand, where that is news."""
+        await self._drive(report(self.side), patient=True)
 
     async def tell(self) -> None:
         """Push what there is, beside the pull that waits."""

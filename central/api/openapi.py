@@ -22,7 +22,17 @@ from central.api.problems import ProblemDetails, problem_content
 from central.ledger.verify import LedgerProof
 from central.rights.exposure import Exposure
 from loyalty.calculation import Calculation
-from sync import cycle, enrolling, forgetting, lines, listening, messages, neighbours, points
+from sync import (
+    cycle,
+    enrolling,
+    forgetting,
+    lines,
+    listening,
+    messages,
+    neighbours,
+    points,
+    reporting,
+)
 from sync.codec import CONTENT_TYPE
 from sync.short_header import HEADER_SHORT
 from sync.signing import HEADER_NONCE, HEADER_SESSION, HEADER_SIGNATURE, HEADER_TILL
@@ -66,6 +76,12 @@ _TILL_CALLS: tuple[tuple[str, type[Any], type[Any], str], ...] = (
         forgetting.Forgotten,
         forgetting.ForgottenAnswer,
         "Say how far erased customers are forgotten, ask who is next",
+    ),
+    (
+        reporting.PATH_REPORT,
+        reporting.Report,
+        reporting.ReportAnswer,
+        "Say how the rules stand, between two HELLOs",
     ),
 )
 _OFFICE_CALLS: tuple[tuple[str, str, type[Any] | None, type[Any], str, tuple[int, ...]], ...] = (

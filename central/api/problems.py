@@ -53,15 +53,20 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (SlowSenderError, 408, "request_timeout"),
 )
 
+_GONE = (
+    asyncpg.AdminShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+)
+"""What answers next may be another database, without what this one did last."""
+
 BUSY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
     asyncpg.QueryCanceledError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.PostgresConnectionError,
+    *_GONE,
 )
 """What the database cannot do now and may do in a moment: the request may be made again."""
 
@@ -73,7 +78,10 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
     """Return status and body for a named error."""
     if isinstance(error, BUSY):
         log.warning("database_busy", why=type(error).__name__)
-        error = OverloadedError("the database is busy with the same rows: come again")
+        if isinstance(error, _GONE):
+            error = DatabaseUnavailableError("the database does not answer: come again")
+        else:
+            error = OverloadedError("the database is busy with the same rows: come again")
     for kind, status, code in _TABLE:
         if isinstance(error, kind):
             PROBLEMS.labels(code).inc()

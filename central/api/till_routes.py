@@ -42,13 +42,16 @@ from sync.messages import (
 )
 from sync.neighbours import PATH_DELIVER, Delivery
 from sync.points import PATH_POINTS, PointsRequest
+from sync.reporting import PATH_REPORT, Report
 from sync.session_key import SessionKeys, check_mac, mac_of, seal
 from sync.short_header import HEADER_SHORT, write_signature
 from sync.signing import HEADER_SIGNATURE, answer_content, check, request_content
 
 _COME_AGAIN = frozenset({429, 503})
 _BRING_RECORDS = frozenset({cycle.PATH_PUSH, PATH_LINES, PATH_DELIVER})
-_IN_TURN = frozenset({cycle.PATH_HELLO, cycle.PATH_COMPARE, PATH_DELIVER, PATH_FORGOTTEN})
+_IN_TURN = frozenset(
+    {cycle.PATH_HELLO, cycle.PATH_COMPARE, PATH_DELIVER, PATH_FORGOTTEN, PATH_REPORT}
+)
 """No purchase waits for these: they go through the door of the others."""
 
 Say = Callable[[TillCaller, Any], Awaitable[Message]]
@@ -95,6 +98,7 @@ class TillRoutes:
                 self._within(LOOK_UP_WAIT_S_MAX, self.desk.receipt),
             ),
             (PATH_FORGOTTEN, Forgotten, self.desk.forget),
+            (PATH_REPORT, Report, self.desk.report),
         )
         sessions = SessionKeys(self.keys.centre.seed())
         return [

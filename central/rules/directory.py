@@ -21,8 +21,8 @@ from central.rules.deltas import delta_content
 from central.rules.publishing import bundle_content
 from central.rules.ways import NO_WAYS, Number, TillRules, Under, Ways, read_ways
 from central.system import System
-from sync.messages import Hello, Manifest
-from sync.rule_messages import Delta
+from sync.messages import Manifest
+from sync.rule_messages import Delta, RulesReport
 
 log = structlog.get_logger()
 _SQL = load_queries("central.rules", "queries.sql")
@@ -90,11 +90,11 @@ class RuleDirectory:
             if number > self.number or anew:
                 self._known = await _read(connection, number, self._system.now_ms())
 
-    def hear(self, till_id: int, hello: Hello) -> None:
+    def hear(self, till_id: int, bundle: str, rules: RulesReport) -> None:
         """Take in at once what a till says is in force there below what waits."""
-        ways, taken = self._known.ways, (hello.rules.generation, hello.rules.version)
+        ways, taken = self._known.ways, (rules.generation, rules.version)
         if ways.waits(taken, self._system.now_ms()):
-            ways.under[till_id] = Under(taken, hello.bundle)
+            ways.under[till_id] = Under(taken, bundle)
 
     async def hear_others(self, connection: Connection) -> list[int]:
         """Take in what tills have said to other processes.

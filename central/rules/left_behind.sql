@@ -1,5 +1,5 @@
 -- name: tills_that_have
--- Tills by what they took last: as they said at HELLO, or were told since and have not refused.
+-- Tills by what they took last: as they said last, or were told since and have not refused.
 select s.programme, s.store_id, s.region, k.bundle, coalesce(r.refused, '') as refused, k.generation, k.version,
        array_agg(t.till_id) as till_ids
 from till t join store s using (store_id) left join till_rules r using (till_id)

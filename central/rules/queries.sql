@@ -184,18 +184,20 @@ select bundle, count(*) as tills from till where not revoked group by bundle;
 
 -- name: tell_rules
 insert into till_rules as r (till_id, generation, version, bundle, refused, why, calculated, slow, dropped, told_at_ms,
-                             bundle_since_ms, refused_since_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)
+                             bundle_since_ms, refused_since_ms, report)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10, $11)
 on conflict (till_id) do update set generation = excluded.generation, version = excluded.version, bundle = excluded.bundle,
     refused = excluded.refused, why = excluded.why, calculated = excluded.calculated, slow = excluded.slow,
     dropped = excluded.dropped, told_at_ms = excluded.told_at_ms, told_generation = 0, told_version = 0, told_bundle = '',
     bundle_since_ms = case when r.bundle = excluded.bundle and r.bundle_since_ms > 0 then r.bundle_since_ms
                            else excluded.told_at_ms end,
     refused_since_ms = case when r.refused = excluded.refused and r.refused_since_ms > 0 then r.refused_since_ms
-                            else excluded.told_at_ms end;
+                            else excluded.told_at_ms end,
+    report = excluded.report
+where excluded.report = 0 or excluded.report > r.report;
 
 -- name: tills_that_took
--- Tills that had taken one of these manifests at a HELLO since $3, and what was active there then.
+-- Tills that said since $3 that they had taken one of these manifests last, and what was active there then.
 select t.till_id, t.generation, t.version, t.bundle
 from unnest($1::bigint[], $2::bigint[]) as m (generation, version) join till_rules t using (generation, version)
 where t.told_at_ms >= $3;

@@ -75,7 +75,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Under:
-    """What counts at a till until what waits there begins, as it said at HELLO.
+    """What counts at a till until what waits there begins, as it said last.
 
     Attributes:
         taken: manifest it had taken last then; of a till that has taken another, nothing is known.

@@ -1,4 +1,4 @@
-"""What the centre says to a till: HELLO, push, pull, snapshot, authorise, receipt.
+"""What the centre says to a till: HELLO, report, push, pull, snapshot, authorise, receipt.
 
 One method a message.
 """
@@ -31,7 +31,7 @@ from central.streams.refunds import returnable_points, returns_of
 from central.system import System
 from central.tills.account_rows import find_applied
 from central.tills.budgets import AnswerBudget, ByteClass
-from central.tills.caller import TillCaller, caller_of
+from central.tills.caller import SessionUnknownError, TillCaller, caller_of
 from central.tills.feed import compare, find_epoch
 from central.tills.front import TillFront
 from central.tills.roster import find_roster
@@ -67,6 +67,7 @@ from sync.messages import (
 )
 from sync.neighbours import Delivery, DeliveryAnswer
 from sync.packing import pack_to_send
+from sync.reporting import Report, ReportAnswer
 
 _SQL = load_queries("central.tills", "queries.sql")
 
@@ -141,6 +142,7 @@ class TillDesk:
                 lines=self.lines is not None,
                 short=True,
                 moulds=self.lines is not None,
+                reports=True,
                 quarantined=quarantined,
             )
             verified = answer.verified and answer.verdict == "ok"
@@ -164,9 +166,9 @@ class TillDesk:
                 answer = msgspec.structs.replace(
                     answer, risk_points_total=total, offline_points_max=cap
                 )
-            await note_report(connection, caller.till_id, hello, now_ms=now_ms)
+            await note_report(connection, caller.till_id, hello.bundle, hello.rules, now_ms=now_ms)
             await self.directory.refresh(connection)
-            self.directory.hear(caller.till_id, hello)
+            self.directory.hear(caller.till_id, hello.bundle, hello.rules)
             roots = self.directory.roots_after(hello.rules.root)
             answer = msgspec.structs.replace(answer, roots=roots)
             if answer.verdict == "ok" and hello.feed_epoch != await find_epoch(connection):
@@ -176,6 +178,27 @@ class TillDesk:
         if caller.revoked and answer.verdict != "amnesia":
             return msgspec.structs.replace(answer, verdict="revoked")
         return answer
+
+    async def report(self, caller: TillCaller, said: Report) -> ReportAnswer:
+        """Hear how a till's rules stand; revoked, too."""
+        caller.require_session()
+        till_id, rules, now_ms = caller.till_id, said.rules, self.system.now_ms()
+        newest = rules.waiting or said.bundle  # as its pulls say it
+        async with self.pool.acquire() as connection:
+            await self.directory.refresh(connection)
+            async with connection.transaction():
+                # The till's row first, as a HELLO locks it.
+                if not await connection.fetchval(
+                    _SQL["reported"], till_id, now_ms, newest, caller.session, said.number
+                ):
+                    raise SessionUnknownError
+                is_news = await note_report(
+                    connection, till_id, said.bundle, rules, now_ms=now_ms, number=said.number
+                )
+        if is_news:
+            self.directory.hear(till_id, said.bundle, rules)
+            self.room.wake(till_id, RULES)  # a pull that waits may know the way now
+        return ReportAnswer()
 
     async def push(self, caller: TillCaller, push: Push) -> PushAnswer:
         """Keep records; a batch that reaches the centre's last record verifies the session."""

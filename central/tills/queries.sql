@@ -46,6 +46,12 @@ from unnest($1::bigint[], $2::bytea[]) as v (till_id, session) where t.till_id =
 -- name: seen
 update till set last_seen_ms = $2, bundle = $3 where till_id = $1;
 
+-- name: reported
+-- Only in the session that is live now: a HELLO may have come between. A report that is none (rules: tell_rules) changes nothing.
+update till t set last_seen_ms = $2, bundle = case when exists (
+    select from till_rules r where r.till_id = t.till_id and r.report >= $5) then t.bundle else $3 end
+where t.till_id = $1 and t.session = $4 returning t.till_id;
+
 -- name: revoke
 update till set revoked = true where till_id = $1;
 

@@ -21,6 +21,7 @@ import sync.listening
 import sync.messages
 import sync.neighbours
 import sync.points
+import sync.reporting
 from sync.codec import decode, encode
 from sync.messages import Message
 from sync.neighbours import content_of, head_content
@@ -157,7 +158,8 @@ def test_golden_bytes_are_read_as_the_record(kind: type[Record]) -> None:
 
 
 def test_every_message_has_an_example() -> None:
-    modules = (vars(sync.messages), vars(sync.enrolling), vars(sync.forgetting))
+    parts = (sync.messages, sync.enrolling, sync.forgetting, sync.reporting)
+    modules = tuple(map(vars, parts))
     classes = {kind for names in modules for kind in names.values() if isinstance(kind, type)}
     messages = {kind for kind in classes if issubclass(kind, Message)} - {Message}
     assert messages == set(examples.MESSAGES)

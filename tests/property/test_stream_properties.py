@@ -54,6 +54,7 @@ from sync.records import (
     decode_record,
     encode_record,
 )
+from sync.reporting import Report
 from tests.support.effort import examples
 from tests.support.till import KeptMark
 from tests.unit.sync.modelled_centre import ModelledCentre
@@ -204,6 +205,12 @@ class JournalSide:
 
     def forgotten_answered(self, answer: ForgottenAnswer) -> None:
         raise AssertionError("nobody was erased")
+
+    def report(self) -> Report | None:
+        return None
+
+    def report_kept(self, said: Report) -> None:
+        raise AssertionError("nothing was reported")
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         return None

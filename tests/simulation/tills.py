@@ -20,11 +20,12 @@ from agent.till_service.courier import CourierService
 from agent.till_service.returns import ReturnService
 from agent.till_service.service import TillService
 from agent.till_service.till import Till, TillSettings, join_till
-from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse, hear, tell
+from sync.cycle import PATH_AUTHORISE, Ask, Conversation, Fetch, converse, hear, report, tell
 from sync.errors import LinkError, SyncError
 from sync.messages import HelloAnswer, Message, PushAnswer
 from sync.neighbours import AskSibling, SignedHead
 from sync.points import PATH_POINTS
+from sync.reporting import ReportAnswer
 from sync.signing import NO_SESSION
 from tests.simulation.chronicle import Chronicle, require
 from tests.simulation.clocks import TillClock
@@ -366,6 +367,7 @@ class SimulatedTill:
                 await self._drive(converse(self._side, greet=greet), life)
             if self._listens:
                 await self._listen(life)
+            await self._drive(report(self._side), life)
             await self._drive(stock(till), life)
             await self._drive(deliver(till), life)
         except SyncError as error:
@@ -436,6 +438,8 @@ class SimulatedTill:
         )
         if isinstance(answer, HelloAnswer) and answer.verdict != "ok":
             self._chronicle.sometimes[f"hello answered: {answer.verdict}"] += 1
+        if isinstance(answer, ReportAnswer):
+            self._chronicle.sometimes["rules reported between two HELLOs"] += 1
         if isinstance(answer, PushAnswer) and answer.verdict != "ack":
             self._chronicle.sometimes[f"push answered: {answer.verdict}"] += 1
         return answer

@@ -67,6 +67,7 @@ from sync.messages import ReceiptAnswer as KnownReceipt
 from sync.messages import ReceiptRequest as ReceiptQuestion
 from sync.neighbours import AskSibling
 from sync.records import Record, decode_record
+from sync.reporting import Report, ReportAnswer
 from sync.signing import NO_SESSION, SigningKey, card_hash, sign_message
 from tests.support import builders
 from tests.unit.sync.modelled_centre import ModelledCentre
@@ -265,6 +266,7 @@ class FakeCentre:
         counter_grants: what it handed out; told again in its session until it is taken.
         used_codes: codes it says are used up.
         hold_s: how long it says a pull may wait.
+        takes_reports: it says that it hears of rules between two HELLOs.
         epoch: of its feed; a higher one says that it goes on with an older copy of itself.
         silent: paths that get no answer.
         questions: everything it was asked, answered or not.
@@ -287,6 +289,7 @@ class FakeCentre:
     risk_points_total: int = 0
     offline_points_max: int | None = None
     hold_s: int = 0
+    takes_reports: bool = False
     is_revoked: bool = False
     epoch: int = 1
     receipts: dict[str, KnownReceipt] = field(default_factory=dict)
@@ -347,6 +350,8 @@ class FakeCentre:
             return self._pull(message)
         if isinstance(message, Compare):
             return self._compare(message)
+        if isinstance(message, Report):
+            return ReportAnswer()
         if isinstance(message, SnapshotRequest):
             return SnapshotAnswer(account=self.accounts.get(message.card))
         if isinstance(message, AuthoriseRequest):
@@ -369,6 +374,7 @@ class FakeCentre:
             risk_points_total=self.risk_points_total,
             offline_points_max=self.offline_points_max,
             hold_s=self.hold_s,
+            reports=self.takes_reports,
             verdict=self._verdict(hello, answer),
         )
 

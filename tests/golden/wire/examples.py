@@ -82,6 +82,7 @@ from sync.records import (
     XferOutRecord,
     encode_record,
 )
+from sync.reporting import Report, ReportAnswer
 from sync.roots import ReleaseKey, RootDocument, new_root, write_root
 from sync.rule_messages import Delta, RulesReport
 from sync.session_key import KeyOffer, SessionKeys, seal
@@ -428,6 +429,7 @@ MESSAGES: dict[type[Message], Message] = {
         moulds=True,
         quarantined=True,
         mark_waits=True,
+        reports=True,
         sealed=seal(
             session_key, key_offer.public, session=SESSION, seed=b"for one answer alone, 32 bytes.."
         ),
@@ -481,6 +483,12 @@ MESSAGES: dict[type[Message], Message] = {
     ),
     Forgotten: Forgotten(through=1_741_176_000_003),
     ForgottenAnswer: ForgottenAnswer(through=1_741_176_000_007, accounts=(7, 12)),
+    Report: Report(
+        number=3,
+        bundle=BUNDLE,
+        rules=RulesReport(generation=2, version=7, refused=BUNDLE[::-1], slow=2),
+    ),
+    ReportAnswer: ReportAnswer(),
     BusKey: roster.bus_keys[0],
     RosterTill: roster.tills[0],
     Roster: roster,

@@ -21,6 +21,7 @@ from sync.messages import (
     ReceiptRequest,
     SnapshotRequest,
 )
+from sync.reporting import PATH_REPORT, Report
 from sync.session_key import mac_of
 from sync.short_header import HEADER_SHORT, read_short, write_signature
 from sync.signing import HEADER_NONCE, HEADER_SIGNATURE, SigningKey, answer_content
@@ -34,6 +35,7 @@ KIND_OF_PATH: dict[str, type[Message]] = {
     cycle.PATH_SNAPSHOT: SnapshotRequest,
     cycle.PATH_AUTHORISE: AuthoriseRequest,
     cycle.PATH_RECEIPT: ReceiptRequest,
+    PATH_REPORT: Report,
 }
 
 

@@ -25,6 +25,7 @@ from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_SNAPSHOT, Ask, Fetch
 from sync.enrolling import EnrolRequest
 from sync.errors import (
     BusyError,
+    CrowdedError,
     LinkError,
     MalformedMessageError,
     RefusedError,
@@ -361,6 +362,23 @@ async def test_a_busy_centre_says_when_to_come_back(
     with pytest.raises(BusyError) as caught:
         await asked(signed(ANSWER, header, status=status))
     assert caught.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("overloaded", 503, CrowdedError),
+        ("too_many_requests", 429, CrowdedError),
+        ("database_unavailable", 503, BusyError),
+        ("takes_too_long", 503, BusyError),
+    ],
+)
+async def test_only_who_found_no_place_knows_that_nothing_was_done(
+    code: str, status: int, kind: type[BusyError]
+) -> None:
+    with pytest.raises(BusyError) as caught:
+        await asked(refusing(code, status))
+    assert type(caught.value) is kind
 
 
 async def test_no_centre_makes_a_till_wait_for_days() -> None:

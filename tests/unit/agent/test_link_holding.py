@@ -8,11 +8,15 @@ from dataclasses import replace
 import pytest
 
 from agent.link.holding import LEAST_S, Holding
+from agent.link.till_side import JournalTillSide
 from agent.link.worker import LinkSettings
 from agent.neighbours.neighbourhood import Neighbourhood
 from sync.codec import decode, decompress
 from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_PUSH
-from sync.messages import Hello, Pull
+from sync.limits import BATCH_BYTES_MAX
+from sync.messages import Hello, Problem, Pull
+from sync.reporting import PATH_REPORT, Report
+from sync.signing import NO_SESSION
 from tests.support import builders
 from tests.support.store_lan import roster_of
 from tests.support.till import (
@@ -26,12 +30,14 @@ from tests.support.till import (
     receipt,
     signed_bundle,
 )
-from tests.unit.agent.scripted_centre import Heard, ScriptedCentre, speaking_for
+from tests.unit.agent.scripted_centre import Heard, ScriptedCentre, signed, speaking_for
 from tests.unit.agent.test_link_worker import QUICK, Linked, linked
 
 HOLDS_S = 240
 SIBLING = TILL_ID - 1
 SETTINGS = replace(QUICK, hello_interval_s=60)
+CROWDED = Problem(error="overloaded", message="later")
+GONE = Problem(error="database_unavailable", message="later")
 
 
 class HoldingCentre:
@@ -41,9 +47,15 @@ class HoldingCentre:
         self.centre = centre
         self.held: list[tuple[Heard, asyncio.Future[bytes]]] = []
         self.cuts = 0
+        self.turns_away: dict[str, int] = {}
+        """By path, how many of the next requests are to come again."""
+        self.busy, self.come_again_s = CROWDED, 0
         self._speaks = speaking_for(centre)
 
     def __call__(self, heard: Heard) -> bytes | Awaitable[bytes] | None:
+        if self.turns_away.get(heard.path):
+            self.turns_away[heard.path] -= 1
+            return self._busy(heard)
         if heard.path != PATH_PULL or not pull_of(heard).wait_s:
             return self._now(heard)
         if self.cuts:
@@ -56,6 +68,14 @@ class HoldingCentre:
         """Answer the pull that waits with what there is now."""
         heard, waits = self.held[-1]
         waits.set_result(self._now(heard))
+
+    def turn_away(self) -> None:
+        """Have the pull that waits come again."""
+        heard, waits = self.held[-1]
+        waits.set_result(self._busy(heard))
+
+    def _busy(self, heard: Heard) -> bytes:
+        return signed(self.busy, f"Retry-After: {self.come_again_s}", status=503)(heard)
 
     def _now(self, heard: Heard) -> bytes:
         said = self._speaks(heard)
@@ -267,6 +287,179 @@ async def test_rules_that_a_sibling_gave_are_told_of_though_the_pull_waits_on(
         await said.until(lambda: len(holding.held) == 3)
         assert pull_of(holding.held[2][0]).rules == (0, 2)
         assert not any(path.startswith(PATH_BUNDLE) for path in paths(said))
+
+
+async def dropped(at_work: Linked) -> None:
+    """Have the cashier give up a shown total, which guards of releases count."""
+    books = at_work.joined.till.books
+    await at_work.thread.run(books.note_dropped, books.active.bundle_hash)
+    at_work.link.tell()
+
+
+async def test_how_the_rules_stand_is_told_once_a_minute_in_the_session_there_is(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    centre.takes_reports = True
+    async with listening(joined, centre) as (at_work, said, holding):
+        before, session = len(said.heard), joined.till.session
+        await dropped(at_work)
+        await said.until(lambda: len(centre.asked(Report)) == 1)
+        await dropped(at_work)
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        at_work.link.tell()
+        await said.until(lambda: said.heard[-1].path == PATH_PUSH)
+        assert paths(said)[before:] == [PATH_REPORT, PATH_PUSH]
+        system.let_pass(60_000)
+        at_work.link.tell()
+        await said.until(lambda: len(centre.asked(Report)) == 2)
+        assert [each.rules.dropped for each in centre.asked(Report)] == [1, 2]
+        assert (joined.till.session, len(holding.held)) == (session, 1)
+        assert len(centre.asked(Hello)) == 1
+
+
+async def test_a_report_that_is_turned_away_is_told_later_beside_the_same_pull(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    centre.takes_reports = True
+    async with listening(joined, centre) as (at_work, said, holding):
+        session, holding.turns_away = joined.till.session, {PATH_REPORT: 3}
+        await dropped(at_work)
+        await at_work.until(lambda: not joined.till.books.has_news())
+        assert paths(said).count(PATH_REPORT) == 4
+        assert len(centre.asked(Report)) == 1
+        assert (joined.till.session, joined.till.link_up) == (session, True)
+        assert (len(centre.asked(Hello)), len(holding.held)) == (1, 1)
+
+
+async def test_a_report_that_was_turned_away_is_forgotten_where_a_hello_told_it(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centre.takes_reports, looks = True, 0
+    has_report = JournalTillSide.has_report
+
+    def looked(side: JournalTillSide) -> bool:
+        nonlocal looks
+        looks += 1
+        return has_report(side)
+
+    async with listening(joined, centre) as (at_work, said, holding):
+        holding.turns_away, holding.come_again_s = {PATH_REPORT: 1}, 30
+        await dropped(at_work)
+        await at_work.until(lambda: at_work.link._report_waits)  # noqa: SLF001
+        system.let_pass(120_000)
+        at_work.link.wake()
+        await said.until(lambda: len(centre.asked(Hello)) == len(holding.held) == 2)
+        monkeypatch.setattr(JournalTillSide, "has_report", looked)
+        await asyncio.sleep(0.1)  # for nothing to happen
+        assert looks <= 1
+        assert not centre.asked(Report)
+
+
+async def test_rules_that_a_sibling_gave_are_reported_in_the_session_there_is(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    neighbours, centre.takes_reports = beside_a_sibling(joined), True
+    async with listening(joined, centre) as (at_work, said, holding):
+        rules, session = builders.bundle(version=2), joined.till.session
+        centre.publishes(rules)
+        system.let_pass(200_000)
+        neighbours.heard(SIBLING)
+        holding.let_go()
+        await said.until(lambda: len(holding.held) == 2)
+        assert neighbours.wanted is not None
+        await at_work.thread.run(neighbours.wanted.take, signed_bundle(rules)[1])
+        await said.until(lambda: len(holding.held) == 3)
+        assert [each.rules.version for each in centre.asked(Report)] == [2]
+        assert (joined.till.session, len(centre.asked(Hello))) == (session, 1)
+
+
+async def test_a_centre_that_takes_no_reports_hears_of_rules_with_a_hello(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    async with listening(joined, centre) as (at_work, said, _):
+        system.let_pass(60_000)
+        await dropped(at_work)
+        await said.until(lambda: len(centre.asked(Hello)) == 2)
+        assert centre.asked(Hello)[-1].rules.dropped == 1
+
+
+async def test_a_pull_that_is_turned_away_leaves_line_and_session(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        session, holding.turns_away = joined.till.session, {PATH_PULL: 2}
+        system.let_pass(200_000)  # much longer than HELLOs are apart while all is well
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        holding.let_go()
+        await said.until(lambda: len(holding.held) == 2)
+        assert not holding.turns_away[PATH_PULL]
+        assert (joined.till.session, joined.till.link_up) == (session, True)
+        assert (len(centre.asked(Hello)), at_work.link.conversations) == (1, 1)
+        # Nobody cut it: the next one waits as long as if there had been a place at once.
+        first, second = (pull_of(heard).wait_s for heard, _ in holding.held)
+        assert second >= first
+        assert len(centre.records()) == 2
+
+
+async def test_records_are_told_while_the_next_pull_rests(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        # Word of the record may come in the moment in which the answer does.
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        holding.come_again_s = 600
+        holding.turn_away()
+        await said.until(lambda: len(centre.records()) == 2)
+        assert (len(holding.held), len(centre.asked(Hello))) == (1, 1)
+
+
+async def test_a_push_that_is_turned_away_is_made_later_beside_the_same_pull(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        session, holding.turns_away = joined.till.session, {PATH_PUSH: 3}
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        at_work.link.tell()
+        await said.until(lambda: paths(said).count(PATH_PUSH) == 5)
+        await at_work.until(lambda: joined.till.link_up)
+        # That says nothing of what the line carries.
+        assert at_work.link._side._pace.bytes_max == BATCH_BYTES_MAX  # noqa: SLF001
+        assert (joined.till.session, len(holding.held)) == (session, 1)
+        assert len(centre.asked(Hello)) == 1
+
+
+async def test_while_records_find_no_place_siblings_keep_copies_for_the_till(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        holding.turns_away, holding.come_again_s = {PATH_PUSH: 1}, 600
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        at_work.link.tell()
+        await at_work.until(lambda: not joined.till.link_up)
+        assert joined.till.session != NO_SESSION
+        assert paths(said).count(PATH_PUSH) == 2
+
+
+async def test_a_hello_that_came_through_is_not_said_again_for_a_pull_that_did_not(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    holding = HoldingCentre(centre)
+    centre.hold_s, holding.turns_away = HOLDS_S, {PATH_PULL: 2}
+    async with linked(joined, holding, settings=SETTINGS) as (at_work, said):
+        await said.until(lambda: len(holding.held) == 1)
+        assert len(centre.asked(Hello)) == at_work.link.conversations == 1
+
+
+async def test_a_centre_whose_database_is_gone_is_greeted_again(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    """It may go on with another one, which does not know what this till has of it."""
+    async with listening(joined, centre) as (_, said, holding):
+        holding.busy = GONE
+        holding.turns_away = {PATH_PULL: 1}
+        system.let_pass(200_000)
+        holding.let_go()
+        await said.until(lambda: len(centre.asked(Hello)) == 2)
 
 
 async def test_an_older_centre_is_pulled_as_ever(joined: JoinedTill, centre: FakeCentre) -> None:

@@ -29,5 +29,6 @@ def test_a_small_measurement_tells_every_till_and_keeps_others_figures(tmp_path:
     assert found["publish_sale_calls"] > 0
     assert 0 < min(found["publish_sale_call_50_ms"]) <= max(found["publish_sale_call_99_ms"])
     assert 0 < found["publish_50_s"] <= found["publish_99_s"] <= found["publish_100_s"]
+    assert 0 < found["publish_said_share"] <= 1
     assert found["publish_said_per_s"] > 0
     assert len(found["publish_sale_call_50_ms"]) == len(found["publish_sale_call_99_ms"]) == 3

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -181,12 +180,10 @@ async def test_what_a_till_says_to_another_process_is_heard_while_a_release_wait
     assert hearing.directory.answer(has) is None
     woken = hearing.room.woken.count(RULES)
     assert not hearing.room.alone
-    said = msgspec.structs.replace(
-        till.hello_message(), bundle=bad.bundle,
-        rules=RulesReport(version=monday.version, waiting=monday.bundle),
-    )  # fmt: skip
+    waits = RulesReport(version=monday.version, waiting=monday.bundle)
     async with centre.pool.acquire() as connection:
-        await note_report(connection, till.till_id, said, now_ms=centre.system.now_ms())
+        now_ms = centre.system.now_ms()
+        await note_report(connection, till.till_id, bad.bundle, waits, now_ms=now_ms)
     await until(lambda: hearing.room.alone == [(till.till_id, RULES)])
     assert hearing.room.woken.count(RULES) == woken
     told = hearing.directory.answer(has)

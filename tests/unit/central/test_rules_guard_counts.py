@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import cast
 
 import asyncpg
-import msgspec
 import pytest
 from asyncpg.connection import LoggedQuery
 
@@ -31,9 +30,9 @@ NAMELESS = bundle(*BUNDLE.offers, offer("five", percent(5)), catalogue={"": Prod
 async def said(
     centre: JoinedCentre, till: TillProbe, bundle_hash: str, report: RulesReport
 ) -> None:
-    hello = msgspec.structs.replace(till.hello_message(), bundle=bundle_hash, rules=report)
     async with centre.pool.acquire() as connection:
-        await note_report(connection, till.till_id, hello, now_ms=centre.system.now_ms())
+        now_ms = centre.system.now_ms()
+        await note_report(connection, till.till_id, bundle_hash, report, now_ms=now_ms)
 
 
 # What tills say

@@ -32,6 +32,7 @@ from sync.messages import (
     PushAnswer,
     Verdict,
 )
+from sync.reporting import Report
 from tests.unit.sync.modelled_centre import ModelledCentre
 
 TILL_ID = 17
@@ -150,6 +151,12 @@ class LetterTill:
 
     def forgotten_answered(self, answer: ForgottenAnswer) -> None:
         raise AssertionError("nobody was forgotten")
+
+    def report(self) -> Report | None:
+        return None
+
+    def report_kept(self, said: Report) -> None:
+        raise AssertionError("nothing was reported")
 
     def wanted_piece(self) -> tuple[Manifest, int] | None:
         return (BUNDLE, 0) if self.announced and not self.bundle else None

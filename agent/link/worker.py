@@ -13,6 +13,7 @@ from agent.link.central_client import CentralClient
 from agent.link.holding import Holding
 from agent.link.rhythm import Rhythm
 from agent.link.till_side import JournalTillSide
+from agent.link.turns import Turns
 from agent.neighbours.delivering import deliver
 from agent.till_service.allowances import send_idle_home, stock
 from agent.till_service.till import Till
@@ -40,7 +41,8 @@ log = structlog.get_logger()
 
 _RULES_LOOK_S = HEARTBEAT_MS / 1000
 """While rules are left to siblings, or rest: so often it is asked whether they still do."""
-_LINKS = frozenset({PATH_HELLO, PATH_PUSH, PATH_LINES})
+_BRINGS = frozenset({PATH_PUSH, PATH_LINES})
+_LINKS = _BRINGS | {PATH_HELLO}
 """Without an answer to these the till is without its centre: siblings keep copies for it."""
 
 
@@ -95,12 +97,7 @@ class LinkWorker:
         self._must_talk = False
         self._greeted_ms = 0
         self._hello_at_ms = 0
-        self._tell_at_ms: int | None = None
-        """When a push that was turned away is tried again."""
-        self._report_at_ms = 0
-        self._report_waits = False
-        """A report was turned away."""
-        self._pull_at_ms = 0
+        self._turns = Turns(till.system, report_interval_s=settings.hello_interval_s)
         self._is_sure = False
         """The next conversation is for no doubt: it needs no HELLO but one that is due."""
         self.conversations = 0
@@ -149,14 +146,23 @@ class LinkWorker:
             retrying = AsyncRetrying(
                 retry=retry_if_exception_type((SyncError, JournalUnavailableError)),
                 wait=self._delay_s,
-                sleep=self._sleep,
-                before_sleep=self._note,
+                sleep=self._pause,
+                before_sleep=self._note_failed,
             )
             async for attempt in retrying:
                 with attempt:
-                    await self._talk()
+                    await self._talk_in_turn()
             if not await self._listen():
-                await self._sleep(await self._pause_s())
+                await self._sleep(self._turns.until_s(await self._pause_s()))
+
+    async def _talk_in_turn(self) -> None:
+        """Hold a conversation, as often as it takes while the centre has no place for it."""
+        while True:
+            try:
+                return await self._talk()
+            except CrowdedError as error:
+                self._note(error)
+                await self._rest(error)
 
     async def _listen(self) -> bool:
         """Keep pulls waiting at the centre, one after the other, until a conversation is due.
@@ -172,8 +178,11 @@ class LinkWorker:
                     return True
                 if self._rests():
                     break
+        except CrowdedError as error:
+            await self._rest(error)
+            return True
         except BusyError as error:
-            await self._sleep(self._come_again_s(error))
+            await self._sleep(self._turns.come_again_s(error))
             return True
         except (SyncError, JournalUnavailableError):
             return True  # the conversation finds out what is wrong, and how long to wait
@@ -196,19 +205,19 @@ class LinkWorker:
         except CrowdedError as error:
             if self._till.session == NO_SESSION:
                 raise  # it was a HELLO
-            self._pull_at_ms = self._again_at_ms(error)
+            self._turns.pull_at_ms = self._turns.again_at_ms(error)
             self._wake.set()  # what came before is told meanwhile
             return True
 
     async def _wait_for_news(self, wait_s: int) -> bool:
         session, now_ms = self._till.session, self._till.system.monotonic_ms()
-        rest_ms = max(0, self._pull_at_ms - now_ms)
+        rest_ms = self._turns.rest_ms(self._turns.pull_at_ms)
         most_s = rest_ms / 1000 + wait_s + self._settings.request_timeout_s
         held = asyncio.create_task(self._pull_held(wait_s, rest_ms / 1000), name="held pull")
         held.add_done_callback(self._wake_of)
         try:
             while not held.done():
-                await self._sleep(self._until_told_s(most_s))
+                await self._sleep(self._turns.until_s(most_s))
                 if held.done():
                     break
                 if self._must_talk:
@@ -239,14 +248,21 @@ class LinkWorker:
             self._must_rest = not self._holding.broke(waited_s, wait_s)
             raise
         self._side.brought_news = False
-        await self._drive(hear(self._side, answer))
+        try:
+            await self._drive(hear(self._side, answer))
+        except CrowdedError as error:
+            if self._till.session == NO_SESSION:
+                raise  # it was a HELLO
+            await self._rest(error)
+            self._is_sure = True  # a conversation takes up what the answer has begun
+            return False
         news = self._side.brought_news
         self._must_rest = not self._holding.answered(waited_s, wait_s, brought_news=news)
         if await self._hello_is_due():
             await self._compare_streams()
         else:
             await self._tell()
-        return True
+        return not self._must_talk
 
     async def _compare_streams(self) -> None:
         now_ms = self._till.system.monotonic_ms()
@@ -262,49 +278,44 @@ class LinkWorker:
 
         A pull that waits is not given up for it.
         """
-        if self._tell_at_ms is None or self._till.system.monotonic_ms() >= self._tell_at_ms:
-            self._tell_at_ms = None
+        self._turns.begin()
+        if not self._turns.push_is_off:
             try:
                 await self._drive(tell(self._side))
             except CrowdedError:
                 if self._till.session == NO_SESSION:
                     raise  # it was a HELLO
-        await self._report()
+        if await self._thread.run(self._side.has_report) and self._turns.may_report():
+            await self._report()
 
     async def _report(self) -> None:
-        now_ms = self._till.system.monotonic_ms()
-        if now_ms < self._report_at_ms:
-            return
-        self._report_waits = False
-        if not await self._thread.run(self._side.has_report):
-            return
-        self._report_at_ms = now_ms + int(self._settings.hello_interval_s * 1000)
         try:
             with self._watched():
                 await self._thread.drive(report(self._side), self._answer)
         except CrowdedError as error:
-            self._report_at_ms, self._report_waits = self._again_at_ms(error), True
+            self._turns.put_report_off(error)
+        else:
+            self._turns.reported()
 
-    def _until_told_s(self, most_s: float) -> float:
-        """Return how long to wait at most: less where something is to be told again."""
-        now_ms = self._till.system.monotonic_ms()
-        for at_ms in (self._tell_at_ms, self._report_at_ms if self._report_waits else None):
-            if at_ms is not None:
-                most_s = min(most_s, max(0, at_ms - now_ms) / 1000)
-        return most_s
+    async def _rest(self, error: CrowdedError) -> None:
+        """Wait as the centre asks, whatever is sold meanwhile; records are told where they can be.
 
-    def _again_at_ms(self, error: BusyError) -> int:
-        return self._till.system.monotonic_ms() + int(self._come_again_s(error) * 1000)
-
-    def _come_again_s(self, error: BusyError | RestartsError) -> float:
-        return error.retry_after_s * (1 + self._till.system.jitter())
+        Who wants a conversation now ends it.
+        """
+        until_ms = self._turns.again_at_ms(error)
+        while await self._sleep(self._turns.rest_ms(until_ms) / 1000):
+            if self._till.session != NO_SESSION:
+                with suppress(SyncError, JournalUnavailableError):
+                    await self._tell()
+            if self._must_talk:
+                return
 
     async def _pull_held(self, wait_s: int, rest_s: float) -> PullAnswer:
         await asyncio.sleep(rest_s)
         ask = await self._thread.run(self._side.listen, wait_s)
         timeout_s = wait_s + self._settings.request_timeout_s
         answer = await self._client.ask(ask, session=self._till.session, timeout_s=timeout_s)
-        self._heard()
+        self._heard(ask.path)
         return await self._thread.run(self._side.listened, ask.message, answer)
 
     async def _hello_is_due(self) -> bool:
@@ -350,8 +361,11 @@ class LinkWorker:
         with self._watched():
             await self._thread.run(send_idle_home, self._till)
             await self._thread.drive(steps, self._answer)
-            await self._thread.drive(stock(self._till), self._answer)
-            await self._thread.drive(deliver(self._till), self._answer)
+            try:
+                await self._thread.drive(stock(self._till), self._answer)
+                await self._thread.drive(deliver(self._till), self._answer)
+            except CrowdedError as error:
+                self._turns.put_look_off(error)
             await self._thread.run(self._till.journal.prune, self._till.clock.now_ms())
             self._is_sure = False
 
@@ -366,7 +380,6 @@ class LinkWorker:
         try:
             yield
         except CrowdedError:
-            self._side.turned_away()
             if self._till.session not in (session, NO_SESSION):
                 self._greeted(now_ms)  # what came before it was a HELLO
             raise
@@ -391,13 +404,17 @@ class LinkWorker:
         except CrowdedError as error:
             if wish.path in _LINKS:
                 self._till.link_up = False
-                self._tell_at_ms = self._again_at_ms(error)
+                self._turns.put_push_off(error)
+            if wish.path in _BRINGS:
+                self._side.turned_away()
             raise
-        self._heard()
+        self._heard(wish.path)
         return answer
 
-    def _heard(self) -> None:
-        self._till.link_up = True
+    def _heard(self, path: str) -> None:
+        if path in _LINKS:
+            self._turns.pushed()
+        self._till.link_up = not self._turns.push_is_off
         self.last_contact_ms = self._till.clock.now_ms()
         self.last_error = ""
 
@@ -414,7 +431,7 @@ class LinkWorker:
                 answer = await self._client.ask(
                     ask, session=self._till.session, timeout_s=budget_ms / 1000
                 )
-        except BusyError:
+        except CrowdedError:
             return None  # line and session are there: a HELLO would be one call more
         except (TimeoutError, LinkError):
             self._till.link_up = False
@@ -431,7 +448,7 @@ class LinkWorker:
     def _delay_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, BusyError | RestartsError):
-            return self._come_again_s(error)
+            return self._turns.come_again_s(error)
         return self._retry_delay_s(state.attempt_number)
 
     def _retry_delay_s(self, times: int) -> float:
@@ -441,21 +458,30 @@ class LinkWorker:
             jitter=self._till.system.jitter(),
         )
 
-    def _note(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
+    def _note_failed(self, state: RetryCallState) -> None:
+        self._note(state.outcome.exception() if state.outcome else None)
+
+    def _note(self, error: BaseException | None) -> None:
         if str(error) != self.last_error:
             is_down = isinstance(error, LinkError) and not isinstance(error, CrowdedError)
             log.warning("link_down" if is_down else "conversation_failed", why=str(error))
         self.last_error = str(error)
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
+        await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Wait; returns whether somebody ended it before its time."""
         # The journal's log grows with or without a line; here nobody waits for it.
         with suppress(JournalUnavailableError):
             await self._thread.run(self._till.journal.tidy)
+        woken = False
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken()
+                woken = True
         self._wake.clear()
+        return woken
 
     async def _woken(self) -> None:
         """Wait until there is something to do; also for rules that came by no other way."""

@@ -70,7 +70,10 @@ BUSY = (
 )
 """What the database cannot do now and may do in a moment: the request may be made again."""
 
-NAMED = (CentralError, MalformedMessageError, SignatureError, *BUSY)
+_NO_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+"""Characters that no database keeps, NUL above all."""
+
+NAMED = (CentralError, MalformedMessageError, SignatureError, *BUSY, *_NO_TEXT)
 """Errors that have an answer; everything else is our bug and answers 500 without detail."""
 
 
@@ -82,6 +85,8 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
             error = DatabaseUnavailableError("the database does not answer: come again")
         else:
             error = OverloadedError("the database is busy with the same rows: come again")
+    if isinstance(error, _NO_TEXT):
+        error = MalformedMessageError("a text has a character that cannot be kept, like NUL")
     for kind, status, code in _TABLE:
         if isinstance(error, kind):
             PROBLEMS.labels(code).inc()

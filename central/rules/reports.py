@@ -27,6 +27,6 @@ async def note_report(
     """
     done = await connection.execute(
         _SQL["tell_rules"], till_id, rules.generation, rules.version, bundle, rules.refused,
-        rules.why, rules.calculated, rules.slow, rules.dropped, now_ms, number,
+        rules.why.replace("\0", ""), rules.calculated, rules.slow, rules.dropped, now_ms, number,
     )  # fmt: skip
     return done == "INSERT 0 1"

@@ -199,7 +199,7 @@ anything = st.recursive(
 @settings(max_examples=examples(300))
 @given(st.data())
 def test_message_with_any_value_in_a_field_is_read_or_malformed(data: st.DataObject) -> None:
-    message = data.draw(messages)
+    message = data.draw(messages.filter(msgspec.structs.asdict))  # one with any
     fields = msgspec.structs.asdict(message)
     fields[data.draw(st.sampled_from(list(fields)))] = data.draw(anything)
     read(type(message), msgspec.msgpack.encode(fields))

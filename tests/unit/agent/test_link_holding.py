@@ -345,7 +345,7 @@ async def test_a_report_that_was_turned_away_is_forgotten_where_a_hello_told_it(
     async with listening(joined, centre) as (at_work, said, holding):
         holding.turns_away, holding.come_again_s = {PATH_REPORT: 1}, 30
         await dropped(at_work)
-        await at_work.until(lambda: at_work.link._report_waits)  # noqa: SLF001
+        await at_work.until(lambda: at_work.link._turns._look_at_ms is not None)  # noqa: SLF001
         system.let_pass(120_000)
         at_work.link.wake()
         await said.until(lambda: len(centre.asked(Hello)) == len(holding.held) == 2)
@@ -429,15 +429,71 @@ async def test_a_push_that_is_turned_away_is_made_later_beside_the_same_pull(
 
 
 async def test_while_records_find_no_place_siblings_keep_copies_for_the_till(
-    joined: JoinedTill, centre: FakeCentre
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
 ) -> None:
+    centre.takes_reports = True
     async with listening(joined, centre) as (at_work, said, holding):
         holding.turns_away, holding.come_again_s = {PATH_PUSH: 1}, 600
         await at_work.thread.run(joined.complete, receipt(), 1_000)
         at_work.link.tell()
         await at_work.until(lambda: not joined.till.link_up)
         assert joined.till.session != NO_SESSION
+        # That rules are told, and later a customer, helps no record.
+        await dropped(at_work)
+        await said.until(lambda: len(centre.asked(Report)) == 1)
+        await at_work.until(lambda: not joined.till.books.has_news())
+        assert not joined.till.link_up
         assert paths(said).count(PATH_PUSH) == 2
+        system.let_pass(1_000_000)
+        at_work.link.tell()
+        await at_work.until(lambda: joined.till.link_up)
+        assert len(centre.records()) == 2
+
+
+async def test_rules_that_a_pull_brings_are_fetched_though_a_push_found_no_place(
+    joined: JoinedTill, centre: FakeCentre, system: SetSystem
+) -> None:
+    async with listening(joined, centre) as (at_work, said, holding):
+        centre.publishes(builders.bundle(version=2))
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        holding.turns_away = {PATH_PUSH: 1}
+        system.let_pass(200_000)
+        holding.let_go()
+        await said.until(lambda: any(path.startswith(PATH_BUNDLE) for path in paths(said)))
+        assert len(centre.records()) == 2
+        assert len(centre.asked(Hello)) == 1
+
+
+async def test_a_till_that_found_no_place_for_its_hello_rests_whatever_it_sells(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    holding = HoldingCentre(centre)
+    centre.hold_s, holding.turns_away, holding.come_again_s = HOLDS_S, {PATH_HELLO: 1}, 600
+    async with linked(joined, holding, settings=SETTINGS) as (at_work, said):
+        await at_work.until(lambda: "600" in at_work.link.last_error)
+        for _ in range(3):
+            at_work.link.tell()
+            await asyncio.sleep(0.02)  # for nothing to happen
+        assert paths(said) == [PATH_HELLO]
+        at_work.link.wake()
+        await said.until(lambda: len(holding.held) == 1)
+        assert joined.till.link_up
+        # From then on nothing is put off any more.
+        await at_work.thread.run(joined.complete, receipt(), 1_000)
+        at_work.link.tell()
+        await said.until(lambda: len(centre.records()) == 2)
+
+
+async def test_where_no_pull_waits_a_report_that_found_no_place_is_told_in_its_time(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    holding, centre.takes_reports = HoldingCentre(centre), True
+    async with linked(joined, holding, settings=SETTINGS) as (at_work, _):
+        await at_work.until(lambda: at_work.link.conversations == 1)
+        holding.turns_away = {PATH_REPORT: 2}
+        await dropped(at_work)
+        await at_work.until(lambda: not joined.till.books.has_news())
+        assert len(centre.asked(Report)) == len(centre.asked(Hello)) == 1
 
 
 async def test_a_hello_that_came_through_is_not_said_again_for_a_pull_that_did_not(

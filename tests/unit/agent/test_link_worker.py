@@ -219,7 +219,7 @@ async def test_after_one_miss_the_next_sale_asks_nothing(
 async def test_a_centre_that_is_busy_is_not_greeted_for_every_sale_it_turns_away(
     joined: JoinedTill, centre: FakeCentre
 ) -> None:
-    speaks, busy = speaking_for(centre), signed(SnapshotAnswer(), "Retry-After: 30", status=503)
+    speaks, busy = speaking_for(centre), refusing("overloaded", 503)
 
     def answers(heard: Heard) -> bytes | None:
         return (busy if heard.path == PATH_SNAPSHOT else speaks)(heard)
@@ -232,6 +232,21 @@ async def test_a_centre_that_is_busy_is_not_greeted_for_every_sale_it_turns_away
         at_work.link.wake()
         await at_work.until(lambda: at_work.link.conversations == 2)
         assert [heard.path for heard in said.heard].count(PATH_HELLO) == 1
+
+
+async def test_a_centre_whose_database_is_gone_is_greeted_after_a_sale_that_asked_it(
+    joined: JoinedTill, centre: FakeCentre
+) -> None:
+    speaks, gone = speaking_for(centre), refusing("database_unavailable", 503)
+
+    def answers(heard: Heard) -> bytes | None:
+        return (gone if heard.path == PATH_SNAPSHOT else speaks)(heard)
+
+    async with linked(joined, answers) as (at_work, said):
+        await at_work.until(lambda: at_work.link.conversations == 1)
+        answer = await at_work.update(RECEIPT)
+        assert (answer.outcome, answer.link) == (Outcome.CALCULATED, "down")
+        await said.until(lambda: len(centre.asked(Hello)) == 2)
 
 
 async def test_a_sale_asks_nothing_before_the_first_conversation(

@@ -28,6 +28,17 @@ def test_a_database_that_is_busy_asks_to_come_again_and_tells_no_rows(
     assert said == ("database_unavailable" if is_gone else "overloaded")
 
 
+@pytest.mark.parametrize(
+    "kind", [asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError]
+)
+def test_a_text_that_no_database_keeps_is_malformed(kind: type[Exception]) -> None:
+    error = kind("invalid byte sequence of Anna")
+    assert isinstance(error, NAMED)
+    answer = problem_response(error)
+    assert answer.status_code == 400
+    assert b"Anna" not in bytes(answer.body)
+
+
 def test_what_is_wrong_with_a_row_stays_our_bug() -> None:
     error = asyncpg.CheckViolationError("Failing row contains (4000)")
     assert not isinstance(error, NAMED)

@@ -115,6 +115,18 @@ async def test_a_report_that_comes_late_or_twice_changes_nothing(centre: JoinedC
     assert await bundles_of(centre, till) == ("a" * 64, "a" * 64, "")
 
 
+async def test_why_a_bundle_was_refused_may_be_anything(centre: JoinedCentre) -> None:
+    """The till has it from the bundle; without an answer it would say HELLO for ever."""
+    till = await centre.till()
+    await told(till, "a" * 64, refused="b" * 64, why="unknown\0kind")
+    assert (await told_of(centre, till))["why"] == "unknownkind"
+    hello = msgspec.structs.replace(till.hello_message(), software="1\0")
+    till.session = NO_SESSION
+    with pytest.raises(RefusedError) as caught:
+        await till.ask(PATH_HELLO, hello, HelloAnswer)
+    assert caught.value.code == "message_malformed"
+
+
 async def test_a_report_of_a_session_that_has_ended_meanwhile_changes_nothing(
     centre: JoinedCentre,
 ) -> None:

@@ -7,14 +7,24 @@ from dataclasses import replace
 
 import pytest
 
+from agent.link import worker
 from agent.link.holding import LEAST_S, Holding
 from agent.link.till_side import JournalTillSide
 from agent.link.worker import LinkSettings
 from agent.neighbours.neighbourhood import Neighbourhood
+from agent.till_service.till import Till
 from sync.codec import decode, decompress
-from sync.cycle import PATH_BUNDLE, PATH_HELLO, PATH_PULL, PATH_PUSH
+from sync.cycle import (
+    PATH_BUNDLE,
+    PATH_COUNTERS,
+    PATH_HELLO,
+    PATH_PULL,
+    PATH_PUSH,
+    Ask,
+    Conversation,
+)
 from sync.limits import BATCH_BYTES_MAX
-from sync.messages import Hello, Problem, Pull
+from sync.messages import CounterAnswer, CounterRequest, Hello, Problem, Pull
 from sync.reporting import PATH_REPORT, Report
 from sync.signing import NO_SESSION
 from tests.support import builders
@@ -55,7 +65,7 @@ class HoldingCentre:
     def __call__(self, heard: Heard) -> bytes | Awaitable[bytes] | None:
         if self.turns_away.get(heard.path):
             self.turns_away[heard.path] -= 1
-            return self._busy(heard)
+            return self.busy_for(heard)
         if heard.path != PATH_PULL or not pull_of(heard).wait_s:
             return self._now(heard)
         if self.cuts:
@@ -72,9 +82,10 @@ class HoldingCentre:
     def turn_away(self) -> None:
         """Have the pull that waits come again."""
         heard, waits = self.held[-1]
-        waits.set_result(self._busy(heard))
+        waits.set_result(self.busy_for(heard))
 
-    def _busy(self, heard: Heard) -> bytes:
+    def busy_for(self, heard: Heard) -> bytes:
+        """Return the answer that has a request come again."""
         return signed(self.busy, f"Retry-After: {self.come_again_s}", status=503)(heard)
 
     def _now(self, heard: Heard) -> bytes:
@@ -371,6 +382,34 @@ async def test_rules_that_a_sibling_gave_are_reported_in_the_session_there_is(
         await said.until(lambda: len(holding.held) == 3)
         assert [each.rules.version for each in centre.asked(Report)] == [2]
         assert (joined.till.session, len(centre.asked(Hello))) == (session, 1)
+
+
+async def test_shares_that_find_no_place_hold_up_no_conversation_and_are_asked_for_again(
+    joined: JoinedTill, centre: FakeCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = 3
+
+    def stock(till: Till) -> Conversation:
+        nonlocal wishes
+        if till.session != NO_SESSION and wishes:
+            wish = CounterRequest(incarnation=centre.incarnation, wishes=(), taken=())
+            yield Ask(PATH_COUNTERS, wish, CounterAnswer)
+
+    def answers(heard: Heard) -> bytes | Awaitable[bytes] | None:
+        nonlocal wishes
+        if heard.path == PATH_COUNTERS:
+            wishes -= 1
+            return holding.busy_for(heard)
+        return holding(heard)
+
+    monkeypatch.setattr(worker, "stock", stock)
+    holding, centre.hold_s = HoldingCentre(centre), HOLDS_S
+    async with linked(joined, answers, settings=SETTINGS) as (at_work, said):
+        await said.until(lambda: paths(said).count(PATH_COUNTERS) == 3)
+        await said.until(lambda: len(holding.held) == 1)
+        assert (len(centre.asked(Hello)), at_work.link.conversations) == (1, 1)
+        assert paths(said).count(PATH_PULL) == 2  # one of the conversation, one that waits
+        assert joined.till.link_up
 
 
 async def test_a_centre_that_takes_no_reports_hears_of_rules_with_a_hello(

@@ -129,6 +129,7 @@ class TillCall:
         self._say = say
         self._brings = path in _BRING_RECORDS
         self._in_turn = path in _IN_TURN
+        self._reports = path == PATH_REPORT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; nobody is answered who has gone."""
@@ -150,7 +151,8 @@ class TillCall:
             body = await _body_of(receive)
             door = part.desk.front.others if self._in_turn else None
             if door is not None:
-                door.turn_away()
+                # While tills are told of rules, those who have them would take the others' time.
+                door.turn_away(whoever=self._reports and part.desk.room.is_waking)
             caller = await self._authenticate(claim, body, reply)
             if part.rates is not None:
                 now_ms = part.desk.system.monotonic_ms()

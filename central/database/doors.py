@@ -131,15 +131,18 @@ class Door:
             return False
         return self.waiting < self._waiting_max
 
-    def turn_away(self) -> None:
+    def turn_away(self, *, whoever: bool = False) -> None:
         """Turn whoever comes now away where there is neither a place nor room to wait.
 
         Before anything else is done for a call this costs least.
 
+        Args:
+            whoever: also where there is: something else goes first.
+
         Raises:
             CrowdedError: so it is; says when to come again.
         """
-        if not (self.is_free or self.has_room):
+        if whoever or not (self.is_free or self.has_room):
             self.refused += 1
             raise CrowdedError(self._again.after_s())
 

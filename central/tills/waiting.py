@@ -85,6 +85,7 @@ class WaitingRoom:
 
     Attributes:
         hold_s_max: the longest a pull waits, as tills are told; 0 = none ever does.
+        is_waking: some of those who are woken in turn have still to be.
     """
 
     def __init__(self, *, hold_s_max: int = 0) -> None:
@@ -93,7 +94,7 @@ class WaitingRoom:
         self._seats: dict[int, Seat] = {}
         self._stores: dict[str, set[int]] = {}
         self._in_turn: OrderedDict[Seat, str] = OrderedDict()
-        self._is_waking = False
+        self.is_waking = False
 
     def __len__(self) -> int:
         """Return how many pulls wait."""
@@ -170,13 +171,13 @@ class WaitingRoom:
         """
         for seat in self._seats.values():
             self._in_turn[seat] = topic if self._in_turn.get(seat, topic) == topic else ANYTHING
-        if not self._is_waking:
+        if not self.is_waking:
             self._wake_some()
 
     def _wake_some(self) -> None:
         for _ in range(min(WOKEN_A_TURN, len(self._in_turn))):
             seat, topic = self._in_turn.popitem(last=False)
             seat.wake(topic)
-        self._is_waking = bool(self._in_turn)
-        if self._is_waking:
+        self.is_waking = bool(self._in_turn)
+        if self.is_waking:
             asyncio.get_running_loop().call_soon(self._wake_some)

@@ -115,6 +115,19 @@ async def test_a_report_that_comes_late_or_twice_changes_nothing(centre: JoinedC
     assert await bundles_of(centre, till) == ("a" * 64, "a" * 64, "")
 
 
+async def test_reports_come_again_while_tills_are_still_told_of_rules(
+    centre: JoinedCentre,
+) -> None:
+    till, room = await centre.till(), centre.parts.desk.room
+    room.is_waking = True
+    with pytest.raises(RefusedError) as caught:
+        await told(till, "a" * 64)
+    assert caught.value.code == "overloaded"
+    await till.pull()
+    room.is_waking = False
+    await told(till, "a" * 64)
+
+
 async def test_why_a_bundle_was_refused_may_be_anything(centre: JoinedCentre) -> None:
     """The till has it from the bundle; without an answer it would say HELLO for ever."""
     till = await centre.till()

@@ -13,6 +13,7 @@ from agent.link.till_side import JournalTillSide
 from agent.link.worker import LinkSettings
 from agent.neighbours.neighbourhood import Neighbourhood
 from agent.till_service.till import Till
+from loyalty.bundle import Bundle
 from sync.codec import decode, decompress
 from sync.cycle import (
     PATH_BUNDLE,
@@ -263,6 +264,22 @@ def beside_a_sibling(joined: JoinedTill) -> Neighbourhood:
     return neighbours
 
 
+async def sibling_gives(
+    rules: Bundle,
+    neighbours: Neighbourhood,
+    at_work: Linked,
+    said: ScriptedCentre,
+    holding: HoldingCentre,
+) -> None:
+    """Have a pull tell of rules and a sibling bring them; the next but one waits then."""
+    neighbours.heard(SIBLING)
+    holding.let_go()
+    await said.until(lambda: len(holding.held) == 2)
+    assert neighbours.wanted is not None
+    await at_work.thread.run(neighbours.wanted.take, signed_bundle(rules)[1])
+    await said.until(lambda: len(holding.held) == 3)
+
+
 async def test_rules_that_no_sibling_gave_are_fetched_though_the_pull_waits_on(
     joined: JoinedTill, centre: FakeCentre, system: SetSystem
 ) -> None:
@@ -290,12 +307,7 @@ async def test_rules_that_a_sibling_gave_are_told_of_though_the_pull_waits_on(
         rules = builders.bundle(version=2)
         centre.publishes(rules)
         system.let_pass(5_000)
-        neighbours.heard(SIBLING)
-        holding.let_go()
-        await said.until(lambda: len(holding.held) == 2)
-        assert neighbours.wanted is not None
-        await at_work.thread.run(neighbours.wanted.take, signed_bundle(rules)[1])
-        await said.until(lambda: len(holding.held) == 3)
+        await sibling_gives(rules, neighbours, at_work, said, holding)
         assert pull_of(holding.held[2][0]).rules == (0, 2)
         assert not any(path.startswith(PATH_BUNDLE) for path in paths(said))
 
@@ -374,12 +386,7 @@ async def test_rules_that_a_sibling_gave_are_reported_in_the_session_there_is(
         rules, session = builders.bundle(version=2), joined.till.session
         centre.publishes(rules)
         system.let_pass(200_000)
-        neighbours.heard(SIBLING)
-        holding.let_go()
-        await said.until(lambda: len(holding.held) == 2)
-        assert neighbours.wanted is not None
-        await at_work.thread.run(neighbours.wanted.take, signed_bundle(rules)[1])
-        await said.until(lambda: len(holding.held) == 3)
+        await sibling_gives(rules, neighbours, at_work, said, holding)
         assert [each.rules.version for each in centre.asked(Report)] == [2]
         assert (joined.till.session, len(centre.asked(Hello))) == (session, 1)
 

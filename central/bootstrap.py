@@ -131,8 +131,8 @@ def join_centre(  # noqa: PLR0913 - one for each part that is chosen outside
         told,
     )  # fmt: skip
     app = make_app(
+        OpenRoutes(pool, keys, system, directory),  # first: a whole fleet fetches a delta at once
         TillRoutes(pool, desk, keys, rates),
-        OpenRoutes(pool, keys, system, directory),
         OperationsRoutes(pools.office, keys, system),  # one of its paths looks like a receipt's
         OfficeRoutes(pools.office, keys, library, long_calls),
         OauthRoutes(pools.app, keys, tokens, system),

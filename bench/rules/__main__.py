@@ -24,6 +24,7 @@ _WAITING_AT_ONCE = 24
 _WHOLE_EVERY = 500
 _PATIENCE_S = 1_800.0
 _SAID_EVERY_S = 10.0
+_ENDS_S = 5.0
 _CARD = b"nobody has this."
 _SELLS_EVERY_S = 0.02
 _ASKED_BEFORE, _ASKED_A_LOOK = 200, 10
@@ -129,9 +130,11 @@ async def _asked_while(
 
 
 async def _end(living: Sequence[asyncio.Task[None]]) -> None:
-    for each in living:
-        each.cancel()
-    await asyncio.gather(*living, return_exceptions=True)
+    """End all tills; one whose connection broke meanwhile is answered so, and asks again."""
+    while any(not each.done() for each in living):
+        for each in living:
+            each.cancel()
+        await asyncio.wait(living, timeout=_ENDS_S)
 
 
 def _in_ms(seconds: float) -> float:
@@ -166,10 +169,10 @@ async def _none_has(ended: list[asyncio.Task[None]]) -> None:
 
 
 def _verify(front: Front, tills: Sequence[TillSession], base: bytes) -> None:
-    centre, (rule_key,) = front.centre.keys.centre.public, front.centre.keys.rule_public
+    (rule_key,) = front.centre.keys.rule_public
     for number, till in enumerate(tills):
         whole = base if number % _WHOLE_EVERY == 0 else None
-        till.verify(centre=centre, rules=rule_key, base=whole)
+        till.verify(rules=rule_key, base=whole)
 
 
 async def _whole_bytes(front: Front, version: int) -> int:

@@ -32,11 +32,12 @@ from central.tills.waiting import WaitingRoom
 from loyalty.bundle import Bundle
 from loyalty.documents import encode
 from sync.chain import first_link
+from sync.session_key import SessionKeys
 from sync.signing import SigningKey
 
 HOLD_S = 3_000
 SESSION, INCARNATION = b"s" * 16, b"i" * 8
-"""Of every till, before its first HELLO."""
+"""Of every till, as its HELLO would have left them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,26 +155,25 @@ async def _person(connection: Connection, role: str, system: System) -> Person:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A till in the registry, its key, and the version of its store's roster."""
+    """A till in the registry, its session's key, and the version of its store's roster."""
 
     till_id: int
-    key: SigningKey
+    session_key: bytes
     roster: bytes
 
 
 async def enrol(front: Front, count: int, stores: int) -> list[Enrolled]:
     """Put tills into the registry, each with a key, a stream and a session that has the base rules.
 
-    Before their first HELLO the sessions are not verified; no rights are handed out, which is
-    measured elsewhere.
+    The sessions are as after a HELLO, but not verified: no rights are handed out, which is measured
+    elsewhere.
     """
     keys = [SigningKey(number.to_bytes(32, "big")) for number in range(1, count + 1)]
     rows = await front.centre.pool.fetch(
         "insert into till (store_id, slot, public_key, hardware, enrolled_at_ms, session,"
         " session_verified, session_incarnation, bundle, is_vault)"
         " select 's' || (n % $2), 'slot', key, 'bench', 0, $3, false, $4, $5, false"
-        " from unnest($1::bytea[]) with ordinality as k(key, n) returning till_id, public_key,"
-        " store_id",
+        " from unnest($1::bytea[]) with ordinality as k(key, n) returning till_id, store_id",
         [key.public for key in keys], stores, SESSION, INCARNATION, front.base,
     )  # fmt: skip
     ids = [row["till_id"] for row in rows]
@@ -183,14 +183,16 @@ async def enrol(front: Front, count: int, stores: int) -> list[Enrolled]:
         " from unnest($1::int[], $2::bytea[]) as s(till_id, link)",
         ids, [first_link(till_id, INCARNATION) for till_id in ids], INCARNATION,
     )  # fmt: skip
-    by_public = {key.public: key for key in keys}
+    session_keys = SessionKeys(front.centre.keys.centre.seed())
     rosters = {
         store: (await find_roster(front.centre.pool, store, front.centre.system)).version
         for store in {row["store_id"] for row in rows}
     }
     return [
         Enrolled(
-            row["till_id"], by_public[row["public_key"]], bytes.fromhex(rosters[row["store_id"]])
+            row["till_id"],
+            session_keys.key_of(row["till_id"], SESSION),
+            bytes.fromhex(rosters[row["store_id"]]),
         )
         for row in rows
     ]

@@ -1,4 +1,4 @@
-"""A till as its centre knows it: a signed request that waits, a manifest, a delta, a report."""
+"""A till as its centre knows it: a session's pull that waits, a manifest, a delta, a report."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from bench.rules.front import HOLD_S, SESSION, Answer, Enrolled, ask
 from sync.blobs import delta_file
-from sync.codec import CONTENT_TYPE, PACKED, compress, decode, decompress, encode
+from sync.codec import PACKED, compress, decode, decompress, encode
 from sync.cycle import PATH_BUNDLE, PATH_SNAPSHOT
 from sync.limits import MESSAGE_BYTES_MAX
 from sync.listening import NAME_BYTES, PATH_LISTEN, Listen, ListenAnswer
@@ -22,16 +22,16 @@ from sync.packing import unpack_sent
 from sync.patches import apply_patch
 from sync.reporting import PATH_REPORT, Report
 from sync.rule_messages import Delta, RulesReport
-from sync.signing import (
-    HEADER_NONCE,
-    HEADER_SESSION,
-    HEADER_SIGNATURE,
-    HEADER_TILL,
-    answer_content,
-    check,
-    check_message,
-    request_content,
+from sync.session_key import check_mac, mac_of
+from sync.short_header import (
+    HEADER_SHORT,
+    NONCE_BYTES,
+    TAG_BYTES,
+    ShortHeader,
+    read_signature,
+    write_short,
 )
+from sync.signing import answer_content, check_message, request_content
 
 _nonces = count(1)
 _jitter = Random(1)
@@ -122,20 +122,19 @@ class TillSession:
 
     async def _send(self, path: str, message: bytes) -> Answer:
         body, encoding = compress(message, PACKED)
-        self._nonce = next(_nonces).to_bytes(16, "big")
+        till_id, key = self.till.till_id, self.till.session_key
+        self._nonce = next(_nonces).to_bytes(NONCE_BYTES, "big")
         content = request_content(
-            "POST",
-            path,
-            till_id=self.till.till_id,
-            session=SESSION,
+            "POST", path, till_id=till_id, session=SESSION, nonce=self._nonce, body=body
+        )
+        said = ShortHeader(
+            till_id=till_id,
             nonce=self._nonce,
-            body=body,
+            tag=SESSION[:TAG_BYTES],
+            signature=mac_of(key, content),
         )
         headers = [
-            ("host", "centre"), ("content-type", CONTENT_TYPE), ("content-encoding", encoding),
-            (HEADER_TILL, str(self.till.till_id)), (HEADER_SESSION, SESSION.hex()),
-            (HEADER_NONCE, self._nonce.hex()),
-            (HEADER_SIGNATURE, self.till.key.sign(content).hex()),
+            ("host", "centre"), ("content-encoding", encoding), (HEADER_SHORT, write_short(said)),
         ]  # fmt: skip
         return await ask(self.app, "POST", path, headers, body)
 
@@ -147,18 +146,18 @@ class TillSession:
             return PullAnswer(cursor=Cursor(), applied_through=0, more=False)
         return decode(PullAnswer, unpack_sent(short.rest, bytes_max=MESSAGE_BYTES_MAX))
 
-    def verify(self, *, centre: bytes, rules: bytes, base: bytes | None) -> None:
+    def verify(self, *, rules: bytes, base: bytes | None) -> None:
         """Check everything a till checks before it takes the rules.
 
         Args:
-            centre, rules: public keys.
+            rules: the public key they are signed with.
             base: bytes of the bundle it had, to make the new one of; None leaves that to others,
                 which had the same bytes: the delta's hash is compared.
         """
         assert self.told is not None
         assert self.got is not None
-        signature = bytes.fromhex(self.told.headers[HEADER_SIGNATURE])
-        check(centre, signature, answer_content(self._told_nonce, self.told.status, self.told.body))
+        content = answer_content(self._told_nonce, self.told.status, self.told.body)
+        check_mac(self.till.session_key, read_signature(self.told.headers[HEADER_SHORT]), content)
         answer = self._answer()
         assert answer.manifest is not None
         assert answer.delta is not None

@@ -85,7 +85,6 @@ class WaitingRoom:
 
     Attributes:
         hold_s_max: the longest a pull waits, as tills are told; 0 = none ever does.
-        is_waking: some of those who are woken in turn have still to be.
     """
 
     def __init__(self, *, hold_s_max: int = 0) -> None:
@@ -94,7 +93,9 @@ class WaitingRoom:
         self._seats: dict[int, Seat] = {}
         self._stores: dict[str, set[int]] = {}
         self._in_turn: OrderedDict[Seat, str] = OrderedDict()
-        self.is_waking = False
+        self._is_waking = False
+        self._woken = 0
+        self._since_s = 0.0
 
     def __len__(self) -> int:
         """Return how many pulls wait."""
@@ -171,13 +172,22 @@ class WaitingRoom:
         """
         for seat in self._seats.values():
             self._in_turn[seat] = topic if self._in_turn.get(seat, topic) == topic else ANYTHING
-        if not self.is_waking:
+        if not self._is_waking:
+            self._woken, self._since_s = 0, asyncio.get_running_loop().time()
             self._wake_some()
+
+    def waking_s(self) -> float | None:
+        """Return in how many seconds all will be woken, at the pace so far; None = all are."""
+        if not self._in_turn:
+            return None
+        took_s = asyncio.get_running_loop().time() - self._since_s
+        return len(self._in_turn) * took_s / self._woken
 
     def _wake_some(self) -> None:
         for _ in range(min(WOKEN_A_TURN, len(self._in_turn))):
             seat, topic = self._in_turn.popitem(last=False)
             seat.wake(topic)
-        self.is_waking = bool(self._in_turn)
-        if self.is_waking:
+            self._woken += 1
+        self._is_waking = bool(self._in_turn)
+        if self._is_waking:
             asyncio.get_running_loop().call_soon(self._wake_some)

@@ -197,3 +197,23 @@ async def test_however_few_connections_there_are_each_door_has_a_place(
 ) -> None:
     for door in (purchases_door(connections_max), others_door(connections_max)):
         assert await free_places(door) == 1
+
+
+async def test_who_stands_behind_comes_again_after_what_goes_first_and_alters_nobody_elses_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door(running_max=1, waiting_max=0, wait_s_max=LONG_S)
+    told_s = []
+    with monkeypatch.context() as clock:
+        clock.setattr(asyncio.get_running_loop(), "time", lambda: 1_000.0)
+        for behind_s in (40.0, 30.0, 900.0, 40.0):
+            with pytest.raises(CrowdedError) as caught:
+                door.turn_away(behind_s=behind_s)
+            told_s.append(caught.value.retry_after_s)
+        async with door:
+            with pytest.raises(CrowdedError) as caught:
+                door.turn_away()
+    after_each_other_s = [41.0, 41.0 + 1 / AGAIN_PER_S]
+    assert told_s == pytest.approx([*after_each_other_s, AGAIN_S_MAX, AGAIN_S_MAX])
+    assert (caught.value.retry_after_s, door.refused) == (1.0, 5)
+    door.turn_away()

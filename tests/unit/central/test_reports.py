@@ -116,15 +116,15 @@ async def test_a_report_that_comes_late_or_twice_changes_nothing(centre: JoinedC
 
 
 async def test_reports_come_again_while_tills_are_still_told_of_rules(
-    centre: JoinedCentre,
+    centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     till, room = await centre.till(), centre.parts.desk.room
-    room.is_waking = True
+    monkeypatch.setattr(room, "waking_s", lambda: 40.0)
     with pytest.raises(RefusedError) as caught:
         await told(till, "a" * 64)
     assert caught.value.code == "overloaded"
     await till.pull()
-    room.is_waking = False
+    monkeypatch.undo()
     await told(till, "a" * 64)
 
 

@@ -251,6 +251,27 @@ async def test_of_very_many_some_are_woken_in_each_turn_of_the_loop_in_their_ord
         await until(lambda: woken(seats) == CROWD)
 
 
+async def test_how_long_waking_takes_follows_from_the_pace_so_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 1_000.0
+    with crowd() as (room, seats), monkeypatch.context() as clock:
+        clock.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+        assert room.waking_s() is None
+        room.wake_all(RULES)
+        now_s += 0.5
+        assert room.waking_s() == (CROWD - WOKEN_A_TURN) / WOKEN_A_TURN * 0.5
+        await asyncio.sleep(0)
+        assert room.waking_s() == (CROWD / 2 / WOKEN_A_TURN - 1) * 0.5
+        for _ in range(CROWD // WOKEN_A_TURN):
+            await asyncio.sleep(0)
+        assert room.waking_s() is None
+        now_s += 1_000
+        room.wake_all(RULES)  # a pace of its own
+        now_s += 0.5
+        assert room.waking_s() == (CROWD - WOKEN_A_TURN) / WOKEN_A_TURN * 0.5
+
+
 async def test_a_second_wake_keeps_the_places_of_the_first_and_neither_is_quicker() -> None:
     with crowd() as (room, seats):
         room.wake_all(RULES)

@@ -47,13 +47,13 @@ class Turns:
 
     def put_look_off(self, error: BusyError) -> None:
         """Look later what else there is to say."""
-        self._look_at_ms = self.again_at_ms(error)
+        self._look_by(self.again_at_ms(error))
 
     def may_report(self) -> bool:
         """Say whether a report that is due may be made now; else it is looked for in its time."""
         if self._system.monotonic_ms() >= self._report_at_ms:
             return True
-        self._look_at_ms = self._report_at_ms
+        self._look_by(self._report_at_ms)
         return False
 
     def reported(self) -> None:
@@ -62,7 +62,12 @@ class Turns:
 
     def put_report_off(self, error: BusyError) -> None:
         """Report later."""
-        self._report_at_ms = self._look_at_ms = self.again_at_ms(error)
+        self._report_at_ms = self.again_at_ms(error)
+        self._look_by(self._report_at_ms)
+
+    def _look_by(self, at_ms: int) -> None:
+        if self._look_at_ms is None or at_ms < self._look_at_ms:
+            self._look_at_ms = at_ms  # what comes later is put off again then
 
     def begin(self) -> None:
         """Everything whose time has come is tried now."""

@@ -67,3 +67,17 @@ def test_a_report_that_was_turned_away_keeps_no_push_back(turns: Turns, system: 
     system.let_pass(45_000)
     turns.begin()
     assert turns.may_report()
+
+
+def test_what_else_is_put_off_is_looked_for_at_the_earliest_of_their_times(
+    turns: Turns, system: SetSystem
+) -> None:
+    turns.put_look_off(CrowdedError(10))
+    turns.put_report_off(CrowdedError(60))
+    assert turns.until_s(MOST_S) == 15
+    system.let_pass(15_000)
+    turns.begin()
+    assert turns.until_s(MOST_S) == MOST_S
+    assert not turns.may_report()
+    turns.put_look_off(CrowdedError(120))
+    assert turns.until_s(MOST_S) == 75

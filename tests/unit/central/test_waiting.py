@@ -255,7 +255,7 @@ async def test_how_long_waking_takes_follows_from_the_pace_so_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now_s = 1_000.0
-    with crowd() as (room, seats), monkeypatch.context() as clock:
+    with crowd() as (room, _), monkeypatch.context() as clock:
         clock.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
         assert room.waking_s() is None
         room.wake_all(RULES)

@@ -152,7 +152,7 @@ class TillCall:
             door = part.desk.front.others if self._in_turn else None
             if door is not None:
                 # While tills are told of rules, those who have them would take the others' time.
-                door.turn_away(behind_s=part.desk.room.waking_s() if self._reports else None)
+                door.turn_away(behind_s=part.desk.room.come_behind() if self._reports else None)
             caller = await self._authenticate(claim, body, reply)
             if part.rates is not None:
                 now_ms = part.desk.system.monotonic_ms()

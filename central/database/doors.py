@@ -51,15 +51,11 @@ class ComingAgain:
     def __init__(self) -> None:
         self._next_s = 0.0
 
-    def after_s(self, least_s: float = 0.0) -> float:
-        """Return how long the next one is to wait: `AGAIN_S_MIN` to `AGAIN_S_MAX`.
-
-        Args:
-            least_s: before that nobody would find room.
-        """
+    def after_s(self) -> float:
+        """Return how long the next one is to wait: `AGAIN_S_MIN` to `AGAIN_S_MAX`."""
         now_s = asyncio.get_running_loop().time()
+        due_s = max(self._next_s, now_s)
         latest_s = now_s + AGAIN_S_MAX - AGAIN_S_MIN
-        due_s = min(max(self._next_s, now_s + least_s), latest_s)
         self._next_s = min(due_s + 1 / AGAIN_PER_S, latest_s)
         return AGAIN_S_MIN + due_s - now_s
 
@@ -121,7 +117,7 @@ class Door:
         self._waiting_max = waiting_max
         self._wait_s_max = wait_s_max
         self._places = asyncio.Semaphore(running_max)
-        self._again, self._behind = ComingAgain(), ComingAgain()
+        self._again = ComingAgain()
 
     @property
     def is_free(self) -> bool:
@@ -141,15 +137,15 @@ class Door:
         Before anything else is done for a call this costs least.
 
         Args:
-            behind_s: also where there is: something else goes first, for so long. Who comes again
-                after that stands in nobody's way before.
+            behind_s: also where there is: something else goes first, for so long. Whoever comes
+                again after that stands in nobody's way before.
 
         Raises:
             CrowdedError: so it is; says when to come again.
         """
         if behind_s is not None:
             self.refused += 1
-            raise CrowdedError(self._behind.after_s(behind_s))
+            raise CrowdedError(min(AGAIN_S_MIN + behind_s, AGAIN_S_MAX))
         if not (self.is_free or self.has_room):
             self.refused += 1
             raise CrowdedError(self._again.after_s())

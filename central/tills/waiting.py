@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from central.database.doors import AGAIN_PER_S
+
 ANYTHING: Final = ""
 """Topic of a wake that does not say what it is about."""
 RULES: Final = "rules"
@@ -21,6 +23,8 @@ CLOSED: Final = "closed"
 """Nobody hears news any more; the database may have just come back, so no statement is spent."""
 WOKEN_A_TURN: Final = 8
 """Of many that are woken, so many in each turn of the event loop."""
+PACE_KNOWN_S: Final = 0.5
+"""One slow moment in the first turns would stand for all that follow."""
 HELD_MAX: Final = 100_000
 """Pulls one process keeps waiting; whoever comes beyond that is answered at once."""
 
@@ -95,6 +99,7 @@ class WaitingRoom:
         self._in_turn: OrderedDict[Seat, str] = OrderedDict()
         self._is_waking = False
         self._woken = 0
+        self._behind = 0
         self._since_s = 0.0
 
     def __len__(self) -> int:
@@ -173,15 +178,23 @@ class WaitingRoom:
         for seat in self._seats.values():
             self._in_turn[seat] = topic if self._in_turn.get(seat, topic) == topic else ANYTHING
         if not self._is_waking:
-            self._woken, self._since_s = 0, asyncio.get_running_loop().time()
+            self._woken, self._behind = 0, 0
+            self._since_s = asyncio.get_running_loop().time()
             self._wake_some()
 
-    def waking_s(self) -> float | None:
-        """Return in how many seconds all will be woken, at the pace so far; None = all are."""
+    def come_behind(self) -> float | None:
+        """Let somebody else come when those are woken who are still to be.
+
+        Returns:
+            In how many seconds he is to come: when all will be woken, at the pace so far, and after
+            whoever was told before; None where nobody has to be woken.
+        """
         if not self._in_turn:
             return None
         took_s = asyncio.get_running_loop().time() - self._since_s
-        return len(self._in_turn) * took_s / self._woken
+        left_s = len(self._in_turn) * took_s / self._woken if took_s >= PACE_KNOWN_S else 0.0
+        self._behind += 1
+        return left_s + (self._behind - 1) / AGAIN_PER_S
 
     def _wake_some(self) -> None:
         for _ in range(min(WOKEN_A_TURN, len(self._in_turn))):

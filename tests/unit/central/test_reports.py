@@ -119,10 +119,10 @@ async def test_reports_come_again_while_tills_are_still_told_of_rules(
     centre: JoinedCentre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     till, room = await centre.till(), centre.parts.desk.room
-    monkeypatch.setattr(room, "waking_s", lambda: 40.0)
-    with pytest.raises(RefusedError) as caught:
-        await told(till, "a" * 64)
-    assert caught.value.code == "overloaded"
+    monkeypatch.setattr(room, "come_behind", lambda: 40.0)
+    said = Report(number=1, bundle="a" * 64, rules=RulesReport())
+    answer = await till.http.send(till.request(PATH_REPORT, said))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "41")
     await till.pull()
     monkeypatch.undo()
     await told(till, "a" * 64)

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from central.database.doors import Door
+from central.database.doors import AGAIN_PER_S, Door
 from central.rights.blocking import set_blocked
 from central.tills.listening import hear, listen_for_ever
 from central.tills.waiting import (
     ANYTHING,
     CLOSED,
     HELD_MAX,
+    PACE_KNOWN_S,
     REPLACED,
     RULES,
     WOKEN_A_TURN,
@@ -251,25 +252,25 @@ async def test_of_very_many_some_are_woken_in_each_turn_of_the_loop_in_their_ord
         await until(lambda: woken(seats) == CROWD)
 
 
-async def test_how_long_waking_takes_follows_from_the_pace_so_far(
+async def test_who_comes_behind_comes_when_all_will_be_woken_at_the_pace_so_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now_s = 1_000.0
     with crowd() as (room, _), monkeypatch.context() as clock:
         clock.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
-        assert room.waking_s() is None
-        room.wake_all(RULES)
-        now_s += 0.5
-        assert room.waking_s() == (CROWD - WOKEN_A_TURN) / WOKEN_A_TURN * 0.5
-        await asyncio.sleep(0)
-        assert room.waking_s() == (CROWD / 2 / WOKEN_A_TURN - 1) * 0.5
-        for _ in range(CROWD // WOKEN_A_TURN):
+        for _ in range(2):  # the second one has a pace and a line of its own
+            assert room.come_behind() is None
+            room.wake_all(RULES)
+            now_s += PACE_KNOWN_S / 2
+            assert [room.come_behind(), room.come_behind()] == [0, 1 / AGAIN_PER_S]
+            now_s += PACE_KNOWN_S / 2
+            turns = CROWD // WOKEN_A_TURN
+            assert room.come_behind() == (turns - 1) * PACE_KNOWN_S + 2 / AGAIN_PER_S
             await asyncio.sleep(0)
-        assert room.waking_s() is None
-        now_s += 1_000
-        room.wake_all(RULES)  # a pace of its own
-        now_s += 0.5
-        assert room.waking_s() == (CROWD - WOKEN_A_TURN) / WOKEN_A_TURN * 0.5
+            assert room.come_behind() == (turns / 2 - 1) * PACE_KNOWN_S + 3 / AGAIN_PER_S
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            now_s += 1_000
 
 
 async def test_a_second_wake_keeps_the_places_of_the_first_and_neither_is_quicker() -> None:

@@ -59,9 +59,15 @@ class BasketLine:
                 f"quantity of line {self.line_id!r} sold by piece"
                 " must be whole pieces (multiples of 1000)"
             )
-        for name in ("line_id", "sku"):
-            if not 0 < len(getattr(self, name)) <= TEXT_CHARACTERS_MAX:
-                raise AmountError(f"{name} must have 1 to {TEXT_CHARACTERS_MAX} characters")
+        if not 0 < len(self.line_id) <= TEXT_CHARACTERS_MAX:
+            raise AmountError(f"line_id must have 1 to {TEXT_CHARACTERS_MAX} characters")
+        if not 0 < len(self.sku) <= TEXT_CHARACTERS_MAX:
+            raise AmountError(f"sku must have 1 to {TEXT_CHARACTERS_MAX} characters")
+        # Most lines say nothing of their own, and a receipt's lines are made at each of its rings.
+        if self.gtin or self.department or self.category or self.brand or self.attributes:
+            self._check_own()
+
+    def _check_own(self) -> None:
         texts = (self.gtin, self.department, self.category, self.brand)
         for text in (*texts, *self.attributes, *self.attributes.values()):
             if len(text) > TEXT_CHARACTERS_MAX:

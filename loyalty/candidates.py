@@ -177,7 +177,7 @@ def _special(
         counter = situation.account.counters.get(counters.stamps(offer.gives.counter), 0)
     codes = _codes_presented(offer, situation)
     draws: tuple[Draw, ...] = ()
-    if offer.limits.are_shared:
+    if compiled.shared:
         day = situation.moment.date
         account_id = situation.account.account_id
         draws = draws_of(offer, situation.store, day, situation.allowance, account_id)

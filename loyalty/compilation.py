@@ -86,6 +86,8 @@ class CompiledOffer:
         on_reduced: it acts on lines whose price the register has reduced by itself.
         excludes: some offer may not act beside it.
         qualifies: its points count to the tier alone.
+        shared: it has limits over all tills.
+        codes, code_prefixes: one of them must be presented; none when none must.
     """
 
     offer: Offer
@@ -112,6 +114,13 @@ class CompiledOffer:
     on_reduced: bool
     excludes: bool
     qualifies: bool
+    shared: bool
+    codes: tuple[str, ...]
+    code_prefixes: tuple[str, ...]
+
+
+_Valid = tuple[str, str, CompiledOffer]
+"""An offer after the day it begins on and the moment it ends; empty = open."""
 
 
 @dataclass(slots=True)
@@ -126,6 +135,7 @@ class PlaceIndex:
 
     Attributes:
         wholesale: those that act on every line; `anywhere`: those no line attribute can rule out.
+        coded: those that a code has to open.
         asked: names of attributes that some offer asks for, in order; of `trees` by a node.
         shared: offers with limits over all customers.
     """
@@ -135,23 +145,20 @@ class PlaceIndex:
     wholesale: list[CompiledOffer] = field(default_factory=list)
     anywhere: list[CompiledOffer] = field(default_factory=list)
     by_key: dict[Key, list[CompiledOffer]] = field(default_factory=dict)
-    by_code: dict[str, list[CompiledOffer]] = field(default_factory=dict)
-    by_code_prefix: dict[str, list[CompiledOffer]] = field(default_factory=dict)
+    coded: list[CompiledOffer] = field(default_factory=list)
     asked: dict[str, None] = field(default_factory=dict)
     trees: set[str] = field(default_factory=set)
     shared: list[CompiledOffer] = field(default_factory=list)
     _views: dict[str, _SkuView] = field(default_factory=dict)
+    _by_code: dict[str, list[CompiledOffer]] = field(default_factory=dict)
+    _by_code_prefix: dict[str, list[CompiledOffer]] = field(default_factory=dict)
 
     def add(self, compiled: CompiledOffer) -> None:
         """Put an offer where lines or codes find it."""
-        if compiled.offer.limits.are_shared:
+        if compiled.shared:
             self.shared.append(compiled)
-        exact, prefixes = _codes_needed(compiled.offer.needs)
-        if exact or prefixes:
-            for code in exact:
-                self.by_code.setdefault(code, []).append(compiled)
-            for prefix in prefixes:
-                self.by_code_prefix.setdefault(prefix, []).append(compiled)
+        if compiled.codes or compiled.code_prefixes:
+            self.coded.append(compiled)
         elif compiled.wholesale:
             self.wholesale.append(compiled)
         elif keys := _keys(compiled.offer):
@@ -182,12 +189,22 @@ class PlaceIndex:
         """Return the offers that some of these codes open, each once."""
         found: dict[int, CompiledOffer] = {}
         for code in codes:
-            for compiled in self.by_code.get(code, ()):
+            # Chains print codes by the thousand and few baskets have one: put in order when asked.
+            if self.coded and not (self._by_code or self._by_code_prefix):
+                self._order_by_code()
+            for compiled in self._by_code.get(code, ()):
                 found[compiled.rank] = compiled
-            for length in range(1, len(code) + 1) if self.by_code_prefix else ():
-                for compiled in self.by_code_prefix.get(code[:length], ()):
+            for length in range(1, len(code) + 1) if self._by_code_prefix else ():
+                for compiled in self._by_code_prefix.get(code[:length], ()):
                     found[compiled.rank] = compiled
         return list(found.values())
+
+    def _order_by_code(self) -> None:
+        for compiled in self.coded:
+            for code in compiled.codes:
+                self._by_code.setdefault(code, []).append(compiled)
+            for prefix in compiled.code_prefixes:
+                self._by_code_prefix.setdefault(prefix, []).append(compiled)
 
     def _make_view(self, line: BasketLine) -> _SkuView:
         product = self.bundle.catalogue.get(line.sku, _NO_PRODUCT)
@@ -245,7 +262,7 @@ class Rules:
     indexes_kept: int
     _starts: list[str] = field(init=False)
     _ends: list[str] = field(init=False)
-    _places: dict[tuple[str, ...], tuple[CompiledOffer, ...]] = field(default_factory=dict)
+    _places: dict[tuple[str, ...], tuple[_Valid, ...]] = field(default_factory=dict)
     _indexes: dict[tuple[tuple[str, ...], int, int], PlaceIndex] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -274,18 +291,24 @@ class Rules:
         index = self._indexes.pop(key, None)
         if index is None:
             index = PlaceIndex(self.bundle, self.groups_of)
-            for compiled in self._here(key[0], place):
-                if _is_on(compiled.offer.when, midnight, last):
+            for first, until, compiled in self._here(key[0], place):
+                # Texts of days and moments order like the times they name;
+                # a day is touched unless wholly outside.
+                if first <= last and (not until or until > midnight):
                     index.add(compiled)
             if len(self._indexes) >= self.indexes_kept:
                 self._indexes.pop(next(iter(self._indexes)))
         self._indexes[key] = index
         return index
 
-    def _here(self, key: tuple[str, ...], place: Place) -> tuple[CompiledOffer, ...]:
+    def _here(self, key: tuple[str, ...], place: Place) -> tuple[_Valid, ...]:
         here = self._places.get(key)
         if here is None:
-            here = tuple(each for each in self.compiled if _is_here(each.offer, place))
+            here = tuple(
+                (each.offer.when.starts[:10], each.offer.when.until, each)
+                for each in self.compiled
+                if _is_here(each.offer, place)
+            )
             if len(self._places) >= _PLACES_CACHED_MAX:
                 self._places.pop(next(iter(self._places)))
             self._places[key] = here
@@ -350,6 +373,7 @@ def _compile(offer: Offer, rank: int, programme: Programme, *, is_named: bool) -
     limited = bool(limits.discount_minor_max or limits.unit_price_minor_min)
     on_running = isinstance(gives, Steps) and gives.by == "amount" and gives.basis == "running"
     endangered = bool(offer.combines.not_with or running) or on_running
+    codes, code_prefixes = _codes_needed(offer.needs)
     return CompiledOffer(
         offer=offer,
         rank=rank,
@@ -378,6 +402,9 @@ def _compile(offer: Offer, rank: int, programme: Programme, *, is_named: bool) -
         and (programme.receipt.on_reduced or isinstance(gives, (*POINTS, *HAND_OUTS))),
         excludes=is_named or bool(offer.combines.not_with),
         qualifies=only_qualifies(gives),
+        shared=limits.are_shared,
+        codes=codes,
+        code_prefixes=code_prefixes,
     )
 
 
@@ -426,14 +453,6 @@ def _is_here(offer: Offer, place: Place) -> bool:
         and (not where.banners or place.banner in where.banners)
         and (not where.tills or place.till in where.tills)
         and (not where.channels or place.channel in where.channels)
-    )
-
-
-def _is_on(when: When, midnight: str, last: str) -> bool:
-    # Texts of days and moments order like the times they name;
-    # a day is touched unless wholly outside.
-    return (not when.starts or when.starts[:10] <= last) and (
-        not when.until or when.until > midnight
     )
 
 

@@ -77,9 +77,9 @@ def touch_of(pair: RulePair, place: Place, moment: Moment) -> Touch:
 def _offers_of(index: PlaceIndex) -> Iterator[CompiledOffer]:
     yield from index.wholesale
     yield from index.anywhere
-    for found in (index.by_key, index.by_code, index.by_code_prefix):
-        for offers in found.values():
-            yield from offers
+    yield from index.coded
+    for offers in index.by_key.values():
+        yield from offers
 
 
 class Lines:

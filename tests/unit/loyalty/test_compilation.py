@@ -50,7 +50,8 @@ EVERYWHERE = ("", "")
 def found_by(index: PlaceIndex) -> set[tuple[str, str]]:
     """Return every key under which the index holds offers."""
     anywhere = {EVERYWHERE} if index.wholesale or index.anywhere else set()
-    return {*index.by_key, *(("code", code) for code in index.by_code), *anywhere}
+    codes = {("code", code) for compiled in index.coded for code in compiled.codes}
+    return {*index.by_key, *codes, *anywhere}
 
 
 def keys(one: Offer) -> set[tuple[str, str]]:
@@ -119,6 +120,19 @@ def test_an_offer_that_cannot_do_without_a_code_is_found_by_it(
     needs: NeedsAll, expected: set[tuple[str, str]]
 ) -> None:
     assert keys(offer(needs=needs)) == expected
+
+
+def test_a_code_opens_its_offers_whenever_it_is_asked_for() -> None:
+    compiled = rules(
+        offer("a", needs=NeedsCode(one_of=("X-1", "Y"))),
+        offer("b", needs=NeedsCode(prefix="X-")),
+        offer("c"),
+    )
+    index = compiled.on(place(), DAY)
+    assert index.offers_for_codes(()) == []
+    for _ in range(2):
+        assert [each.offer.offer_id for each in index.offers_for_codes(("X-1",))] == ["a", "b"]
+    assert [each.offer.offer_id for each in index.offers_for_codes(("Y", "Z"))] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,8 @@ class CompiledOffer:
 
 _Valid = tuple[str, str, CompiledOffer]
 """An offer after the day it begins on and the moment it ends; empty = open."""
+_ByCode = tuple[dict[str, list[CompiledOffer]], dict[str, list[CompiledOffer]]]
+"""Offers by a code, and by what a code begins with, that opens them."""
 
 
 @dataclass(slots=True)
@@ -150,8 +152,7 @@ class PlaceIndex:
     trees: set[str] = field(default_factory=set)
     shared: list[CompiledOffer] = field(default_factory=list)
     _views: dict[str, _SkuView] = field(default_factory=dict)
-    _by_code: dict[str, list[CompiledOffer]] = field(default_factory=dict)
-    _by_code_prefix: dict[str, list[CompiledOffer]] = field(default_factory=dict)
+    _codes: _ByCode | None = None
 
     def add(self, compiled: CompiledOffer) -> None:
         """Put an offer where lines or codes find it."""
@@ -188,23 +189,17 @@ class PlaceIndex:
     def offers_for_codes(self, codes: Iterable[str]) -> list[CompiledOffer]:
         """Return the offers that some of these codes open, each once."""
         found: dict[int, CompiledOffer] = {}
-        for code in codes:
+        for code in codes if self.coded else ():
             # Chains print codes by the thousand and few baskets have one: put in order when asked.
-            if self.coded and not (self._by_code or self._by_code_prefix):
-                self._order_by_code()
-            for compiled in self._by_code.get(code, ()):
+            if self._codes is None:
+                self._codes = _by_code(self.coded)
+            exact, prefixes = self._codes
+            for compiled in exact.get(code, ()):
                 found[compiled.rank] = compiled
-            for length in range(1, len(code) + 1) if self._by_code_prefix else ():
-                for compiled in self._by_code_prefix.get(code[:length], ()):
+            for length in range(1, len(code) + 1) if prefixes else ():
+                for compiled in prefixes.get(code[:length], ()):
                     found[compiled.rank] = compiled
         return list(found.values())
-
-    def _order_by_code(self) -> None:
-        for compiled in self.coded:
-            for code in compiled.codes:
-                self._by_code.setdefault(code, []).append(compiled)
-            for prefix in compiled.code_prefixes:
-                self._by_code_prefix.setdefault(prefix, []).append(compiled)
 
     def _make_view(self, line: BasketLine) -> _SkuView:
         product = self.bundle.catalogue.get(line.sku, _NO_PRODUCT)
@@ -260,6 +255,7 @@ class Rules:
     compiled: tuple[CompiledOffer, ...]
     asked: tuple[str, ...]
     indexes_kept: int
+    _valid: tuple[_Valid, ...] = field(init=False)
     _starts: list[str] = field(init=False)
     _ends: list[str] = field(init=False)
     _places: dict[tuple[str, ...], tuple[_Valid, ...]] = field(default_factory=dict)
@@ -267,9 +263,11 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Put in order the moments from which other offers are valid than before."""
-        each = [compiled.offer.when for compiled in self.compiled]
-        self._starts = sorted(when.starts[:10] for when in each if when.starts)
-        self._ends = sorted(when.until for when in each if when.until)
+        self._valid = tuple(
+            (each.offer.when.starts[:10], each.offer.when.until, each) for each in self.compiled
+        )
+        self._starts = sorted(first for first, _, _ in self._valid if first)
+        self._ends = sorted(until for _, until, _ in self._valid if until)
 
     def on(self, place: Place, date: str, last: str = "") -> PlaceIndex:
         """Return the index of offers that can apply at this place on this local day.
@@ -304,11 +302,7 @@ class Rules:
     def _here(self, key: tuple[str, ...], place: Place) -> tuple[_Valid, ...]:
         here = self._places.get(key)
         if here is None:
-            here = tuple(
-                (each.offer.when.starts[:10], each.offer.when.until, each)
-                for each in self.compiled
-                if _is_here(each.offer, place)
-            )
+            here = tuple(valid for valid in self._valid if _is_here(valid[2].offer, place))
             if len(self._places) >= _PLACES_CACHED_MAX:
                 self._places.pop(next(iter(self._places)))
             self._places[key] = here
@@ -454,6 +448,17 @@ def _is_here(offer: Offer, place: Place) -> bool:
         and (not where.tills or place.till in where.tills)
         and (not where.channels or place.channel in where.channels)
     )
+
+
+def _by_code(coded: Iterable[CompiledOffer]) -> _ByCode:
+    exact: dict[str, list[CompiledOffer]] = {}
+    prefixes: dict[str, list[CompiledOffer]] = {}
+    for compiled in coded:
+        for code in compiled.codes:
+            exact.setdefault(code, []).append(compiled)
+        for prefix in compiled.code_prefixes:
+            prefixes.setdefault(prefix, []).append(compiled)
+    return exact, prefixes
 
 
 def _keys(offer: Offer) -> set[Key]:

@@ -84,6 +84,7 @@ class StrandedForEver(AsBuilt):
         SOUND_DISKS, lost_replies=200, lan_cuts_per_store_day=0.0, cuts_per_store_day=3.0
     )
     size = replace(_LIVED_ON, tills_per_store=3, minutes_between_customers=30.0)
+    first_seed = 4
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that looks for none."""
@@ -112,6 +113,7 @@ class FrozenForEver(AsBuilt):
     name = "what counts as lost is not written off"
     faults = replace(_DYING, dead_disks_per_till_day=0.5)
     size = replace(_LIVED_ON, stores=2)
+    first_seed = 8
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that waits for ever."""

@@ -86,7 +86,7 @@ class CourierClosedEarly(AsBuilt):
     faults = _HOURS_LATER
     # The till hears of the centre, and the auditor looks, before the right is paid with and told.
     size = replace(_ONE_TILL, customers=6, days=2, talk_minutes=15, audit_hours=1)
-    first_seed = 8
+    first_seed = 12
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that looks at no ask."""
@@ -156,6 +156,7 @@ class ExposureKept(AsBuilt):
     name = "a late spend leaves its exposure"
     faults = replace(USUAL, lost_and_found_per_day=2.0)
     size = Size(stores=2, days=2)
+    first_seed = 13
 
     def planted(self) -> AbstractContextManager[object]:
         """Return a centre that pays twice."""

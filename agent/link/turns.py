@@ -66,8 +66,10 @@ class Turns:
         self._look_by(self._report_at_ms)
 
     def _look_by(self, at_ms: int) -> None:
-        if self._look_at_ms is None or at_ms < self._look_at_ms:
-            self._look_at_ms = at_ms  # what comes later is put off again then
+        look_ms = self._look_at_ms
+        # What comes later is put off again then; a time that has come is being looked at now.
+        if look_ms is None or not self._system.monotonic_ms() < look_ms <= at_ms:
+            self._look_at_ms = at_ms
 
     def begin(self) -> None:
         """Everything whose time has come is tried now."""

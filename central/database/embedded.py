@@ -86,7 +86,7 @@ def start_embedded(
     data_folder = data_folder.expanduser().resolve()
     try:
         if not data_folder.exists():
-            data_folder.mkdir(parents=True)
+            data_folder.mkdir(parents=True, exist_ok=True)  # by another that starts now
             # Root's server runs as an account that has to pass.
             data_folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
         cluster = Cluster(data_folder)

@@ -81,3 +81,12 @@ def test_what_else_is_put_off_is_looked_for_at_the_earliest_of_their_times(
     assert not turns.may_report()
     turns.put_look_off(CrowdedError(120))
     assert turns.until_s(MOST_S) == 75
+
+
+def test_a_time_that_has_come_keeps_nothing_that_is_put_off_then(
+    turns: Turns, system: SetSystem
+) -> None:
+    turns.put_look_off(CrowdedError(10))
+    system.let_pass(15_000)
+    turns.put_look_off(CrowdedError(60))
+    assert turns.until_s(MOST_S) == 90

@@ -184,6 +184,15 @@ def test_of_many_that_start_at_once_all_get_the_same_server(new_folder: Path) ->
         assert process.returncode == 0
 
 
+def test_a_folder_that_another_makes_meanwhile_is_used(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path != data_folder and exists(path))
+    with start_embedded(data_folder, durable=False) as server:
+        assert run(server.dsn, "select 1") == 1
+
+
 def test_ctrl_c_in_the_starter_does_not_take_it_from_others(data_folder: Path) -> None:
     with closing(OtherProcess(data_folder)) as other:
         server = start_embedded(data_folder)

@@ -104,6 +104,7 @@ class Measurement:
         pool = await stage.open()
         warm = measuring.plan(self._trade, stage, effort.warm)
         await measuring.purchases(stage, self._trade, warm)
+        await stage.analyze()
         planned = measuring.plan(self._trade, stage, effort.purchases)
         before, began_s = stage.cpu_s(), time.perf_counter()
         flat_out, answered_s = await measuring.purchases(stage, self._trade, planned)

@@ -254,6 +254,14 @@ class Stage:
         finally:
             await connection.close()
 
+    async def analyze(self) -> None:
+        """Let PostgreSQL look at its tables, as it does by itself after a minute or two.
+
+        Plans of statements made while tables were empty read them whole until then.
+        """
+        async with self.unbounded() as connection:
+            await connection.execute("analyze")
+
     async def dsn_of(self, database: str) -> str:
         """Make another database of the same server; returns its address."""
         async with self.unbounded() as connection:

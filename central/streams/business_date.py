@@ -8,6 +8,7 @@ days at which points begin, end and are looked for follow the business date.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -117,5 +118,6 @@ def _zone(name: str) -> tzinfo:
         return UTC
 
 
+@lru_cache(maxsize=1_024)  # the records of a push came together
 def _local(at_ms: int, zone: tzinfo) -> str:
     return datetime.fromtimestamp(at_ms // 1_000, zone).strftime("%Y-%m-%dT%H:%M:%S")
